@@ -1,0 +1,284 @@
+"""One message to its outcome: claim it, read back what may already be posted, post it, settle it. Pure.
+
+Told top to bottom in `Delivery.deliver`. What talks to AWS and to StockTwits comes in as plain callables.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from traceback import extract_tb
+
+from relay.errors import Duplicate, Pause, Reject, RelayError, Retry, Unknown
+from relay.message import Message, Post
+
+DUPLICATE_WINDOW_SECONDS = 30 * 60
+"""How long StockTwits refuses a repeated text, by its own error's words:
+"Duplicate messages within 30 minutes will not be posted."."""
+
+NOTHING_SENT = "dry run: nothing was sent"
+"""What a dry run says of every message."""
+
+
+class Result(StrEnum):
+    """What became of a message; all but `DEFERRED` are final."""
+
+    POSTED = "posted"
+    ALREADY_POSTED = "already_posted"
+    REJECTED = "rejected"
+    DRY_RUN = "dry_run"
+    DEFERRED = "deferred"
+
+
+class Status(StrEnum):
+    """What the ledger says of a key; "claimed" past its lease means: perhaps posted."""
+
+    CLAIMED = "claimed"
+    POSTED = "posted"
+    REJECTED = "rejected"
+    DRY_RUN = "dry_run"
+    RELEASED = "released"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A post as StockTwits knows it: its id and its page."""
+
+    id: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A key taken for one attempt, and what was known of it before.
+
+    Attributes:
+        key: The idempotency key.
+        id: This attempt's own mark, so that only its holder settles it.
+        before: The final status it had (then there is nothing to do), or None.
+        perhaps_posted: Whether an earlier attempt ended without anyone knowing how.
+        first_claimed_at: When the first attempt not known to have failed began, in seconds since the epoch.
+        published: The post, when it was posted before.
+        reason: The reason, when it was rejected before.
+        status: StockTwits' HTTP status of that rejection, if any.
+    """
+
+    key: str
+    id: str
+    before: Status | None = None
+    perhaps_posted: bool = False
+    first_claimed_at: float = 0.0
+    published: Published | None = None
+    reason: str = ""
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What the ledger is told at the end of an attempt; `hold_until` keeps others off an unknown outcome."""
+
+    status: Status
+    published: Published | None = None
+    reason: str = ""
+    http_status: int | None = None
+    hold_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a message in one delivery.
+
+    Attributes:
+        result: The outcome's name.
+        key: The idempotency key.
+        reason: Words for a person: why it was rejected or deferred, or a remark.
+        published: The post's id and page, when there is one.
+        status: StockTwits' HTTP status, when it refused.
+        pause: The pause this outcome imposes on everyone, or that kept it from being tried.
+        retry_at: Not before this moment again, in seconds since the epoch; None: the edge's own back-off.
+        tried: Whether an attempt was made; an untried message waits for the gate alone, without back-off.
+        sent: Whether a request to publish left us, and so counts towards the pace.
+    """
+
+    result: Result
+    key: str
+    reason: str = ""
+    published: Published | None = None
+    status: int | None = None
+    pause: Pause | None = None
+    retry_at: float | None = None
+    tried: bool = True
+    sent: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the message can leave its queue."""
+        return self.result is not Result.DEFERRED
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Takes one message to its outcome; safe to call from several threads.
+
+    Attributes:
+        claim: ``(key, body, message_id)`` to a `Claim`; raises `Reject` (the key was used for another text), `Retry`
+            (another worker has it), `Halt` (no ledger).
+        settle: ``(claim, settlement)``; whatever it raises, the entry stays claimed, which is safe.
+        find: ``(text, since)`` to the account's post with that text, or None; raises `RelayError`.
+        send: Publishes a post; None in a dry run. Raises `RelayError`; what is not a `RelayError` counts as unknown.
+        prepare: Fetches a post's chart and checks it before there is a request; raises `Reject` or `Retry`.
+        now: The clock, in seconds since the epoch.
+    """
+
+    claim: Callable[[str, str, str], Claim]
+    settle: Callable[[Claim, Settlement], None]
+    find: Callable[[str, float], Published | None]
+    prepare: Callable[[Post], bytes | None]
+    send: Callable[[Post, bytes | None], Published] | None
+    now: Callable[[], float]
+
+    def deliver(
+        self,
+        message: Message,
+        post: Post,
+        slot: AbstractContextManager[object],
+        stopped: Callable[[], Pause | None],
+    ) -> Outcome:
+        """Deliver one message.
+
+        Args:
+            message: The message as it came off its queue.
+            post: What it says.
+            slot: Held while StockTwits is spoken to: bounds the requests at a time.
+            stopped: Asked right before publishing; a pause here leaves the message untried.
+
+        Returns:
+            The outcome; no exception of the collaborators passes.
+        """
+        key = message.key(post)
+        try:
+            claim = self.claim(key, post.body, message.id)
+        except RelayError as error:
+            return _failed(error, key)
+        except Exception as error:  # noqa: BLE001  one message's trouble must not take its neighbours with it
+            return _failed(Retry(_unexpected(error)), key)
+        if claim.before:
+            return _as_before(claim)
+        attempt = _Attempt(self, claim, post)
+        try:
+            return attempt.run(slot, stopped)
+        except RelayError as error:
+            return attempt.failed(error)
+        except Exception as error:  # noqa: BLE001  a defect of ours must not count as "nothing was sent"
+            return attempt.failed(Unknown(_unexpected(error)))
+
+
+@dataclass
+class _Attempt:
+    """One claimed attempt: from reading back to settling."""
+
+    delivery: Delivery
+    claim: Claim
+    post: Post
+    sent: bool = False
+
+    def run(self, slot: AbstractContextManager[object], stopped: Callable[[], Pause | None]) -> Outcome:
+        key = self.claim.key
+        if self.claim.perhaps_posted:
+            with slot:
+                found = self._find()
+            if found:
+                return self._posted(found, "found on the account's stream: an earlier attempt had posted it")
+        expires_at = self.post.expires_at
+        if expires_at and expires_at.timestamp() <= self.delivery.now():
+            at = datetime.fromtimestamp(self.delivery.now(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            raise Reject(f"it expired at {expires_at.isoformat()}; it was {at} when its turn came")
+        chart = self.delivery.prepare(self.post)
+        with slot:
+            pause = stopped()
+            if pause:
+                remark = self._settle(self._nothing_sent())
+                return Outcome(Result.DEFERRED, key, pause.reason + remark, pause=pause, tried=False)
+            if self.delivery.send is None:
+                remark = self._settle(Settlement(Status.DRY_RUN))
+                return Outcome(Result.DRY_RUN, key, NOTHING_SENT + remark, sent=True)
+            self.sent = True
+            published = self.delivery.send(self.post, chart)
+        return self._posted(published)
+
+    def failed(self, error: RelayError) -> Outcome:
+        """Settle what an error leaves behind, and say what became of the message."""
+        if isinstance(error, Duplicate) and self.claim.perhaps_posted:
+            return self._perhaps_our_own_duplicate(error)
+        if isinstance(error, Reject):
+            settlement = Settlement(Status.REJECTED, reason=error.reason, http_status=error.status)
+        elif isinstance(error, Unknown):
+            settlement = Settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status)
+        else:
+            settlement = self._nothing_sent()
+        remark = self._settle(settlement)
+        if isinstance(error, Retry):
+            self.sent = False
+        return _failed(error, self.claim.key, remark, sent=self.sent)
+
+    def _find(self) -> Published | None:
+        return self.delivery.find(self.post.body, self.claim.first_claimed_at)
+
+    def _posted(self, published: Published, reason: str = "") -> Outcome:
+        remark = self._settle(Settlement(Status.POSTED, published=published))
+        return Outcome(Result.POSTED, self.claim.key, reason + remark, published, sent=self.sent)
+
+    def _perhaps_our_own_duplicate(self, error: Duplicate) -> Outcome:
+        """After an unknown attempt, a 422 "duplicate" may be about our own post, only now on the stream, or not."""
+        try:
+            found = self._find()
+        except RelayError as unreadable:
+            return self.failed(Unknown(unreadable.reason, status=unreadable.status, pause=unreadable.pause))
+        if found:
+            return self._posted(found, "found on the account's stream: an earlier attempt had posted it")
+        hold = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
+        reason = f"{error.reason} - but the stream does not show it: tried again when StockTwits has forgotten it"
+        remark = self._settle(Settlement(Status.UNKNOWN, reason=reason, http_status=error.status, hold_until=hold))
+        return Outcome(
+            Result.DEFERRED, self.claim.key, reason + remark, status=error.status, retry_at=hold, sent=self.sent
+        )
+
+    def _nothing_sent(self) -> Settlement:
+        """This attempt posted nothing; whether an earlier one did stays as unknown as it was."""
+        return Settlement(Status.UNKNOWN if self.claim.perhaps_posted else Status.RELEASED)
+
+    def _settle(self, settlement: Settlement) -> str:
+        """Tell the ledger; a failure changes nothing of what happened, so it becomes a remark."""
+        try:
+            self.delivery.settle(self.claim, settlement)
+        except Exception as error:  # noqa: BLE001  an unsettled claim reads as "perhaps posted": always safe
+            return f" (the ledger could not be told: {type(error).__name__})"
+        return ""
+
+
+def _as_before(claim: Claim) -> Outcome:
+    """Repeat the final outcome that the ledger remembers."""
+    if claim.before is Status.POSTED:
+        return Outcome(Result.ALREADY_POSTED, claim.key, "the ledger has it as posted", claim.published)
+    if claim.before is Status.REJECTED:
+        return Outcome(Result.REJECTED, claim.key, claim.reason, status=claim.status)
+    return Outcome(Result.DRY_RUN, claim.key, NOTHING_SENT)
+
+
+def _failed(error: RelayError, key: str, remark: str = "", *, sent: bool = False) -> Outcome:
+    return Outcome(
+        Result.REJECTED if isinstance(error, Reject) else Result.DEFERRED,
+        key,
+        error.reason + remark,
+        status=error.status,
+        pause=error.pause,
+        sent=sent,
+    )
+
+
+def _unexpected(error: Exception) -> str:
+    """Name a defect by its type and place; an exception's own text might hold a secret."""
+    place = extract_tb(error.__traceback__)[-1]
+    return f"unexpected {type(error).__name__} at {place.filename}:{place.lineno}: please report it"

@@ -1,0 +1,315 @@
+"""The gate: whether anything may be posted now, for every function and invocation at once.
+
+Two items of the ledger's table. ``pk = "gate"`` is ours: the pace, today's count, and the pause that StockTwits'
+answers imposed. ``pk = "pause"`` is the operator's: while it exists nothing is posted; any tool can write and delete
+it, see ``docs/operating.md``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from relay.errors import Pause, RelayError, Retry
+from relay.ledger import number, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+MICROSECONDS = 1_000_000
+"""The pace is kept in whole microseconds, so that no rounding adds up to a post."""
+
+PROBE_SECONDS = 90
+"""How long a probe may take to come back before another is let through: longer than any function runs (60 s)."""
+
+CHANGE_ATTEMPTS = 20
+"""How often a change starts over because another worker was faster; there are three workers at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the owner wants to post: GCRA (generic cell rate algorithm) with a daily cap.
+
+    Attributes:
+        per_hour: Posts an hour, evenly spread.
+        burst: How many may go at once after a quiet time.
+        per_day: Posts in a day (UTC); 0 for no cap.
+    """
+
+    per_hour: int
+    burst: int
+    per_day: int
+
+    @property
+    def interval(self) -> int:
+        """Microseconds between two posts, rounded up: never faster than asked."""
+        return -(-3600 * MICROSECONDS // self.per_hour)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the gate's item holds, and the arithmetic on it. Pure: a change returns a new state.
+
+    Attributes:
+        due: GCRA's theoretical arrival time, in microseconds since the epoch.
+        day: The day that `count` counts, as ``2026-11-21`` in UTC.
+        count: Posts let through on that day.
+        shut: The last pause, in force or past; a past one with `probe` still waits for its probe.
+    """
+
+    due: int = 0
+    day: str = ""
+    count: int = 0
+    shut: Pause | None = None
+
+    def admit(self, wanted: int, now: float, pace: Pace) -> Admission:
+        """Let through up to `wanted` posts."""
+        shut = self.shut
+        if shut and shut.until is not None and now < shut.until:
+            return Admission(0, shut, self)
+        probing = shut is not None and shut.probe
+        clock = round(now * MICROSECONDS)
+        due = max(self.due, clock)
+        count = self.count if self.day == _day(now) else 0
+        by_pace = max(0, (clock + pace.burst * pace.interval - due) // pace.interval)
+        by_cap = max(0, pace.per_day - count) if pace.per_day else wanted
+        granted = min(wanted, by_pace, by_cap, 1 if probing else wanted)
+        state = replace(self, due=due + granted * pace.interval, day=_day(now), count=count + granted)
+        if granted and probing and shut:
+            state = replace(state, shut=replace(shut, until=now + PROBE_SECONDS))
+        if granted == wanted:
+            pause = None
+        elif by_cap == granted:
+            pause = _cap_reached(now, pace)
+        elif by_pace == granted:
+            pause = _pace_reached(state, pace)
+        else:
+            pause = state.shut
+        return Admission(granted, pause, state, probe=probing and granted > 0)
+
+    def give_back(self, unused: int, admission: Admission, now: float, pace: Pace) -> State:
+        """Take back what an admission granted and nobody used; its place in the pace only if nobody came after it."""
+        state, admitted = self, admission.state
+        if state.day == admitted.day == _day(now):
+            state = replace(state, count=max(0, state.count - unused))
+        if state.due == admitted.due:
+            state = replace(state, due=state.due - unused * pace.interval)
+        if admission.probe and state.shut and state.shut == admitted.shut:
+            state = replace(state, shut=replace(state.shut, until=now))
+        return state
+
+    def close(self, pause: Pause) -> State:
+        """Impose a pause; of two the longer holds, and a probe stays due."""
+        shut = self.shut
+        if shut is None:
+            return replace(self, shut=pause)
+        longer = max(shut, pause, key=lambda each: each.until or 0)
+        return replace(self, shut=replace(longer, probe=shut.probe or pause.probe))
+
+    def open(self, probe: Admission) -> State:
+        """Lift the pause that a probe disproved; a newer one stays."""
+        return replace(self, shut=None) if self.shut == probe.state.shut else self
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How many posts may go now, and what keeps the others back.
+
+    Attributes:
+        granted: The number of posts let through.
+        pause: Why it is not as many as were wanted; None when it is.
+        state: The gate as this admission left it.
+        probe: Whether the one granted decides for the others.
+    """
+
+    granted: int
+    pause: Pause | None
+    state: State
+    probe: bool = False
+
+    def opens_in(self, now: float) -> float | None:
+        """Return in how many seconds more may be granted; None when nobody knows."""
+        until = self.pause.until if self.pause else now
+        return None if until is None else max(0.0, until - now)
+
+
+class Gate:
+    """Asks and changes the gate: one conditional write a change, begun anew when another worker was faster.
+
+    A gate that cannot be asked is shut: `look`, `admit` and `closed` then give a pause with the cause ``ledger``. The
+    others raise `Retry` or `Halt`.
+    """
+
+    def __init__(self, dynamodb: DynamoDBClient, table: str, pace: Pace, now: Callable[[], float]) -> None:
+        """Keep the gate in `table`; `now` gives seconds since the epoch."""
+        self._dynamodb = dynamodb
+        self._table = table
+        self._pace = pace
+        self._now = now
+
+    def look(self, wanted: int) -> Admission:
+        """Say how many of `wanted` posts would be let through now; nothing changes."""
+        try:
+            return self._admission(wanted)[0]
+        except RelayError as error:
+            return Admission(0, self._unreadable(error), State())
+
+    def admit(self, wanted: int) -> Admission:
+        """Let through up to `wanted` posts, and count them."""
+        try:
+            for _ in range(CHANGE_ATTEMPTS):
+                admission, version = self._admission(wanted)
+                if admission.granted == 0 or self._write(admission.state, version):
+                    return admission
+            raise _too_busy()
+        except RelayError as error:
+            return Admission(0, self._unreadable(error), State())
+
+    def closed(self, since: Admission) -> Pause | None:
+        """Say whether the gate was shut since an admission; the pace does not count, it was paid for."""
+        try:
+            state, _version, operators = self._read()
+        except RelayError as error:
+            return self._unreadable(error)
+        shut = state.shut
+        in_force = shut is not None and (shut.until or 0) > self._now() and shut != since.state.shut
+        return operators or (shut if in_force else None)
+
+    def give_back(self, admission: Admission, unused: int) -> None:
+        """Return what an admission granted and nobody used."""
+        self._change(lambda state: state.give_back(unused, admission, self._now(), self._pace))
+
+    def close(self, pause: Pause) -> None:
+        """Keep everyone from posting until the pause's end."""
+        self._change(lambda state: state.close(pause))
+
+    def open(self, probe: Admission) -> None:
+        """Let everyone post again: the probe came back well."""
+        self._change(lambda state: state.open(probe))
+
+    def _admission(self, wanted: int) -> tuple[Admission, int]:
+        state, version, operators = self._read()
+        if operators:
+            return Admission(0, operators, state), version
+        return state.admit(wanted, self._now(), self._pace), version
+
+    def _unreadable(self, error: RelayError) -> Pause:
+        """A gate that cannot be asked is shut."""
+        return error.pause or Pause("ledger", error.reason, self._now())
+
+    def _change(self, change: Callable[[State], State]) -> None:
+        for _ in range(CHANGE_ATTEMPTS):
+            state, version, _operators = self._read()
+            changed = change(state)
+            if changed == state or self._write(changed, version):
+                return
+        raise _too_busy()
+
+    def _read(self) -> tuple[State, int, Pause | None]:
+        """Read both items as they are now: the state, its version, the operator's pause."""
+        try:
+            answer = self._dynamodb.batch_get_item(
+                RequestItems={
+                    self._table: {"Keys": [{"pk": {"S": "gate"}}, {"pk": {"S": "pause"}}], "ConsistentRead": True}
+                }
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise translated(error, self._table, self._now()) from error
+        if answer.get("UnprocessedKeys"):
+            raise Retry(f"the ledger table {self._table} did not answer in full")
+        items = {item["pk"]["S"]: item for item in answer["Responses"][self._table]}
+        gate = items.get("gate", {})
+        return _state(gate), int(gate.get("version", {}).get("N", 0)), _operators(items.get("pause"), self._now())
+
+    def _write(self, state: State, seen: int) -> bool:
+        """Replace version `seen` of the state; False when another worker was faster."""
+        try:
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item=_item(state) | {"version": {"N": str(seen + 1)}},
+                ConditionExpression="attribute_not_exists(pk) OR version = :seen",
+                ExpressionAttributeValues={":seen": {"N": str(seen)}},
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        except (ClientError, BotoCoreError) as error:
+            raise translated(error, self._table, self._now()) from error
+        return True
+
+
+def _too_busy() -> Retry:
+    return Retry("the gate is too busy")
+
+
+def _item(state: State) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "pk": {"S": "gate"},
+        "due": {"N": str(state.due)},
+        "day": {"S": state.day},
+        "count": {"N": str(state.count)},
+    }
+    if state.shut:
+        shut = state.shut
+        item["shut"] = {
+            "M": {
+                "cause": {"S": shut.cause},
+                "reason": {"S": shut.reason},
+                "until": number(shut.until or 0),
+                "who": {"S": shut.who},
+                "probe": {"BOOL": shut.probe},
+            }
+        }
+    return item
+
+
+def _state(item: dict[str, Any]) -> State:
+    if not item:
+        return State()
+    shut = item.get("shut", {}).get("M")
+    return State(
+        due=int(item["due"]["N"]),
+        day=item["day"]["S"],
+        count=int(item["count"]["N"]),
+        shut=shut
+        and Pause(
+            cause=shut["cause"]["S"],
+            reason=shut["reason"]["S"],
+            until=float(shut["until"]["N"]),
+            who=shut["who"]["S"],
+            probe=shut["probe"]["BOOL"],
+        ),
+    )
+
+
+def _operators(item: dict[str, Any] | None, now: float) -> Pause | None:
+    """Read an operator's pause leniently: whatever a tool wrote there, its being there means stop."""
+    if item is None:
+        return None
+    who, why = (next(iter(item.get(name, {"S": ""}).values())) or "unknown" for name in ("who", "why"))
+    try:
+        until = float(item["until"]["N"])
+    except (KeyError, ValueError):
+        until = None
+    if until is not None and until <= now:
+        return None
+    return Pause("operator", f"paused by {who}: {why}", until, who=str(who))
+
+
+def _pace_reached(state: State, pace: Pace) -> Pause:
+    until = (state.due - (pace.burst - 1) * pace.interval) / MICROSECONDS
+    return Pause("pace", f"the pace of {pace.per_hour} posts an hour, {pace.burst} at once, is reached", until)
+
+
+def _cap_reached(now: float, pace: Pace) -> Pause:
+    midnight = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return Pause("daily_cap", f"the cap of {pace.per_day} posts a day (UTC) is reached", midnight.timestamp())
+
+
+def _day(now: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(now))

@@ -1,0 +1,224 @@
+"""What comes off the queue: reading it, checking it, counting its characters. Pure.
+
+A message is text, or a JSON object with the fields of `Post`, or either of them inside an SNS notification or an
+EventBridge event. Everything else raises `Reject` with a reason that its publisher understands.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from relay.errors import Reject
+
+MAX_BODY_CHARACTERS = 1000
+"""StockTwits' limit on a counted body: https://api.stocktwits.com/developers/docs/api#messages-create-docs."""
+
+LINK_CHARACTERS = 23
+"""What a link counts, whatever its length: the larger of the two published numbers (20 and 23)."""
+
+CHART_CHARACTERS = 24
+"""What a chart adds to the count (same source)."""
+
+ENTITY_CHARACTERS = 4
+"""What ``<`` and ``>`` count each: StockTwits stores them as ``&lt;`` and ``&gt;`` (same source)."""
+
+MAX_KEY_CHARACTERS = 256
+"""Keeps a key of 4-byte characters inside DynamoDB's 2048 bytes for a partition key:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html."""
+
+MAX_ENVELOPES = 3
+"""How deep a message may be wrapped: EventBridge inside SNS is two, and nobody needs more than three."""
+
+_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+_CHART_URL = r"^(https://[^\s/]+/\S*|s3://[^\s/]+/\S.*)$"
+_ALLOWED_CONTROLS = frozenset("\t\n\r")
+
+
+class Post(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be said on StockTwits."""
+
+    body: Annotated[
+        str, msgspec.Meta(min_length=1, description="The text to post: at most 1000 characters as StockTwits counts.")
+    ]
+    sentiment: Annotated[
+        Literal["bullish", "bearish", "neutral"] | None, msgspec.Meta(description="The sentiment shown with the post.")
+    ] = None
+    in_reply_to_message_id: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
+        msgspec.Meta(description="The StockTwits id of the message that this one answers."),
+    ] = None
+    chart: Annotated[
+        Annotated[str, msgspec.Meta(pattern=_CHART_URL, max_length=2000)] | None,
+        msgspec.Meta(
+            description="An image: an https URL that StockTwits fetches itself, or s3://bucket/key in the relay's "
+            "chart bucket, a JPG, PNG or GIF under 2 MB."
+        ),
+    ] = None
+    key: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY_CHARACTERS)] | None,
+        msgspec.Meta(description="The idempotency key: of all messages with the same key, one is posted."),
+    ] = None
+    expires_at: Annotated[
+        Annotated[datetime, msgspec.Meta(tz=True)] | None,
+        msgspec.Meta(description="Do not post after this moment: ISO 8601 with a zone, as in 2026-11-21T16:00:00Z."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it came off a queue.
+
+    Attributes:
+        id: Its SQS message id, kept along a redrive.
+        body: Its untouched body.
+        receipt_handle: What deleting it or changing its visibility takes.
+        receive_count: How often it was received, this time included.
+        sent_at: When it was sent, in seconds since the epoch.
+        relay_key: Its message attribute ``RelayKey``, set by whoever moved it for us.
+    """
+
+    id: str
+    body: str
+    receipt_handle: str
+    receive_count: int
+    sent_at: float
+    relay_key: str | None = None
+
+    def key(self, post: Post | None) -> str:
+        """Return the idempotency key: the publisher's own, else ``RelayKey``, else the SQS message id."""
+        return (post.key if post else None) or self.relay_key or self.id
+
+
+def read(body: str) -> Post:
+    """Read a message's body.
+
+    Args:
+        body: The body as it came off the queue.
+
+    Returns:
+        What is to be posted, checked as far as we can check it without a network.
+
+    Raises:
+        Reject: It cannot be posted; the reason says why.
+    """
+    post = _unwrap(body, MAX_ENVELOPES)
+    _check_text("body", post.body)
+    for field, text in (("key", post.key), ("chart", post.chart)):
+        _check_text(field, text or "")
+    count = count_characters(post.body) + (CHART_CHARACTERS if post.chart else 0)
+    if count > MAX_BODY_CHARACTERS:
+        raise Reject(
+            f"the body has {count} characters as StockTwits counts (a link {LINK_CHARACTERS}, a chart "
+            f"{CHART_CHARACTERS}, < and > {ENTITY_CHARACTERS} each); at most {MAX_BODY_CHARACTERS} are allowed"
+        )
+    return post
+
+
+def count_characters(text: str) -> int:
+    """Count a text's characters as StockTwits does, rounding up where its sources disagree."""
+    without_links, links = _LINK.subn("", text)
+    entities = without_links.count("<") + without_links.count(">")
+    return len(without_links) + entities * (ENTITY_CHARACTERS - 1) + links * LINK_CHARACTERS
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a JSON message, as published in ``docs/message.schema.json``."""
+    (_, components) = msgspec.json.schema_components([Post], ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **components["Post"],
+        "title": "A JSON message for the Outbox of StockTwits Relay",
+    }
+
+
+def _unwrap(body: str, envelopes_left: int) -> Post:
+    """Take a post out of a body, through the envelopes of SNS and EventBridge."""
+    text = body.strip()
+    if not text:
+        raise Reject("the message is empty")
+    content = _parse(text)
+    if not isinstance(content, dict):
+        return Post(body=text)
+    inner = _inside(content)
+    if inner is None:
+        return _post(content)
+    if envelopes_left == 0:
+        raise Reject(f"the message is wrapped in more than {MAX_ENVELOPES} envelopes")
+    return _unwrap(inner, envelopes_left - 1)
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    """Return a JSON object, or None for plain text; refuse what a publisher cannot have meant as text."""
+    try:
+        content = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        if text.startswith("{"):
+            raise Reject(f"the message begins like a JSON object but cannot be read: {error}") from None
+        return None
+    except RecursionError:
+        raise Reject("the message is JSON nested too deeply to be an alert") from None
+    if not isinstance(content, dict):
+        raise Reject(f"the message is JSON, but a {_json_name(content)}: send plain text, or a JSON object with a body")
+    return content
+
+
+def _json_name(content: object) -> str:
+    match content:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case str():
+            return "string"
+        case list():
+            return "list"
+    return "number"
+
+
+def _inside(content: dict[str, Any]) -> str | None:
+    """Return what an SNS or EventBridge envelope holds, as text; None when the object is no envelope."""
+    if "Type" in content and "TopicArn" in content:
+        if content["Type"] != "Notification":
+            raise Reject(f"the message is an SNS {str(content['Type'])[:40]}, not an alert: confirm it by hand")
+        inner, name = content.get("Message"), "SNS notification"
+    elif "detail-type" in content and "source" in content:
+        inner, name = content.get("detail"), "EventBridge event"
+    else:
+        return None
+    if not inner:
+        raise Reject(f"the {name} has nothing inside")
+    return inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
+
+
+def _post(content: dict[str, Any]) -> Post:
+    body = content.get("body")
+    if isinstance(body, str):
+        content = {**content, "body": body.strip()}
+    try:
+        return msgspec.convert(content, Post, strict=True)
+    except msgspec.ValidationError as error:
+        raise Reject(f"the message is not valid: {_in_words(str(error), content)}") from None
+
+
+def _in_words(complaint: str, content: dict[str, Any]) -> str:
+    """Name the field first, and spare the reader a regular expression."""
+    problem, _, where = complaint.partition(" - at ")
+    field = where.strip("`").removeprefix("$.")
+    if field == "chart" and isinstance(content.get("chart"), str):
+        return "chart: must be an https:// URL, or s3://bucket/key"
+    if field == "body" and content.get("body") == "":
+        return "body: is empty"
+    if field == "expires_at" and isinstance(content.get("expires_at"), str):
+        return "expires_at: must be ISO 8601 with a zone, as in 2026-11-21T16:00:00Z"
+    return f"{field}: {problem}" if field and field != "$" else problem
+
+
+def _check_text(field: str, text: str) -> None:
+    """Refuse characters that no person typed: StockTwits would drop them silently, or refuse the post."""
+    for position, character in enumerate(text):
+        if unicodedata.category(character) in {"Cc", "Cs"} and character not in _ALLOWED_CONTROLS:
+            raise Reject(f"{field}: has the control character U+{ord(character):04X} at position {position + 1}")

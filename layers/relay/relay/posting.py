@@ -1,0 +1,176 @@
+"""A batch of messages to their outcomes: ask the gate once, deliver side by side, stop when told to.
+
+Both edges call `Posting.deliver`; they differ only in where messages come from and how they are acknowledged.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from relay import message as messages
+from relay.delivery import Outcome, Result
+from relay.errors import Pause, Reject, RelayError
+from relay.queues import LEFTOVERS_RECEIVES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from relay.delivery import Delivery
+    from relay.gate import Admission, Gate
+    from relay.message import Message, Post
+
+RESERVE_SECONDS = 20
+"""No request is begun with less time left: connecting and reading take 13 s at most, settling a moment more."""
+
+LOOK_SECONDS = 1.0
+"""How long a look at the gate is good for: so long at most one worker goes on after another met a 429."""
+
+LEDGER_THREADS = 3
+"""Threads beside those that hold a request: they claim and settle while the others wait for StockTwits."""
+
+
+@dataclass(frozen=True)
+class Posting:
+    """Delivers batches.
+
+    Attributes:
+        delivery: Takes one message to its outcome.
+        gate: Asked once a batch, and told what StockTwits' answers impose.
+        bury: Puts a rejected message into Dead letters; False when its reason had to stay behind.
+        concurrency: Requests to StockTwits at a time; 1 is strictly in order.
+        now: The clock, in seconds since the epoch.
+    """
+
+    delivery: Delivery
+    gate: Gate
+    bury: Callable[[Message, Outcome], bool]
+    concurrency: int
+    now: Callable[[], float]
+
+    def deliver(self, batch: Sequence[Message], seconds_left: Callable[[], float]) -> list[tuple[Message, Outcome]]:
+        """Deliver a batch.
+
+        Args:
+            batch: The messages, in the order in which to begin.
+            seconds_left: How long this invocation may still run.
+
+        Returns:
+            Each message with its outcome, in the same order; the rejected ones are buried.
+        """
+        read = [_read(each) for each in batch]
+        wanted = sum(not isinstance(post, Outcome) for post in read)
+        turn = _Turn(self, seconds_left)
+        if wanted:
+            turn.ask(wanted)
+        threads = 1 if self.concurrency == 1 else self.concurrency + LEDGER_THREADS
+        with ThreadPoolExecutor(min(threads, max(1, len(batch)))) as pool:
+            outcomes = list(pool.map(turn.deliver, batch, read))
+        turn.end()
+        return list(zip(batch, outcomes, strict=True))
+
+
+def _read(message: Message) -> Post | Outcome:
+    """Read one message; what cannot be read is an outcome already, whatever the gate says."""
+    try:
+        return messages.read(message.body)
+    except Reject as error:
+        return Outcome(Result.REJECTED, message.key(None), error.reason)
+
+
+@dataclass
+class _Turn:
+    """One batch's share of the gate: how many may still go, and whether somebody called a stop."""
+
+    posting: Posting
+    seconds_left: Callable[[], float]
+    admission: Admission | None = None
+    left: int = 0
+    pause: Pause | None = None
+    looked_at: float = 0.0
+    proven: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.slot = threading.BoundedSemaphore(self.posting.concurrency)
+
+    def ask(self, wanted: int) -> None:
+        """Ask the gate for the whole batch."""
+        self.admission = self.posting.gate.admit(wanted)
+        self.left = self.admission.granted
+        self.looked_at = self.posting.now()
+
+    def deliver(self, message: Message, post: Post | Outcome) -> Outcome:
+        """Deliver one message, or leave it untried; bury it if it can never be posted, or has come too often."""
+        outcome = post if isinstance(post, Outcome) else self._deliver(message, post)
+        if not outcome.done and message.receive_count >= LEFTOVERS_RECEIVES:
+            reason = f"given up after {message.receive_count} receives, the last one: {outcome.reason}"
+            outcome = replace(outcome, result=Result.REJECTED, reason=reason)
+        if outcome.result is Result.REJECTED:
+            try:
+                if not self.posting.bury(message, outcome):
+                    return replace(outcome, reason=f"{outcome.reason} (Dead letters has it without this reason)")
+            except Exception as error:  # noqa: BLE001  whatever happened, it is not in Dead letters yet
+                reason = f"{outcome.reason} (Dead letters did not take it: {type(error).__name__})"
+                return replace(outcome, result=Result.DEFERRED, reason=reason)
+        return outcome
+
+    def end(self) -> None:
+        """Give back what nobody used; if the gate cannot be told, the pace is slower for it, never faster."""
+        if not self.admission or not self.admission.granted:
+            return
+        try:
+            if self.left:
+                self.posting.gate.give_back(self.admission, self.left)
+            elif self.admission.probe and self.proven:
+                self.posting.gate.open(self.admission)
+        except RelayError:
+            return
+
+    def _deliver(self, message: Message, post: Post) -> Outcome:
+        pause = self._take()
+        if pause:
+            return Outcome(Result.DEFERRED, message.key(post), pause.reason, pause=pause, tried=False)
+        outcome = self.posting.delivery.deliver(message, post, self.slot, self.stopped)
+        with self.lock:
+            self.left += not outcome.sent
+            self.proven |= outcome.sent and outcome.done
+        if outcome.pause and outcome.tried:
+            self._stop(outcome.pause)
+        return outcome
+
+    def stopped(self) -> Pause | None:
+        """Say whether nothing more may be sent: a wall was met, time runs short, or the gate was shut meanwhile."""
+        now = self.posting.now()
+        if self.pause is None and self.seconds_left() < RESERVE_SECONDS:
+            self._stop(Pause("time", "this invocation's time runs short", now), tell=False)
+        if self.pause is None and self.admission and now - self.looked_at > LOOK_SECONDS:
+            self.looked_at = now
+            pause = self.posting.gate.closed(self.admission)
+            if pause:
+                self._stop(pause, tell=False)
+        return self.pause
+
+    def _take(self) -> Pause | None:
+        """Take one of the posts that the gate granted; or say why there is none."""
+        pause = self.stopped()
+        if pause or not self.admission:
+            return pause
+        with self.lock:
+            if self.left == 0:
+                return self.admission.pause
+            self.left -= 1
+        return None
+
+    def _stop(self, pause: Pause, *, tell: bool = True) -> None:
+        """Stop this batch, and everyone else if the gate does not know yet."""
+        self.pause = pause
+        if not tell:
+            return
+        try:
+            self.posting.gate.close(pause)
+        except RelayError:
+            # The others will meet the same wall themselves; this batch stops in any case.
+            return

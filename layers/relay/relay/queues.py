@@ -1,0 +1,208 @@
+"""The queues of posting: receive, hold, delete, bury. Failures of single entries are looked at."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from relay.message import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
+
+    from relay.delivery import Outcome
+
+_T = TypeVar("_T")
+
+MAX_BATCH = 10
+"""Messages in one SQS batch call:
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html."""
+
+MAX_VISIBILITY_SECONDS = 12 * 3600
+"""How long a message can stay invisible, counted from its receipt (same source)."""
+
+HOLD_LIMIT_SECONDS = MAX_VISIBILITY_SECONDS - 300
+"""What we ask for at most: the receipt is some time ago when we ask."""
+
+OUTBOX_RECEIVES = 3
+"""After so many receives SQS moves a message on to Leftovers; a test compares it with the template."""
+
+LEFTOVERS_RECEIVES = 200
+"""After so many receives a message is given up and buried; a test compares it with the template."""
+
+OPERATORS_PAUSE_RECHECK_SECONDS = 60
+"""How long to hold a message while a pause without an end is in force."""
+
+JITTER = 0.25
+"""The largest part by which a hold is drawn out, so that what failed together does not come back together."""
+
+MAX_REASON_CHARACTERS = 1000
+"""Keeps a dead letter's reason readable, and small beside the message."""
+
+
+def outbox_back_off(receive_count: int) -> float:
+    """Return the seconds to wait after a failed attempt from the Outbox: 10, 40, 160."""
+    return float(10 * 4 ** min(receive_count - 1, OUTBOX_RECEIVES))
+
+
+def leftovers_back_off(receive_count: int) -> float:
+    """Return the seconds to wait after a failed attempt from Leftovers: 60, 120, ... 900.
+
+    Args:
+        receive_count: As SQS counts; it goes on counting when a message is moved from the Outbox.
+    """
+    doublings = max(0, receive_count - OUTBOX_RECEIVES - 1)
+    return float(min(60 * 2 ** min(doublings, 10), 900))
+
+
+def hold_seconds(outcome: Outcome, back_off: float, now: float) -> int:
+    """Return how long a message that stays is to be invisible.
+
+    Never shorter than the gate is known to be shut; a message that was not even tried waits for the gate alone.
+    """
+    waits = [back_off if outcome.tried else 1.0]
+    if outcome.retry_at is not None:
+        waits.append(outcome.retry_at - now)
+    if outcome.pause:
+        until = outcome.pause.until
+        waits.append(OPERATORS_PAUSE_RECHECK_SECONDS if until is None else until - now)
+    longest = max(waits)
+    drawn_out = longest + random.uniform(0, JITTER) * min(longest, 60)  # noqa: S311  jitter is no secret
+    return min(int(drawn_out) + 1, HOLD_LIMIT_SECONDS)
+
+
+def from_event(record: Mapping[str, Any]) -> Message:
+    """Read a record of a Lambda event."""
+    attributes = record["attributes"]
+    relay_key = record.get("messageAttributes", {}).get("RelayKey", {}).get("stringValue")
+    return Message(
+        id=record["messageId"],
+        body=record["body"],
+        receipt_handle=record["receiptHandle"],
+        receive_count=int(attributes["ApproximateReceiveCount"]),
+        sent_at=int(attributes["SentTimestamp"]) / 1000,
+        relay_key=relay_key,
+    )
+
+
+class Queue:
+    """One queue that messages are taken from."""
+
+    def __init__(self, sqs: Callable[[], SQSClient], url: str) -> None:
+        """Use the queue at `url`; `sqs` gives the client when it is first needed."""
+        self._sqs = sqs
+        self._url = url
+
+    def receive(self, most: int) -> list[Message]:
+        """Receive up to `most` messages, at most `MAX_BATCH`; a second is waited for them, so that all of SQS looks."""
+        answer = self._sqs().receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=min(most, MAX_BATCH),
+            WaitTimeSeconds=1,
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+            MessageAttributeNames=["RelayKey"],
+        )
+        return [
+            Message(
+                id=each["MessageId"],
+                body=each["Body"],
+                receipt_handle=each["ReceiptHandle"],
+                receive_count=int(each["Attributes"]["ApproximateReceiveCount"]),
+                sent_at=int(each["Attributes"]["SentTimestamp"]) / 1000,
+                relay_key=_attribute(each, "RelayKey"),
+            )
+            for each in answer.get("Messages", [])
+        ]
+
+    def waiting(self) -> bool:
+        """Say whether messages are visible in the queue, as far as SQS knows at once."""
+        answer = self._sqs().get_queue_attributes(QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"]) > 0
+
+    def delete(self, messages: Sequence[Message]) -> list[str]:
+        """Delete messages; return a line for each that SQS kept. It will come again, and the ledger knows it."""
+        complaints = []
+        for batch in _batches(messages):
+            answer = self._sqs().delete_message_batch(
+                QueueUrl=self._url,
+                Entries=[{"Id": str(i), "ReceiptHandle": each.receipt_handle} for i, each in enumerate(batch)],
+            )
+            complaints += _complaints("deleted", batch, answer.get("Failed", []))
+        return complaints
+
+    def hold(self, messages: Sequence[tuple[Message, int]]) -> list[str]:
+        """Make each message invisible for its seconds; return a line for each that keeps its old visibility."""
+        complaints = []
+        for batch in _batches(messages):
+            answer = self._sqs().change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(i), "ReceiptHandle": each.receipt_handle, "VisibilityTimeout": seconds}
+                    for i, (each, seconds) in enumerate(batch)
+                ],
+            )
+            complaints += _complaints("held", [each for each, _ in batch], answer.get("Failed", []))
+        return complaints
+
+
+class DeadLetters:
+    """Where a message waits, untouched and with its reason, for a person."""
+
+    def __init__(self, sqs: Callable[[], SQSClient], url: str) -> None:
+        """Use the queue at `url`; `sqs` gives the client when it is first needed."""
+        self._sqs = sqs
+        self._url = url
+
+    def bury(self, message: Message, outcome: Outcome) -> bool:
+        """Send the original body with its reason; False when the reason had to stay behind.
+
+        A body at SQS's size limit leaves no room for attributes; it goes without them, its reason is in the log.
+
+        Raises:
+            ClientError, BotoCoreError: It is not there; the message must stay where it is.
+        """
+        attributes: dict[str, MessageAttributeValueTypeDef] = {
+            "RejectReason": _string(_printable(outcome.reason)[:MAX_REASON_CHARACTERS]),
+            "RelayKey": _string(outcome.key),
+            "Attempts": {"DataType": "Number", "StringValue": str(message.receive_count)},
+            "FirstSeen": _string(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(message.sent_at))),
+        }
+        if outcome.status:
+            attributes["StatusCode"] = {"DataType": "Number", "StringValue": str(outcome.status)}
+        try:
+            self._sqs().send_message(QueueUrl=self._url, MessageBody=message.body, MessageAttributes=attributes)
+        except ClientError as error:
+            if error.response["Error"]["Code"].rpartition(".")[2] not in {"InvalidParameterValue", "MessageTooLong"}:
+                raise
+            self._sqs().send_message(QueueUrl=self._url, MessageBody=message.body)
+            return False
+        return True
+
+
+def _attribute(message: MessageTypeDef, name: str) -> str | None:
+    attributes = message.get("MessageAttributes") or {}
+    return attributes[name].get("StringValue") if name in attributes else None
+
+
+def _string(value: str) -> MessageAttributeValueTypeDef:
+    return {"DataType": "String", "StringValue": value}
+
+
+def _printable(text: str) -> str:
+    """Replace the control characters that SQS refuses in an attribute."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), MAX_BATCH):
+        yield items[start : start + MAX_BATCH]
+
+
+def _complaints(verb: str, batch: Sequence[Message], failed: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"message {batch[int(each['Id'])].id} could not be {verb}: {each['Code']}" for each in failed]

@@ -1,0 +1,384 @@
+"""The StockTwits API: one request, one answer or one error named by what to do next.
+
+The endpoints, codes and limits are those of https://api.stocktwits.com/developers/docs/api; where its answers were seen
+to differ in practice, the comment says so.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import ssl
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from relay import __version__
+from relay.delivery import Published
+from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from relay.message import Post
+
+CONNECT_SECONDS = 3.05
+"""Just over one TCP retransmission: https://requests.readthedocs.io/en/latest/user/advanced/#timeouts."""
+
+READ_SECONDS = 10.0
+"""How long StockTwits may be silent before the outcome counts as unknown."""
+
+RATE_LIMIT_SECONDS = 60
+"""The pause after a 429 that does not say when it ends; the reset header was not always seen."""
+
+LONGEST_RATE_LIMIT_SECONDS = 24 * 3600
+"""A reset later than this is a defect in the header, not a limit: limits are hourly."""
+
+TOKEN_REFUSED_SECONDS = 300
+"""The pause after a 401, or a 403 in JSON, before one probe."""
+
+BLOCKED_SECONDS = 900
+"""The pause after a 403 page of HTML: a bot challenge, which every further request prolongs."""
+
+UNAVAILABLE_SECONDS = 60
+"""The pause after a 503."""
+
+STREAM_LIMIT = 30
+"""The most messages that a stream request returns."""
+
+CLOCK_SKEW_SECONDS = 30
+"""How far StockTwits' clock may be off ours when a post is looked for."""
+
+MAX_QUOTED_CHARACTERS = 300
+"""How much of StockTwits' own error text goes into a reason."""
+
+AUTH_STYLES = ("bearer", "oauth", "form")
+"""Where the token goes: ``Authorization: Bearer``, ``Authorization: OAuth``, or the form field ``access_token``. Never
+into the query, where it would leak into logs."""
+
+_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s?]+)\?\S+", re.IGNORECASE)
+_ABOUT_THE_MESSAGE = frozenset({400, 404, 413, 414, 418, 422})
+_UNSURE = frozenset({408, 425})
+_IMAGE_NAMES = {
+    b"\xff\xd8\xff": ("chart.jpg", "image/jpeg"),
+    b"\x89PNG\r\n\x1a\n": ("chart.png", "image/png"),
+    b"GIF87a": ("chart.gif", "image/gif"),
+    b"GIF89a": ("chart.gif", "image/gif"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The account that is posted to, as kept in the token parameter."""
+
+    access_token: str = field(repr=False)
+    username: str
+    user_id: str
+
+
+class CredentialsSource(Protocol):
+    """Gives the credentials at hand; ``fresh`` reads them again, because StockTwits refused those."""
+
+    def __call__(self, *, fresh: bool = False) -> Credentials:
+        """Return the credentials."""
+
+
+class StockTwits:
+    """A client for one account; threads may share it."""
+
+    def __init__(
+        self,
+        api_url: str,
+        auth_style: str,
+        credentials: CredentialsSource,
+        connections: int,
+        now: Callable[[], float],
+    ) -> None:
+        """Prepare a client; nothing is sent yet.
+
+        Args:
+            api_url: The API's root, such as ``https://api.stocktwits.com/api/2``.
+            auth_style: One of `AUTH_STYLES`.
+            credentials: Gives the credentials.
+            connections: How many connections to hold at most; further requests wait for one.
+            now: The clock, in seconds since the epoch.
+        """
+        self._api_url = api_url.rstrip("/")
+        self._auth_style = auth_style
+        self._credentials = credentials
+        self._now = now
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"StockTwitsRelay/{__version__}"
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections, pool_block=True))
+
+    def close(self) -> None:
+        """Close the connections: a function may be frozen for longer than they live, and a dead one costs a post."""
+        self._session.close()
+
+    def publish(self, post: Post, chart: bytes | None) -> Published:
+        """Publish a post.
+
+        Args:
+            post: What to say; a chart URL goes to StockTwits as it is.
+            chart: The chart's bytes, when it is to be uploaded.
+
+        Returns:
+            The post as StockTwits knows it.
+
+        Raises:
+            RelayError: Named by what to do next; see the table in ``docs/operating.md``.
+        """
+        fields = {"body": post.body}
+        if post.sentiment:
+            fields["sentiment"] = post.sentiment
+        if post.in_reply_to_message_id:
+            fields["in_reply_to_message_id"] = str(post.in_reply_to_message_id)
+        files = None
+        if chart is not None:
+            name, media_type = image_type(chart)
+            files = {"chart": (name, chart, media_type)}
+        elif post.chart:
+            fields["chart"] = post.chart
+
+        credentials = self._credentials()
+        response = self._publish(fields, files, credentials)
+        if response.status_code in {401, 403} and _json(response) is not None:
+            fresh = self._credentials(fresh=True)
+            if fresh.access_token != credentials.access_token:
+                response, credentials = self._publish(fields, files, fresh), fresh
+        if not 200 <= response.status_code < 300:  # noqa: PLR2004
+            self._refused(response, credentials)
+        message = (_json(response) or {}).get("message")
+        message_id = message.get("id") if isinstance(message, dict) else None
+        if type(message_id) is not int:
+            raise Unknown("StockTwits answered without a message id", status=response.status_code)
+        return _published(message_id, credentials.username)
+
+    def find(self, text: str, since: float) -> Published | None:
+        """Look for a text on the account's own stream.
+
+        Args:
+            text: The text that was to be posted.
+            since: When the first attempt to post it began, in seconds since the epoch.
+
+        Returns:
+            The newest post with that text, or None when it certainly is not there.
+
+        Raises:
+            Reject: The stream does not reach back to `since`, so only a person can tell.
+            RelayError: The stream cannot be read now.
+        """
+        credentials = self._credentials()
+        response = self._send(
+            "GET",
+            f"/streams/user/{credentials.user_id}.json",
+            auth=self._auth(credentials),
+            params={"limit": str(STREAM_LIMIT)},
+        )
+        if response.status_code == 404:  # noqa: PLR2004
+            raise self._halt("stream", f"StockTwits knows no account {credentials.user_id}: check the token parameter")
+        if response.status_code != 200:  # noqa: PLR2004
+            self._refused(response, credentials)
+        messages = (_json(response) or {}).get("messages")
+        if not isinstance(messages, list):
+            raise Unknown("the account's stream came without messages", status=response.status_code)
+        wanted = normal_form(text)
+        start = since - CLOCK_SKEW_SECONDS
+        recent = [each for each in messages if isinstance(each, dict) and _created_at(each, start) >= start]
+        for each in recent:
+            if normal_form(str(each.get("body", ""))) == wanted and isinstance(each.get("id"), int):
+                return _published(each["id"], credentials.username)
+        if len(recent) >= STREAM_LIMIT:
+            raise Reject(
+                f"an earlier attempt may have posted it, and the account's newest {STREAM_LIMIT} posts do not reach "
+                "back to then: look on StockTwits, and retry it only if it is not there"
+            )
+        return None
+
+    def _publish(self, fields: dict[str, str], files: Any, credentials: Credentials) -> requests.Response:  # noqa: ANN401
+        if self._auth_style == "form":
+            fields = {**fields, "access_token": credentials.access_token}
+        return self._send("POST", "/messages/create.json", auth=self._auth(credentials), data=fields, files=files)
+
+    def _auth(self, credentials: Credentials) -> _Authorization:
+        scheme = {"bearer": "Bearer", "oauth": "OAuth"}.get(self._auth_style)
+        return _Authorization(f"{scheme} {credentials.access_token}" if scheme else None)
+
+    def _send(self, method: str, path: str, **what: Any) -> requests.Response:  # noqa: ANN401
+        """Send one request; redirects are not followed, so that nothing is sent twice."""
+        try:
+            return self._session.request(
+                method, self._api_url + path, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False, **what
+            )
+        except requests.RequestException as error:
+            # Not the exception's own text, and no cause kept: both could show what was sent.
+            if _never_connected(error):
+                raise Retry(f"StockTwits could not be reached ({_root(error)})") from None
+            raise Unknown(f"the connection to StockTwits broke before its answer ({_root(error)})") from None
+
+    def _refused(self, response: requests.Response, credentials: Credentials) -> NoReturn:
+        """Raise what an answer other than success means."""
+        status, answer = response.status_code, _json(response)
+        said = _quoted(answer, credentials.access_token)
+        if status == 429:  # noqa: PLR2004
+            raise Wait(self._rate_limited(response.headers, said), status=status)
+        if status == 401 or (status == 403 and answer is not None):  # noqa: PLR2004
+            raise self._halt(
+                "token_refused", f"StockTwits refused the token ({status}{said}): store a good one", status
+            )
+        if status == 403:  # noqa: PLR2004
+            until = self._now() + BLOCKED_SECONDS
+            reason = "StockTwits' bot protection blocks this client (403 with a page): write to StockTwits if it stays"
+            raise Halt(Pause("blocked", reason, until, probe=True), status=status)
+        if status == 422 and "duplicate" in said.lower():  # noqa: PLR2004
+            raise Duplicate(f"StockTwits says it is a duplicate (422{said})", status=status)
+        if status in _ABOUT_THE_MESSAGE:
+            raise Reject(f"StockTwits refused it ({status}{said})", status=status)
+        if status >= 500 or status in _UNSURE:  # noqa: PLR2004
+            pause = None
+            if status == 503:  # noqa: PLR2004
+                reason = "StockTwits is unavailable (503)"
+                pause = Pause("unavailable", reason, self._now() + UNAVAILABLE_SECONDS)
+            raise Unknown(f"StockTwits answered {status}{said}", status=status, pause=pause)
+        reason = f"StockTwits answered {status}{said}, which says nothing about the message: check StockTwitsApiUrl"
+        raise self._halt("unexpected_answer", reason, status)
+
+    def _halt(self, cause: str, reason: str, status: int | None = None) -> Halt:
+        return Halt(Pause(cause, reason, self._now() + TOKEN_REFUSED_SECONDS, probe=True), status=status)
+
+    def _rate_limited(self, headers: Mapping[str, str], said: str) -> Pause:
+        now = self._now()
+        until = now + RATE_LIMIT_SECONDS
+        retry_after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
+        if retry_after.isdecimal():
+            until = now + int(retry_after)
+        elif reset.isdecimal() and int(reset) > now:
+            until = float(reset)
+        return Pause(
+            "rate_limited", f"StockTwits limits the rate (429{said})", min(until, now + LONGEST_RATE_LIMIT_SECONDS)
+        )
+
+
+def image_type(content: bytes) -> tuple[str, str]:
+    """Return a file name and media type for an image, by its first bytes.
+
+    Raises:
+        Reject: It is no JPG, PNG or GIF.
+    """
+    for magic, name_and_type in _IMAGE_NAMES.items():
+        if content.startswith(magic):
+            return name_and_type
+    raise Reject("chart: the file is no JPG, PNG or GIF, whatever its name says")
+
+
+def normal_form(text: str) -> str:
+    """Reduce a text to what survives StockTwits: entities resolved, links taken out, white space collapsed."""
+    while (plain := html.unescape(text)) != text:
+        text = plain
+    return " ".join(_LINK.sub(" ", unicodedata.normalize("NFC", text)).split())
+
+
+class _NeverConnected(NewConnectionError):
+    """No connection came about, TLS included: nothing was sent."""
+
+
+class _Connects:
+    """Marks every failure before the first byte of a request, which requests itself does not tell apart."""
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        except (OSError, HTTPError) as error:
+            raise _NeverConnected(self, type(error).__name__) from error  # type: ignore[arg-type]
+
+
+class _Http(_Connects, HTTPConnection):
+    pass
+
+
+class _Https(_Connects, HTTPSConnection):
+    pass
+
+
+class _Adapter(HTTPAdapter):
+    """Uses the standard library's TLS settings: StockTwits' bot protection was seen to block urllib3's own."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().init_poolmanager(*args, **kwargs, ssl_context=ssl.create_default_context())
+        pools = self.poolmanager.pool_classes_by_scheme
+        self.poolmanager.pool_classes_by_scheme = {
+            scheme: type(pool.__name__, (pool,), {"ConnectionCls": _Https if scheme == "https" else _Http})
+            for scheme, pool in pools.items()
+        }
+
+
+class _Authorization(AuthBase):
+    """Sets the header, or none; either way requests does not look for a login in a .netrc file."""
+
+    def __init__(self, value: str | None) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._value:
+            request.headers["Authorization"] = self._value
+        return request
+
+
+def _never_connected(error: BaseException) -> bool:
+    return any(isinstance(each, _NeverConnected) for each in _chain(error))
+
+
+def _root(error: BaseException) -> str:
+    """Name the innermost error by its type."""
+    return type(_chain(error)[-1]).__name__
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """List an error and what it wraps: urllib3 keeps the inner one as `reason`, requests as its argument."""
+    chain = [error]
+    while True:
+        last = chain[-1]
+        inner = [getattr(last, "reason", None), last.__cause__, *last.args, last.__context__]
+        following = next((each for each in inner if isinstance(each, BaseException) and each not in chain), None)
+        if following is None:
+            return chain
+        chain.append(following)
+
+
+def _json(response: requests.Response) -> dict[str, Any] | None:
+    """Return the answer if it is a JSON object."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _quoted(answer: dict[str, Any] | None, token: str) -> str:
+    """Quote StockTwits' error texts, without the token and without what follows a link's ``?``."""
+    errors = (answer or {}).get("errors")
+    texts = (
+        [str(each.get("message", "")) for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    )
+    text = _QUERY.sub(r"\1?…", " ".join(filter(None, texts))).replace(token, "…")
+    return f": {text[:MAX_QUOTED_CHARACTERS]}" if text else ""
+
+
+def _created_at(message: dict[str, Any], otherwise: float) -> float:
+    try:
+        return datetime.fromisoformat(str(message["created_at"])).timestamp()
+    except (KeyError, ValueError):
+        return otherwise
+
+
+def _published(message_id: int, username: str) -> Published:
+    return Published(message_id, f"https://stocktwits.com/{username}/message/{message_id}")

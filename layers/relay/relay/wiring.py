@@ -1,0 +1,81 @@
+"""Where the posting half is put together, once for each container of a function."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from relay.charts import Charts
+from relay.delivery import Delivery
+from relay.gate import Gate, Pace
+from relay.ledger import Ledger
+from relay.posting import Posting
+from relay.queues import DeadLetters, Queue
+from relay.report import Report
+from relay.settings import Clients, PostingSettings, TokenParameter
+from relay.stocktwits import StockTwits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Relay:
+    """What an edge needs: a queue to take from, a gate to ask, and a way to deliver."""
+
+    queue: Queue
+    gate: Gate
+    posting: Posting
+    stocktwits: StockTwits
+
+    @contextmanager
+    def connected(self) -> Iterator[Posting]:
+        """Give the way to deliver, and close its connections afterwards."""
+        try:
+            yield self.posting
+        finally:
+            self.stocktwits.close()
+
+
+@cache
+def report(service: str) -> Report:
+    """Return the function's log and metrics, made when first needed."""
+    return Report(service)
+
+
+@cache
+def relay() -> Relay:
+    """Put the relay together from the environment, when first needed.
+
+    Raises:
+        Misconfigured: A setting is missing or unreadable.
+    """
+    settings = PostingSettings.from_environment(os.environ)
+    clients = Clients()
+    dynamodb = clients.get("dynamodb")
+    ledger = Ledger(dynamodb, settings.ledger_table_name, time.time)
+    pace = Pace(settings.max_posts_per_hour, settings.post_burst, settings.max_posts_per_day)
+    gate = Gate(dynamodb, settings.ledger_table_name, pace, time.time)
+    token = TokenParameter(lambda: clients.get("ssm"), settings.stocktwits_token_parameter, time.time)
+    stocktwits = StockTwits(
+        settings.stocktwits_api_url,
+        settings.stocktwits_auth_style,
+        token.credentials,
+        settings.post_concurrency,
+        time.time,
+    )
+    delivery = Delivery(
+        claim=ledger.claim,
+        settle=ledger.settle,
+        find=stocktwits.find,
+        prepare=Charts(lambda: clients.get("s3"), settings.chart_bucket_name).fetch,
+        send=None if settings.dry_run else stocktwits.publish,
+        now=time.time,
+    )
+    dead_letters = DeadLetters(lambda: clients.get("sqs"), settings.dead_letter_queue_url)
+    posting = Posting(delivery, gate, dead_letters.bury, settings.post_concurrency, time.time)
+    return Relay(Queue(lambda: clients.get("sqs"), settings.source_queue_url), gate, posting, stocktwits)

@@ -1,0 +1,25 @@
+"""What every test gets: no network but loopback, no AWS settings but its own, no relay left over from another test."""
+
+from collections.abc import Iterator
+
+import pytest
+from relay import wiring
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Take the machine's AWS settings away, and give tests harmless ones."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "POWERTOOLS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    wiring.relay.cache_clear()
+    wiring.report.cache_clear()
+    yield
+    wiring.relay.cache_clear()
+    wiring.report.cache_clear()
