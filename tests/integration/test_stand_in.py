@@ -335,6 +335,13 @@ def test_the_stream_shows_thirty_at_most(client: Client, query: dict[str, int], 
     assert (len(shown), shown[0]["body"]) == (length, "post 30")
 
 
+@pytest.mark.parametrize(("limit", "more"), [(1, True), (2, False)])
+def test_the_stream_tells_whether_there_is_more(client: Client, limit: int, more: bool) -> None:
+    older, newer = (client.post(body).json()["message"]["id"] for body in ("one", "two"))
+    cursor = client.get("/api/2/streams/user/4242.json", limit=limit).json()["cursor"]
+    assert cursor == {"more": more, "since": newer, "max": newer if more else older}
+
+
 def test_the_stream_shows_ids_greater_than_since(client: Client) -> None:
     first, second, third = (client.post(body).json()["message"]["id"] for body in ("one", "two", "three"))
     assert [message["id"] for message in client.stream(since=first)] == [third, second]
@@ -451,6 +458,12 @@ def test_a_429_can_tell_when_the_limit_resets(client: Client, stand_in: StandIn,
 def test_a_429_can_tell_when_to_come_back(client: Client, stand_in: StandIn) -> None:
     stand_in.fail("429", retry_after=7)
     assert client.post().headers["Retry-After"] == "7"
+
+
+def test_what_a_429_tells_overrules_the_rate_limit(client: Client, stand_in: StandIn, clock: Clock) -> None:
+    stand_in.configure(rate_limit=10)
+    stand_in.fail("429", reset_in_seconds=90)
+    assert client.post().headers["X-RateLimit-Reset"] == str(int(clock.now) + 90)
 
 
 @pytest.mark.parametrize(
@@ -571,6 +584,7 @@ def test_the_first_fault_that_matches_wins(client: Client, stand_in: StandIn) ->
 
 
 def test_a_fault_strikes_its_path_only(client: Client, stand_in: StandIn) -> None:
+    stand_in.fail("401", path="streams/us")
     stand_in.fail("5xx-before", path="streams/user", status=503)
     assert client.post().status_code == 200
     assert client.get("/api/2/streams/user/4242.json").status_code == 503
@@ -671,11 +685,18 @@ def test_it_comes_back_on_the_same_port(client: Client, stand_in: StandIn) -> No
 
 
 def test_stopping_does_not_wait_for_a_held_answer(stand_in: StandIn) -> None:
+    before = set(threading.enumerate())
     stand_in.fail("timeout-after", seconds=3600)
     with raw(stand_in) as connection:
         connection.sendall(raw_request())
-        threading.Timer(0.05, stand_in.stop).start()
+        while not stand_in.posts:
+            time.sleep(0.001)
+        holding = set(threading.enumerate()) - before
+        stand_in.stop()
         assert connection.recv(1) == b""
+        for thread in holding:
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_stopping_closes_idle_connections(stand_in: StandIn) -> None:

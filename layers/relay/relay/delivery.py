@@ -152,7 +152,7 @@ class Delivery:
             message: The message as it came off its queue.
             post: What it says.
             slot: Held while StockTwits is spoken to: bounds the requests at a time.
-            stopped: Asked right before publishing; a pause here leaves the message untried.
+            stopped: Asked right before each request; a pause here leaves the message untried.
 
         Returns:
             The outcome; no exception of the collaborators passes.
@@ -185,9 +185,11 @@ class _Attempt:
     sent: bool = False
 
     def run(self, slot: AbstractContextManager[object], stopped: Callable[[], Pause | None]) -> Outcome:
-        key = self.claim.key
         if self.claim.perhaps_posted:
             with slot:
+                pause = stopped()
+                if pause:
+                    return self._untried(pause)
                 found = self._find()
             if found:
                 return self._posted(found, "found on the account's stream: an earlier attempt had posted it")
@@ -199,11 +201,10 @@ class _Attempt:
         with slot:
             pause = stopped()
             if pause:
-                remark = self._settle(self._nothing_sent())
-                return Outcome(Result.DEFERRED, key, pause.reason + remark, pause=pause, tried=False)
+                return self._untried(pause)
             if self.delivery.send is None:
                 remark = self._settle(Settlement(Status.DRY_RUN))
-                return Outcome(Result.DRY_RUN, key, NOTHING_SENT + remark, sent=True)
+                return Outcome(Result.DRY_RUN, self.claim.key, NOTHING_SENT + remark, sent=True)
             self.sent = True
             published = self.delivery.send(self.post, chart)
         return self._posted(published)
@@ -222,6 +223,10 @@ class _Attempt:
         if isinstance(error, Retry):
             self.sent = False
         return _failed(error, self.claim.key, remark, sent=self.sent)
+
+    def _untried(self, pause: Pause) -> Outcome:
+        remark = self._settle(self._nothing_sent())
+        return Outcome(Result.DEFERRED, self.claim.key, pause.reason + remark, pause=pause, tried=False)
 
     def _find(self) -> Published | None:
         return self.delivery.find(self.post.body, self.claim.first_claimed_at)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relay.errors import Pause, RelayError, Retry
-from relay.ledger import number, translated
+from relay.ledger import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,11 +76,12 @@ class State:
         probing = shut is not None and shut.probe
         clock = round(now * MICROSECONDS)
         due = max(self.due, clock)
-        count = self.count if self.day == _day(now) else 0
+        day = max(self.day, _day(now))  # a clock behind another's at midnight must not begin the old day anew
+        count = self.count if self.day == day else 0
         by_pace = max(0, (clock + pace.burst * pace.interval - due) // pace.interval)
         by_cap = max(0, pace.per_day - count) if pace.per_day else wanted
         granted = min(wanted, by_pace, by_cap, 1 if probing else wanted)
-        state = replace(self, due=due + granted * pace.interval, day=_day(now), count=count + granted)
+        state = replace(self, due=due + granted * pace.interval, day=day, count=count + granted)
         if granted and probing and shut:
             state = replace(state, shut=replace(shut, until=now + PROBE_SECONDS))
         if granted == wanted:
@@ -260,7 +261,8 @@ def _item(state: State) -> dict[str, Any]:
             "M": {
                 "cause": {"S": shut.cause},
                 "reason": {"S": shut.reason},
-                "until": number(shut.until or 0),
+                # Unrounded: `State.open` recognises a pause by what an admission remembers of it.
+                "until": {"N": repr(float(shut.until or 0))},
                 "who": {"S": shut.who},
                 "probe": {"BOOL": shut.probe},
             }

@@ -34,8 +34,9 @@ MAX_ENVELOPES = 3
 """How deep a message may be wrapped: EventBridge inside SNS is two, and nobody needs more than three."""
 
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
-_CHART_URL = r"^(https://[^\s/]+/\S*|s3://[^\s/]+/\S.*)$"
+_CHART_URL = r"^(https://[^\s/]+/\S*|s3://[^\s/]+/\S.*)$(?!\n)"
 _ALLOWED_CONTROLS = frozenset("\t\n\r")
+_BYTE_ORDER_MARK = "\ufeff"  # some tools begin every text with it; before JSON it would make the JSON a text to post
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,7 +138,7 @@ def schema() -> dict[str, Any]:
 
 def _unwrap(body: str, envelopes_left: int) -> Post:
     """Take a post out of a body, through the envelopes of SNS and EventBridge."""
-    text = body.strip()
+    text = body.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
     if not text:
         raise Reject("the message is empty")
     content = _parse(text)
@@ -208,7 +209,7 @@ def _in_words(complaint: str, content: dict[str, Any]) -> str:
     """Name the field first, and spare the reader a regular expression."""
     problem, _, where = complaint.partition(" - at ")
     field = where.strip("`").removeprefix("$.")
-    if field == "chart" and isinstance(content.get("chart"), str):
+    if field == "chart" and "regex" in problem:
         return "chart: must be an https:// URL, or s3://bucket/key"
     if field == "body" and content.get("body") == "":
         return "body: is empty"

@@ -94,7 +94,7 @@ class _Turn:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.slot = threading.BoundedSemaphore(self.posting.concurrency)
+        self.slot = _Slots(self, threading.BoundedSemaphore(self.posting.concurrency))
 
     def ask(self, wanted: int) -> None:
         """Ask the gate for the whole batch."""
@@ -174,3 +174,19 @@ class _Turn:
         except RelayError:
             # The others will meet the same wall themselves; this batch stops in any case.
             return
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """The requests at a time; a wall that one of them met is known before the next one begins."""
+
+    turn: _Turn
+    free: threading.BoundedSemaphore
+
+    def __enter__(self) -> None:
+        self.free.acquire()
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, RelayError) and error.pause:
+            self.turn.pause = error.pause
+        self.free.release()

@@ -47,7 +47,8 @@ class Report:
             self.logger.exception("the invocation failed; its messages come again")
             raise
         finally:
-            self._metrics.flush_metrics()
+            if self._metrics.provider.metric_set:  # else the library warns, and an idle drain is no news
+                self._metrics.flush_metrics()
 
     def delivered(self, delivered: Sequence[tuple[Message, Outcome]]) -> None:
         """Report a batch: a line and a metric for each message, and what shut the gate."""

@@ -63,6 +63,8 @@ class PostingSettings:
         settings = cls(**values)
         if settings.stocktwits_auth_style not in AUTH_STYLES:
             raise Misconfigured(f"STOCKTWITS_AUTH_STYLE must be one of {', '.join(AUTH_STYLES)}")
+        if not settings.stocktwits_api_url.startswith(("https://", "http://")):
+            raise Misconfigured("STOCKTWITS_API_URL must begin with https://")
         for name in ("max_posts_per_hour", "post_burst", "post_concurrency"):
             if getattr(settings, name) < 1:
                 raise Misconfigured(f"{name.upper()} must be at least 1")
@@ -141,9 +143,9 @@ class TokenParameter:
             raise Retry(f"the token parameter {self._name} was not answered for ({type(error).__name__})") from None
         try:
             content = json.loads(answer["Parameter"]["Value"])
-            token, username = content["access_token"].strip(), content["username"]
-            if token and token.isascii() and token.isprintable():
-                return Credentials(token, str(username), str(content.get("user_id") or username))
+            token, username = content["access_token"].strip(), content["username"].strip()
+            if username and token and token.isascii() and token.isprintable():
+                return Credentials(token, username, str(content.get("user_id") or username))
         except (ValueError, TypeError, KeyError, AttributeError):
             pass
         # No cause: a JSON error shows the text it failed on, and that is a secret.

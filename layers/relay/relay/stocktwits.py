@@ -149,12 +149,7 @@ class StockTwits:
         elif post.chart:
             fields["chart"] = post.chart
 
-        credentials = self._credentials()
-        response = self._publish(fields, files, credentials)
-        if response.status_code in {401, 403} and _json(response) is not None:
-            fresh = self._credentials(fresh=True)
-            if fresh.access_token != credentials.access_token:
-                response, credentials = self._publish(fields, files, fresh), fresh
+        response, credentials = self._answered(lambda credentials: self._publish(fields, files, credentials))
         if not 200 <= response.status_code < 300:  # noqa: PLR2004
             self._refused(response, credentials)
         message = (_json(response) or {}).get("message")
@@ -177,20 +172,16 @@ class StockTwits:
             Reject: The stream does not reach back to `since`, so only a person can tell.
             RelayError: The stream cannot be read now.
         """
-        credentials = self._credentials()
-        response = self._send(
-            "GET",
-            f"/streams/user/{credentials.user_id}.json",
-            auth=self._auth(credentials),
-            params={"limit": str(STREAM_LIMIT)},
-        )
-        if response.status_code == 404:  # noqa: PLR2004
-            raise self._halt("stream", f"StockTwits knows no account {credentials.user_id}: check the token parameter")
-        if response.status_code != 200:  # noqa: PLR2004
+        response, credentials = self._answered(self._stream)
+        status = response.status_code
+        if status in _ABOUT_THE_MESSAGE:  # this request holds no message: what is wrong is the account's name
+            reason = f"the stream of account {credentials.user_id} cannot be read ({status}): check the token parameter"
+            raise self._halt("stream", reason, status)
+        if status != 200:  # noqa: PLR2004
             self._refused(response, credentials)
         messages = (_json(response) or {}).get("messages")
         if not isinstance(messages, list):
-            raise Unknown("the account's stream came without messages", status=response.status_code)
+            raise Unknown("the account's stream came without messages", status=status)
         wanted = normal_form(text)
         start = since - CLOCK_SKEW_SECONDS
         recent = [each for each in messages if isinstance(each, dict) and _created_at(each, start) >= start]
@@ -203,6 +194,20 @@ class StockTwits:
                 "back to then: look on StockTwits, and retry it only if it is not there"
             )
         return None
+
+    def _answered(self, request: Callable[[Credentials], requests.Response]) -> tuple[requests.Response, Credentials]:
+        """Send a request, and once more if its token is refused and a newer one is stored."""
+        credentials = self._credentials()
+        response = request(credentials)
+        if _token_refused(response):
+            fresh = self._credentials(fresh=True)
+            if fresh.access_token != credentials.access_token:
+                return request(fresh), fresh
+        return response, credentials
+
+    def _stream(self, credentials: Credentials) -> requests.Response:
+        path = f"/streams/user/{credentials.user_id}.json"
+        return self._send("GET", path, auth=self._auth(credentials), params={"limit": str(STREAM_LIMIT)})
 
     def _publish(self, fields: dict[str, str], files: Any, credentials: Credentials) -> requests.Response:  # noqa: ANN401
         if self._auth_style == "form":
@@ -231,7 +236,7 @@ class StockTwits:
         said = _quoted(answer, credentials.access_token)
         if status == 429:  # noqa: PLR2004
             raise Wait(self._rate_limited(response.headers, said), status=status)
-        if status == 401 or (status == 403 and answer is not None):  # noqa: PLR2004
+        if _token_refused(response):
             raise self._halt(
                 "token_refused", f"StockTwits refused the token ({status}{said}): store a good one", status
             )
@@ -347,11 +352,18 @@ def _chain(error: BaseException) -> list[BaseException]:
     chain = [error]
     while True:
         last = chain[-1]
-        inner = [getattr(last, "reason", None), last.__cause__, *last.args, last.__context__]
+        # Not its context: that may be an earlier request's error, whose handler sent this one.
+        inner = [getattr(last, "reason", None), last.__cause__, *last.args]
         following = next((each for each in inner if isinstance(each, BaseException) and each not in chain), None)
         if following is None:
             return chain
         chain.append(following)
+
+
+def _token_refused(response: requests.Response) -> bool:
+    """Tell a refused token from a bot challenge, which is a 403 too, but a page."""
+    status = response.status_code
+    return status == 401 or (status == 403 and _json(response) is not None)  # noqa: PLR2004
 
 
 def _json(response: requests.Response) -> dict[str, Any] | None:

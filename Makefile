@@ -1,0 +1,76 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo up down build deploy validate check test unit bench lock clean
+
+default_of = $(shell sed -n '/^  $(1):/,/Default:/s/^ *Default: *//p' template.yaml)
+RUNTIME ?= $(call default_of,PythonRuntime)
+ARCH ?= $(call default_of,Architecture)
+PARAMETERS ?=
+
+LOCAL := .venv/.local
+DEV := .venv/.dev
+EMULATOR := .local/emulator/.ready
+BARE := .local/runtime/.ready
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: ## Show all of it on this machine: no AWS account, no Docker, no configuration
+	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
+	@.venv/bin/python -m local.demo
+
+up: ## Start the same stack and leave it running
+	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
+	@.venv/bin/python -m local.up
+
+down: ## Stop what `make up` started
+	@.venv/bin/python -m local.up --stop
+
+build: $(LOCAL) ## Build for AWS and compile: RUNTIME=python3.13 ARCH=arm64
+	@.venv/bin/python -m local.build --runtime $(RUNTIME) --architecture $(ARCH)
+
+deploy: build ## Build and deploy to AWS: PARAMETERS="DryRun=true MaxPostsPerHour=6"
+	@.venv/bin/sam deploy --parameter-overrides PythonRuntime=$(RUNTIME) Architecture=$(ARCH) $(PARAMETERS)
+
+validate: $(LOCAL) ## Check the template
+	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint
+
+check: $(DEV) validate ## Check the code without running it
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --quiet --check .
+	@.venv/bin/mypy layers/relay/relay functions/post_messages local benchmarks
+	@.venv/bin/mypy functions/drain_leftovers
+
+unit: $(DEV) ## Run the tests that take seconds
+	@.venv/bin/python -m pytest tests/unit tests/integration
+
+test: ## Run every check and every test, as CI does
+	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE)
+	@$(MAKE) -s check
+	@.venv/bin/python -m pytest
+
+bench: ## Measure cold start, posting and calls; writes docs/benchmarks.md
+	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE)
+	@.venv/bin/python -m benchmarks
+
+lock: ## Pin all requirements anew
+	@sh local/environment.sh .local/lock requirements/lock.in
+	@sh requirements/lock.sh
+
+clean: ## Remove everything that was made here
+	rm -rf .venv .local .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(LOCAL): requirements/local.txt
+	@sh local/environment.sh .venv $^
+	@touch $@
+
+$(DEV): $(LOCAL) requirements/dev.txt
+	@sh local/environment.sh .venv requirements/dev.txt
+	@touch $@
+
+$(EMULATOR): requirements/emulator.txt
+	@sh local/environment.sh .local/emulator $^
+	@touch $@
+
+$(BARE): requirements/runtime.txt
+	@sh local/environment.sh .local/runtime $^
+	@touch $@

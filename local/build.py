@@ -1,0 +1,146 @@
+"""``sam build`` for a runtime and an architecture, and compiling what it made.
+
+SAM's own builder leaves Python without its bytecode, and Lambda's file system is read-only: every cold start would
+compile every import anew. The files are ``unchecked-hash``, since a zip file does not keep the time stamps by which
+Python otherwise trusts bytecode.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / ".aws-sam" / "build"
+RUNTIMES = ("python3.11", "python3.12", "python3.13", "python3.14")
+HOST_RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+HOST_ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
+
+
+class BuildError(Exception):
+    """A step of building or deploying failed; the text is what its tool printed."""
+
+
+def interpreter(runtime: str) -> Path | None:
+    """Find a Python of a runtime's version that runs and has pip, on PATH or among pyenv's."""
+    return next((each for each in _candidates(runtime) if _runs(each, runtime)), None)
+
+
+def build(runtime: str, architecture: str, directory: Path = BUILD, *, template: Path = ROOT / "template.yaml") -> Path:
+    """Run ``sam build``.
+
+    Args:
+        runtime: Such as ``python3.13``; its interpreter must be on this machine.
+        architecture: ``arm64`` or ``x86_64``.
+        directory: Where the artifacts go.
+        template: What to build.
+
+    Returns:
+        The directory.
+
+    Raises:
+        BuildError: SAM said no, or there is no such Python.
+    """
+    python = interpreter(runtime)
+    if python is None:
+        raise BuildError(f"sam build for {runtime} needs that Python with pip on this machine's PATH")
+    sam(
+        "build",
+        "--template-file",
+        str(template),
+        "--build-dir",
+        str(directory),
+        "--cache-dir",
+        str(directory.parent / "cache"),
+        "--parameter-overrides",
+        f"PythonRuntime={runtime}",
+        f"Architecture={architecture}",
+        environment={"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
+    )
+    return directory
+
+
+def compile_all(runtime: str, directory: Path = BUILD) -> None:
+    """Compile every packaged Python file to an ``unchecked-hash`` ``.pyc`` of the runtime.
+
+    Raises:
+        BuildError: A file could not be compiled.
+    """
+    python = interpreter(runtime)
+    if python is None:
+        raise BuildError(f"compiling for {runtime} needs that Python on this machine's PATH")
+    for artifact in sorted(each for each in directory.iterdir() if each.is_dir()):
+        command = [str(python), "-m", "compileall", "-q", "-f", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+        # A traceback shows where the file lies in Lambda, not where it was compiled.
+        _run([*command, "-s", str(artifact), "-p", "/opt" if "Layer" in artifact.name else "/var/task", str(artifact)])
+
+
+def sam(*arguments: str, environment: dict[str, str] | None = None) -> str:
+    """Run the SAM CLI of this environment, and return what it printed.
+
+    Raises:
+        BuildError: It failed.
+    """
+    command = [str(Path(sys.executable).parent / "sam"), *arguments]
+    return _run(command, {**os.environ, "SAM_CLI_TELEMETRY": "0", **(environment or {})})
+
+
+def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BuildError(f"{' '.join(command[:2])} failed:\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+def _candidates(runtime: str) -> Iterator[Path]:
+    if runtime == HOST_RUNTIME:
+        yield Path(sys.executable).parent / runtime
+    on_path = shutil.which(runtime)
+    if on_path:
+        yield Path(on_path)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    yield from sorted(pyenv.glob(f"{runtime.removeprefix('python')}.*/bin/{runtime}"), reverse=True)
+
+
+def _runs(python: Path, runtime: str) -> bool:
+    check = "import sys, pip; print('python%d.%d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run(
+            [str(python), "-c", check], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and done.stdout.strip() == runtime
+
+
+def main() -> int:
+    """Build and compile, as ``make build`` does."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runtime", choices=RUNTIMES, required=True)
+    parser.add_argument("--architecture", choices=("arm64", "x86_64"), required=True)
+    wanted = parser.parse_args()
+    try:
+        directory = build(wanted.runtime, wanted.architecture)
+        compile_all(wanted.runtime, directory)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"Built and compiled for {wanted.runtime} on {wanted.architecture}: {directory.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""``make up`` and ``make down``: the whole stack, left running behind the terminal."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from local.build import ROOT, BuildError
+from local.emulator import EmulatorError
+from local.stack import Stack
+
+STATE = ROOT / ".local" / "up.json"
+LOG = ROOT / ".local" / "up.log"
+START_SECONDS = 240
+STOP_SECONDS = 30
+
+
+def start() -> int:
+    """Start the stack in a process of its own, and show how to use it once it is there."""
+    if _running():
+        print("It is running already.")
+        return _show()
+    STATE.unlink(missing_ok=True)
+    with LOG.open("wb") as log:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "local.up", "--keep"],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _follow(keeper)
+    except KeyboardInterrupt:
+        keeper.terminate()
+        keeper.wait()
+        return 130
+    if keeper.poll() is not None or not STATE.exists():
+        keeper.terminate()
+        return 1
+    return _show()
+
+
+def stop() -> int:
+    """Stop the stack, and wait until it is gone."""
+    process_id = _running()
+    if process_id is None:
+        print("Nothing is running.")
+        return 0
+    os.kill(process_id, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _running() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if _running():
+        print(f"It does not stop: see process {process_id}.", file=sys.stderr)
+        return 1
+    print("Stopped.")
+    return 0
+
+
+def keep() -> int:
+    """Be the process that holds the stack until it is told to stop."""
+    stopped = {signal.SIGTERM, signal.SIGINT}
+    for number in stopped:
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        with Stack(say=lambda step: print(step, flush=True)) as stack:
+            state = {
+                "pid": os.getpid(),
+                "endpoint": stack.emulator.url,
+                "page": stack.stocktwits.url,
+                "outputs": stack.outputs,
+            }
+            part = STATE.with_suffix(".part")
+            part.write_text(json.dumps(state, indent=2))
+            part.rename(STATE)
+            signal.pthread_sigmask(signal.SIG_BLOCK, stopped)
+            signal.sigwait(stopped)
+    except (BuildError, EmulatorError) as error:
+        print(error)
+        return 1
+    finally:
+        STATE.unlink(missing_ok=True)
+    return 0
+
+
+def _follow(keeper: "subprocess.Popen[bytes]") -> None:
+    """Show the steps as the keeper logs them, until the stack is there or the keeper is gone."""
+    shown = 0
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        ready = STATE.exists() or keeper.poll() is not None
+        text = LOG.read_text(errors="replace")
+        print(text[shown:], end="", flush=True)
+        shown = len(text)
+        if ready:
+            return
+        time.sleep(0.2)
+
+
+def _show() -> int:
+    state = json.loads(STATE.read_text())
+    queue = state["outputs"]["OutboxQueueUrl"]
+    print(
+        f"""
+The relay is up, on this machine only.
+
+Outbox:      {queue}
+StockTwits:  {state["page"]}  (the stand-in's page: what was posted)
+
+Publish an alert:
+  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 \\
+  aws --endpoint-url {state["endpoint"]} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
+
+Stop it with: make down"""
+    )
+    return 0
+
+
+def _running() -> int | None:
+    """Return the keeper's process id, if it lives."""
+    try:
+        process_id = int(json.loads(STATE.read_text())["pid"])
+        command = Path(f"/proc/{process_id}/cmdline")
+        os.kill(process_id, 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    # After a reboot the number may belong to somebody else.
+    return None if command.exists() and b"local.up" not in command.read_bytes() else process_id
+
+
+def main() -> int:
+    """Start, stop or keep the stack."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stop", action="store_true")
+    parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    return stop() if wanted.stop else keep() if wanted.keep else start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Pins every environment anew: one resolution for the layer, the tools and the tests, so that what is tested is what is
+# deployed. Hosts and paths stay out of the files, and so do the bounds that pyproject.toml states for all.
+set -eu
+compile() {
+    .local/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
+        --no-annotate "$@"
+}
+all=$(mktemp)
+trap 'rm -f "$all"' EXIT
+compile requirements/local.in requirements/dev.in -o "$all"
+compile --constraint "$all" requirements/layer.in -o layers/relay/requirements.txt
+for name in requirements/local requirements/dev; do
+    compile --constraint "$all" "$name.in" -o "$name.txt"
+done
+for name in requirements/emulator requirements/runtime; do
+    compile "$name.in" -o "$name.txt"
+done
+bounds="python_full_version < '3.15' and platform_python_implementation == 'CPython' and sys_platform != 'win32'"
+sed -i "s/ ; $bounds\$//" requirements/*.txt layers/relay/requirements.txt
