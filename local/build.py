@@ -118,9 +118,7 @@ def _candidates(runtime: str) -> Iterator[Path]:
 def _runs(python: Path, runtime: str) -> bool:
     check = "import sys, pip; print('python%d.%d' % sys.version_info[:2])"
     try:
-        done = subprocess.run(
-            [str(python), "-c", check], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run([str(python), "-c", check], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0 and done.stdout.strip() == runtime

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,10 +13,10 @@ from typing import Any, Self
 import boto3
 
 from local.build import ROOT
+from local.processes import end_session, free_port
 
 REGION = "us-east-1"
 START_SECONDS = 30
-STOP_SECONDS = 10
 
 
 class EmulatorError(Exception):
@@ -72,13 +70,7 @@ class Emulator:
         """Stop it with its workers, and remove its folder."""
         process, self._process = self._process, None
         if process:
-            _signal_group(process.pid, signal.SIGTERM)
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                pass
-            _signal_group(process.pid, signal.SIGKILL)
-            process.wait()
+            end_session(process)
         if self._home:
             shutil.rmtree(self._home, ignore_errors=True)
 
@@ -118,17 +110,3 @@ class Emulator:
                 time.sleep(0.05)
         log = (self._home / "log").read_text(errors="replace")[-2000:] if self._home else ""
         raise EmulatorError(f"the emulator did not come up:\n{log}")
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _signal_group(process_id: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(process_id, number)
-    except ProcessLookupError:
-        pass

@@ -3,7 +3,7 @@
 import json
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +28,7 @@ class Stack:
         outputs: The outputs of the template, by name.
     """
 
-    def __init__(self, parameters: dict[str, object] | None = None, say: Callable[[str], None] = print) -> None:
+    def __init__(self, parameters: Mapping[str, object] | None = None, say: Callable[[str], None] = print) -> None:
         """Prepare a stack.
 
         Args:

@@ -1,0 +1,1 @@
+"""What `make bench` measures; the results are in ``docs/benchmarks.md``."""
