@@ -37,7 +37,7 @@ def build(runtime: str, architecture: str, directory: Path = BUILD, *, template:
         runtime: Such as ``python3.13``; its interpreter must be on this machine.
         architecture: ``arm64`` or ``x86_64``.
         directory: Where the artifacts go.
-        template: What to build.
+        template: What to build; its paths count from the project's root.
 
     Returns:
         The directory.
@@ -52,6 +52,8 @@ def build(runtime: str, architecture: str, directory: Path = BUILD, *, template:
         "build",
         "--template-file",
         str(template),
+        "--base-dir",
+        str(ROOT),
         "--build-dir",
         str(directory),
         "--cache-dir",

@@ -15,7 +15,6 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from local.build import ROOT, BuildError
@@ -106,7 +105,7 @@ class Demo:
         self._stack.stocktwits.fail("429", text=RATE_LIMITED, reset_in_seconds=RESET_SECONDS)
         self._publish()
         self._watch()
-        self._console.print(self._table())
+        self._show()
         complaints = list(self._complaints())
         for complaint in complaints:
             self._console.print(Text(f"Not as it should be: {complaint}", style="bold red"))
@@ -174,22 +173,28 @@ class Demo:
         )
         return sum(int(answer["Attributes"][name]) for name in names)
 
-    def _table(self) -> Table:
-        table = Table(title="What became of each message", title_justify="left", header_style="bold")
-        for heading, style in (("shows", ""), ("text", "dim"), ("outcome", ""), ("by", ""), ("post, or reason", "")):
-            table.add_column(heading, style=style, overflow="fold")
+    def _show(self) -> None:
+        """Print what became of each message: its text, its outcome, its id and link or its reason."""
+        bodies = {post.id: post.body for post in self._stack.stocktwits.posts}
+        self._console.print("\n[bold]What became of each message[/]")
         for exhibit in self._exhibits:
-            final = exhibit.final
-            outcome = final["outcome"].replace("_", " ") if final else "no end"
-            tries = f" at receive {final['receive_count']}" if final and final["receive_count"] > 1 else ""
-            table.add_row(
-                exhibit.shows,
-                Text(_shortened(exhibit.body)),
-                Text(outcome + tries, style="green" if exhibit.as_expected else "bold red"),
-                self._edge(exhibit),
-                Text(_ending(final)),
+            final = exhibit.final or {"outcome": "no end", "reason": "still under way when patience ended"}
+            post_id = final.get("stocktwits_id")
+            style = "green" if exhibit.as_expected else "bold red"
+            outcome = f"{final['outcome'].replace('_', ' ')} by the {self._edge(exhibit)}"
+            if final.get("receive_count", 1) > 1:
+                outcome += f" at receive {final['receive_count']}"
+            self._console.print(
+                Text.assemble(
+                    ("✓ " if exhibit.as_expected else "✗ ", style),
+                    (f"{exhibit.shows}: ", "bold"),
+                    _shortened(bodies.get(post_id, exhibit.body)),
+                )
             )
-        return table
+            self._console.print(Text.assemble("  ", (outcome, style), f"  {_ending(final)}"))
+            if post_id and final["reason"]:
+                self._console.print(Text(f"  {final['reason']}", style="dim"))
+        self._console.print()
 
     def _edge(self, exhibit: Exhibit) -> str:
         service = exhibit.final["service"] if exhibit.final else ""
@@ -231,12 +236,9 @@ def _shortened(body: str, most: int = 60) -> str:
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
-def _ending(final: dict[str, Any] | None) -> str:
-    if final is None:
-        return ""
-    if final["outcome"] == "rejected":
-        return str(final["reason"])
-    return f"{final['stocktwits_id']}  {final['url']}" + (f"\n{final['reason']}" if final["reason"] else "")
+def _ending(final: dict[str, Any]) -> str:
+    """Say where a post stands, or why there is none."""
+    return f"{final['stocktwits_id']}  {final['url']}" if final.get("stocktwits_id") else str(final["reason"])
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -247,7 +249,7 @@ def main() -> int:
     """Run the demo; 0 only if every message ended as it should."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGHUP, _stop)
-    console = Console(width=None if sys.stdout.isatty() else 140, soft_wrap=False)
+    console = Console(soft_wrap=True, highlight=False)
     try:
         with Stack(PACE, say=lambda step: console.print(f"[cyan]•[/] {step}")) as stack:
             return 0 if Demo(stack, console).run() else 1

@@ -26,9 +26,14 @@ class EmulatorError(Exception):
 class Emulator:
     """A MiniStack process on a free port of 127.0.0.1."""
 
-    def __init__(self) -> None:
-        """Start nothing yet."""
+    def __init__(self, *, enforce_iam: bool = False) -> None:
+        """Start nothing yet.
+
+        Args:
+            enforce_iam: Let functions do only what their roles allow.
+        """
         self.url = ""
+        self._enforce_iam = enforce_iam
         self._process: subprocess.Popen[bytes] | None = None
         self._home: Path | None = None
 
@@ -48,6 +53,7 @@ class Emulator:
             "GATEWAY_PORT": str(port),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
+            "AUTH": "true" if self._enforce_iam else "false",
         }
         with (self._home / "log").open("wb") as log:
             self._process = subprocess.Popen(

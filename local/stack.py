@@ -28,17 +28,30 @@ class Stack:
         outputs: The outputs of the template, by name.
     """
 
-    def __init__(self, parameters: Mapping[str, object] | None = None, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, object] | None = None,
+        say: Callable[[str], None] = print,
+        *,
+        template: Path = ROOT / "template.yaml",
+        build_directory: Path = BUILD,
+        enforce_iam: bool = False,
+    ) -> None:
         """Prepare a stack.
 
         Args:
             parameters: Of the template, beside those that a local stack needs.
             say: Told of each step as it begins.
+            template: What to build and deploy.
+            build_directory: Where the artifacts go.
+            enforce_iam: Let functions do only what their roles allow.
         """
-        self.emulator = Emulator()
+        self.emulator = Emulator(enforce_iam=enforce_iam)
         self.stocktwits = StandIn()
         self.outputs: dict[str, str] = {}
         self._parameters = parameters or {}
+        self._template = template
+        self._build_directory = build_directory
         self._say = say
         self._running = ExitStack()
 
@@ -49,9 +62,9 @@ class Stack:
             starting.enter_context(self.emulator)
             starting.enter_context(self.stocktwits)
             self._say(f"sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE})")
-            build(HOST_RUNTIME, HOST_ARCHITECTURE, BUILD)
+            build(HOST_RUNTIME, HOST_ARCHITECTURE, self._build_directory, template=self._template)
             self._say("sam deploy")
-            self._deploy(BUILD)
+            self._deploy(self._build_directory)
             self._say("Storing the account's token, and a chart")
             self._furnish()
             self._running = starting.pop_all()

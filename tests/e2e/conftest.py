@@ -1,0 +1,14 @@
+"""The deployed stack, once for all end-to-end tests that only publish to it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.demo import PACE
+from local.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with Stack(PACE, say=lambda _: None) as running:
+        yield running

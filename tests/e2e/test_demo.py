@@ -1,0 +1,92 @@
+"""`make demo`, `make up` and `make down`, as a newcomer meets them."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(module: str, home: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a module of ours; `home` is its folder for temporary files, and the mark of all that it starts."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(home), "RELAY_TEST_MARK": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def left_over(home: Path) -> list[str]:
+    """Return what a run left behind: files, and processes whose environment names its folder."""
+    files = [path.name for path in home.iterdir()]
+    processes = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            environment = path.read_bytes()
+        except OSError:
+            continue
+        if str(home).encode() in environment and int(path.parent.name) != os.getpid():
+            processes.append(path.parent.name)
+    return files + processes
+
+
+def test_the_demo_ends_well_only_because_every_message_ended_as_it_should(tmp_path: Path) -> None:
+    demo = start("local.demo", tmp_path)
+    output, _ = demo.communicate(timeout=280)
+    assert demo.returncode == 0, output
+    assert "Every message ended as it should" in output
+    assert "found on the account's stream" in output
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_interrupted_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
+    demo = start("local.demo", tmp_path)
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if "sam build" in line:
+            break
+    demo.send_signal(number)
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, output
+    assert left_over(tmp_path) == []
+
+
+def test_a_demo_whose_deployment_fails_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = "import sys; from local import demo; demo.PACE['PostBurst'] = 'many'; sys.exit(demo.main())"
+    demo = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert demo.returncode == 1
+    assert "sam deploy failed" in demo.stdout.replace("\n", " ")
+    assert left_over(tmp_path) == []
+
+
+def test_up_shows_how_to_publish_and_down_stops_everything(tmp_path: Path) -> None:
+    up = start("local.up", tmp_path)
+    try:
+        shown, _ = up.communicate(timeout=200)
+        assert up.returncode == 0, shown
+        assert "sqs send-message --queue-url http://127.0.0.1:" in shown
+        assert "StockTwits:  http://127.0.0.1:" in shown
+    finally:
+        down = start("local.up", tmp_path, "--stop")
+        output, _ = down.communicate(timeout=60)
+    assert "Stopped." in output
+    assert left_over(tmp_path) == []
