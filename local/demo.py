@@ -175,7 +175,7 @@ class Demo:
 
     def _show(self) -> None:
         """Print what became of each message: its text, its outcome, its id and link or its reason."""
-        bodies = {post.id: post.body for post in self._stack.stocktwits.posts}
+        bodies: dict[Any, str] = {post.id: post.body for post in self._stack.stocktwits.posts}
         self._console.print("\n[bold]What became of each message[/]")
         for exhibit in self._exhibits:
             final = exhibit.final or {"outcome": "no end", "reason": "still under way when patience ended"}

@@ -36,7 +36,7 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                     if not leftovers.waiting():
                         break
                     wait = admission.opens_in(time.time())
-                    if wait is None or wait > seconds_left() - RESERVE_SECONDS:
+                    if wait is None or wait >= seconds_left() - RESERVE_SECONDS:
                         say.gate_shut(admission.pause)
                         break
                     time.sleep(wait)

@@ -31,6 +31,9 @@ PROBE_SECONDS = 90
 CHANGE_ATTEMPTS = 20
 """How often a change starts over because another worker was faster; there are three workers at most."""
 
+BUSY_SECONDS = 10
+"""How long the gate counts as shut when the table did not answer; asking at once would only keep it busy."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -202,7 +205,7 @@ class Gate:
 
     def _unreadable(self, error: RelayError) -> Pause:
         """A gate that cannot be asked is shut."""
-        return error.pause or Pause("ledger", error.reason, self._now())
+        return error.pause or Pause("ledger", error.reason, self._now() + BUSY_SECONDS)
 
     def _change(self, change: Callable[[State], State]) -> None:
         for _ in range(CHANGE_ATTEMPTS):

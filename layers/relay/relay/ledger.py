@@ -120,7 +120,8 @@ class Ledger:
     def settle(self, claim: Claim, settlement: Settlement) -> None:
         """Write down how an attempt ended.
 
-        That a post exists is written whoever holds the claim by now; everything else only by the claim's holder.
+        That a post exists is written whoever holds the claim by now, and stays written; everything else only by the
+        claim's holder.
 
         Raises:
             ClientError, BotoCoreError: The entry stays claimed, which reads as "perhaps posted" when its lease is over.
@@ -129,14 +130,18 @@ class Ledger:
         sets = ["#status = :status", "settled_at = :now"]
         values: dict[str, Any] = {":status": {"S": settlement.status}, ":now": number(self._now())}
         removes = []
-        condition = "attribute_exists(pk)" if posted else "claim_id = :claim"
+        condition = "attribute_exists(pk)" if posted else "claim_id = :claim AND #status <> :posted"
         if posted:
             sets += ["stocktwits_id = :id", "#url = :url"]
             values |= {":id": {"N": str(posted.id)}, ":url": {"S": posted.url}}
             removes = ["lease_until", "reason"]
         else:
             sets += ["lease_until = :lease"]
-            values |= {":claim": {"S": claim.id}, ":lease": number(settlement.hold_until)}
+            values |= {
+                ":claim": {"S": claim.id},
+                ":lease": number(settlement.hold_until),
+                ":posted": {"S": Status.POSTED},
+            }
             if settlement.status is not Status.UNKNOWN:
                 removes = ["first_claimed_at"]
         if settlement.reason:

@@ -6,7 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from relay.message import Message
 
@@ -129,25 +129,33 @@ class Queue:
         """Delete messages; return a line for each that SQS kept. It will come again, and the ledger knows it."""
         complaints = []
         for batch in _batches(messages):
-            answer = self._sqs().delete_message_batch(
-                QueueUrl=self._url,
-                Entries=[{"Id": str(i), "ReceiptHandle": each.receipt_handle} for i, each in enumerate(batch)],
-            )
-            complaints += _complaints("deleted", batch, answer.get("Failed", []))
+            try:
+                answer = self._sqs().delete_message_batch(
+                    QueueUrl=self._url,
+                    Entries=[{"Id": str(i), "ReceiptHandle": each.receipt_handle} for i, each in enumerate(batch)],
+                )
+                failed: Sequence[Mapping[str, Any]] = answer.get("Failed", [])
+            except (ClientError, BotoCoreError) as error:
+                failed = _all_failed(batch, error)
+            complaints += _complaints("deleted", batch, failed)
         return complaints
 
     def hold(self, messages: Sequence[tuple[Message, int]]) -> list[str]:
         """Make each message invisible for its seconds; return a line for each that keeps its old visibility."""
         complaints = []
         for batch in _batches(messages):
-            answer = self._sqs().change_message_visibility_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {"Id": str(i), "ReceiptHandle": each.receipt_handle, "VisibilityTimeout": seconds}
-                    for i, (each, seconds) in enumerate(batch)
-                ],
-            )
-            complaints += _complaints("held", [each for each, _ in batch], answer.get("Failed", []))
+            try:
+                answer = self._sqs().change_message_visibility_batch(
+                    QueueUrl=self._url,
+                    Entries=[
+                        {"Id": str(i), "ReceiptHandle": each.receipt_handle, "VisibilityTimeout": seconds}
+                        for i, (each, seconds) in enumerate(batch)
+                    ],
+                )
+                failed: Sequence[Mapping[str, Any]] = answer.get("Failed", [])
+            except (ClientError, BotoCoreError) as error:
+                failed = _all_failed(batch, error)
+            complaints += _complaints("held", [each for each, _ in batch], failed)
         return complaints
 
 
@@ -202,6 +210,12 @@ def _printable(text: str) -> str:
 def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     for start in range(0, len(items), MAX_BATCH):
         yield items[start : start + MAX_BATCH]
+
+
+def _all_failed(batch: Sequence[object], error: ClientError | BotoCoreError) -> list[dict[str, str]]:
+    """Say of each entry what SQS said of the whole call: what was done so far must not be undone by raising it."""
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    return [{"Id": str(i), "Code": code} for i in range(len(batch))]
 
 
 def _complaints(verb: str, batch: Sequence[Message], failed: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -117,8 +117,9 @@ class StockTwits:
         self._now = now
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"StockTwitsRelay/{__version__}"
+        adapter = _Adapter(pool_connections=1, pool_maxsize=connections, pool_block=True)
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections, pool_block=True))
+            self._session.mount(scheme, adapter)
 
     def close(self) -> None:
         """Close the connections: a function may be frozen for longer than they live, and a dead one costs a post."""
