@@ -58,7 +58,7 @@ class Client:
     def get(self, path: str, **query: object) -> requests.Response:
         return self.send("GET", path, params=query)
 
-    def send(self, method: str, path: str, **options: Any) -> requests.Response:  # noqa: ANN401 - as `requests` has them
+    def send(self, method: str, path: str, **options: Any) -> requests.Response:
         options = {"timeout": 10, "allow_redirects": False, **options}
         return self.session.request(method, self.stand_in.url + path, **options)
 
@@ -864,7 +864,7 @@ def test_other_addresses_have_no_page(client: Client, stand_in: StandIn, path: s
 def test_the_command_serves_until_it_is_told_to_stop(stop: signal.Signals) -> None:
     command = [sys.executable, "-m", "local.stocktwits", "--port", "0", "--username", "me", "--latency-ms", "1"]
     root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stderr
         try:

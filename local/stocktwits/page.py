@@ -6,14 +6,13 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
+from local.stocktwits.api import CASHTAG
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from local.stocktwits import PostRecord
-
-CASHTAG = re.compile(r"(?<![\w$])\$([A-Za-z][A-Za-z0-9]*(?:[._][A-Za-z]{1,3})?)(?![\w$])", re.ASCII)
-"""`$AAPL`, `$BRK.B`, `$BTC.X`, `$ES_F`; sums such as `$5k` or `$50USD` and runs such as `$FOO$BAR` are none."""
+    from local.stocktwits.api import PostRecord
 
 # A full stop or bracket that ends a sentence is not part of the link before it.
 _LINK = r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]']"
