@@ -19,10 +19,7 @@ from rich.text import Text
 
 from local.build import ROOT, BuildError
 from local.emulator import EmulatorError
-from local.stack import STACK_NAME, Stack
-
-PACE = {"MaxPostsPerHour": 3600, "PostBurst": 10, "MaxPostsPerDay": 0}
-"""Fast enough to see everything in a minute, slow enough that a burst leaves something over."""
+from local.stack import PACE, STACK_NAME, Stack
 
 BURST = 20
 PATIENCE_SECONDS = 150

@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from math import sin
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,8 @@ TOKEN_PARAMETER = "/stocktwits-relay/token"
 CHART_BUCKET = "stocktwits-relay-charts"
 CHART_KEY = "aapl.png"
 BUILD = ROOT / ".local" / "sam" / "build"
+PACE = {"MaxPostsPerHour": 3600, "PostBurst": 10, "MaxPostsPerDay": 0}
+"""Fast enough to see everything in a minute, slow enough that a burst leaves something over."""
 
 
 class Stack:
@@ -117,7 +120,7 @@ def a_chart(width: int = 320, height: int = 160) -> bytes:
     for y in range(height):
         rows.append(0)  # no filter
         for x in range(width):
-            line = height - 20 - x * (height - 50) // width - (x * 7919 % 23)
+            line = height - 30 - x * (height - 70) / width - 9 * sin(x / 14) - 5 * sin(x / 5.3)
             on_line, below = abs(y - line) < 2, y > line  # noqa: PLR2004
             rows += b"\x16\x8a\x5a" if on_line else b"\xd8\xf3\xe6" if below else b"\xff\xff\xff"
 

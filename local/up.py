@@ -11,7 +11,7 @@ from pathlib import Path
 
 from local.build import ROOT, BuildError
 from local.emulator import EmulatorError
-from local.stack import Stack
+from local.stack import PACE, Stack
 
 STATE = ROOT / ".local" / "up.json"
 LOG = ROOT / ".local" / "up.log"
@@ -69,7 +69,7 @@ def keep() -> int:
     for number in stopped:
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        with Stack(say=lambda step: print(step, flush=True)) as stack:
+        with Stack(PACE, say=lambda step: print(step, flush=True)) as stack:
             state = {
                 "pid": os.getpid(),
                 "endpoint": stack.emulator.url,

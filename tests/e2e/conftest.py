@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.demo import PACE
-from local.stack import Stack
+from local.stack import PACE, Stack
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from local.demo import PACE
-from local.stack import CHART_BUCKET, CHART_KEY, Stack
+from local.stack import CHART_BUCKET, CHART_KEY, PACE, Stack
 
 pytestmark = pytest.mark.e2e
 
