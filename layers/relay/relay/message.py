@@ -36,6 +36,7 @@ MAX_ENVELOPES = 3
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _CHART_URL = r"^(https://[^\s/]+/\S*|s3://[^\s/]+/\S.*)$(?!\n)"
 _ALLOWED_CONTROLS = frozenset("\t\n\r")
+_NONCHARACTERS = frozenset("\ufffe\uffff")  # no SQS attribute can hold them, so no dead letter could carry such a key
 _BYTE_ORDER_MARK = "\ufeff"  # some tools begin every text with it; before JSON it would make the JSON a text to post
 
 
@@ -221,5 +222,6 @@ def _in_words(complaint: str, content: dict[str, Any]) -> str:
 def _check_text(field: str, text: str) -> None:
     """Refuse characters that no person typed: StockTwits would drop them silently, or refuse the post."""
     for position, character in enumerate(text):
-        if unicodedata.category(character) in {"Cc", "Cs"} and character not in _ALLOWED_CONTROLS:
+        control = unicodedata.category(character) in {"Cc", "Cs"} and character not in _ALLOWED_CONTROLS
+        if control or character in _NONCHARACTERS:
             raise Reject(f"{field}: has the control character U+{ord(character):04X} at position {position + 1}")

@@ -117,9 +117,8 @@ class StockTwits:
         self._now = now
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"StockTwitsRelay/{__version__}"
-        adapter = _Adapter(pool_connections=1, pool_maxsize=connections, pool_block=True)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
+        scheme = "https://" if self._api_url.startswith("https://") else "http://"
+        self._session.mount(scheme, _Adapter(connections, tls=scheme == "https://"))
 
     def close(self) -> None:
         """Close the connections: a function may be frozen for longer than they live, and a dead one costs a post."""
@@ -318,8 +317,13 @@ class _Https(_Connects, HTTPSConnection):
 class _Adapter(HTTPAdapter):
     """Uses the standard library's TLS settings: StockTwits' bot protection was seen to block urllib3's own."""
 
+    def __init__(self, connections: int, *, tls: bool) -> None:
+        # Only where it is needed: reading all the authorities takes as long as making an AWS client.
+        self._tls: dict[str, Any] = {"ssl_context": ssl.create_default_context()} if tls else {}
+        super().__init__(pool_connections=1, pool_maxsize=connections, pool_block=True)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().init_poolmanager(*args, **kwargs, ssl_context=ssl.create_default_context())
+        super().init_poolmanager(*args, **kwargs | self._tls)
         pools = self.poolmanager.pool_classes_by_scheme
         self.poolmanager.pool_classes_by_scheme = {
             scheme: type(pool.__name__, (pool,), {"ConnectionCls": _Https if scheme == "https" else _Http})

@@ -1,0 +1,256 @@
+"""What no producer should send: it is posted unharmed or buried with its reason, and takes no neighbour with it."""
+
+import json
+
+import pytest
+
+BEFORE, AFTER = "$AAPL the neighbour before", "$MSFT the neighbour after"
+CHART = "s3://stocktwits-relay-charts/"
+MAX_SQS_BYTES = 1_048_576
+
+
+def message(**fields):
+    return json.dumps({"body": "$TSLA crosses 400", **fields})
+
+
+def sns(text, kind="Notification"):
+    return json.dumps({"Type": kind, "TopicArn": "arn:aws:sns:us-east-1:123456789012:alerts", "Message": text})
+
+
+def eventbridge(detail):
+    return json.dumps({"detail-type": "alert", "source": "com.example", "detail": detail})
+
+
+UNREADABLE = {
+    "empty": ("", "the message is empty"),
+    "white space": (" \t\r\n ", "the message is empty"),
+    "byte order mark": ("\ufeff", "the message is empty"),
+    "broken JSON": ('{"body": ', "begins like a JSON object but cannot be read"),
+    "JSON and more": ('{"body": "x"} and more', "begins like a JSON object but cannot be read"),
+    "list": ('["$TSLA"]', "a list: send plain text, or a JSON object with a body"),
+    "number": ("42", "a number"),
+    "null": ("null", "null"),
+    "boolean": ("true", "a boolean"),
+    "quoted text": ('"$TSLA"', "a string"),
+    "no fields": ("{}", "missing required field `body`"),
+    "unknown field": (message(sentimnet="bullish"), "unknown field `sentimnet`"),
+    "blank body": (message(body=" \n "), "body: is empty"),
+    "body is a number": (message(body=5), "body: Expected `str`, got `int`"),
+    "body is null": (message(body=None), "body: Expected `str`, got `null`"),
+    "reply to text": (message(in_reply_to_message_id="7"), "in_reply_to_message_id: Expected `int"),
+    "reply to zero": (message(in_reply_to_message_id=0), "in_reply_to_message_id: Expected `int` >= 1"),
+    "reply to true": (message(in_reply_to_message_id=True), "in_reply_to_message_id: Expected `int"),
+    "unknown sentiment": (message(sentiment="hopeful"), "sentiment: Invalid enum value 'hopeful'"),
+    "sentiment is a list": (message(sentiment=["bullish"]), "sentiment: Expected `str"),
+    "key is a number": (message(key=7), "key: Expected `str"),
+    "key is empty": (message(key=""), "key: Expected `str` of length >= 1"),
+    "key is long": (message(key="k" * 257), "key: Expected `str` of length <= 256"),
+    "key that no queue can carry": (message(key="k\uffff"), "key: has the control character U+FFFF at position 2"),
+    "key has a control character": (message(key="k\0"), "key: has the control character U+0000 at position 2"),
+    "1001 characters": ("x" * 1001, "the body has 1001 characters"),
+    "1001 with links": ("https://a.io/ " * 2 + "x" * 953, "the body has 1001 characters"),
+    "1001 with angle brackets": ("<" + "x" * 997, "the body has 1001 characters"),
+    "1001 with a chart": (message(body="x" * 977, chart="https://a.io/c.png"), "the body has 1001 characters"),
+    "256 KB": ("x" * 262_144, "the body has 262144 characters"),
+    "NUL": (message(body="a\0b"), "body: has the control character U+0000 at position 2"),
+    "bell": (message(body="\a"), "body: has the control character U+0007 at position 1"),
+    "escape": (message(body="\x1b[31mred"), "body: has the control character U+001B at position 1"),
+    "next line": (message(body="a\x85b"), "body: has the control character U+0085 at position 2"),
+    "half a surrogate pair": ('{"body": "a\\ud83d b"}', "cannot be read"),
+    "expired": (message(expires_at="2026-11-21T14:59:59Z"), "it expired at 2026-11-21T14:59:59+00:00"),
+    "expires without a zone": (message(expires_at="2026-11-21T16:00:00"), "expires_at: must be ISO 8601 with a zone"),
+    "expires some day": (message(expires_at="tomorrow"), "expires_at: must be ISO 8601 with a zone"),
+    "expires as a number": (message(expires_at=1795273200), "expires_at: Expected `"),
+    "chart from a file": (message(chart="file:///etc/passwd"), "chart: must be an https:// URL, or s3://bucket/key"),
+    "chart without TLS": (message(chart="http://a.io/c.png"), "chart: must be an https:// URL, or s3://bucket/key"),
+    "chart from another bucket": (
+        message(chart="s3://others/c.png"),
+        "chart: the relay may not read from bucket others",
+    ),
+    "chart that is not there": (message(chart=CHART + "none.png"), "chart: there is no object 'none.png'"),
+    "chart of 3 MB": (message(chart=CHART + "large.png"), "chart: 3000000 bytes, but it must be under 2000000"),
+    "chart of 2 MB": (message(chart=CHART + "limit.png"), "chart: 2000000 bytes, but it must be under 2000000"),
+    "chart that is text": (message(chart=CHART + "text.png"), "chart: the file is no JPG, PNG or GIF"),
+    "SNS with nothing inside": (sns(""), "the SNS notification has nothing inside"),
+    "SNS with white space inside": (sns(" "), "the message is empty"),
+    "SNS that wants a confirmation": (sns("x", "SubscriptionConfirmation"), "an SNS SubscriptionConfirmation"),
+    "EventBridge with nothing inside": (eventbridge({}), "the EventBridge event has nothing inside"),
+    "EventBridge with an unknown field": (eventbridge({"body": "x", "price": 1}), "unknown field `price`"),
+    "too many envelopes": (sns(sns(sns(sns("x")))), "wrapped in more than 3 envelopes"),
+    "nested deeply": ("[" * 100_000, "nested too deeply"),
+}
+
+READABLE = {
+    "emoji": ("🚀 $TSLA 👩\u200d👩\u200d👧 🇺🇳 é é", None),
+    "right to left": ("$TSLA مرحبا بالعالم \u202eשלום\u202c", None),  # noqa: RUF001
+    "line breaks": ("$TSLA\r\n\tone\n\ntwo", None),
+    "percent and plus": ("$TSLA +5% & 100%25 = ?a=b#c \\n", None),
+    "1000 characters": ("x" * 1000, None),
+    "1000 with links": ("https://a.io/ " * 2 + "x" * 952, None),
+    "1000 with angle brackets": ("<" + "x" * 996, None),
+    "1000 emoji": ("🚀" * 1000, None),
+    "no JSON after all": ("[ALERT] $TSLA", None),
+    "space around": ("  $TSLA \n", "$TSLA"),
+    "byte order mark": ('\ufeff{"body": "$TSLA"}', "$TSLA"),
+    "SNS in EventBridge in SNS": (sns(eventbridge(json.loads(sns("$TSLA")))), "$TSLA"),
+    "SNS with JSON inside": (sns(message(body="$TSLA é")), "$TSLA é"),
+    "expires in time": (message(body="$TSLA", expires_at="2026-11-21T10:00:01-05:00"), "$TSLA"),
+}
+
+
+CHARTS = {
+    "large.png": b"\x89PNG\r\n\x1a\n".ljust(3_000_000, b"x"),
+    "limit.png": b"\x89PNG\r\n\x1a\n".ljust(2_000_000, b"x"),
+    "text.png": b"no pixels at all",
+}
+
+
+@pytest.mark.parametrize(("body", "words"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_be_posted_is_buried_with_its_reason_between_two_that_are_posted(
+    world, outbox, sqs_event, body, words
+):
+    for name, content in CHARTS.items():
+        if name in body:
+            world.s3.put_object(Bucket="stocktwits-relay-charts", Key=name, Body=content)
+    run = outbox.invoke(sqs_event(BEFORE, body, AFTER))
+    assert (run.answer, world.posted) == ({"batchItemFailures": []}, [BEFORE, AFTER])
+    ((buried, attributes),) = world.dead_letters()
+    assert buried == body
+    assert words in attributes["RejectReason"]
+    assert "regex" not in attributes["RejectReason"]
+    assert attributes == {
+        "RejectReason": run.deliveries[1]["reason"],
+        "RelayKey": "00000000-0000-4000-8000-000000000001",
+        "Attempts": "1",
+        "FirstSeen": "2026-11-21T15:00:00Z",
+    }
+
+
+@pytest.mark.parametrize(("body", "posted"), READABLE.values(), ids=READABLE)
+def test_what_is_unusual_but_right_is_posted_to_the_letter(world, outbox, sqs_event, body, posted):
+    run = outbox.invoke(sqs_event(BEFORE, body, AFTER))
+    assert world.posted == [BEFORE, posted or body, AFTER]
+    assert (run.answer, world.dead_letters()) == ({"batchItemFailures": []}, [])
+
+
+def test_what_is_unreadable_is_buried_even_while_the_gate_is_shut(world, outbox):
+    outbox.send('{"bodi": 1}', "$AAPL one")
+    world.pause()
+    assert outbox.run().outcomes == ["rejected", "deferred"]
+    assert (outbox.left(), len(world.dead_letters())) == (1, 1)
+
+
+def test_a_text_that_was_posted_under_another_key_is_buried_as_the_duplicate_it_is(world, outbox):
+    outbox.send('{"body": "$AAPL one", "key": "a"}', '{"body": "$AAPL one", "key": "b"}', AFTER)
+    outbox.run()
+    ((body, attributes),) = world.dead_letters()
+    assert (world.posted, body) == (["$AAPL one", AFTER], '{"body": "$AAPL one", "key": "b"}')
+    assert "duplicate" in attributes["RejectReason"]
+    assert (attributes["StatusCode"], attributes["RelayKey"]) == ("422", "b")
+
+
+def test_a_key_that_was_used_for_another_text_is_named_in_the_reason(world, outbox):
+    outbox.send('{"body": "$AAPL one", "key": "k"}', '{"body": "$AAPL two", "key": "k"}', AFTER)
+    outbox.run()
+    ((_, attributes),) = world.dead_letters()
+    assert world.posted == ["$AAPL one", AFTER]
+    assert "its key 'k' was already used for another text" in attributes["RejectReason"]
+    assert len(world.publishes) == 2
+
+
+def test_a_body_that_leaves_no_room_for_its_reason_gets_into_dead_letters_all_the_same(world, outbox, sqs_event):
+    body = "x" * MAX_SQS_BYTES
+    run = outbox.invoke(sqs_event(BEFORE, body, AFTER))
+    assert world.dead_letters() == [(body, {})]
+    assert (run.answer, world.posted) == ({"batchItemFailures": []}, [BEFORE, AFTER])
+    assert "1048576 characters" in run.deliveries[1]["reason"]
+    assert "without this reason" in run.deliveries[1]["reason"]
+
+
+def test_a_body_that_leaves_just_enough_room_keeps_its_reason(world, outbox, sqs_event):
+    outbox.invoke(sqs_event("x" * (MAX_SQS_BYTES - 500)))
+    ((_, attributes),) = world.dead_letters()
+    assert attributes["RejectReason"]
+
+
+def test_a_reason_is_cut_where_nobody_would_read_on(world, outbox):
+    outbox.send(json.dumps({"body": "$TSLA", "f" * 5000: 1}))
+    outbox.run()
+    ((_, attributes),) = world.dead_letters()
+    assert len(attributes["RejectReason"]) == 1000
+
+
+# Settings that only a person can mend
+
+
+@pytest.mark.parametrize(
+    ("stored", "words"),
+    [
+        (None, "cannot be read (ParameterNotFound)"),
+        ('{"access_token": "a-secret-token-0123456789"', "holds no JSON object"),
+        ("a-secret-token-0123456789", "holds no JSON object"),
+        ('["a-secret-token-0123456789"]', "holds no JSON object"),
+        ('{"token": "a-secret-token-0123456789", "username": "relay_demo"}', "holds no JSON object"),
+        ('{"access_token": "", "username": "relay_demo"}', "holds no JSON object"),
+        ('{"access_token": "a-secret-token-0123456789\\u2019", "username": "relay_demo"}', "holds no JSON object"),
+        ('{"access_token": 5, "username": "relay_demo"}', "holds no JSON object"),
+    ],
+    ids=["missing", "cut off", "bare", "list", "other field", "empty", "curly quote", "number"],
+)
+def test_without_a_readable_token_messages_stay_and_the_log_says_what_to_store(world, outbox, stored, words):
+    if stored:
+        world.store_parameter(stored)
+    else:
+        world.ssm.delete_parameter(Name="/stocktwits-relay/token")
+    first, second = outbox.send("$AAPL one", "$AAPL two")
+    run = outbox.run()
+    assert run.answer == {"batchItemFailures": [{"itemIdentifier": first}, {"itemIdentifier": second}]}
+    assert (world.stand_in.requests, world.shut()) == ([], ("token_unreadable", 300))
+    assert (world.status(first), world.entry(second)) == ("released", None)
+    (line,) = [line for line in run.lines if line["message"] == "gate shut"]
+    assert f"/stocktwits-relay/token {words}" in line["reason"]
+    assert "store the account's credentials there" in line["reason"]
+
+
+def test_a_token_that_is_mended_is_used_by_the_next_probe(world, outbox):
+    world.ssm.delete_parameter(Name="/stocktwits-relay/token")
+    outbox.send("$AAPL one")
+    outbox.run()
+    world.store_token()
+    world.clock.forward(330)
+    assert outbox.run().outcomes == ["posted"]
+    assert world.shut() is None
+
+
+def test_when_ssm_does_not_answer_the_message_waits_and_the_gate_stays_open(world, outbox):
+    (key,) = outbox.send("$AAPL one")
+    world.aws.answer("GetParameter", "InternalServerError")
+    run = outbox.run()
+    assert (run.outcomes, world.status(key), world.shut()) == (["deferred"], "released", None)
+
+
+def test_without_its_table_messages_stay_and_the_log_says_what_to_check(world, outbox):
+    world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
+    (key,) = outbox.send("$AAPL one")
+    run = outbox.run()
+    assert run.answer == {"batchItemFailures": [{"itemIdentifier": key}]}
+    assert (world.stand_in.requests, run.shut) == ([], ["ledger"])
+    assert "stocktwits-relay-ledger cannot be used (ResourceNotFoundException): check that it exists" in run.reason
+    world.create_table()
+    world.clock.forward(320)
+    assert outbox.run().outcomes == ["posted"]
+
+
+def test_when_s3_does_not_answer_the_message_waits_and_nothing_was_sent(world, outbox):
+    (key,) = outbox.send(message(chart=CHART + "c.png"))
+    world.aws.answer("GetObject", "SlowDown")
+    run = outbox.run()
+    assert (run.outcomes, world.status(key), world.stand_in.requests) == (["deferred"], "released", [])
+
+
+def test_without_a_chart_bucket_a_chart_from_s3_is_refused_in_words(world, outbox):
+    world.settings(CHART_BUCKET_NAME="")
+    outbox.send(message(chart=CHART + "c.png"))
+    outbox.run()
+    ((_, attributes),) = world.dead_letters()
+    assert "no chart bucket is set up" in attributes["RejectReason"]

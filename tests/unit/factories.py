@@ -1,0 +1,62 @@
+"""What unit tests are made of: a message, a post, a claim, and a clock that stands until it is moved."""
+
+from typing import Any
+
+from relay.delivery import Claim, Published
+from relay.errors import Pause
+from relay.message import Message, Post
+
+NOW = 1_800_000_000.0
+"""2027-01-15 08:00:00 UTC."""
+
+
+ENVIRONMENT = {
+    "SOURCE_QUEUE_URL": "https://sqs/outbox",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
+    "LEDGER_TABLE_NAME": "ledger",
+    "STOCKTWITS_API_URL": "https://api.stocktwits.com/api/2",
+    "STOCKTWITS_AUTH_STYLE": "bearer",
+    "STOCKTWITS_TOKEN_PARAMETER": "/relay/token",
+    "MAX_POSTS_PER_HOUR": "60",
+    "POST_BURST": "10",
+    "MAX_POSTS_PER_DAY": "0",
+    "POST_CONCURRENCY": "4",
+    "DRY_RUN": "false",
+    "CHART_BUCKET_NAME": "",
+}
+"""What the template sets."""
+
+
+class Clock:
+    """Stands until it is moved."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_message(body: str = "$AAPL up", **but: Any) -> Message:
+    usual = {"id": "m-1", "receipt_handle": "r-1", "receive_count": 1, "sent_at": NOW - 5}
+    return Message(body=body, **{**usual, **but})
+
+
+def messages(*bodies: str, **but: Any) -> list[Message]:
+    return [a_message(body, id=f"m-{i}", receipt_handle=f"r-{i}", **but) for i, body in enumerate(bodies, 1)]
+
+
+def a_post(body: str = "$AAPL up", **but: Any) -> Post:
+    return Post(body=body, **but)
+
+
+def a_claim(key: str = "m-1", **but: Any) -> Claim:
+    return Claim(key, "c-1", **{"first_claimed_at": NOW, **but})
+
+
+def a_pause(cause: str = "rate_limited", seconds: float | None = 60.0, **but: Any) -> Pause:
+    return Pause(cause, f"because of {cause}", None if seconds is None else NOW + seconds, **but)
+
+
+def published(number: int = 1) -> Published:
+    return Published(number, f"https://stocktwits.com/relay_demo/message/{number}")

@@ -1,0 +1,146 @@
+"""Servers on loopback that do one odd thing each."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+class Server:
+    """Where a server listens, and every byte that it was sent."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.received = bytearray()
+
+
+@contextmanager
+def tcp_server(serve: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Give each connection to `serve`, one after the other."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(listener.getsockname()[1])
+
+    class Recording:
+        """A connection whose received bytes are kept."""
+
+        def __init__(self, connection: socket.socket) -> None:
+            self.connection = connection
+
+        def recv(self, size: int) -> bytes:
+            piece = self.connection.recv(size)
+            server.received += piece
+            return piece
+
+        def sendall(self, content: bytes) -> None:
+            self.connection.sendall(content)
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                if tls:
+                    with tls.wrap_socket(connection, server_side=True) as secured:
+                        serve(Recording(secured))
+                else:
+                    serve(Recording(connection))
+
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+        listener.close()
+        thread.join(5)
+
+
+def request_of(connection: socket.socket) -> bytes:
+    """Read one request with a Content-Length, or without a body."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += _more(connection)
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = next(
+        (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+    )
+    while len(body) < length:
+        body += _more(connection)
+    return head + b"\r\n\r\n" + body
+
+
+def _more(connection: socket.socket) -> bytes:
+    piece = connection.recv(1 << 16)
+    if not piece:
+        raise ConnectionError
+    return piece
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """Give every request the same answer; the address of the API's root."""
+
+    def answer(connection: socket.socket) -> None:
+        request_of(connection)
+        connection.sendall(
+            b"HTTP/1.1 %d So\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(body)) + body
+        )
+
+    with tcp_server(answer) as server:
+        yield f"http://127.0.0.1:{server.port}"
+
+
+def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """Make a server's TLS context for 127.0.0.1, and the file of the certificate that nobody else signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    usage = dict.fromkeys(
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.KeyUsage(digital_signature=True, key_cert_sign=True, **usage), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "certificate.pem"
+    file.write_bytes(pem)
+    both = folder / "both.pem"
+    both.write_bytes(private + pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return context, file

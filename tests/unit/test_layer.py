@@ -1,0 +1,151 @@
+"""Who may know whom in the layer, and what importing it must not do."""
+
+import ast
+import os
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+from relay import wiring
+
+from tests.unit.factories import ENVIRONMENT
+
+ROOT = Path(__file__).parents[2]
+LAYER = ROOT / "layers" / "relay"
+MODULES = sorted(path.stem for path in (LAYER / "relay").glob("*.py") if path.stem != "__init__")
+CLIENT_LIBRARIES = {"boto3", "botocore", "requests", "urllib3", "aws_lambda_powertools"}
+
+
+def python(program: str, *arguments: str) -> str:
+    """Run a program in a Python of its own that finds the layer."""
+    environment = {**os.environ, "PYTHONPATH": str(LAYER)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def imports(file: Path) -> set[str]:
+    """List the modules a file imports when it runs."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in list(ast.walk(tree)):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    named: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "relay":
+            named |= {f"relay.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            named.add(node.module or "")
+    return named
+
+
+def known(module: str) -> set[str]:
+    """List the modules that a module of the layer imports when it runs."""
+    return imports(LAYER / "relay" / f"{module}.py")
+
+
+def neighbours(module: str) -> set[str]:
+    named = {each.removeprefix("relay.") for each in known(module)}
+    return named & set(MODULES)
+
+
+@pytest.mark.parametrize("module", ["errors", "message", "delivery"])
+def test_what_is_pure_brings_no_client_library_along(module: str) -> None:
+    program = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sys.modules)"
+    brought = {name.partition(".")[0] for name in python(program, f"relay.{module}").split()}
+    assert "relay" in brought
+    assert brought & CLIENT_LIBRARIES == set()
+
+
+@pytest.mark.parametrize("module", ["errors", "message", "delivery", "posting", "stocktwits", "report", "wiring"])
+def test_whoever_does_not_talk_to_aws_does_not_import_its_library(module: str) -> None:
+    assert {"boto3", "botocore"} & {name.partition(".")[0] for name in known(module)} == set()
+
+
+def test_only_the_clients_of_websites_know_the_http_library() -> None:
+    knowing = {each for each in MODULES if {"requests", "urllib3"} & {name.partition(".")[0] for name in known(each)}}
+    assert "stocktwits" in knowing
+    assert knowing <= {"stocktwits", "firestream"}
+
+
+def test_arrows_between_modules_point_one_way() -> None:
+    order = list(TopologicalSorter({each: neighbours(each) for each in MODULES}).static_order())
+    assert order[0] == "errors"
+
+
+@pytest.mark.parametrize(
+    ("module", "may_know"),
+    [
+        ("errors", set()),
+        ("message", {"errors"}),
+        ("delivery", {"errors", "message"}),
+        ("stocktwits", {"errors", "message", "delivery"}),
+        ("ledger", {"errors", "message", "delivery"}),
+        ("queues", {"errors", "message", "delivery"}),
+    ],
+)
+def test_a_module_knows_only_what_is_beneath_it(module: str, may_know: set[str]) -> None:
+    assert neighbours(module) <= may_know
+
+
+def test_nothing_in_the_layer_knows_where_it_is_put_together() -> None:
+    assert [each for each in MODULES if "wiring" in neighbours(each)] == []
+
+
+@pytest.mark.parametrize("edge", sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py")))
+def test_an_edge_knows_the_layer_and_no_client_library(edge: str) -> None:
+    named = {each.partition(".")[0] for each in imports(ROOT / "functions" / edge / "app.py")}
+    assert "relay" in named
+    assert named & CLIENT_LIBRARIES == set()
+
+
+def test_importing_everything_reads_none_of_our_settings_and_makes_no_client() -> None:
+    program = """
+import os
+from dataclasses import fields
+
+read = set()
+
+class Recording(dict):
+    def __getitem__(self, name):
+        read.add(name)
+        return super().__getitem__(name)
+    def __contains__(self, name):
+        read.add(name)
+        return super().__contains__(name)
+    def get(self, name, default=None):
+        read.add(name)
+        return super().get(name, default)
+
+os.environ = Recording(os.environ)
+os.getenv = os.environ.get
+
+import boto3, requests
+from unittest.mock import patch
+
+def made(*_, **__):
+    raise AssertionError("something was made at import")
+
+with patch.object(boto3.Session, "__init__", made), patch.object(requests.Session, "__init__", made):
+    import relay.wiring
+
+from relay.settings import PostingSettings
+ours = {each.name.upper() for each in fields(PostingSettings)}
+print(len(ours), *(ours & read))
+"""
+    number, *settings_read = python(program).split()
+    assert int(number) >= 12
+    assert settings_read == []
+
+
+def test_what_is_put_together_is_put_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert wiring.relay() is wiring.relay()
+    assert wiring.report("post_messages") is wiring.report("post_messages")

@@ -1,0 +1,281 @@
+"""Taking from queues, giving back and burying, with tiny stand-ins of SQS's calls."""
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from relay.delivery import Outcome, Result
+from relay.message import Message
+from relay.queues import DeadLetters, Queue, from_event, hold_seconds, leftovers_back_off, outbox_back_off
+
+from tests.unit.factories import NOW, a_message, a_pause, messages
+
+URL = "https://sqs.us-east-1.amazonaws.com/1/queue"
+
+
+def deferred(**but: Any) -> Outcome:
+    return Outcome(Result.DEFERRED, "m-1", "not now", **but)
+
+
+def rejected(reason: str = "too long", **but: Any) -> Outcome:
+    return Outcome(Result.REJECTED, "k-1", reason, **but)
+
+
+@pytest.fixture(params=[0.0, 1.0], ids=["no jitter", "all jitter"])
+def jitter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(random, "uniform", lambda least, most: least + request.param * (most - least))
+    return float(request.param)
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(1, 10), (2, 40), (3, 160)])
+def test_the_outbox_backs_off_four_times_longer_each_time(receives: int, seconds: float) -> None:
+    assert outbox_back_off(receives) == seconds
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(4, 60), (5, 120), (6, 240), (7, 480), (8, 900), (200, 900)])
+def test_leftovers_back_off_twice_as_long_each_time_up_to_a_quarter_of_an_hour(receives: int, seconds: float) -> None:
+    assert leftovers_back_off(receives) == seconds
+
+
+@pytest.mark.parametrize("receives", [1, 2, 3])
+def test_a_message_that_an_operator_put_into_leftovers_backs_off_from_the_beginning(receives: int) -> None:
+    assert leftovers_back_off(receives) == 60
+
+
+@pytest.mark.usefixtures("jitter")
+@pytest.mark.parametrize(
+    ("outcome", "least"),
+    [
+        (deferred(), 40),
+        (deferred(retry_at=NOW + 1800), 1800),
+        (deferred(retry_at=NOW + 5), 40),
+        (deferred(pause=a_pause(seconds=900)), 900),
+        (deferred(pause=a_pause(seconds=5)), 40),
+        (deferred(pause=a_pause(seconds=-5)), 40),
+        (deferred(pause=a_pause("operator", None)), 60),
+        (deferred(pause=a_pause(seconds=900), tried=False), 900),
+        (deferred(pause=a_pause(seconds=5), tried=False), 5),
+        (deferred(pause=a_pause("operator", None), tried=False), 60),
+        (deferred(pause=a_pause("time", 0), tried=False), 1),
+        (deferred(pause=a_pause(seconds=0.25), tried=False), 1),
+    ],
+)
+def test_a_message_is_held_until_its_back_off_and_the_gate_allow_it_and_little_longer(
+    outcome: Outcome, least: float
+) -> None:
+    assert least <= hold_seconds(outcome, 40, NOW) <= least + min(least, 60) / 4 + 1
+
+
+def test_a_hold_is_drawn_out_so_that_what_failed_together_does_not_come_back_together() -> None:
+    assert len({hold_seconds(deferred(), 40, NOW) for _ in range(200)}) > 5
+
+
+@pytest.mark.usefixtures("jitter")
+def test_no_hold_is_longer_than_sqs_allows() -> None:
+    assert 11 * 3600 < hold_seconds(deferred(pause=a_pause(seconds=10**7)), 40, NOW) < 12 * 3600
+
+
+def a_record(**but: Any) -> dict[str, Any]:
+    return {
+        "messageId": "m-1",
+        "receiptHandle": "r-1",
+        "body": "$AAPL up",
+        "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": "1799999995500"},
+        "messageAttributes": {},
+        **but,
+    }
+
+
+def test_a_record_of_an_event_is_read() -> None:
+    assert from_event(a_record()) == Message("m-1", "$AAPL up", "r-1", 2, NOW - 4.5, None)
+
+
+def test_a_record_may_say_its_key() -> None:
+    key = {"stringValue": "k-1", "dataType": "String"}
+    assert from_event(a_record(messageAttributes={"RelayKey": key})).relay_key == "k-1"
+
+
+@pytest.mark.parametrize("attributes", [{"Other": {"stringValue": "x"}}, {"RelayKey": {"binaryValue": "eA=="}}])
+def test_a_record_without_a_legible_key_has_none(attributes: dict[str, Any]) -> None:
+    assert from_event(a_record(messageAttributes=attributes)).relay_key is None
+
+
+class Calls:
+    """A batch call of SQS that refuses the receipts it was told to."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused = refused
+        self.entries: list[list[dict[str, Any]]] = []
+
+    def __call__(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        assert QueueUrl == URL
+        self.entries.append(Entries)
+        failed = [each["Id"] for each in Entries if each["ReceiptHandle"] in self.refused]
+        answer = {"Successful": [{"Id": each["Id"]} for each in Entries if each["Id"] not in failed]}
+        return answer | (
+            {"Failed": [{"Id": each, "Code": "ReceiptHandleIsInvalid"} for each in failed]} if failed else {}
+        )
+
+
+def a_queue(**calls: Any) -> Queue:
+    return Queue(lambda: SimpleNamespace(**calls), URL)
+
+
+def test_twenty_one_messages_are_deleted_in_three_batches() -> None:
+    delete = Calls()
+    batch = messages(*["x"] * 21)
+    assert a_queue(delete_message_batch=delete).delete(batch) == []
+    assert [len(entries) for entries in delete.entries] == [10, 10, 1]
+    assert [each["ReceiptHandle"] for entries in delete.entries for each in entries] == [
+        each.receipt_handle for each in batch
+    ]
+
+
+def test_ids_within_a_batch_differ_even_for_the_same_message_twice() -> None:
+    delete = Calls()
+    a_queue(delete_message_batch=delete).delete([a_message(), a_message()])
+    assert len({each["Id"] for each in delete.entries[0]}) == 2
+
+
+def test_what_sqs_did_not_delete_is_named() -> None:
+    complaints = a_queue(delete_message_batch=Calls("r-2", "r-12")).delete(messages(*["x"] * 12))
+    assert complaints == [
+        "message m-2 could not be deleted: ReceiptHandleIsInvalid",
+        "message m-12 could not be deleted: ReceiptHandleIsInvalid",
+    ]
+
+
+def test_each_message_is_held_for_its_own_time() -> None:
+    hold = Calls()
+    first, second = messages("x", "y")
+    assert a_queue(change_message_visibility_batch=hold).hold([(first, 10), (second, 900)]) == []
+    assert [(each["ReceiptHandle"], each["VisibilityTimeout"]) for each in hold.entries[0]] == [
+        ("r-1", 10),
+        ("r-2", 900),
+    ]
+
+
+def test_what_sqs_did_not_hold_is_named() -> None:
+    holds = [(each, 10) for each in messages(*["x"] * 12)]
+    complaints = a_queue(change_message_visibility_batch=Calls("r-11")).hold(holds)
+    assert complaints == ["message m-11 could not be held: ReceiptHandleIsInvalid"]
+
+
+def unavailable(**_: object) -> None:
+    raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "no"}}, "any")
+
+
+def out_of_reach(**_: object) -> None:
+    raise EndpointConnectionError(endpoint_url="https://sqs")
+
+
+@pytest.mark.parametrize(
+    ("fail", "words"), [(unavailable, "ServiceUnavailable"), (out_of_reach, "EndpointConnectionError")]
+)
+def test_a_call_that_fails_as_a_whole_names_each_message_and_undoes_nothing(fail: Any, words: str) -> None:
+    queue = a_queue(delete_message_batch=fail, change_message_visibility_batch=fail)
+    assert queue.delete(messages("x", "y")) == [f"message m-{i} could not be deleted: {words}" for i in (1, 2)]
+    assert queue.hold([(a_message(), 10)]) == [f"message m-1 could not be held: {words}"]
+
+
+def test_nothing_to_delete_or_hold_makes_no_call() -> None:
+    assert a_queue().delete([]) == []
+    assert a_queue().hold([]) == []
+
+
+@pytest.mark.parametrize(("most", "asked"), [(3, 3), (10, 10), (25, 10)])
+def test_no_more_is_received_than_may_be_posted_or_sqs_gives_at_once(most: int, asked: int) -> None:
+    calls: list[dict[str, Any]] = []
+    assert a_queue(receive_message=lambda **call: calls.append(call) or {}).receive(most) == []
+    assert calls[0]["MaxNumberOfMessages"] == asked
+
+
+def test_a_received_message_is_read() -> None:
+    received = {
+        "MessageId": "m-1",
+        "ReceiptHandle": "r-1",
+        "Body": "$AAPL up",
+        "Attributes": {"ApproximateReceiveCount": "4", "SentTimestamp": "1799999995500"},
+        "MessageAttributes": {"RelayKey": {"StringValue": "k-1", "DataType": "String"}},
+    }
+    bare = {name: value for name, value in received.items() if name != "MessageAttributes"}
+    first, second = a_queue(receive_message=lambda **_: {"Messages": [received, bare]}).receive(10)
+    assert first == Message("m-1", "$AAPL up", "r-1", 4, NOW - 4.5, "k-1")
+    assert second.relay_key is None
+
+
+@pytest.mark.parametrize(("number", "waiting"), [("0", False), ("1", True)])
+def test_messages_wait_when_sqs_counts_any(number: str, waiting: bool) -> None:
+    answer = {"Attributes": {"ApproximateNumberOfMessages": number}}
+    assert a_queue(get_queue_attributes=lambda **_: answer).waiting() is waiting
+
+
+class Grave:
+    """Dead letters whose send call first fails with the given codes."""
+
+    def __init__(self, *codes: str) -> None:
+        self.codes = list(codes)
+        self.sent: list[dict[str, Any]] = []
+
+    def __call__(self, **call: Any) -> dict[str, Any]:
+        self.sent.append(call)
+        if self.codes:
+            raise ClientError({"Error": {"Code": self.codes.pop(0), "Message": "no"}}, "SendMessage")
+        return {"MessageId": "d-1"}
+
+    def bury(self, message: Message, outcome: Outcome) -> bool:
+        return DeadLetters(lambda: SimpleNamespace(send_message=self), URL).bury(message, outcome)
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        return {name: value["StringValue"] for name, value in self.sent[0]["MessageAttributes"].items()}
+
+
+def test_a_dead_letter_is_the_untouched_body_with_the_reason_beside_it() -> None:
+    grave = Grave()
+    body = ' {"body": "x"}\n'
+    assert grave.bury(a_message(body, receive_count=3), rejected("too long", status=422)) is True
+    assert grave.sent[0]["QueueUrl"] == URL
+    assert grave.sent[0]["MessageBody"] == body
+    assert grave.attributes == {
+        "RejectReason": "too long",
+        "RelayKey": "k-1",
+        "Attempts": "3",
+        "FirstSeen": "2027-01-15T07:59:55Z",
+        "StatusCode": "422",
+    }
+
+
+def test_without_a_status_there_is_no_status_attribute() -> None:
+    grave = Grave()
+    grave.bury(a_message(), rejected())
+    assert "StatusCode" not in grave.attributes
+
+
+def test_a_reason_is_made_fit_for_an_attribute() -> None:
+    grave = Grave()
+    grave.bury(a_message(), rejected("line\nbreak\x00 \uffff\U0001f680" + "x" * 2000))
+    assert grave.attributes["RejectReason"].startswith("line break   \U0001f680xxx")
+    assert len(grave.attributes["RejectReason"]) == 1000
+
+
+@pytest.mark.parametrize("code", ["InvalidParameterValue", "AWS.SimpleQueueService.MessageTooLong", "MessageTooLong"])
+def test_a_body_that_leaves_no_room_for_the_reason_is_buried_without(code: str) -> None:
+    grave = Grave(code)
+    assert grave.bury(a_message("x" * 1000), rejected()) is False
+    assert grave.sent[1] == {"QueueUrl": URL, "MessageBody": "x" * 1000}
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "AWS.SimpleQueueService.NonExistentQueue", "ServiceUnavailable"])
+def test_what_dead_letters_do_not_take_for_another_cause_is_not_buried(code: str) -> None:
+    grave = Grave(code)
+    with pytest.raises(ClientError):
+        grave.bury(a_message(), rejected())
+    assert len(grave.sent) == 1
+
+
+def test_what_dead_letters_refuse_even_without_the_reason_is_not_buried() -> None:
+    with pytest.raises(ClientError):
+        Grave("InvalidParameterValue", "InvalidParameterValue").bury(a_message(), rejected())
