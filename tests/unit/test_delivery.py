@@ -263,6 +263,12 @@ def test_a_dry_run_does_everything_but_the_request() -> None:
     assert desk.happened == ["claim", "prepare", "settle"]
 
 
+def test_a_dry_run_does_not_settle_an_old_doubt() -> None:
+    desk = Desk(PERHAPS_POSTED, send=None)
+    assert desk.deliver().result is Result.DRY_RUN
+    assert [each.status for each in desk.settled] == [Status.UNKNOWN]
+
+
 def test_a_dry_run_stops_when_told_to() -> None:
     assert Desk(send=None).deliver(stopped=a_pause).result is Result.DEFERRED
 

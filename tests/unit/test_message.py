@@ -108,6 +108,14 @@ def test_three_envelopes_are_opened_and_a_fourth_is_refused() -> None:
     assert "more than 3 envelopes" in reason(json.dumps(sns(three)))
 
 
+@pytest.mark.parametrize("lone", [{"Type": "Notification"}, {"TopicArn": "a"}, {"detail-type": "a"}, {"source": "a"}])
+def test_half_the_marks_of_an_envelope_make_none(lone: dict[str, str]) -> None:
+    (name,) = lone
+    assert reason(json.dumps({"body": "x", "Message": "y", "detail": "y"} | lone)) in {
+        f"the message is not valid: Object contains unknown field `{each}`" for each in ("Message", "detail", name)
+    }
+
+
 def test_what_is_inside_an_envelope_is_checked_as_strictly() -> None:
     assert "unknown field `boddy`" in reason(json.dumps(sns('{"body": "x", "boddy": 1}')))
 

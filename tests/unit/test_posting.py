@@ -145,6 +145,15 @@ def test_the_gate_is_asked_once_for_all_that_can_be_read() -> None:
     assert office.gate.asked == [2]
 
 
+@pytest.mark.parametrize("key", ["k" * 257, "a\x00b"])
+def test_a_relay_key_that_the_ledger_cannot_hold_is_buried_in_words(key: str) -> None:
+    office = Office()
+    (outcome,) = office.deliver([a_message(relay_key=key)])
+    assert outcome.result is Result.REJECTED
+    assert outcome.reason.startswith("RelayKey: has ")
+    assert len(outcome.key) <= 256
+
+
 def test_a_batch_that_cannot_be_read_does_not_ask_the_gate() -> None:
     office = Office()
     assert results(office.deliver(messages(UNREADABLE, "null"))) == ["rejected", "rejected"]
@@ -157,6 +166,15 @@ def test_what_cannot_be_read_is_buried_even_when_the_gate_is_shut() -> None:
     assert results(office.deliver(messages("a", UNREADABLE))) == ["deferred", "rejected"]
     ((body, reason),) = office.buried
     assert (body, "cannot be read" in reason) == (UNREADABLE, True)
+
+
+@pytest.mark.parametrize("key", ["k" * 257, "k\x00"])
+def test_a_key_that_the_ledger_cannot_hold_rejects_its_message(key: str) -> None:
+    office = Office()
+    (outcome,) = office.deliver([a_message("a", relay_key=key)])
+    assert (outcome.result, outcome.key) == (Result.REJECTED, key[:256])
+    assert outcome.reason.startswith("RelayKey: has ")
+    assert (office.claimed, len(office.buried)) == ([], 1)
 
 
 def test_a_shut_gate_leaves_every_message_untried_and_unclaimed() -> None:
@@ -289,6 +307,13 @@ def test_a_pause_that_another_worker_met_stops_the_batch_at_the_next_look(gate_k
     assert results(outcomes)[1:] == ["deferred" if gate_knows else "posted"] * 2
     assert office.gate.looks == (1 if gate_knows else 0)
     assert office.gate.told == []
+
+
+def test_a_look_that_found_nothing_is_good_for_a_second() -> None:
+    office = Office()
+    office.answers = {"a": lambda: setattr(office.clock, "now", NOW + 1.5)}
+    office.deliver(messages("a", "b", "c"))
+    assert (office.gate.looks, office.sent) == (1, ["a", "b", "c"])
 
 
 def test_an_operators_pause_stops_the_batch_at_the_next_look() -> None:

@@ -345,7 +345,7 @@ def test_a_bot_challenge_halts_for_longer_and_leaves_the_token_alone(
     assert (vault.fresh_reads, len(stand_in.requests)) == (0, 1)
 
 
-@pytest.mark.parametrize("status", [402, 405, 409, 410, 451])
+@pytest.mark.parametrize("status", [300, 402, 405, 409, 410, 451])
 def test_an_answer_that_says_nothing_about_the_message_halts(client_of: Callable[..., StockTwits], status: int) -> None:
     with answering(status, b"") as url:
         client = client_of(url)
@@ -514,6 +514,28 @@ def test_the_standard_librarys_tls_settings_are_in_force(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # heeded by the standard library's context alone
     with tcp_server(accept, tls) as server:
         assert client_of(f"https://127.0.0.1:{server.port}").publish(a_post(), None).id == 7
+
+
+def test_the_authorities_are_read_once_and_not_for_every_connection(
+    client_of: Callable[..., StockTwits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls, _ = self_signed(tmp_path)
+    read = []
+    original = ssl.SSLContext.load_verify_locations
+    monkeypatch.setattr(
+        ssl.SSLContext, "load_verify_locations", lambda *what, **how: (read.append(what), original(*what, **how))
+    )
+    with tcp_server(request_of, tls) as server:
+        client = client_of(f"https://127.0.0.1:{server.port}")
+        read.clear()
+        failure(client)
+        failure(client)
+    assert read == []
+
+
+def test_a_proxy_in_the_environment_is_not_used(client: StockTwits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert client.publish(a_post(), None).id
 
 
 def test_a_kept_connection_that_broke_does_not_make_a_lost_request_look_unsent(

@@ -203,7 +203,8 @@ class _Attempt:
             if pause:
                 return self._untried(pause)
             if self.delivery.send is None:
-                remark = self._settle(Settlement(Status.DRY_RUN))
+                doubt = self.claim.perhaps_posted  # stays one: a dry run finds nothing out
+                remark = self._settle(Settlement(Status.UNKNOWN if doubt else Status.DRY_RUN))
                 return Outcome(Result.DRY_RUN, self.claim.key, NOTHING_SENT + remark, sent=True)
             self.sent = True
             published = self.delivery.send(self.post, chart)

@@ -109,8 +109,8 @@ def read(body: str) -> Post:
     """
     post = _unwrap(body, MAX_ENVELOPES)
     _check_text("body", post.body)
-    for field, text in (("key", post.key), ("chart", post.chart)):
-        _check_text(field, text or "")
+    check_key("key", post.key)
+    _check_text("chart", post.chart or "")
     count = count_characters(post.body) + (CHART_CHARACTERS if post.chart else 0)
     if count > MAX_BODY_CHARACTERS:
         raise Reject(
@@ -118,6 +118,17 @@ def read(body: str) -> Post:
             f"{CHART_CHARACTERS}, < and > {ENTITY_CHARACTERS} each); at most {MAX_BODY_CHARACTERS} are allowed"
         )
     return post
+
+
+def check_key(name: str, key: str | None) -> None:
+    """Refuse an idempotency key that the ledger cannot hold; a JSON message's own is checked with its fields.
+
+    Raises:
+        Reject: It is too long, or has characters that no SQS attribute can hold.
+    """
+    if key and len(key) > MAX_KEY_CHARACTERS:
+        raise Reject(f"{name}: has {len(key)} characters, at most {MAX_KEY_CHARACTERS} are allowed")
+    _check_text(name, key or "")
 
 
 def count_characters(text: str) -> int:

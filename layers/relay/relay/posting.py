@@ -6,6 +6,7 @@ Both edges call `Posting.deliver`; they differ only in where messages come from 
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -75,9 +76,10 @@ class Posting:
 def _read(message: Message) -> Post | Outcome:
     """Read one message; what cannot be read is an outcome already, whatever the gate says."""
     try:
+        messages.check_key("RelayKey", message.relay_key)
         return messages.read(message.body)
     except Reject as error:
-        return Outcome(Result.REJECTED, message.key(None), error.reason)
+        return Outcome(Result.REJECTED, message.key(None)[: messages.MAX_KEY_CHARACTERS], error.reason)
 
 
 @dataclass
@@ -190,3 +192,4 @@ class _Slots:
         if isinstance(error, RelayError) and error.pause:
             self.turn.pause = error.pause
         self.free.release()
+        time.sleep(0)  # whoever waits for this slot goes first: settling can wait, StockTwits' answer takes its time

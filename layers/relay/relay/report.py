@@ -33,7 +33,7 @@ class Report:
 
     def __init__(self, service: str) -> None:
         """Name the function: ``service`` is a dimension of its metrics and a field of its log lines."""
-        self.logger = Logger(service=service)
+        self.logger = Logger(service=service, location=None)  # every delivery is logged by the same line
         self._metrics = Metrics(namespace=NAMESPACE, service=service)
         self._service = service
 

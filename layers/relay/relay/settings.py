@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relay import __version__
 from relay.errors import Halt, Misconfigured, Pause, Retry
 from relay.stocktwits import AUTH_STYLES, Credentials
 
@@ -26,9 +27,15 @@ TOKEN_RECHECK_SECONDS = 300
 """How long to wait for a person when there is no readable token."""
 
 AWS_CONFIG = Config(
-    connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}, max_pool_connections=16
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=16,
+    parameter_validation=False,
+    user_agent=f"StockTwitsRelay/{__version__}",
 )
-"""Time-outs in seconds. Three attempts end before a function's time does."""
+"""Time-outs in seconds; three attempts end before a function's time does. Checking our own parameters again, and
+describing this Python anew, would be a fifth of every call's price."""
 
 _PARAMETER_MISSING = frozenset({"ParameterNotFound", "AccessDeniedException"})
 

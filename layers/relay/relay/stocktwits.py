@@ -116,6 +116,7 @@ class StockTwits:
         self._credentials = credentials
         self._now = now
         self._session = requests.Session()
+        self._session.trust_env = False  # no login from a .netrc file, no proxy or authorities from the environment
         self._session.headers["User-Agent"] = f"StockTwitsRelay/{__version__}"
         scheme = "https://" if self._api_url.startswith("https://") else "http://"
         self._session.mount(scheme, _Adapter(connections, tls=scheme == "https://"))
@@ -220,10 +221,9 @@ class StockTwits:
 
     def _send(self, method: str, path: str, **what: Any) -> requests.Response:  # noqa: ANN401
         """Send one request; redirects are not followed, so that nothing is sent twice."""
+        request = self._session.prepare_request(requests.Request(method, self._api_url + path, **what))
         try:
-            return self._session.request(
-                method, self._api_url + path, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False, **what
-            )
+            return self._session.send(request, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False)
         except requests.RequestException as error:
             # Not the exception's own text, and no cause kept: both could show what was sent.
             if _never_connected(error):
@@ -322,6 +322,9 @@ class _Adapter(HTTPAdapter):
         self._tls: dict[str, Any] = {"ssl_context": ssl.create_default_context()} if tls else {}
         super().__init__(pool_connections=1, pool_maxsize=connections, pool_block=True)
 
+    def cert_verify(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        """Leave the context as it is: requests would read its own authorities anew for every connection."""
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().init_poolmanager(*args, **kwargs | self._tls)
         pools = self.poolmanager.pool_classes_by_scheme
@@ -332,7 +335,7 @@ class _Adapter(HTTPAdapter):
 
 
 class _Authorization(AuthBase):
-    """Sets the header, or none; either way requests does not look for a login in a .netrc file."""
+    """Sets the header, or none."""
 
     def __init__(self, value: str | None) -> None:
         self._value = value
