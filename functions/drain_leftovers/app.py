@@ -44,8 +44,8 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                 batch = leftovers.receive(admission.granted)
                 if not batch:
                     break
-                delivered = posting.deliver(batch, seconds_left)
-                say.delivered(delivered)
+                delivered = posting.deliver(batch, seconds_left, say.delivery)
+                say.batch(delivered)
                 done = [message for message, outcome in delivered if outcome.done]
                 left = [(each, outcome) for each, outcome in delivered if not outcome.done]
                 now = time.time()

@@ -22,8 +22,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str
         outbox = relay().queue
         with relay().connected() as posting:
             batch = [from_event(record) for record in event["Records"]]
-            delivered = posting.deliver(batch, lambda: context.get_remaining_time_in_millis() / 1000)
-        say.delivered(delivered)
+            delivered = posting.deliver(batch, lambda: context.get_remaining_time_in_millis() / 1000, say.delivery)
+        say.batch(delivered)
         left = [(message, outcome) for message, outcome in delivered if not outcome.done]
         now = time.time()
         holds = [(each, hold_seconds(outcome, outbox_back_off(each.receive_count), now)) for each, outcome in left]

@@ -10,7 +10,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run in the foreground until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m local.stocktwits", description="A StockTwits on loopback.")
     parser.add_argument("--port", type=int, default=4010, help="0 for any free one (default: %(default)s)")
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="hold every answer for so long")
+    parser.add_argument("--latency-ms", type=float, default=0.0, help="how long every answer takes")
     parser.add_argument("--rate-limit", type=int, help="requests an hour (default: no limit)")
     parser.add_argument("--near-identical", action="store_true", help="texts that differ in cashtags are duplicates")
     parser.add_argument("--access-token", default=StandIn.access_token, help="the token (default: %(default)s)")

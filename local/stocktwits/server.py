@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -178,6 +179,11 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = 1 << 16  # headers and body leave in one write
 
+    def parse_request(self) -> bool:
+        """Note when a request began: an API's latency includes its own work."""
+        self.began = time.monotonic()
+        return super().parse_request()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name for it
         """Write no log: a request line may carry a token."""
 
@@ -242,12 +248,13 @@ class _Handler(BaseHTTPRequestHandler):
         seen = SeenRequest(self.command, target.path, query, self.headers, fields, files, now)
         planned = stand_in.note(seen)
         within, headers = (True, {}) if limit is None else stand_in.limit.take(limit, now)
-        if stand_in.stopping.wait(stand_in.latency_seconds):
-            return None
         if planned:
             reply = self._misbehave(planned, seen)
         else:
             reply = self._answer(seen) if within else Reply.rate_limited(limit or 0)
+        left = self.began + stand_in.latency_seconds - time.monotonic()
+        if left > 0 and stand_in.stopping.wait(left):
+            return None
         return reply and reply.with_headers(headers)
 
     def _answer(self, seen: SeenRequest) -> Reply:

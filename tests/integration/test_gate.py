@@ -261,6 +261,13 @@ def test_a_gate_without_its_table_is_shut(world):
         assert "stocktwits-relay-ledger" in pause.reason
 
 
+def test_a_gate_that_somebody_else_wrote_is_shut_and_says_what_to_do(world):
+    world.dynamodb.put_item(TableName="stocktwits-relay-ledger", Item={"pk": {"S": "gate"}, "due": {"S": "soon"}})
+    pause = world.gate().admit(1).pause
+    assert (pause.cause, pause.until) == ("ledger", world.clock() + 300)
+    assert "delete it" in pause.reason
+
+
 def test_a_gate_whose_table_is_busy_is_shut_for_a_moment(world):
     world.aws.answer("BatchGetItem", "ThrottlingException")
     pause = world.gate().admit(1).pause

@@ -68,6 +68,11 @@ def test_an_interval_is_rounded_so_that_an_hour_never_holds_one_post_more(per_ho
     assert (interval - 1) * per_hour < 3600 * 1_000_000
 
 
+def test_a_pace_that_was_raised_is_in_force_at_once() -> None:
+    booked_slowly = after(3, pace=Pace(per_hour=1, burst=3, per_day=0))
+    assert admit(booked_slowly, 1).opens_in(NOW) == 60
+
+
 def test_asking_changes_nothing() -> None:
     state = State()
     admit(state, 3)

@@ -72,6 +72,7 @@ class Office:
     settled: dict[str, Status] = field(default_factory=dict)
     buried: list[tuple[str, str]] = field(default_factory=list)
     bury: Callable[[Message, Outcome], bool] | None = None
+    tell: Callable[[Message, Outcome], None] = lambda *_: None
     claim: Callable[[str, str, str], Claim] | None = None
     settle: Callable[[Claim, Settlement], None] | None = None
 
@@ -88,7 +89,7 @@ class Office:
             now=self.clock,
         )
         posting = Posting(delivery, self.gate, self.bury or self._bury, self.concurrency, self.clock)
-        delivered = posting.deliver(batch, self.seconds_left)
+        delivered = posting.deliver(batch, self.seconds_left, self.tell)
         assert [message for message, _ in delivered] == list(batch)
         return [outcome for _, outcome in delivered]
 
@@ -130,6 +131,16 @@ def test_a_batch_is_posted_and_each_message_keeps_its_outcome() -> None:
     assert sorted(office.sent) == ["a", "b", "c"]
 
 
+def test_each_message_is_told_of_as_it_ends() -> None:
+    told: list[str] = []
+
+    def tell(message: Message, outcome: Outcome) -> None:
+        told.append(f"{message.id} {outcome.result}")
+
+    Office(bury=lambda *_: told.append("buried") or True, tell=tell).deliver(messages("a", UNREADABLE))
+    assert told == ["m-1 posted", "buried", "m-2 rejected"]
+
+
 def test_an_empty_batch_asks_nobody() -> None:
     office = Office()
     assert office.deliver([]) == []
@@ -143,6 +154,12 @@ def test_the_gate_is_asked_once_for_all_that_can_be_read() -> None:
     office = Office()
     office.deliver(messages("a", UNREADABLE, "b"))
     assert office.gate.asked == [2]
+
+
+def test_a_halt_before_any_request_uses_no_admission() -> None:
+    office = Office(answers={"a": Halt(a_pause("token_unreadable"))})
+    office.deliver(messages("a"))
+    assert office.gate.state.count == 0
 
 
 @pytest.mark.parametrize("key", ["k" * 257, "a\x00b"])
@@ -208,7 +225,13 @@ def test_admissions_that_no_request_used_are_given_back(threads: int) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [Reject("blank", status=422), Duplicate("again", status=422), Unknown("reset"), Wait(a_pause()), Halt(a_pause())],
+    [
+        Reject("blank", status=422),
+        Duplicate("again", status=422),
+        Unknown("reset"),
+        Wait(a_pause()),
+        Halt(a_pause(), status=401),
+    ],
 )
 def test_a_request_that_reached_stocktwits_has_used_its_admission(error: Exception) -> None:
     office = Office(answers={"a": error})

@@ -261,6 +261,18 @@ def test_a_stream_that_refuses_the_token_is_read_with_the_new_one(
     assert [each.headers["Authorization"] for each in stand_in.requests] == ["Bearer old", f"Bearer {TOKEN}"]
 
 
+def test_a_refused_token_halts_even_when_it_cannot_be_read_again(
+    stand_in: StandIn, client_of: Callable[..., StockTwits]
+) -> None:
+    def once(*, fresh: bool = False) -> Credentials:
+        if fresh:
+            raise Retry("the token parameter was not answered for")
+        return the_credentials()
+
+    stand_in.fail("401")
+    assert isinstance(failure(client_of(stand_in.api_url, credentials=once)), Halt)
+
+
 def test_credentials_that_cannot_be_read_pass_on_why(stand_in: StandIn, client_of: Callable[..., StockTwits]) -> None:
     def unreadable(*, fresh: bool = False) -> Credentials:
         raise Retry("the token parameter was not answered for")
@@ -692,6 +704,20 @@ def test_a_full_stream_that_shows_the_post_answers_for_it(client: StockTwits) ->
     assert client.find("post 0", NOW) == posts[0]
 
 
+@pytest.mark.parametrize(("more", "conclusive"), [(True, False), (False, True)])
+def test_a_short_page_that_says_there_is_more_leaves_it_to_a_person_too(
+    client_of: Callable[..., StockTwits], more: bool, conclusive: bool
+) -> None:
+    recent = {"id": 7, "body": "another", "created_at": "2027-01-15T08:00:00Z"}
+    with answering(200, json.dumps({"messages": [recent], "cursor": {"more": more}}).encode()) as url:
+        client = client_of(url)
+        if conclusive:
+            assert client.find("$AAPL up", NOW) is None
+        else:
+            with pytest.raises(Reject, match="look on StockTwits"):
+                client.find("$AAPL up", NOW)
+
+
 def a_stream(*messages: dict[str, object]) -> bytes:
     return json.dumps({"messages": messages}).encode()
 
@@ -727,7 +753,7 @@ def test_a_stream_that_is_refused_is_no_fault_of_the_message(client_of: Callable
         ("403-html", Halt),
         ("5xx-before", Unknown),
         ("reset-before", Unknown),
-        ("redirect", Halt),
+        ("redirect", Unknown),
     ],
 )
 def test_a_stream_fails_in_the_ways_of_a_post(

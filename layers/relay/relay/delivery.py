@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from traceback import extract_tb
 
-from relay.errors import Duplicate, Pause, Reject, RelayError, Retry, Unknown
+from relay.errors import Duplicate, Halt, Pause, Reject, RelayError, Retry, Unknown
 from relay.message import Message, Post
 
 DUPLICATE_WINDOW_SECONDS = 30 * 60
@@ -221,8 +221,8 @@ class _Attempt:
         else:
             settlement = self._nothing_sent()
         remark = self._settle(settlement)
-        if isinstance(error, Retry):
-            self.sent = False
+        if isinstance(error, Retry) or (isinstance(error, Halt) and error.status is None):
+            self.sent = False  # no answer halted it, so no request left either
         return _failed(error, self.claim.key, remark, sent=self.sent)
 
     def _untried(self, pause: Pause) -> Outcome:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relay.errors import Pause, RelayError, Retry
-from relay.ledger import translated
+from relay.errors import Halt, Pause, RelayError, Retry
+from relay.ledger import LEDGER_RECHECK_SECONDS, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,8 @@ class State:
             return Admission(0, shut, self)
         probing = shut is not None and shut.probe
         clock = round(now * MICROSECONDS)
-        due = max(self.due, clock)
+        # Booked at most as far ahead as this pace can: a slower one that was in force before does not linger.
+        due = min(max(self.due, clock), clock + pace.burst * pace.interval)
         day = max(self.day, _day(now))  # a clock behind another's at midnight must not begin the old day anew
         count = self.count if self.day == day else 0
         by_pace = max(0, (clock + pace.burst * pace.interval - due) // pace.interval)
@@ -229,7 +230,12 @@ class Gate:
             raise Retry(f"the ledger table {self._table} did not answer in full")
         items = {item["pk"]["S"]: item for item in answer["Responses"][self._table]}
         gate = items.get("gate", {})
-        return _state(gate), int(gate.get("version", {}).get("N", 0)), _operators(items.get("pause"), self._now())
+        try:
+            state, version = _state(gate), int(gate.get("version", {}).get("N", 0))
+        except (KeyError, TypeError, ValueError):
+            reason = f'the item "gate" of the ledger table {self._table} is not as the relay wrote it: delete it'
+            raise Halt(Pause("ledger", reason, self._now() + LEDGER_RECHECK_SECONDS)) from None
+        return state, version, _operators(items.get("pause"), self._now())
 
     def _write(self, state: State, seen: int) -> bool:
         """Replace version `seen` of the state; False when another worker was faster."""

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from relay import message as messages
@@ -51,19 +52,25 @@ class Posting:
     concurrency: int
     now: Callable[[], float]
 
-    def deliver(self, batch: Sequence[Message], seconds_left: Callable[[], float]) -> list[tuple[Message, Outcome]]:
+    def deliver(
+        self,
+        batch: Sequence[Message],
+        seconds_left: Callable[[], float],
+        tell: Callable[[Message, Outcome], None] = lambda _message, _outcome: None,
+    ) -> list[tuple[Message, Outcome]]:
         """Deliver a batch.
 
         Args:
             batch: The messages, in the order in which to begin.
             seconds_left: How long this invocation may still run.
+            tell: Told of each message as it ends, in several threads: a function that is cut off has told by then.
 
         Returns:
             Each message with its outcome, in the same order; the rejected ones are buried.
         """
         read = [_read(each) for each in batch]
         wanted = sum(not isinstance(post, Outcome) for post in read)
-        turn = _Turn(self, seconds_left)
+        turn = _Turn(self, seconds_left, tell)
         if wanted:
             turn.ask(wanted)
         threads = 1 if self.concurrency == 1 else self.concurrency + LEDGER_THREADS
@@ -88,6 +95,7 @@ class _Turn:
 
     posting: Posting
     seconds_left: Callable[[], float]
+    tell: Callable[[Message, Outcome], None]
     admission: Admission | None = None
     left: int = 0
     pause: Pause | None = None
@@ -96,7 +104,9 @@ class _Turn:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.slot = _Slots(self, threading.BoundedSemaphore(self.posting.concurrency))
+        self.slot = _Slots(self)
+        for _ in range(self.posting.concurrency):
+            self.slot.free.put(None)
 
     def ask(self, wanted: int) -> None:
         """Ask the gate for the whole batch."""
@@ -106,7 +116,12 @@ class _Turn:
 
     def deliver(self, message: Message, post: Post | Outcome) -> Outcome:
         """Deliver one message, or leave it untried; bury it if it can never be posted, or has come too often."""
-        outcome = post if isinstance(post, Outcome) else self._deliver(message, post)
+        outcome = self._bury(message, post if isinstance(post, Outcome) else self._deliver(message, post))
+        self.tell(message, outcome)
+        return outcome
+
+    def _bury(self, message: Message, outcome: Outcome) -> Outcome:
+        """Bury a message if it can never be posted, or has come too often; others pass."""
         if not outcome.done and message.receive_count >= LEFTOVERS_RECEIVES:
             reason = f"given up after {message.receive_count} receives, the last one: {outcome.reason}"
             outcome = replace(outcome, result=Result.REJECTED, reason=reason)
@@ -183,13 +198,13 @@ class _Slots:
     """The requests at a time; a wall that one of them met is known before the next one begins."""
 
     turn: _Turn
-    free: threading.BoundedSemaphore
+    free: SimpleQueue[None] = field(default_factory=SimpleQueue)  # wakes one thread once; a semaphore may do so twice
 
     def __enter__(self) -> None:
-        self.free.acquire()
+        self.free.get()
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, RelayError) and error.pause:
             self.turn.pause = error.pause
-        self.free.release()
+        self.free.put(None)
         time.sleep(0)  # whoever waits for this slot goes first: settling can wait, StockTwits' answer takes its time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,12 @@ class Report:
             if self._metrics.provider.metric_set:  # else the library warns, and an idle drain is no news
                 self._metrics.flush_metrics()
 
-    def delivered(self, delivered: Sequence[tuple[Message, Outcome]]) -> None:
-        """Report a batch: a line and a metric for each message, and what shut the gate."""
+    def batch(self, delivered: Sequence[tuple[Message, Outcome]]) -> None:
+        """Count a batch's outcomes, and report what shut the gate."""
+        for result, count in Counter(outcome.result for _, outcome in delivered).items():
+            if result in _METRIC:
+                self._metrics.add_metric(_METRIC[result], MetricUnit.Count, count)
         for message, outcome in delivered:
-            self._line(message, outcome)
-            if outcome.result in _METRIC:
-                self._metrics.add_metric(_METRIC[outcome.result], MetricUnit.Count, 1)
             if outcome.result is Result.POSTED:
                 seconds = max(0.0, time.time() - message.sent_at)
                 self._metrics.add_metric("SecondsFromQueuedToPosted", MetricUnit.Seconds, seconds)
@@ -77,7 +78,8 @@ class Report:
         for line in lines:
             self.logger.warning(line)
 
-    def _line(self, message: Message, outcome: Outcome) -> None:
+    def delivery(self, message: Message, outcome: Outcome) -> None:
+        """Log a delivery as it ends; safe to call from several threads, unlike the metrics."""
         log = self.logger.info if outcome.done and outcome.result is not Result.REJECTED else self.logger.warning
         log(
             "delivery",

@@ -10,13 +10,13 @@ import html
 import re
 import ssl
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 
@@ -115,15 +115,12 @@ class StockTwits:
         self._auth_style = auth_style
         self._credentials = credentials
         self._now = now
-        self._session = requests.Session()
-        self._session.trust_env = False  # no login from a .netrc file, no proxy or authorities from the environment
-        self._session.headers["User-Agent"] = f"StockTwitsRelay/{__version__}"
-        scheme = "https://" if self._api_url.startswith("https://") else "http://"
-        self._session.mount(scheme, _Adapter(connections, tls=scheme == "https://"))
+        # No session: it would follow redirects, keep cookies, and read logins and proxies from the environment.
+        self._adapter = _Adapter(connections, tls=self._api_url.startswith("https://"))
 
     def close(self) -> None:
         """Close the connections: a function may be frozen for longer than they live, and a dead one costs a post."""
-        self._session.close()
+        self._adapter.close()
 
     def publish(self, post: Post, chart: bytes | None) -> Published:
         """Publish a post.
@@ -180,7 +177,8 @@ class StockTwits:
             raise self._halt("stream", reason, status)
         if status != 200:  # noqa: PLR2004
             self._refused(response, credentials)
-        messages = (_json(response) or {}).get("messages")
+        answer = _json(response) or {}
+        messages = answer.get("messages")
         if not isinstance(messages, list):
             raise Unknown("the account's stream came without messages", status=status)
         wanted = normal_form(text)
@@ -189,7 +187,9 @@ class StockTwits:
         for each in recent:
             if normal_form(str(each.get("body", ""))) == wanted and isinstance(each.get("id"), int):
                 return _published(each["id"], credentials.username)
-        if len(recent) >= STREAM_LIMIT:
+        cursor = answer.get("cursor")
+        more = isinstance(cursor, dict) and cursor.get("more") is True
+        if len(recent) == len(messages) and (more or len(messages) >= STREAM_LIMIT):
             raise Reject(
                 f"an earlier attempt may have posted it, and the account's newest {STREAM_LIMIT} posts do not reach "
                 "back to then: look on StockTwits, and retry it only if it is not there"
@@ -201,34 +201,38 @@ class StockTwits:
         credentials = self._credentials()
         response = request(credentials)
         if _token_refused(response):
-            fresh = self._credentials(fresh=True)
+            fresh = credentials
+            with suppress(Retry):  # no newer one to be had now: the one at hand is refused
+                fresh = self._credentials(fresh=True)
             if fresh.access_token != credentials.access_token:
                 return request(fresh), fresh
         return response, credentials
 
     def _stream(self, credentials: Credentials) -> requests.Response:
         path = f"/streams/user/{credentials.user_id}.json"
-        return self._send("GET", path, auth=self._auth(credentials), params={"limit": str(STREAM_LIMIT)})
+        return self._send("GET", path, credentials, params={"limit": str(STREAM_LIMIT)})
 
     def _publish(self, fields: dict[str, str], files: Any, credentials: Credentials) -> requests.Response:  # noqa: ANN401
         if self._auth_style == "form":
             fields = {**fields, "access_token": credentials.access_token}
-        return self._send("POST", "/messages/create.json", auth=self._auth(credentials), data=fields, files=files)
+        return self._send("POST", "/messages/create.json", credentials, data=fields, files=files)
 
-    def _auth(self, credentials: Credentials) -> _Authorization:
+    def _send(self, method: str, path: str, credentials: Credentials, **what: Any) -> requests.Response:  # noqa: ANN401
+        """Send one request, and read its answer whole."""
+        headers = {"User-Agent": f"StockTwitsRelay/{__version__}", "Accept": "application/json"}
         scheme = {"bearer": "Bearer", "oauth": "OAuth"}.get(self._auth_style)
-        return _Authorization(f"{scheme} {credentials.access_token}" if scheme else None)
-
-    def _send(self, method: str, path: str, **what: Any) -> requests.Response:  # noqa: ANN401
-        """Send one request; redirects are not followed, so that nothing is sent twice."""
-        request = self._session.prepare_request(requests.Request(method, self._api_url + path, **what))
+        if scheme:
+            headers["Authorization"] = f"{scheme} {credentials.access_token}"
+        request = requests.Request(method, self._api_url + path, headers, **what).prepare()
         try:
-            return self._session.send(request, timeout=(CONNECT_SECONDS, READ_SECONDS), allow_redirects=False)
+            response = self._adapter.send(request, timeout=(CONNECT_SECONDS, READ_SECONDS))
+            response.content  # noqa: B018  read here, where its failure can be told from a refused connection
         except requests.RequestException as error:
             # Not the exception's own text, and no cause kept: both could show what was sent.
             if _never_connected(error):
                 raise Retry(f"StockTwits could not be reached ({_root(error)})") from None
             raise Unknown(f"the connection to StockTwits broke before its answer ({_root(error)})") from None
+        return response
 
     def _refused(self, response: requests.Response, credentials: Credentials) -> NoReturn:
         """Raise what an answer other than success means."""
@@ -255,7 +259,10 @@ class StockTwits:
                 pause = Pause("unavailable", reason, self._now() + UNAVAILABLE_SECONDS)
             raise Unknown(f"StockTwits answered {status}{said}", status=status, pause=pause)
         reason = f"StockTwits answered {status}{said}, which says nothing about the message: check StockTwitsApiUrl"
-        raise self._halt("unexpected_answer", reason, status)
+        halt = self._halt("unexpected_answer", reason, status)
+        if status < 400:  # noqa: PLR2004  whoever redirects may have taken the post before
+            raise Unknown(reason, status=status, pause=halt.pause)
+        raise halt
 
     def _halt(self, cause: str, reason: str, status: int | None = None) -> Halt:
         return Halt(Pause(cause, reason, self._now() + TOKEN_REFUSED_SECONDS, probe=True), status=status)
@@ -332,18 +339,6 @@ class _Adapter(HTTPAdapter):
             scheme: type(pool.__name__, (pool,), {"ConnectionCls": _Https if scheme == "https" else _Http})
             for scheme, pool in pools.items()
         }
-
-
-class _Authorization(AuthBase):
-    """Sets the header, or none."""
-
-    def __init__(self, value: str | None) -> None:
-        self._value = value
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._value:
-            request.headers["Authorization"] = self._value
-        return request
 
 
 def _never_connected(error: BaseException) -> bool:
