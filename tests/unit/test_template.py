@@ -213,3 +213,9 @@ def test_the_layer_is_built_for_the_runtime_and_architecture_of_the_functions() 
     assert layer["Metadata"] == {"BuildMethod": {"Ref": "PythonRuntime"}, "BuildArchitecture": {"Ref": "Architecture"}}
     function = TEMPLATE["Globals"]["Function"]
     assert (function["Runtime"], function["Architectures"]) == ({"Ref": "PythonRuntime"}, [{"Ref": "Architecture"}])
+
+
+def test_the_readme_shows_how_to_invoke_with_each_sample_event() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for event in (ROOT / "events").glob("*.json"):
+        assert f"--env-vars env.json --event events/{event.name}\n" in readme

@@ -177,7 +177,7 @@ class _Turn:
             return pause
         with self.lock:
             if self.left == 0:
-                return self.admission.pause
+                return self.admission.pause or Pause("pace", "the gate granted no more to this batch", self.looked_at)
             self.left -= 1
         return None
 
