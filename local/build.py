@@ -11,8 +11,11 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from local.processes import end_session
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".aws-sam" / "build"
@@ -81,7 +84,7 @@ def compile_all(runtime: str, directory: Path = BUILD) -> None:
         _run([*command, "-s", str(artifact), "-p", "/opt" if "Layer" in artifact.name else "/var/task", str(artifact)])
 
 
-def sam(*arguments: str, environment: dict[str, str] | None = None) -> str:
+def sam(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """Run the SAM CLI of this environment, and return what it printed.
 
     Raises:
@@ -91,20 +94,27 @@ def sam(*arguments: str, environment: dict[str, str] | None = None) -> str:
     return _run(command, {**os.environ, "SAM_CLI_TELEMETRY": "0", **(environment or {})})
 
 
-def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise BuildError(f"{' '.join(command[:2])} failed:\n{done.stdout[-4000:]}")
-    return done.stdout
+def _run(command: list[str], environment: Mapping[str, str] = os.environ) -> str:
+    """Run a tool in a session and a folder of its own; both go with it, also when we are interrupted."""
+    with tempfile.TemporaryDirectory(prefix="relay-build-") as scratch:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**environment, "TMPDIR": scratch},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            end_session(process)
+            raise
+    if process.returncode:
+        raise BuildError(f"{' '.join(command[:2])} failed:\n{output[-4000:]}")
+    return output
 
 
 def _candidates(runtime: str) -> Iterator[Path]:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+from typing import Any
 
 STOP_SECONDS = 10
 
@@ -16,7 +17,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def end_session(process: "subprocess.Popen[bytes]") -> None:
+def end_session(process: "subprocess.Popen[Any]") -> None:
     """Stop a process that leads its own session, and everything it started: politely, then for good."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

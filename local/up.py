@@ -54,9 +54,9 @@ def stop() -> int:
         return 0
     os.kill(process_id, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while _running() and time.monotonic() < deadline:
+    while _lives(process_id) and time.monotonic() < deadline:
         time.sleep(0.1)
-    if _running():
+    if _lives(process_id):
         print(f"It does not stop: see process {process_id}.", file=sys.stderr)
         return 1
     print("Stopped.")
@@ -126,12 +126,17 @@ def _running() -> int | None:
     """Return the keeper's process id, if it lives."""
     try:
         process_id = int(json.loads(STATE.read_text())["pid"])
-        command = Path(f"/proc/{process_id}/cmdline")
-        os.kill(process_id, 0)
     except (OSError, ValueError, KeyError):
         return None
-    # After a reboot the number may belong to somebody else.
-    return None if command.exists() and b"local.up" not in command.read_bytes() else process_id
+    return process_id if _lives(process_id) else None
+
+
+def _lives(process_id: int) -> bool:
+    """Say whether a keeper has this number: after a reboot it may be somebody else's."""
+    try:
+        return b"local.up" in Path(f"/proc/{process_id}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def main() -> int:

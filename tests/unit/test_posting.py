@@ -141,6 +141,27 @@ def test_each_message_is_told_of_as_it_ends() -> None:
     assert told == ["m-1 posted", "buried", "m-2 rejected"]
 
 
+def test_of_two_messages_with_one_key_the_later_waits_for_the_outcome_of_the_earlier() -> None:
+    under_way: list[str] = []
+    claimed_twice = threading.Event()
+
+    def claim(key: str, _body: str, _id: str) -> Claim:
+        if under_way:
+            claimed_twice.set()
+            raise Retry("another worker is delivering this key")
+        under_way.append(key)
+        return a_claim(key)
+
+    office = Office(
+        concurrency=4,
+        claim=claim,
+        settle=lambda *_: under_way.clear(),
+        answers={"a": lambda: published(1 + claimed_twice.wait(0.1))},
+    )
+    assert results(office.deliver(messages("a", "a", relay_key="k"))) == ["posted", "posted"]
+    assert not claimed_twice.is_set()
+
+
 def test_an_empty_batch_asks_nobody() -> None:
     office = Office()
     assert office.deliver([]) == []

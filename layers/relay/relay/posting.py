@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
@@ -102,6 +103,7 @@ class _Turn:
     looked_at: float = 0.0
     proven: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+    keys: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def __post_init__(self) -> None:
         self.slot = _Slots(self)
@@ -147,6 +149,12 @@ class _Turn:
             return
 
     def _deliver(self, message: Message, post: Post) -> Outcome:
+        with self.lock:
+            key = self.keys[message.key(post)]
+        with key:  # of two messages with one key, the later one finds the earlier one's outcome
+            return self._deliver_alone(message, post)
+
+    def _deliver_alone(self, message: Message, post: Post) -> Outcome:
         pause = self._take()
         if pause:
             return Outcome(Result.DEFERRED, message.key(post), pause.reason, pause=pause, tried=False)
