@@ -18,7 +18,7 @@ TOKEN_PARAMETER = "/stocktwits-relay/token"
 CHART_BUCKET = "stocktwits-relay-charts"
 CHART_KEY = "aapl.png"
 BUILD = ROOT / ".local" / "sam" / "build"
-PACE = {"MaxPostsPerHour": 3600, "PostBurst": 10, "MaxPostsPerDay": 0}
+PACE = {"MaxPostsPerHour": 3600, "PostBurst": 15, "MaxPostsPerDay": 0}
 """Fast enough to see everything in a minute, slow enough that a burst leaves something over."""
 
 
