@@ -2,18 +2,20 @@
 
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 
 from local.build import ROOT
-from local.processes import end_session, free_port
+from local.processes import end_session, free_port, start_session
+
+if TYPE_CHECKING:
+    import subprocess
 
 REGION = "us-east-1"
 START_SECONDS = 30
@@ -43,7 +45,7 @@ class Emulator:
         self.url = f"http://127.0.0.1:{port}"
         self._home = Path(tempfile.mkdtemp(prefix="relay-emulator-"))
         command = ROOT / ".local" / "emulator" / "bin" / "ministack"
-        # A clean environment: functions inherit all of it. A session of its own: Ctrl-C is ours to handle, in order.
+        # A clean environment: functions inherit all of it.
         environment = {
             "PATH": f"{command.parent}{os.pathsep}{os.defpath}",
             "HOME": str(self._home),
@@ -55,16 +57,7 @@ class Emulator:
             "SFTP_ENABLED": "0",
             "AUTH": "true" if self._enforce_iam else "false",
         }
-        with (self._home / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [command],
-                cwd=self._home,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process = start_session([command], self._home / "log", cwd=self._home, environment=environment)
         try:
             self._wait_until_healthy()
         except BaseException:

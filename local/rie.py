@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,10 +17,13 @@ import urllib.request
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from local.build import ROOT
-from local.processes import end_session, free_port
+from local.processes import end_session, free_port, start_session
+
+if TYPE_CHECKING:
+    import subprocess
 
 BARE_PYTHON = ROOT / ".local" / "runtime" / "bin" / "python"
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
@@ -86,16 +88,7 @@ class Rie:
 
     def __enter__(self) -> Self:
         """Start it, and wait until it listens; the function itself starts with its first event."""
-        with self.log_file.open("wb") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=self._function,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process = start_session(self._command, self.log_file, cwd=self._function, environment=self._environment)
         return self
 
     def __exit__(self, *_: object) -> None:

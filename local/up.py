@@ -4,14 +4,18 @@ import argparse
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local.build import ROOT, BuildError
 from local.emulator import EmulatorError
+from local.processes import start_session
 from local.stack import PACE, Stack
+
+if TYPE_CHECKING:
+    import subprocess
 
 STATE = ROOT / ".local" / "up.json"
 LOG = ROOT / ".local" / "up.log"
@@ -25,15 +29,7 @@ def start() -> int:
         print("It is running already.")
         return _show()
     STATE.unlink(missing_ok=True)
-    with LOG.open("wb") as log:
-        keeper = subprocess.Popen(
-            [sys.executable, "-m", "local.up", "--keep"],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    keeper = start_session([sys.executable, "-m", "local.up", "--keep"], LOG, cwd=ROOT)
     try:
         _follow(keeper)
     except KeyboardInterrupt:

@@ -17,6 +17,9 @@ DUPLICATE_WINDOW_SECONDS = 30 * 60
 """How long StockTwits refuses a repeated text, by its own error's words:
 "Duplicate messages within 30 minutes will not be posted."."""
 
+FOUND_ON_STREAM = "found on the account's stream: an earlier attempt had posted it"
+"""What is said of a post whose answer was lost."""
+
 NOTHING_SENT = "dry run: nothing was sent"
 """What a dry run says of every message."""
 
@@ -192,7 +195,7 @@ class _Attempt:
                     return self._untried(pause)
                 found = self._find()
             if found:
-                return self._posted(found, "found on the account's stream: an earlier attempt had posted it")
+                return self._posted(found, FOUND_ON_STREAM)
         expires_at = self.post.expires_at
         if expires_at and expires_at.timestamp() <= self.delivery.now():
             at = datetime.fromtimestamp(self.delivery.now(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -203,8 +206,7 @@ class _Attempt:
             if pause:
                 return self._untried(pause)
             if self.delivery.send is None:
-                doubt = self.claim.perhaps_posted  # stays one: a dry run finds nothing out
-                remark = self._settle(Settlement(Status.UNKNOWN if doubt else Status.DRY_RUN))
+                remark = self._settle(self._nothing_sent(Status.DRY_RUN))
                 return Outcome(Result.DRY_RUN, self.claim.key, NOTHING_SENT + remark, sent=True)
             self.sent = True
             published = self.delivery.send(self.post, chart)
@@ -243,7 +245,7 @@ class _Attempt:
         except RelayError as unreadable:
             return self.failed(Unknown(unreadable.reason, status=unreadable.status, pause=unreadable.pause))
         if found:
-            return self._posted(found, "found on the account's stream: an earlier attempt had posted it")
+            return self._posted(found, FOUND_ON_STREAM)
         hold = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
         reason = f"{error.reason} - but the stream does not show it: tried again when StockTwits has forgotten it"
         remark = self._settle(Settlement(Status.UNKNOWN, reason=reason, http_status=error.status, hold_until=hold))
@@ -251,9 +253,9 @@ class _Attempt:
             Result.DEFERRED, self.claim.key, reason + remark, status=error.status, retry_at=hold, sent=self.sent
         )
 
-    def _nothing_sent(self) -> Settlement:
+    def _nothing_sent(self, status: Status = Status.RELEASED) -> Settlement:
         """This attempt posted nothing; whether an earlier one did stays as unknown as it was."""
-        return Settlement(Status.UNKNOWN if self.claim.perhaps_posted else Status.RELEASED)
+        return Settlement(Status.UNKNOWN if self.claim.perhaps_posted else status)
 
     def _settle(self, settlement: Settlement) -> str:
         """Tell the ledger; a failure changes nothing of what happened, so it becomes a remark."""
