@@ -10,6 +10,7 @@ LOCAL := .venv/.local
 DEV := .venv/.dev
 EMULATOR := .local/emulator/.ready
 BARE := .local/runtime/.ready
+BENCH := .local/bench/.ready
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +40,7 @@ check: $(DEV) validate ## Check the code without running it
 	@.venv/bin/ruff format --quiet --check .
 	@.venv/bin/mypy layers/relay/relay functions/post_messages local benchmarks
 	@.venv/bin/mypy functions/drain_leftovers
+	@.venv/bin/mypy functions/fetch_backups
 
 unit: $(DEV) ## Run the tests that take seconds
 	@.venv/bin/python -m pytest tests/unit tests/integration
@@ -48,8 +50,8 @@ test: ## Run every check and every test, as CI does
 	@$(MAKE) -s check
 	@.venv/bin/python -m pytest
 
-bench: ## Measure cold start, posting and calls; writes docs/benchmarks.md
-	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE)
+bench: ## Measure speed and memory beside other ways; writes docs/benchmarks.md
+	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(BENCH)
 	@.venv/bin/python -m benchmarks
 
 lock: ## Pin all requirements anew
@@ -73,4 +75,8 @@ $(EMULATOR): requirements/emulator.txt
 
 $(BARE): requirements/runtime.txt
 	@sh local/environment.sh .local/runtime $^
+	@touch $@
+
+$(BENCH): requirements/bench.txt
+	@sh local/environment.sh .local/bench $^
 	@touch $@

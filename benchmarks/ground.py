@@ -1,4 +1,4 @@
-"""What every measurement stands on: the built functions, an emulator of AWS, a stand-in of StockTwits, and events."""
+"""What the functions' measurements stand on: their builds, an emulator of AWS, stand-ins of the vendor, and events."""
 
 import itertools
 import json
@@ -7,11 +7,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT, build, compile_all
 from local.emulator import Emulator
+from local.firestream import FirestreamStandIn
 from local.rie import Rie
 from local.stocktwits import StandIn
 
@@ -20,9 +22,17 @@ _T = TypeVar("_T")
 ALL_DONE: dict[str, list[Any]] = {"batchItemFailures": []}
 """What a function answers that has nothing left over."""
 
-_DIRECTORY = ROOT / ".local" / "bench"
-_TOKEN_PARAMETER = "/bench/token"
+_DIRECTORY = ROOT / ".local" / "bench-builds"
+_TOKEN_PARAMETER, _LOGIN_PARAMETER = "/bench/token", "/bench/firestream"
 _RELAY_TABLE, _USUAL_TABLE = "bench-relay", "bench-usual"
+_RELAY_BUCKET, _USUAL_BUCKET = "bench-relay", "bench-usual"
+_POWERTOOLS = {
+    "POWERTOOLS_SERVICE_NAME": "usual",
+    "POWERTOOLS_METRICS_NAMESPACE": "Usual",
+    "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+    "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+}
+_BACKUPS_TIMEOUT = 900  # as in template.yaml: with little time left the relay begins nothing
 _COUNTER = itertools.count(1)
 _EMPTY = """\
 def handler(event, context):
@@ -36,16 +46,18 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True)
 class Side:
-    """One of the things that are compared: a function, its layer, its environment."""
+    """One of the things that are compared: a function, its layer, its environment, its bucket and its time-out."""
 
     name: str
     function: Path
     layer: Path | None
     environment: Mapping[str, str]
+    bucket: str = ""
+    timeout: int = 60
 
     def container(self) -> Rie:
         """Return a container that is yet to start."""
-        return Rie(self.function, self.layer, self.environment)
+        return Rie(self.function, self.layer, self.environment, timeout=self.timeout)
 
 
 @dataclass(frozen=True)
@@ -77,11 +89,12 @@ class Builds:
 class Ground:
     """The services on loopback, and the functions that use them."""
 
-    def __init__(self, builds: Builds, emulator: Emulator, stocktwits: StandIn) -> None:
+    def __init__(self, builds: Builds, emulator: Emulator, stocktwits: StandIn, firestream: FirestreamStandIn) -> None:
         """Furnish a running emulator with what the functions need."""
         self.builds = builds
         self.emulator = emulator
         self.stocktwits = stocktwits
+        self.firestream = firestream
         dynamodb, sqs = emulator.client("dynamodb"), emulator.client("sqs")
         for table in (_RELAY_TABLE, _USUAL_TABLE):
             dynamodb.create_table(
@@ -98,7 +111,11 @@ class Ground:
             "username": stocktwits.username,
             "user_id": str(stocktwits.user_id),
         }
-        emulator.client("ssm").put_parameter(Name=_TOKEN_PARAMETER, Type="SecureString", Value=json.dumps(token))
+        login = {"username": firestream.username, "password": firestream.password}
+        for name, secret in ((_TOKEN_PARAMETER, token), (_LOGIN_PARAMETER, login)):
+            emulator.client("ssm").put_parameter(Name=name, Type="SecureString", Value=json.dumps(secret))
+        for bucket in (_RELAY_BUCKET, _USUAL_BUCKET):
+            emulator.client("s3").create_bucket(Bucket=bucket)
 
     def relay(self, **environment: str) -> Side:
         """Return our function, its gate wide open."""
@@ -129,7 +146,7 @@ class Ground:
         directory = self.builds.usual_compiled if compiled else self.builds.usual
         return Side(
             "the usual recipe, compiled" if compiled else "the usual recipe",
-            directory / "UsualFunction",
+            directory / "UsualPostingFunction",
             directory / "UsualLayer",
             {
                 **self.emulator.environment,
@@ -137,12 +154,58 @@ class Ground:
                 "DEAD_LETTER_QUEUE_URL": self._dead_letters,
                 "STOCKTWITS_API_URL": self.stocktwits.api_url,
                 "TOKEN_PARAMETER": _TOKEN_PARAMETER,
-                "POWERTOOLS_SERVICE_NAME": "usual",
-                "POWERTOOLS_METRICS_NAMESPACE": "Usual",
-                "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
-                "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+                **_POWERTOOLS,
             },
         )
+
+    def relay_backups(self) -> Side:
+        """Return our function that fetches backups."""
+        return Side(
+            "the relay",
+            self.builds.relay / "FetchBackupsFunction",
+            self.builds.relay / "RelayLayer",
+            {
+                **self.emulator.environment,
+                "BACKUP_REQUESTS_QUEUE_URL": self._outbox,
+                "BACKUP_FAILURES_QUEUE_URL": self._dead_letters,
+                "BACKUP_BUCKET_NAME": _RELAY_BUCKET,
+                "FIRESTREAM_URL": self.firestream.url,
+                "FIRESTREAM_CREDENTIALS_PARAMETER": _LOGIN_PARAMETER,
+                "BACKUP_FILE_TYPES": "message,activity",
+                "BACKUP_LAG_DAYS": "2",
+                "BACKUP_LOOKBACK_DAYS": "7",
+            },
+            _RELAY_BUCKET,
+            _BACKUPS_TIMEOUT,
+        )
+
+    def usual_backups(self, *, compiled: bool) -> Side:
+        """Return the usual recipe for backups; as for posting."""
+        directory = self.builds.usual_compiled if compiled else self.builds.usual
+        return Side(
+            "the usual recipe, compiled" if compiled else "the usual recipe",
+            directory / "UsualBackupsFunction",
+            directory / "UsualLayer",
+            {
+                **self.emulator.environment,
+                "BUCKET_NAME": _USUAL_BUCKET,
+                "FIRESTREAM_URL": self.firestream.url,
+                "CREDENTIALS_PARAMETER": _LOGIN_PARAMETER,
+                "REQUESTS_QUEUE_URL": self._outbox,
+                **_POWERTOOLS,
+            },
+            _USUAL_BUCKET,
+            _BACKUPS_TIMEOUT,
+        )
+
+    def stored(self, side: Side, key: str) -> bytes | None:
+        """Return what a side has stored under a key, and remove it."""
+        s3 = self.emulator.client("s3")
+        if not s3.list_objects_v2(Bucket=side.bucket, Prefix=key)["KeyCount"]:
+            return None
+        content: bytes = s3.get_object(Bucket=side.bucket, Key=key)["Body"].read()
+        s3.delete_object(Bucket=side.bucket, Key=key)
+        return content
 
     def usual_loop(self) -> Side:
         """Return the usual loop, with our layer's libraries."""
@@ -160,8 +223,12 @@ class Ground:
 
 def an_event(size: int) -> dict[str, Any]:
     """Return an SQS event of so many alerts, none like another that ever was."""
-    now = str(round(time.time() * 1000))
-    return {"Records": [_record(next(_COUNTER), now) for _ in range(size)]}
+    return {"Records": [_record(_alert(next(_COUNTER))) for _ in range(size)]}
+
+
+def a_request(file_type: str, day: date) -> dict[str, Any]:
+    """Return an SQS event of one request for a backup."""
+    return {"Records": [_record({"file_type": file_type, "day": day.isoformat()})]}
 
 
 def interleaved(sides: Sequence[_T], rounds: int) -> Iterator[tuple[int, _T]]:
@@ -182,11 +249,16 @@ def check(condition: object, complaint: str) -> None:
         raise BenchmarkError(complaint)
 
 
-def _record(number: int, now: str) -> dict[str, Any]:
+def _alert(number: int) -> dict[str, str]:
+    return {"body": f"Alert {number}: $AAPL crosses its {number}-minute average on volume"}
+
+
+def _record(body: Mapping[str, str]) -> dict[str, Any]:
+    now = str(round(time.time() * 1000))
     return {
         "messageId": str(uuid.uuid4()),
-        "receiptHandle": f"bench-{number}",
-        "body": json.dumps({"body": f"Alert {number}: $AAPL crosses its {number}-minute average on volume"}),
+        "receiptHandle": f"bench-{uuid.uuid4()}",
+        "body": json.dumps(body),
         "attributes": {
             "ApproximateReceiveCount": "1",
             "SentTimestamp": now,

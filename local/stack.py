@@ -1,4 +1,4 @@
-"""The whole stack on this machine: emulator and stand-in on free ports, the application built and deployed to them."""
+"""The whole stack on this machine: emulator and stand-ins on free ports, the application built and deployed to them."""
 
 import json
 import struct
@@ -11,10 +11,12 @@ from typing import Any, Self
 
 from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT, build, sam
 from local.emulator import Emulator
+from local.firestream import FirestreamStandIn
 from local.stocktwits import StandIn
 
 STACK_NAME = "stocktwits-relay"
 TOKEN_PARAMETER = "/stocktwits-relay/token"
+LOGIN_PARAMETER = "/stocktwits-relay/firestream"
 CHART_BUCKET = "stocktwits-relay-charts"
 CHART_KEY = "aapl.png"
 BUILD = ROOT / ".local" / "sam" / "build"
@@ -23,11 +25,12 @@ PACE = {"MaxPostsPerHour": 3600, "PostBurst": 15, "MaxPostsPerDay": 0}
 
 
 class Stack:
-    """The deployed application, its emulator and its StockTwits; all of it stops with the ``with`` block.
+    """The deployed application, its emulator, its StockTwits and its Firestream; all stop with the ``with`` block.
 
     Attributes:
         emulator: The AWS it is deployed to.
         stocktwits: The StockTwits it posts to.
+        firestream: The Firestream it fetches backups from.
         outputs: The outputs of the template, by name.
     """
 
@@ -51,6 +54,7 @@ class Stack:
         """
         self.emulator = Emulator(enforce_iam=enforce_iam)
         self.stocktwits = StandIn()
+        self.firestream = FirestreamStandIn()
         self.outputs: dict[str, str] = {}
         self._parameters = parameters or {}
         self._template = template
@@ -61,14 +65,15 @@ class Stack:
     def __enter__(self) -> Self:
         """Start, build and deploy everything; on failure, stop what was started."""
         with ExitStack() as starting:
-            self._say("Starting the emulator of AWS and the stand-in of StockTwits on 127.0.0.1")
+            self._say("Starting the emulator of AWS and the stand-ins of StockTwits and Firestream on 127.0.0.1")
             starting.enter_context(self.emulator)
             starting.enter_context(self.stocktwits)
+            starting.enter_context(self.firestream)
             self._say(f"sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE})")
             build(HOST_RUNTIME, HOST_ARCHITECTURE, self._build_directory, template=self._template)
             self._say("sam deploy")
             self._deploy(self._build_directory)
-            self._say("Storing the account's token, and a chart")
+            self._say("Storing the account's token, Firestream's login and a chart")
             self._furnish()
             self._running = starting.pop_all()
         return self
@@ -88,6 +93,8 @@ class Stack:
             "StockTwitsApiUrl": self.stocktwits.api_url,
             "StockTwitsTokenParameter": TOKEN_PARAMETER,
             "ChartBucketName": CHART_BUCKET,
+            "FirestreamUrl": self.firestream.url,
+            "FirestreamCredentialsParameter": LOGIN_PARAMETER,
             **self._parameters,
         }
         sam(
@@ -99,7 +106,7 @@ class Stack:
             "--stack-name",
             STACK_NAME,
             "--parameter-overrides",
-            *(f"{name}={value}" for name, value in parameters.items()),
+            *(f'{name}="{value}"' for name, value in parameters.items()),  # some hold spaces
             environment=self.emulator.environment,
         )
         (stack,) = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
@@ -108,7 +115,10 @@ class Stack:
     def _furnish(self) -> None:
         account = self.stocktwits
         token = {"access_token": account.access_token, "username": account.username, "user_id": account.user_id}
-        self.client("ssm").put_parameter(Name=TOKEN_PARAMETER, Type="SecureString", Value=json.dumps(token))
+        login = {"username": self.firestream.username, "password": self.firestream.password}
+        ssm = self.client("ssm")
+        ssm.put_parameter(Name=TOKEN_PARAMETER, Type="SecureString", Value=json.dumps(token))
+        ssm.put_parameter(Name=LOGIN_PARAMETER, Type="SecureString", Value=json.dumps(login))
         s3 = self.client("s3")
         s3.create_bucket(Bucket=CHART_BUCKET)
         s3.put_object(Bucket=CHART_BUCKET, Key=CHART_KEY, Body=a_chart())

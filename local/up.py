@@ -70,6 +70,7 @@ def keep() -> int:
                 "pid": os.getpid(),
                 "endpoint": stack.emulator.url,
                 "page": stack.stocktwits.url,
+                "firestream": stack.firestream.url,
                 "outputs": stack.outputs,
             }
             part = STATE.with_suffix(".part")
@@ -101,17 +102,26 @@ def _follow(keeper: "subprocess.Popen[bytes]") -> None:
 
 def _show() -> int:
     state = json.loads(STATE.read_text())
-    queue = state["outputs"]["OutboxQueueUrl"]
+    outputs = state["outputs"]
+    queue = outputs["OutboxQueueUrl"]
+    login = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1"
+    aws = f"{login} \\\n  aws --endpoint-url {state['endpoint']}"
     print(
         f"""
 The relay is up, on this machine only.
 
 Outbox:      {queue}
 StockTwits:  {state["page"]}  (the stand-in's page: what was posted)
+Firestream:  {state["firestream"]}  (the stand-in: every day but today has a backup)
+Archive:     {outputs["BackupBucketName"]}
 
 Publish an alert:
-  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1 \\
-  aws --endpoint-url {state["endpoint"]} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
+  {aws} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
+
+Fetch the backups of the last days, and look at them:
+  {aws} lambda invoke --function-name {outputs["FetchBackupsFunctionName"]} \\
+  --cli-binary-format raw-in-base64-out --payload '{{"run": "nightly"}}' /dev/stdout
+  {aws} s3 ls --recursive {outputs["BackupBucketName"]}
 
 Stop it with: make down"""
     )

@@ -10,7 +10,7 @@ all=$(mktemp)
 trap 'rm -f "$all"' EXIT
 compile requirements/local.in requirements/dev.in -o "$all"
 compile --constraint "$all" requirements/layer.in -o layers/relay/requirements.txt
-for name in requirements/local requirements/dev; do
+for name in requirements/local requirements/dev requirements/bench; do
     compile --constraint "$all" "$name.in" -o "$name.txt"
 done
 for name in requirements/emulator requirements/runtime; do

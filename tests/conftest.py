@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from relay import wiring
+from relay import backup_wiring, wiring
+
+MADE_ONCE = (wiring.relay, wiring.report, backup_wiring.fetching, backup_wiring.report)
 
 
 @pytest.fixture(autouse=True)
@@ -18,8 +20,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    wiring.relay.cache_clear()
-    wiring.report.cache_clear()
+    for made in MADE_ONCE:
+        made.cache_clear()
     yield
-    wiring.relay.cache_clear()
-    wiring.report.cache_clear()
+    for made in MADE_ONCE:
+        made.cache_clear()

@@ -6,28 +6,23 @@ import email
 import email.policy
 import json
 import re
-import socket
-import struct
-import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from local.serving import Handler, Server, UnreadableError
 from local.stocktwits import page
 from local.stocktwits.api import API, NUMBER, Api, RateLimit, RefusedError, Reply, SeenRequest, Settings, zulu
 from local.stocktwits.faults import Fault, PlannedFault, plan
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from local.stocktwits.api import PostRecord
 
-BODY_LIMIT = 8_000_000
 _CHANGEABLE = {"access_token", "username", "user_id", "latency_seconds", "rate_limit", "near_identical", "link_weight"}
 
 
@@ -94,10 +89,9 @@ class StandIn(Settings):
     def start(self) -> Self:
         """Serve in the background from now on; after a stop, on the same port again."""
         self.stopping.clear()
-        self._server = _Server(self)
+        self._server = _Server(self.port, _Handler, self)
         self.port = self._server.server_port
-        # The interval is how long a stop may take at most.
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self._server.start()
         return self
 
     def stop(self) -> None:
@@ -105,9 +99,7 @@ class StandIn(Settings):
         server, self._server = self._server, None
         if server:
             self.stopping.set()
-            server.shutdown()
-            server.server_close()
-            server.hang_up()
+            server.stop()
 
     def __enter__(self) -> Self:
         """Start."""
@@ -129,105 +121,37 @@ class StandIn(Settings):
             return planned
 
 
-class _Server(ThreadingHTTPServer):
-    """The listening socket, which remembers its connections so that it can close them."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, stand_in: StandIn) -> None:
-        self.stand_in = stand_in
-        self._open: set[Any] = set()
-        super().__init__(("127.0.0.1", stand_in.port), _Handler)
-
-    def server_bind(self) -> None:
-        """Bind without asking DNS for a name, as the parent would."""
-        TCPServer.server_bind(self)
-        self.server_port = self.socket.getsockname()[1]
+class _Server(Server[StandIn]):
+    """The listening socket, which counts its connections."""
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection."""
-        connection, address = super().get_request()
-        self._open.add(connection)
+        accepted = super().get_request()
         self.stand_in.connections += 1
-        return connection, address
-
-    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - the parent's type is not public
-        """End a connection."""
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        """End every connection, idle or not."""
-        for connection in list(self._open):
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - likewise
-        """Say nothing of a client that went away, as tests do on purpose."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
+        return accepted
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     """One connection: requests in, answers out, and the faults that happen on the wire."""
 
     server: _Server
-    protocol_version = "HTTP/1.1"
-    server_version = "StandIn"
-    sys_version = ""
-    disable_nagle_algorithm = True
-    wbufsize = 1 << 16  # headers and body leave in one write
 
     def parse_request(self) -> bool:
         """Note when a request began: an API's latency includes its own work."""
         self.began = time.monotonic()
         return super().parse_request()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name for it
-        """Write no log: a request line may carry a token."""
-
-    def do_GET(self) -> None:
-        """Serve a request."""
-        self._serve()
-
-    def do_POST(self) -> None:
-        """Serve a request."""
-        self._serve()
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Answer a request."""
         try:
-            reply = self._route(self._read_body())
-        except RefusedError as refused:
+            reply = self._route(self.read_body())
+        except (RefusedError, UnreadableError) as refused:
             reply = Reply.error(*refused.args)
         if reply is None:
             self.close_connection = True
             return
-        self.send_response(reply.status)
-        for name, value in {"Content-Type": reply.type, **reply.headers}.items():
-            self.send_header(name, value)
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Content-Length", str(len(reply.body)))
-        self.end_headers()
-        self.wfile.write(reply.body)
-
-    def _read_body(self) -> bytes:
-        declared = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not re.fullmatch(r"[0-9]{1,15}", declared):
-            self.close_connection = True  # where the next request would begin is unknown
-            raise RefusedError(411, "Content-Length is required")
-        left, kept = int(declared), bytearray()
-        while left:
-            piece = self.rfile.read(min(left, 1 << 16))
-            if not piece:
-                raise ConnectionError  # half a request must not become a post
-            left -= len(piece)
-            # Past the limit it is read, so that the client hears the answer, but not kept.
-            if int(declared) <= BODY_LIMIT:
-                kept += piece
-        if int(declared) > BODY_LIMIT:
-            raise RefusedError(413, "The request is too large")
-        return bytes(kept)
+        headers = {"Content-Type": reply.type, **reply.headers, "X-Content-Type-Options": "nosniff"}
+        self.answer(reply.status, reply.body, headers)
 
     def _route(self, body: bytes) -> Reply | None:
         path = urlsplit(self.path).path
@@ -271,9 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Fault.TIMEOUT_BEFORE | Fault.TIMEOUT_AFTER:
                 return None if stand_in.stopping.wait(planned.details["seconds"]) else genuine
             case Fault.RESET_BEFORE | Fault.RESET_AFTER:
-                # Without lingering, and past the orderly shutdown, closing sends a TCP reset.
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                socket.close(self.connection.detach())
+                self.tear()
                 return None
             case Fault.CLOSE_AFTER:
                 return None

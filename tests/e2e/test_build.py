@@ -35,9 +35,10 @@ def test_the_layer_builds_for_every_runtime_that_is_here(runtime: str, architect
     assert (layer / "relay" / "delivery.py").exists()
     assert list(directory.rglob("*.pyc")) == []
     tag = f"cpython-{runtime.removeprefix('python').replace('.', '')}"
-    (native,) = layer.glob("msgspec/_core.*.so")
-    assert tag in native.name
-    assert struct.unpack_from("<H", native.read_bytes(), 18) == (ELF_MACHINE[architecture],)
+    for library in ("msgspec/_core", "isal/isal_zlib"):
+        (native,) = layer.glob(f"{library}.*.so")
+        assert tag in native.name
+        assert struct.unpack_from("<H", native.read_bytes(), 18) == (ELF_MACHINE[architecture],)
 
     compile_all(runtime, directory)
     sources = list(directory.rglob("*.py"))
@@ -53,10 +54,8 @@ def test_the_layer_builds_for_every_runtime_that_is_here(runtime: str, architect
         assert str(tmp_path).encode() not in compiled
     assert sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) < MAX_UNZIPPED_BYTES / 2
     if architecture == HOST_ARCHITECTURE:
-        subprocess.run(
-            [str(python), "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(layer)!r}); import relay.wiring"],
-            check=True,
-        )
+        code = f"import sys; sys.path.insert(0, {str(layer)!r}); import relay.wiring, relay.backup_wiring"
+        subprocess.run([str(python), "-I", "-S", "-c", code], check=True)
 
 
 def fake_python(folder: Path, name: str, script: str) -> None:

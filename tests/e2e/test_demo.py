@@ -40,12 +40,16 @@ def left_over(home: Path) -> list[str]:
     return files + processes
 
 
-def test_the_demo_ends_well_only_because_every_message_ended_as_it_should(tmp_path: Path) -> None:
+def test_the_demo_ends_well_only_because_every_message_and_backup_ended_as_it_should(tmp_path: Path) -> None:
     demo = start("local.demo", tmp_path)
     output, _ = demo.communicate(timeout=280)
     assert demo.returncode == 0, output
     assert "Every message ended as it should" in output
     assert "found on the account's stream" in output
+    assert "Every backup is whole: 76 files, each byte for byte Firestream's." in output
+    assert "62/62" in output
+    assert "The schedule's own night" in output
+    assert "taken up again where it broke" in output
     assert left_over(tmp_path) == []
 
 
@@ -85,6 +89,7 @@ def test_up_shows_how_to_publish_and_down_stops_everything(tmp_path: Path) -> No
         assert up.returncode == 0, shown
         assert "sqs send-message --queue-url http://127.0.0.1:" in shown
         assert "StockTwits:  http://127.0.0.1:" in shown
+        assert '--payload \'{"run": "nightly"}\'' in shown
     finally:
         down = start("local.up", tmp_path, "--stop")
         output, _ = down.communicate(timeout=60)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 BATCH_NAMES = {
     "sqs:DeleteMessage": "sqs:DeleteMessageBatch",
+    "sqs:SendMessage": "sqs:SendMessageBatch",
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
 }
 
@@ -27,10 +29,11 @@ def for_the_emulator(template: dict[str, Any]) -> dict[str, Any]:
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html.
     """
     resources = template["Resources"]
-    for name in [name for name, each in resources.items() if each["Type"] == "AWS::SQS::QueuePolicy"]:
+    tls_only = ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy")
+    for name in [name for name, each in resources.items() if each["Type"] in tls_only]:
         del resources[name]
-    for role in ("PostMessagesRole", "DrainLeftoversRole"):
-        (statement,) = resources[role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    for role in ("PostMessagesRole", "DrainLeftoversRole", "FetchBackupsRole"):
+        statement = resources[role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0]
         statement["Action"] += [BATCH_NAMES[action] for action in statement["Action"] if action in BATCH_NAMES]
     return template
 
@@ -89,6 +92,38 @@ def test_the_drain_may_do_all_that_it_does(guarded: Stack) -> None:
     eventually(lambda: len(guarded.stocktwits.posts) == 2)  # the schedule's own drain may have been faster
     eventually(lambda: waiting(guarded, "LeftoversQueue") == 1)
     assert "AccessDenied" not in logs(guarded)
+
+
+def test_the_edge_of_backups_may_do_all_that_it_does(guarded: Stack) -> None:
+    sqs, functions = guarded.client("sqs"), guarded.client("lambda")
+    missing, cut = date(2016, 12, 3), date(2016, 12, 4)
+    guarded.firestream.configure(missing=[("message", missing)])
+    guarded.firestream.fail("cut", file_type="message", day=cut, times=None)
+
+    def invoke(event: dict[str, str]) -> dict[str, Any]:
+        answer = functions.invoke(FunctionName=guarded.outputs["FetchBackupsFunctionName"], Payload=json.dumps(event))
+        result: dict[str, Any] = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, result
+        return result
+
+    nightly = invoke({"run": "nightly"})
+    assert nightly["stored"] == 14
+    assert invoke({"first_day": "2016-12-01", "last_day": "2016-12-04"})["queued"] == 8
+    sqs.send_message(QueueUrl=guarded.outputs["BackupRequestsQueueUrl"], MessageBody="no JSON")
+    eventually(lambda: len(keys(guarded, "message/2016/")) == 2)
+    eventually(lambda: len(keys(guarded, "activity/2016/")) == 4)
+    eventually(lambda: len(keys(guarded, "absent/message/2016/")) == 1)
+    eventually(lambda: waiting(guarded, "BackupFailuresQueue") == 1)
+    eventually(lambda: waiting(guarded, "BackupRequestsQueue") == 1)  # the cut one, held
+    uploads = guarded.client("s3").list_multipart_uploads(Bucket=guarded.outputs["BackupBucketName"])
+    assert "Uploads" not in uploads
+    assert "AccessDenied" not in logs(guarded)
+    assert "without tags" not in logs(guarded)
+
+
+def keys(stack: Stack, prefix: str) -> list[str]:
+    answer = stack.client("s3").list_objects_v2(Bucket=stack.outputs["BackupBucketName"], Prefix=prefix)
+    return [each["Key"] for each in answer.get("Contents", [])]
 
 
 def logs(stack: Stack) -> str:

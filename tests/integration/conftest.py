@@ -1,11 +1,12 @@
-"""The world of the integration tests: moto as AWS, the stand-in as StockTwits, one clock for all of them.
+"""The worlds of the integration tests: moto as AWS, the stand-ins as StockTwits and Firestream, one clock for all.
 
-Nothing is faked between the handlers and the two: SQS, DynamoDB, SSM and S3 are reached through boto3, StockTwits over
-HTTP on loopback. moto falls short of AWS in three places, and `World` mends them by AWS's own documentation:
+Nothing is faked between the handlers and them: SQS, DynamoDB, SSM and S3 are reached through boto3, StockTwits and
+Firestream over HTTP on loopback. moto falls short of AWS in some places, which are mended by AWS's own documentation:
 
 - A DynamoDB request is atomic; moto works on an item in several steps, so here it does one request at a time.
 - SQS counts a message's attributes towards the size limit, and refuses characters that XML cannot hold.
 - A long poll takes time on the world's clock, not the tester's.
+- S3 compares checksums and sizes: `StrictS3`.
 """
 
 import base64
@@ -26,22 +27,28 @@ import pytest
 import requests
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ReadTimeoutError
+from botocore.session import Session
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.sqs import models as moto_sqs
-from relay import wiring
+from relay import backup_wiring, wiring
+from relay.errors import RelayError
 from relay.gate import Gate, Pace
 from relay.ledger import Ledger
 from relay.settings import Clients
 
 from functions.drain_leftovers import app as drain_leftovers
+from functions.fetch_backups import app as fetch_backups
 from functions.post_messages import app as post_messages
+from local.firestream import FirestreamStandIn
 from local.stocktwits import StandIn
+from tests.strict_s3 import StrictS3
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 TABLE, CHARTS, TOKEN_PARAMETER = "stocktwits-relay-ledger", "stocktwits-relay-charts", "/stocktwits-relay/token"
 TOKEN = "a-secret-token-0123456789"
 SECRET_QUERY = "signature=a-secret-query"
+ARCHIVE, LOGIN_PARAMETER, PASSWORD = "stocktwits-relay-archive", "/stocktwits-relay/firestream", "a-secret: pässword"
 SQS_LIMIT = 1_048_576
 
 
@@ -138,11 +145,17 @@ class Aws:
         self._answers = {}
         self._lose = []
 
-    def client(self, service, config):
-        """Return a client; making one anew for every container would take longer than the tests."""
-        if service not in self._clients:
-            self._clients[service] = self.session.client(service, config=config)
-        return self._clients[service]
+    def creates(self, create_client):
+        """Hand out clients that are kept: making them anew for every container would take longer than the tests."""
+
+        def client(session, service, *arguments, **options):
+            if arguments or options.keys() != {"config"}:  # a session of the tests' own
+                return create_client(session, service, *arguments, **options)
+            if service not in self._clients:
+                self._clients[service] = self.session.client(service, **options)
+            return self._clients[service]
+
+        return client
 
     def named(self, *operations):
         """The parameters of the calls of these operations, oldest first."""
@@ -506,11 +519,196 @@ class World:
         assert SECRET_QUERY not in self._output
 
 
+class BackupRun(Run):
+    """One invocation of `fetch_backups`."""
+
+    @property
+    def backups(self):
+        """The log line of each backup that something was done about."""
+        return [line for line in self.lines if line["message"] == "backup"]
+
+    @property
+    def outcomes(self):
+        return [line["outcome"] for line in self.backups]
+
+    @property
+    def backup(self):
+        (line,) = self.backups
+        return line
+
+    @property
+    def summary(self):
+        (line,) = (line for line in self.lines if line["message"] == "backups")
+        return line
+
+    def counted(self, name):
+        """The values of a metric by its own dimension, the file type or the cause."""
+        found = {}
+        for each in self.metrics:
+            if name in each:
+                (described,) = each["_aws"]["CloudWatchMetrics"]
+                (dimensions,) = described["Dimensions"]
+                (own,) = set(dimensions) - {"service"}
+                assert (described["Namespace"], each["service"]) == ("StockTwitsRelay", "fetch_backups")
+                found[each[own]] = found.get(each[own], 0) + sum(each[name])
+        return found
+
+
+class Archivist:
+    """`fetch_backups` with its bucket, its queues, its login and its Firestream."""
+
+    def __init__(self, aws, firestream, clock, patch, capsys):
+        self.aws = aws
+        self.firestream = firestream
+        self.clock = clock
+        self.patch = patch
+        self._capsys = capsys
+        self._output = ""
+        self.sqs, _, self.ssm, self.s3 = aws.tests_own
+        self.strict = StrictS3(patch)
+        self.s3.create_bucket(Bucket=ARCHIVE)
+        attributes = {"VisibilityTimeout": "5400", "MessageRetentionPeriod": "1209600"}
+        self.requests, self.failures = (
+            self.sqs.create_queue(QueueName=f"stocktwits-relay-backup-{name}", Attributes=attributes)["QueueUrl"]
+            for name in ("requests", "failures")
+        )
+        self.store_login()
+        self.settings(
+            BACKUP_REQUESTS_QUEUE_URL=self.requests,
+            BACKUP_FAILURES_QUEUE_URL=self.failures,
+            BACKUP_BUCKET_NAME=ARCHIVE,
+            FIRESTREAM_URL=firestream.url,
+            FIRESTREAM_CREDENTIALS_PARAMETER=LOGIN_PARAMETER,
+            BACKUP_FILE_TYPES="activity,message",
+            BACKUP_LAG_DAYS=2,
+            BACKUP_LOOKBACK_DAYS=7,
+        )
+
+    def settings(self, **settings):
+        """Set environment variables of the function; the next invocation starts cold."""
+        for name, value in settings.items():
+            self.patch.setenv(name, str(value))
+        self.restart()
+
+    def restart(self):
+        """Let the next invocation start cold."""
+        backup_wiring.fetching.cache_clear()
+
+    def store_login(self, password=PASSWORD):
+        login = json.dumps({"username": self.firestream.username, "password": password})
+        self.ssm.put_parameter(Name=LOGIN_PARAMETER, Type="SecureString", Value=login, Overwrite=True)
+
+    # Invocations
+
+    def invoke(self, event, remaining_ms=900_000):
+        for handler in backup_wiring.report().logger.handlers:
+            handler.stream = sys.stdout  # it keeps the one of the process's first test
+        with suppress(RelayError):
+            backup_wiring.fetching().firestream.first_wait_seconds = 0.0
+        answer = fetch_backups.handler(event, Context(self.clock, remaining_ms))
+        return BackupRun(answer, self.written())
+
+    def nightly(self, remaining_ms=900_000):
+        return self.invoke({"run": "nightly"}, remaining_ms)
+
+    def fulfil(self, *bodies, receive_count=1, remaining_ms=900_000):
+        """Invoke with a record for each body; the n-th one's message id is `record n`."""
+        return self.invoke(self.event(*bodies, receive_count=receive_count), remaining_ms)
+
+    def event(self, *bodies, receive_count=1):
+        return {
+            "Records": [
+                _record(
+                    {
+                        "MessageId": f"record {number}",
+                        "ReceiptHandle": base64.b64encode(f"receipt {number}".encode()).decode(),
+                        "Body": body if isinstance(body, str) else body.request,
+                        "MD5OfBody": "",
+                        "Attributes": {
+                            "ApproximateReceiveCount": str(receive_count),
+                            "SentTimestamp": str(round(self.clock() * 1000)),
+                        },
+                    },
+                    "stocktwits-relay-backup-requests",
+                )
+                for number, body in enumerate(bodies, 1)
+            ]
+        }
+
+    def work(self, most=10):
+        """Receive requests, invoke, and delete what is not reported as failed; None when there are none."""
+        received = self.sqs.receive_message(
+            QueueUrl=self.requests, MaxNumberOfMessages=most, MessageSystemAttributeNames=["All"]
+        ).get("Messages")
+        if not received:
+            return None
+        run = self.invoke({"Records": [_record(each, "stocktwits-relay-backup-requests") for each in received]})
+        failed = {each["itemIdentifier"] for each in run.answer["batchItemFailures"]}
+        for each in received:
+            if each["MessageId"] not in failed:
+                self.sqs.delete_message(QueueUrl=self.requests, ReceiptHandle=each["ReceiptHandle"])
+        return run
+
+    # What came of them
+
+    def listing(self):
+        """The keys in the bucket."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=ARCHIVE)
+        return [each["Key"] for page in pages for each in page.get("Contents", [])]
+
+    def content(self, backup):
+        """The stored bytes of a backup; None when there are none."""
+        if backup.key not in self.listing():
+            return None
+        return self.s3.get_object(Bucket=ARCHIVE, Key=backup.key)["Body"].read()
+
+    def tags(self, backup):
+        found = self.s3.get_object_tagging(Bucket=ARCHIVE, Key=backup.key)["TagSet"]
+        return {each["Key"]: each["Value"] for each in found}
+
+    def waiting(self):
+        """The bodies of the requests, visible or not."""
+        found = []
+        while batch := self.sqs.receive_message(QueueUrl=self.requests, MaxNumberOfMessages=10).get("Messages"):
+            found += [each["Body"] for each in batch]
+        return found
+
+    def buried(self):
+        """The buried requests as (body, attributes); they stay."""
+        found = self.sqs.receive_message(
+            QueueUrl=self.failures, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+        ).get("Messages", [])
+        return [(each["Body"], _values(each.get("MessageAttributes", {}))) for each in found]
+
+    def asked(self):
+        """The paths of the requests for links, oldest first."""
+        return [seen.path for seen in self.firestream.requests if seen.host == "api"]
+
+    def written(self):
+        """What was written since the last look."""
+        output, errors = self._capsys.readouterr()
+        self._output += output + errors
+        assert errors == ""
+        return output
+
+    def nothing_dangles(self):
+        assert "Uploads" not in self.s3.list_multipart_uploads(Bucket=ARCHIVE)
+
+    def no_secret_was_written(self, *texts):
+        with suppress(AssertionError):
+            self.written()
+        basic = base64.b64encode(f"{self.firestream.username}:{PASSWORD}".encode()).decode()
+        signatures = [seen.query["X-Amz-Signature"] for seen in self.firestream.requests if seen.host == "link"]
+        for text in (self._output, *texts):
+            for secret in (PASSWORD, json.dumps(PASSWORD)[1:-1], basic, "X-Amz-", *signatures):
+                assert secret not in text
+
+
 def _values(attributes):
     return {name: value["StringValue"] for name, value in attributes.items()}
 
 
-def _record(received):
+def _record(received, queue="stocktwits-relay-outbox"):
     """A received message as Lambda hands it over."""
     return {
         "messageId": received["MessageId"],
@@ -523,7 +721,7 @@ def _record(received):
         },
         "md5OfBody": received["MD5OfBody"],
         "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:stocktwits-relay-outbox",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
         "awsRegion": REGION,
     }
 
@@ -593,7 +791,8 @@ def stand_in(running_stand_in, clock):
 
 
 @pytest.fixture
-def world(aws, stand_in, clock, monkeypatch, capsys):
+def moto(aws, clock, monkeypatch):
+    """An AWS where nothing is yet, on the tests' clock; moto's requests to DynamoDB one at a time."""
     aws.forget()
     one_at_a_time = threading.RLock()
     moto_answers = BotocoreStubber.process_request
@@ -609,15 +808,45 @@ def world(aws, stand_in, clock, monkeypatch, capsys):
     monkeypatch.setattr(moto_sqs, "unix_time", clock)
     monkeypatch.setattr(moto_sqs, "unix_time_millis", lambda: clock() * 1000)
     monkeypatch.setattr(moto_sqs.Queue, "wait_for_messages", lambda _queue, timeout: clock.forward(timeout))
-    monkeypatch.setattr(wiring, "time", clock.module)
-    monkeypatch.setattr("relay.report.time", clock.module)
     monkeypatch.setattr("ssl.create_default_context", _tls_settings)  # made once: it takes longer than a test
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with mock_aws():
-        monkeypatch.setattr(boto3, "client", aws.client)
-        world = World(aws, stand_in, clock, monkeypatch, capsys)
-        yield world
-        world.no_secret_was_written()
+        monkeypatch.setattr("botocore.session.Session.create_client", aws.creates(Session.create_client))
+        yield aws
+
+
+@pytest.fixture
+def world(moto, stand_in, clock, monkeypatch, capsys):
+    monkeypatch.setattr(wiring, "time", clock.module)
+    monkeypatch.setattr("relay.posting_report.time", clock.module)
+    world = World(moto, stand_in, clock, monkeypatch, capsys)
+    yield world
+    world.no_secret_was_written()
+
+
+@pytest.fixture(scope="session")
+def running_firestream():
+    with FirestreamStandIn(messages_per_day=40, activities_per_day=40, password=PASSWORD) as running:
+        yield running
+
+
+@pytest.fixture
+def firestream(running_firestream, clock):
+    """A Firestream that nobody asked yet, with every day's backup of the day after it."""
+    running_firestream.clock = clock
+    running_firestream.configure(password=PASSWORD, link_seconds=300, lag_days=1, missing=[])
+    running_firestream.reset()
+    return running_firestream
+
+
+@pytest.fixture
+def backups(moto, firestream, clock, monkeypatch, capsys):
+    monkeypatch.setattr(backup_wiring, "time", clock.module)
+    monkeypatch.setattr("relay.firestream.READ_SECONDS", 0.5)  # the one wait that the clock cannot take
+    world = Archivist(moto, firestream, clock, monkeypatch, capsys)
+    yield world
+    world.nothing_dangles()
+    world.no_secret_was_written()
 
 
 @pytest.fixture

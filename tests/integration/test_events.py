@@ -1,4 +1,4 @@
-"""The sample events: complete, true to their checksums, and delivered as their names say."""
+"""The sample events: complete, true to their checksums, and delivered or fetched as their names say."""
 
 import hashlib
 import json
@@ -23,6 +23,8 @@ OUTCOMES = {
     "mixed_batch": ["posted", "posted", "rejected", "posted", "posted"],
 }
 
+FETCHED = {"backup_requests": ["stored"], "backup_requests_mixed": ["stored", "failed", "failed"]}
+
 
 @pytest.fixture
 def deliver(world, outbox):
@@ -34,7 +36,7 @@ def deliver(world, outbox):
 
 
 def test_every_sample_event_is_told_of_here():
-    assert EVENTS.keys() == OUTCOMES.keys() | {"drain_schedule"}
+    assert EVENTS.keys() == OUTCOMES.keys() | FETCHED.keys() | {"drain_schedule", "nightly_schedule", "backfill"}
 
 
 @pytest.mark.parametrize(("name", "record"), RECORDS, ids=[name for name, _ in RECORDS])
@@ -58,7 +60,8 @@ def test_a_record_is_complete_and_true_to_its_checksum(name, record):
     }
     assert record["md5OfBody"] == hashlib.md5(record["body"].encode()).hexdigest()
     assert record["eventSource"] == "aws:sqs"
-    assert record["eventSourceARN"] == "arn:aws:sqs:us-east-1:123456789012:stocktwits-relay-outbox"
+    queue = "backup-requests" if name in FETCHED else "outbox"
+    assert record["eventSourceARN"] == f"arn:aws:sqs:us-east-1:123456789012:stocktwits-relay-{queue}"
     assert record["awsRegion"] == "us-east-1"
 
 
@@ -96,3 +99,27 @@ def test_the_schedules_event_drains_leftovers(world, leftovers):
     leftovers.send("$AAPL one")
     assert leftovers.invoke(EVENTS["drain_schedule"]).answer == {"done": 1, "left": 0}
     assert world.posted == ["$AAPL one"]
+
+
+@pytest.mark.parametrize("name", FETCHED)
+def test_requests_are_fetched_as_their_names_say(backups, name):
+    run = backups.invoke(EVENTS[name])
+    assert (run.outcomes, run.answer) == (FETCHED[name], {"batchItemFailures": []})
+    assert [key.partition("/")[2][:10] for key in backups.listing()] == ["2016/12/05"]
+    bodies = [record["body"] for record in EVENTS[name]["Records"]]
+    assert [body for body, _ in backups.buried()] == bodies[1:]
+
+
+def test_the_mixed_requests_are_a_good_one_one_that_is_no_json_and_one_of_an_unknown_type(backups):
+    run = backups.invoke(EVENTS["backup_requests_mixed"])
+    _, no_json, unknown = (line["reason"] for line in run.backups)
+    assert no_json.startswith("the request is no JSON: ")
+    assert unknown == "file_type: 'symbol' is none of activity, message"
+
+
+def test_the_nightly_schedules_event_fetches_the_last_week(backups):
+    assert backups.invoke(EVENTS["nightly_schedule"]).answer["stored"] == 14
+
+
+def test_the_backfill_requests_a_month_of_both_types(backups):
+    assert backups.invoke(EVENTS["backfill"]).answer["queued"] == 31 * 2

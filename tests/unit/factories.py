@@ -4,7 +4,8 @@ from typing import Any
 
 from relay.delivery import Claim, Published
 from relay.errors import Pause
-from relay.message import Message, Post
+from relay.message import Post
+from relay.received import Message
 
 NOW = 1_800_000_000.0
 """2027-01-15 08:00:00 UTC."""
@@ -24,7 +25,19 @@ ENVIRONMENT = {
     "DRY_RUN": "false",
     "CHART_BUCKET_NAME": "",
 }
-"""What the template sets."""
+"""What the template sets for the functions that post."""
+
+BACKUP_ENVIRONMENT = {
+    "BACKUP_REQUESTS_QUEUE_URL": "https://sqs/requests",
+    "BACKUP_FAILURES_QUEUE_URL": "https://sqs/failures",
+    "BACKUP_BUCKET_NAME": "archive",
+    "FIRESTREAM_URL": "https://firestream.stocktwits.com",
+    "FIRESTREAM_CREDENTIALS_PARAMETER": "/relay/firestream",
+    "BACKUP_FILE_TYPES": "message,activity",
+    "BACKUP_LAG_DAYS": "2",
+    "BACKUP_LOOKBACK_DAYS": "7",
+}
+"""What the template sets for the function that fetches backups."""
 
 
 class Clock:

@@ -8,14 +8,15 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from relay import wiring
+from relay import backup_wiring, wiring
 
-from tests.unit.factories import ENVIRONMENT
+from tests.unit.factories import BACKUP_ENVIRONMENT, ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers" / "relay"
 MODULES = sorted(path.stem for path in (LAYER / "relay").glob("*.py") if path.stem != "__init__")
 CLIENT_LIBRARIES = {"boto3", "botocore", "requests", "urllib3", "aws_lambda_powertools"}
+WIRINGS = {"wiring", "backup_wiring"}
 
 
 def python(program: str, *arguments: str) -> str:
@@ -55,23 +56,51 @@ def neighbours(module: str) -> set[str]:
     return named & set(MODULES)
 
 
-@pytest.mark.parametrize("module", ["errors", "message", "delivery"])
-def test_what_is_pure_brings_no_client_library_along(module: str) -> None:
+def brought_by(module: str) -> set[str]:
+    """List all the modules that come along when a module of the layer is imported."""
     program = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sys.modules)"
-    brought = {name.partition(".")[0] for name in python(program, f"relay.{module}").split()}
+    return set(python(program, f"relay.{module}").split())
+
+
+@pytest.mark.parametrize(
+    "module", ["errors", "received", "message", "delivery", "orders", "gunzip", "verifier", "reading"]
+)
+def test_what_is_pure_brings_no_client_library_along(module: str) -> None:
+    brought = {name.partition(".")[0] for name in brought_by(module)}
     assert "relay" in brought
     assert brought & CLIENT_LIBRARIES == set()
 
 
-@pytest.mark.parametrize("module", ["errors", "message", "delivery", "posting", "stocktwits", "report", "wiring"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "errors",
+        "message",
+        "delivery",
+        "posting",
+        "stocktwits",
+        "orders",
+        "gunzip",
+        "verifier",
+        "firestream",
+        "report",
+        "posting_report",
+        "backup_report",
+        *WIRINGS,
+    ],
+)
 def test_whoever_does_not_talk_to_aws_does_not_import_its_library(module: str) -> None:
     assert {"boto3", "botocore"} & {name.partition(".")[0] for name in known(module)} == set()
 
 
 def test_only_the_clients_of_websites_know_the_http_library() -> None:
     knowing = {each for each in MODULES if {"requests", "urllib3"} & {name.partition(".")[0] for name in known(each)}}
-    assert "stocktwits" in knowing
-    assert knowing <= {"stocktwits", "firestream"}
+    assert knowing == {"stocktwits", "firestream"}
+
+
+def test_only_those_who_count_and_decode_bytes_know_the_library_for_it() -> None:
+    knowing = {each for each in MODULES if "isal" in {name.partition(".")[0] for name in known(each)}}
+    assert knowing == {"gunzip", "transfer"}
 
 
 def test_arrows_between_modules_point_one_way() -> None:
@@ -84,10 +113,24 @@ def test_arrows_between_modules_point_one_way() -> None:
     [
         ("errors", set()),
         ("message", {"errors"}),
-        ("delivery", {"errors", "message"}),
+        ("received", {"message"}),
+        ("delivery", {"errors", "message", "received"}),
         ("stocktwits", {"errors", "message", "delivery"}),
         ("ledger", {"errors", "message", "delivery"}),
-        ("queues", {"errors", "message", "delivery"}),
+        ("queues", {"received", "delivery"}),
+        ("credentials", {"errors"}),
+        ("orders", {"errors"}),
+        ("gunzip", {"errors"}),
+        ("verifier", {"errors", "gunzip"}),
+        ("reading", {"errors", "gunzip"}),
+        ("firestream", {"errors"}),
+        ("transfer", {"errors", "verifier"}),
+        ("archive", {"errors", "orders", "reading", "transfer"}),
+        ("backups", {"errors", "orders"}),
+        ("settings", {"errors", "credentials", "orders"}),
+        ("report", set()),
+        ("posting_report", {"delivery", "report"}),
+        ("backup_report", {"backups", "report"}),
     ],
 )
 def test_a_module_knows_only_what_is_beneath_it(module: str, may_know: set[str]) -> None:
@@ -95,7 +138,25 @@ def test_a_module_knows_only_what_is_beneath_it(module: str, may_know: set[str])
 
 
 def test_nothing_in_the_layer_knows_where_it_is_put_together() -> None:
-    assert [each for each in MODULES if "wiring" in neighbours(each)] == []
+    assert [each for each in MODULES if neighbours(each) & WIRINGS] == []
+
+
+@pytest.mark.parametrize(
+    ("half", "others"),
+    [
+        ("wiring", {"backups", "backup_report", "firestream", "transfer", "verifier", "gunzip", "archive", "reading"}),
+        (
+            "backup_wiring",
+            {"message", "reading", "delivery", "posting", "posting_report", "stocktwits", "charts", "ledger", "gate"},
+        ),
+    ],
+)
+def test_one_half_does_not_load_the_other(half: str, others: set[str]) -> None:
+    brought = brought_by(half)
+    assert others <= set(MODULES)
+    assert {f"relay.{each}" for each in others} & brought == set()
+    assert "requests" not in brought or half == "wiring"
+    assert "isal" not in brought or half == "backup_wiring"
 
 
 @pytest.mark.parametrize("edge", sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py")))
@@ -126,26 +187,33 @@ class Recording(dict):
 os.environ = Recording(os.environ)
 os.getenv = os.environ.get
 
-import boto3, requests
+import botocore.session, requests, ssl, urllib3
 from unittest.mock import patch
 
 def made(*_, **__):
     raise AssertionError("something was made at import")
 
-with patch.object(boto3.Session, "__init__", made), patch.object(requests.Session, "__init__", made):
-    import relay.wiring
+with (
+    patch.object(botocore.session.Session, "__init__", made),
+    patch.object(requests.Session, "__init__", made),
+    patch.object(urllib3.PoolManager, "__init__", made),
+    patch.object(ssl, "create_default_context", made),
+):
+    import relay.wiring, relay.backup_wiring
 
-from relay.settings import PostingSettings
-ours = {each.name.upper() for each in fields(PostingSettings)}
+from relay.settings import BackupSettings, PostingSettings
+ours = {each.name.upper() for kind in (PostingSettings, BackupSettings) for each in fields(kind)}
 print(len(ours), *(ours & read))
 """
     number, *settings_read = python(program).split()
-    assert int(number) >= 12
+    assert int(number) >= 20
     assert settings_read == []
 
 
 def test_what_is_put_together_is_put_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in ENVIRONMENT.items():
+    for name, value in (ENVIRONMENT | BACKUP_ENVIRONMENT).items():
         monkeypatch.setenv(name, value)
     assert wiring.relay() is wiring.relay()
     assert wiring.report("post_messages") is wiring.report("post_messages")
+    assert backup_wiring.fetching() is backup_wiring.fetching()
+    assert backup_wiring.report() is backup_wiring.report()

@@ -9,8 +9,9 @@ import pytest
 from relay.delivery import Claim, Delivery, Outcome, Published, Result, Settlement, Status
 from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
 from relay.gate import Admission, Pace, State
-from relay.message import Message, Post
+from relay.message import Post
 from relay.posting import Posting
+from relay.received import Message
 
 from tests.unit.factories import NOW, Clock, a_claim, a_message, a_pause, messages, published
 

@@ -7,8 +7,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from relay.delivery import Outcome, Result
-from relay.message import Message
-from relay.queues import DeadLetters, Queue, from_event, hold_seconds, leftovers_back_off, outbox_back_off
+from relay.queues import (
+    DeadLetters,
+    Queue,
+    from_event,
+    hold_seconds,
+    leftovers_back_off,
+    outbox_back_off,
+    requests_back_off,
+    with_jitter,
+)
+from relay.received import Message
 
 from tests.unit.factories import NOW, a_message, a_pause, messages
 
@@ -42,6 +51,24 @@ def test_leftovers_back_off_twice_as_long_each_time_up_to_a_quarter_of_an_hour(r
 @pytest.mark.parametrize("receives", [1, 2, 3])
 def test_a_message_that_an_operator_put_into_leftovers_backs_off_from_the_beginning(receives: int) -> None:
     assert leftovers_back_off(receives) == 60
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(1, 300), (2, 1200), (3, 4800), (4, 14400), (5, 14400), (99, 14400)])
+def test_requests_back_off_four_times_longer_each_time_up_to_four_hours(receives: int, seconds: float) -> None:
+    assert requests_back_off(receives) == seconds
+
+
+@pytest.mark.usefixtures("jitter")
+@pytest.mark.parametrize("seconds", [0.5, 1, 59, 60, 300, 14400])
+def test_jitter_never_shortens_a_wait_and_adds_a_quarter_of_a_minute_at_most(seconds: float) -> None:
+    assert seconds < with_jitter(seconds) <= seconds + min(seconds, 60) / 4 + 1
+
+
+def test_with_all_jitter_a_wait_is_drawn_out_by_a_quarter_of_it_or_of_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda _, most: most)
+    assert (with_jitter(40), with_jitter(300)) == (40 + 10 + 1, 300 + 15 + 1)
 
 
 @pytest.mark.usefixtures("jitter")
@@ -163,6 +190,38 @@ def test_what_sqs_did_not_hold_is_named() -> None:
     assert complaints == ["message m-11 could not be held: ReceiptHandleIsInvalid"]
 
 
+class Sends:
+    """The batch call that sends, which refuses the bodies it was told to."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused = refused
+        self.batches: list[list[str]] = []
+
+    def __call__(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        assert QueueUrl == URL
+        assert len({each["Id"] for each in Entries}) == len(Entries)
+        self.batches.append([each["MessageBody"] for each in Entries])
+        failed = [each["Id"] for each in Entries if each["MessageBody"] in self.refused]
+        return {"Failed": [{"Id": each, "Code": "InternalError"} for each in reversed(failed)]} if failed else {}
+
+
+def test_twenty_one_messages_are_sent_in_three_batches_in_their_order() -> None:
+    send = Sends()
+    bodies = [f"{number}" for number in range(21)]
+    assert a_queue(send_message_batch=send).send(bodies) == []
+    assert [len(batch) for batch in send.batches] == [10, 10, 1]
+    assert [body for batch in send.batches for body in batch] == bodies
+
+
+def test_the_bodies_that_sqs_did_not_take_come_back() -> None:
+    send = Sends("3", "7", "12")
+    assert sorted(a_queue(send_message_batch=send).send([f"{number}" for number in range(21)])) == ["12", "3", "7"]
+
+
+def test_nothing_to_send_makes_no_call() -> None:
+    assert a_queue().send([]) == []
+
+
 def unavailable(**_: object) -> None:
     raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "no"}}, "any")
 
@@ -178,6 +237,20 @@ def test_a_call_that_fails_as_a_whole_names_each_message_and_undoes_nothing(fail
     queue = a_queue(delete_message_batch=fail, change_message_visibility_batch=fail)
     assert queue.delete(messages("x", "y")) == [f"message m-{i} could not be deleted: {words}" for i in (1, 2)]
     assert queue.hold([(a_message(), 10)]) == [f"message m-1 could not be held: {words}"]
+
+
+@pytest.mark.parametrize("fail", [unavailable, out_of_reach])
+def test_a_call_that_fails_as_a_whole_gives_its_bodies_back_and_stops_no_other(fail: Any) -> None:
+    send = Sends()
+
+    def first_fails(**call: Any) -> dict[str, Any]:
+        if call["Entries"][0]["MessageBody"] == "0":
+            fail()
+        return send(**call)
+
+    bodies = [f"{number}" for number in range(21)]
+    assert a_queue(send_message_batch=first_fails).send(bodies) == bodies[:10]
+    assert send.batches == [bodies[10:20], bodies[20:]]
 
 
 def test_nothing_to_delete_or_hold_makes_no_call() -> None:
@@ -252,6 +325,12 @@ def test_without_a_status_there_is_no_status_attribute() -> None:
     grave = Grave()
     grave.bury(a_message(), rejected())
     assert "StatusCode" not in grave.attributes
+
+
+def test_without_a_key_there_is_no_key_attribute() -> None:
+    grave = Grave()
+    grave.bury(a_message(), Outcome(Result.REJECTED, "", "no such day"))
+    assert grave.attributes.keys() == {"RejectReason", "Attempts", "FirstSeen"}
 
 
 def test_a_reason_is_made_fit_for_an_attribute() -> None:

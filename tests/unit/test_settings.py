@@ -1,25 +1,23 @@
-"""What the environment and the token parameter may hold, and when they are read."""
+"""What the environment may hold, and which clients are made of it."""
 
-import json
 import threading
-import traceback
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError
-from relay.errors import Halt, Misconfigured, Retry
-from relay.settings import Clients, PostingSettings, TokenParameter
-from relay.stocktwits import Credentials
+from botocore.session import Session
+from relay.errors import Misconfigured
+from relay.settings import AWS_CONFIG, S3_CONFIG, BackupSettings, Clients, PostingSettings
 
-from tests.unit.factories import ENVIRONMENT, NOW, Clock
+from tests.unit.factories import BACKUP_ENVIRONMENT, ENVIRONMENT
 
 
 def settings(**but: str) -> PostingSettings:
     return PostingSettings.from_environment({**ENVIRONMENT, **but})
+
+
+def backup_settings(**but: str) -> BackupSettings:
+    return BackupSettings.from_environment({**BACKUP_ENVIRONMENT, **but})
 
 
 def test_settings_are_read_from_the_variables_of_their_names() -> None:
@@ -71,123 +69,61 @@ def test_a_dry_run_is_asked_for_by_true() -> None:
     assert settings(DRY_RUN="true").dry_run is True
 
 
-class Parameter:
-    """SSM with one parameter, or one failure."""
-
-    def __init__(self, content: object) -> None:
-        self.content = content
-        self.reads = 0
-
-    def __call__(self, *, Name: str, WithDecryption: bool) -> dict[str, Any]:  # noqa: N803
-        assert (Name, WithDecryption) == ("/relay/token", True)
-        self.reads += 1
-        if isinstance(self.content, Exception):
-            raise self.content
-        value = self.content if isinstance(self.content, str) else json.dumps(self.content)
-        return {"Parameter": {"Value": value}}
-
-    def reader(self, now: Callable[[], float]) -> TokenParameter:
-        return TokenParameter(lambda: SimpleNamespace(get_parameter=self), "/relay/token", now)
+def test_the_settings_of_backups_are_read_from_the_variables_of_their_names() -> None:
+    assert backup_settings() == BackupSettings(
+        backup_requests_queue_url="https://sqs/requests",
+        backup_failures_queue_url="https://sqs/failures",
+        backup_bucket_name="archive",
+        firestream_url="https://firestream.stocktwits.com",
+        firestream_credentials_parameter="/relay/firestream",
+        backup_file_types="message,activity",
+        backup_lag_days=2,
+        backup_lookback_days=7,
+    )
 
 
-def stored(token: str = "t-1", **but: object) -> dict[str, object]:
-    return {"access_token": token, "username": "relay_demo", "user_id": 4242, **but}
-
-
-def refused_by_aws(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "no"}}, "GetParameter")
-
-
-def test_credentials_are_read_from_the_parameter() -> None:
-    assert Parameter(stored()).reader(Clock()).credentials() == Credentials("t-1", "relay_demo", "4242")
-
-
-@pytest.mark.parametrize("user_id", [None, ""])
-def test_without_a_user_id_the_user_name_stands_for_it(user_id: object) -> None:
-    assert Parameter(stored(user_id=user_id)).reader(Clock()).credentials().user_id == "relay_demo"
-
-
-def test_a_line_break_after_a_pasted_token_is_no_part_of_it() -> None:
-    assert Parameter(stored("t-1\n")).reader(Clock()).credentials().access_token == "t-1"
-
-
-def test_nothing_is_read_before_it_is_asked_for() -> None:
-    parameter = Parameter(stored())
-    parameter.reader(Clock())
-    assert parameter.reads == 0
-
-
-def test_credentials_are_kept_for_five_minutes() -> None:
-    parameter, clock = Parameter(stored("old")), Clock()
-    reader = parameter.reader(clock)
-    reader.credentials()
-    parameter.content = stored("new")
-    clock.now = NOW + 300
-    assert reader.credentials().access_token == "old"
-    clock.now = NOW + 301
-    assert reader.credentials().access_token == "new"
-
-
-def test_fresh_credentials_are_read_at_once_and_kept() -> None:
-    parameter, clock = Parameter(stored("old")), Clock()
-    reader = parameter.reader(clock)
-    reader.credentials()
-    parameter.content = stored("new")
-    assert reader.credentials(fresh=True).access_token == "new"
-    assert reader.credentials().access_token == "new"
-    assert parameter.reads == 2
+@pytest.mark.parametrize("name", sorted(BACKUP_ENVIRONMENT))
+def test_a_missing_variable_of_backups_is_named(name: str) -> None:
+    rest = {each: value for each, value in BACKUP_ENVIRONMENT.items() if each != name}
+    with pytest.raises(Misconfigured, match=f"the environment variable {name} is missing"):
+        BackupSettings.from_environment(rest)
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("value", "types"),
     [
-        "secret",
-        "",
-        '{"access_token": "secret"',
-        ["secret"],
-        "null",
-        {"username": "relay_demo"},
-        {"access_token": "secret"},
-        stored(""),
-        stored(" "),
-        stored("secret\u00e9"),
-        stored("sec\nret"),
-        stored(access_token=None),
-        stored("secret", username=None),
-        stored("secret", username=" "),
+        ("message", ("message",)),
+        ("activity,message", ("activity", "message")),
+        (" message , activity ", ("message", "activity")),
     ],
 )
-def test_an_unusable_parameter_halts_and_is_never_quoted(content: object) -> None:
-    with pytest.raises(Halt) as halted:
-        Parameter(content).reader(Clock()).credentials()
-    assert halted.value.pause
-    assert (halted.value.pause.cause, halted.value.pause.until) == ("token_unreadable", NOW + 300)
-    assert halted.value.pause.probe
-    assert "the token parameter /relay/token holds no JSON object with access_token" in halted.value.reason
-    assert "secret" not in "".join(traceback.format_exception(halted.value))
-
-
-@pytest.mark.parametrize("code", ["ParameterNotFound", "AccessDeniedException"])
-def test_a_parameter_that_somebody_must_mend_halts(code: str) -> None:
-    with pytest.raises(Halt, match=rf"/relay/token cannot be read \({code}\)"):
-        Parameter(refused_by_aws(code)).reader(Clock()).credentials()
+def test_the_types_of_files_are_told_apart_by_commas(value: str, types: tuple[str, ...]) -> None:
+    assert backup_settings(BACKUP_FILE_TYPES=value).file_types == types
 
 
 @pytest.mark.parametrize(
-    "error", [refused_by_aws("ThrottlingException"), ConnectTimeoutError(endpoint_url="https://ssm")]
+    ("name", "value", "words"),
+    [
+        ("FIRESTREAM_URL", "firestream.stocktwits.com", "must begin with https://"),
+        ("FIRESTREAM_URL", "", "must begin with https://"),
+        ("BACKUP_LAG_DAYS", "-1", "must be a whole number"),
+        ("BACKUP_LOOKBACK_DAYS", "a week", "must be a whole number"),
+        ("BACKUP_FILE_TYPES", "messages", ".*'messages' is none of activity, message"),
+        ("BACKUP_FILE_TYPES", "message,Activity,x", ".*'Activity, x' is none of activity, message"),
+        ("BACKUP_FILE_TYPES", "message,", ".*'' is none of"),
+        ("BACKUP_FILE_TYPES", "", ".*'' is none of"),
+        ("BACKUP_LOOKBACK_DAYS", "2", "must be more than BACKUP_LAG_DAYS"),
+        ("BACKUP_LOOKBACK_DAYS", "0", "must be more than BACKUP_LAG_DAYS"),
+    ],
 )
-def test_a_parameter_store_that_does_not_answer_is_asked_again_later(error: Exception) -> None:
-    with pytest.raises(Retry, match="was not answered for"):
-        Parameter(error).reader(Clock()).credentials()
+def test_an_unreadable_variable_of_backups_is_named_with_what_it_must_be(name: str, value: str, words: str) -> None:
+    with pytest.raises(Misconfigured, match=f"^{name}:? ?{words}"):
+        backup_settings(**{name: value})
 
 
-def test_a_failed_read_is_not_kept() -> None:
-    parameter = Parameter(refused_by_aws("ThrottlingException"))
-    reader = parameter.reader(Clock())
-    with pytest.raises(Retry):
-        reader.credentials()
-    parameter.content = stored()
-    assert reader.credentials().access_token == "t-1"
+def test_the_nightly_run_looks_at_least_a_day_further_back_than_a_backup_may_be_late() -> None:
+    assert backup_settings(BACKUP_LAG_DAYS="0", BACKUP_LOOKBACK_DAYS="1").backup_lookback_days == 1
+    assert backup_settings(BACKUP_LOOKBACK_DAYS="3").backup_lookback_days == 3
 
 
 def test_a_client_is_made_once_however_many_threads_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +131,7 @@ def test_a_client_is_made_once_however_many_threads_ask_for_it(monkeypatch: pyte
     together = threading.Barrier(8)
     second = threading.Event()
 
-    def client(service: str, **_: object) -> object:
+    def client(_: Session, service: str, **__: object) -> object:
         made.append(service)
         second.wait(0.05)  # another thread would come in here
         return object()
@@ -204,7 +140,7 @@ def test_a_client_is_made_once_however_many_threads_ask_for_it(monkeypatch: pyte
         together.wait()
         return clients.get("sqs")
 
-    monkeypatch.setattr(boto3, "client", client)
+    monkeypatch.setattr(Session, "create_client", client)
     clients = Clients()
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(ask, range(8)))) == 1
@@ -213,8 +149,20 @@ def test_a_client_is_made_once_however_many_threads_ask_for_it(monkeypatch: pyte
 
 def test_each_service_has_a_client_of_its_own_and_none_is_made_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
-    monkeypatch.setattr(boto3, "client", lambda service, **_: made.append(service) or object())
+    monkeypatch.setattr(Session, "create_client", lambda _, service, **__: made.append(service) or object())
     clients = Clients()
     assert made == []
     assert clients.get("sqs") is not clients.get("ssm")
     assert made == ["sqs", "ssm"]
+
+
+def test_only_the_client_of_s3_waits_long_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: dict[str, Any] = {}
+    monkeypatch.setattr(Session, "create_client", lambda _, service, config: configs.update({service: config}))
+    clients = Clients()
+    for service in ("sqs", "s3", "ssm"):
+        clients.get(service)
+    assert configs == {"sqs": AWS_CONFIG, "s3": S3_CONFIG, "ssm": AWS_CONFIG}
+    assert S3_CONFIG.read_timeout == 60
+    assert AWS_CONFIG.read_timeout == 5
+    assert (S3_CONFIG.retries, S3_CONFIG.connect_timeout) == (AWS_CONFIG.retries, AWS_CONFIG.connect_timeout)

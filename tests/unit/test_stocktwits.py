@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay import __version__, stocktwits
+from relay.credentials import Credentials
 from relay.delivery import Published
 from relay.errors import Duplicate, Halt, Reject, RelayError, Retry, Unknown, Wait
-from relay.stocktwits import Credentials, StockTwits, normal_form
+from relay.stocktwits import StockTwits, normal_form
 
 from local.stocktwits import StandIn
 from tests.unit.factories import NOW, Clock, a_post

@@ -3,20 +3,25 @@
 import json
 import re
 from dataclasses import fields
+from datetime import date
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
-from relay import gate, ledger, queues
-from relay.settings import PostingSettings
-from relay.stocktwits import AUTH_STYLES
+from relay import backups, gate, ledger, queues
+from relay.credentials import AUTH_STYLES
+from relay.orders import FILE_TYPES, Backup, Nightly, read_event
+from relay.settings import BackupSettings, PostingSettings
 from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
-FUNCTIONS = {"PostMessagesFunction": "OutboxQueue", "DrainLeftoversFunction": "LeftoversQueue"}
-QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue")
+POSTING = {"PostMessagesFunction": "OutboxQueue", "DrainLeftoversFunction": "LeftoversQueue"}
+FUNCTIONS = POSTING | {"FetchBackupsFunction": "BackupRequestsQueue"}
+SETTINGS: dict[str, Any] = dict.fromkeys(POSTING, PostingSettings) | {"FetchBackupsFunction": BackupSettings}
+QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQueue", "BackupFailuresQueue")
 
 
 def properties(name: str) -> dict[str, Any]:
@@ -57,16 +62,21 @@ def test_a_drain_that_failed_is_not_repeated_beside_the_next_one() -> None:
         assert retries == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
 
 
-def test_sqs_is_told_that_batch_item_failures_are_reported() -> None:
-    source = properties("PostMessagesFunction")["Events"]["Outbox"]["Properties"]
-    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert source["BatchSize"] == 10
-
-
-def test_concurrency_is_bounded_at_the_event_source_by_a_literal() -> None:
-    source = properties("PostMessagesFunction")["Events"]["Outbox"]["Properties"]
-    assert source["ScalingConfig"] == {"MaximumConcurrency": 2}
-    assert "ReservedConcurrentExecutions" not in properties("PostMessagesFunction")
+@pytest.mark.parametrize(
+    ("function", "event", "batch", "concurrency"),
+    [("PostMessagesFunction", "Outbox", 10, 2), ("FetchBackupsFunction", "Requests", 1, 5)],
+)
+def test_sqs_is_told_that_batch_item_failures_are_reported_and_how_many_work_at_a_time(
+    function: str, event: str, batch: int, concurrency: int
+) -> None:
+    source = properties(function)["Events"][event]["Properties"]
+    assert source == {
+        "Queue": {"Fn::GetAtt": [FUNCTIONS[function], "Arn"]},
+        "BatchSize": batch,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": concurrency},
+    }
+    assert "ReservedConcurrentExecutions" not in properties(function)
 
 
 def test_leftovers_takes_more_receives_than_a_message_brings_from_the_outbox() -> None:
@@ -75,32 +85,103 @@ def test_leftovers_takes_more_receives_than_a_message_brings_from_the_outbox() -
     assert (outbox, leftovers) == (queues.OUTBOX_RECEIVES, queues.LEFTOVERS_RECEIVES)
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_request_is_buried_by_its_last_receive_with_a_reason_and_not_moved_by_sqs_without() -> None:
+    assert properties("BackupRequestsQueue")["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": ["BackupFailuresQueue", "Arn"]},
+        "maxReceiveCount": backups.REQUEST_RECEIVES,
+    }
+
+
+def test_a_request_fits_its_queue() -> None:
+    longest = max(len(Backup(date(2009, 12, 31), file_type).request) for file_type in FILE_TYPES)
+    assert longest < properties("BackupRequestsQueue")["MaximumMessageSize"]
+
+
+def test_a_backup_has_all_the_time_that_lambda_gives_and_is_begun_with_some_of_it_left() -> None:
+    assert properties("FetchBackupsFunction")["Timeout"] == 900
+    assert backups.ENQUEUE_SECONDS < backups.START_SECONDS < 900 / 2
+
+
+def test_the_nightly_schedule_sends_the_nightly_event_when_the_owner_chose() -> None:
+    schedule = properties("FetchBackupsFunction")["Events"]["Nightly"]
+    assert schedule["Type"] == "ScheduleV2"
+    event = json.loads(schedule["Properties"]["Input"])
+    assert read_event(event, date(2026, 11, 21)) == Nightly()
+    assert event == json.loads((ROOT / "events" / "nightly_schedule.json").read_text())
+    assert schedule["Properties"]["ScheduleExpression"] == {"Ref": "BackupSchedule"}
+    assert schedule["Properties"]["ScheduleExpressionTimezone"] == {"Ref": "BackupTimeZone"}
+
+
+def test_a_night_that_failed_is_repeated_but_not_into_the_next_one() -> None:
+    function = properties("FetchBackupsFunction")
+    for retries in (function["EventInvokeConfig"], function["Events"]["Nightly"]["Properties"]["RetryPolicy"]):
+        assert retries["MaximumRetryAttempts"] >= 2
+        assert retries["MaximumEventAgeInSeconds"] <= 12 * 3600
+
+
+@pytest.mark.parametrize("function", POSTING)
 def test_leases_and_probes_outlive_every_function(function: str) -> None:
     assert min(ledger.LEASE_SECONDS, gate.PROBE_SECONDS) > properties(function)["Timeout"]
 
 
 def test_a_lease_is_over_when_a_message_comes_back_after_a_crash() -> None:
-    assert min(properties(queue)["VisibilityTimeout"] for queue in FUNCTIONS.values()) > ledger.LEASE_SECONDS
+    assert min(properties(queue)["VisibilityTimeout"] for queue in POSTING.values()) > ledger.LEASE_SECONDS
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_template_sets_just_the_settings_that_the_code_reads(function: str) -> None:
-    common = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    common = TEMPLATE["Globals"]["Function"].get("Environment", {}).get("Variables", {})
     own = properties(function)["Environment"]["Variables"]
-    assert {*common, *own} == {each.name.upper() for each in fields(PostingSettings)}
+    assert {*common, *own} == {each.name.upper() for each in fields(SETTINGS[function])}
 
 
-@pytest.mark.parametrize(("function", "queue"), FUNCTIONS.items())
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_setting_is_the_resource_or_the_parameter_of_its_name(function: str) -> None:
+    known = {re.sub("[^a-z0-9]", "", name.lower()): name for name in (*RESOURCES, *TEMPLATE["Parameters"])}
+    for name, value in properties(function)["Environment"]["Variables"].items():
+        if name != "SOURCE_QUEUE_URL":
+            called = re.sub("_(URL|NAME)$", "", name).replace("_", "").lower()
+            whole = name.replace("_", "").lower()
+            assert value == {"Ref": known.get(whole) or known[called]}
+
+
+@pytest.mark.parametrize(("function", "queue"), POSTING.items())
 def test_each_function_takes_from_its_own_queue(function: str, queue: str) -> None:
     assert properties(function)["Environment"]["Variables"]["SOURCE_QUEUE_URL"] == {"Ref": queue}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_env_json_has_every_setting_and_is_a_dry_run(function: str) -> None:
+def test_env_json_has_every_setting_of_every_function(function: str) -> None:
     variables = json.loads((ROOT / "env.json").read_text())[function]
-    assert PostingSettings.from_environment(variables).dry_run
-    assert set(variables) == {each.name.upper() for each in fields(PostingSettings)}
+    SETTINGS[function].from_environment(variables)
+    assert set(variables) == {each.name.upper() for each in fields(SETTINGS[function])}
+
+
+@pytest.mark.parametrize("function", POSTING)
+def test_env_json_posts_nothing(function: str) -> None:
+    assert json.loads((ROOT / "env.json").read_text())[function]["DRY_RUN"] == "true"
+
+
+def test_env_json_is_of_these_functions() -> None:
+    assert json.loads((ROOT / "env.json").read_text()).keys() == FUNCTIONS.keys()
+
+
+def test_the_parameters_are_these_and_each_is_shown_in_one_group() -> None:
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    shown = [name for group in groups for name in group["Parameters"]]
+    assert sorted(shown) == sorted(TEMPLATE["Parameters"])
+    assert {name for name in shown if re.match("Firestream|Backup|Athena", name)} == {
+        "FirestreamUrl",
+        "FirestreamCredentialsParameter",
+        "BackupFileTypes",
+        "BackupSchedule",
+        "BackupTimeZone",
+        "BackupLagDays",
+        "BackupLookbackDays",
+        "BackupColderAfterDays",
+        "BackupStorageClass",
+        "AthenaScanLimitGB",
+    }
 
 
 @pytest.mark.parametrize("name", TEMPLATE["Parameters"])
@@ -122,10 +203,22 @@ def test_the_defaults_are_those_that_were_agreed() -> None:
     assert defaults["Architecture"] == "arm64"
     assert defaults["PostConcurrency"] == 4
     assert defaults["DryRun"] == "false"
+    assert (defaults["BackupLagDays"], defaults["BackupLookbackDays"]) == (2, 7)
+    assert defaults["BackupColderAfterDays"] == 90
+    assert set(defaults["BackupFileTypes"].split(",")) == set(FILE_TYPES)
 
 
 def test_the_auth_styles_of_template_and_code_are_the_same() -> None:
     assert tuple(TEMPLATE["Parameters"]["StockTwitsAuthStyle"]["AllowedValues"]) == AUTH_STYLES
+
+
+def test_the_file_types_that_the_template_takes_are_those_of_the_code() -> None:
+    pattern = TEMPLATE["Parameters"]["BackupFileTypes"]["AllowedPattern"]
+    for number in range(1, len(FILE_TYPES) + 1):
+        for types in permutations(FILE_TYPES, number):
+            assert re.fullmatch(pattern, ",".join(types))
+    for wrong in ("", "symbol", "message,", "message, activity", "message,symbol"):
+        assert not re.fullmatch(pattern, wrong)
 
 
 @pytest.mark.parametrize("queue", QUEUES)
@@ -145,7 +238,10 @@ def test_every_queue_refuses_what_does_not_come_over_tls(queue: str) -> None:
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-@pytest.mark.parametrize(("queue", "source"), [("LeftoversQueue", "outbox"), ("DeadLetterQueue", "leftovers")])
+@pytest.mark.parametrize(
+    ("queue", "source"),
+    [("LeftoversQueue", "outbox"), ("DeadLetterQueue", "leftovers"), ("BackupFailuresQueue", "backup-requests")],
+)
 def test_a_queue_takes_redriven_messages_only_from_the_one_to_its_left(queue: str, source: str) -> None:
     policy = properties(queue)["RedriveAllowPolicy"]
     assert policy["redrivePermission"] == "byQueue"
@@ -153,13 +249,21 @@ def test_a_queue_takes_redriven_messages_only_from_the_one_to_its_left(queue: st
     assert arn["Fn::Sub"].endswith(f":${{AWS::StackName}}-{source}")
 
 
-def test_nothing_is_redriven_into_the_outbox() -> None:
-    assert properties("OutboxQueue")["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
+@pytest.mark.parametrize("queue", ["OutboxQueue", "BackupRequestsQueue"])
+def test_nothing_is_redriven_into_a_queue_that_begins(queue: str) -> None:
+    assert properties(queue)["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
 
 
 def test_dead_letters_has_room_for_a_message_and_its_reason() -> None:
-    sizes = [properties(name)["MaximumMessageSize"] for name in QUEUES]
+    sizes = [properties(name)["MaximumMessageSize"] for name in QUEUES[:3]]
     assert sizes[0] == sizes[1] <= sizes[2] - queues.MAX_REASON_CHARACTERS * 4
+
+
+def test_backup_failures_has_room_for_a_request_and_its_reason() -> None:
+    of_sqs = 262_144  # what a queue takes when nothing else is said
+    request = properties("BackupRequestsQueue")["MaximumMessageSize"]
+    room = properties("BackupFailuresQueue").get("MaximumMessageSize", of_sqs)
+    assert request <= room - queues.MAX_REASON_CHARACTERS * 4
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -184,9 +288,34 @@ def test_no_policy_names_a_whole_service_or_any_resource() -> None:
 
 def test_a_role_takes_messages_only_from_its_own_queue() -> None:
     for function, queue in FUNCTIONS.items():
+        policies = properties(function.replace("Function", "Role"))["Policies"]
+        taking = [each for policy in policies for each in statements(policy) if "sqs:ReceiveMessage" in each["Action"]]
+        assert [each["Resource"] for each in taking] == [{"Fn::GetAtt": [queue, "Arn"]}]
+
+
+def test_who_posts_takes_messages_and_has_nothing_else_of_its_own() -> None:
+    for function in POSTING:
         (policy,) = properties(function.replace("Function", "Role"))["Policies"]
-        (statement,) = statements(policy)
-        assert statement["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
+        assert len(statements(policy)) == 1
+
+
+def test_who_fetches_keeps_the_archive_and_can_neither_read_nor_delete_what_is_in_it() -> None:
+    policies = properties("FetchBackupsRole")["Policies"]
+    allowed = {json.dumps(each["Resource"]): each["Action"] for policy in policies for each in statements(policy)}
+    name = "${AWS::Region}:${AWS::AccountId}:parameter${FirestreamCredentialsParameter}"
+    assert {resource: sorted(as_list(actions)) for resource, actions in allowed.items()} == {
+        '{"Fn::GetAtt": ["BackupRequestsQueue", "Arn"]}': [
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ReceiveMessage",
+            "sqs:SendMessage",
+        ],
+        '{"Fn::GetAtt": ["BackupFailuresQueue", "Arn"]}': ["sqs:SendMessage"],
+        '{"Fn::GetAtt": ["BackupBucket", "Arn"]}': ["s3:ListBucket"],
+        '{"Fn::Sub": "${BackupBucket.Arn}/*"}': ["s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectTagging"],
+        json.dumps({"Fn::Sub": f"arn:${{AWS::Partition}}:ssm:{name}"}): ["ssm:GetParameter"],
+    }
 
 
 def test_publishers_may_publish_and_nothing_more() -> None:
@@ -202,10 +331,70 @@ def test_the_ledger_survives_the_stack_and_forgets_by_ttl() -> None:
     assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
+def test_the_archive_survives_the_stack_and_keeps_every_version() -> None:
+    bucket = RESOURCES["BackupBucket"]
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+def test_the_archive_is_encrypted_and_public_in_no_way() -> None:
+    bucket = properties("BackupBucket")
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert bucket["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "BlockPublicPolicy": True,
+        "IgnorePublicAcls": True,
+        "RestrictPublicBuckets": True,
+    }
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+def test_the_archive_refuses_what_does_not_come_over_tls() -> None:
+    (policy,) = of_type("AWS::S3::BucketPolicy").values()
+    assert policy["Bucket"] == {"Ref": "BackupBucket"}
+    (statement,) = statements(policy)
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Resource"] == [{"Fn::GetAtt": ["BackupBucket", "Arn"]}, {"Fn::Sub": "${BackupBucket.Arn}/*"}]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def lifecycle() -> list[dict[str, Any]]:
+    rules: list[dict[str, Any]] = properties("BackupBucket")["LifecycleConfiguration"]["Rules"]
+    assert {rule["Status"] for rule in rules} == {"Enabled"}
+    return rules
+
+
+def test_what_a_killed_worker_left_of_an_upload_goes_within_a_day_wherever_it_is() -> None:
+    (rule,) = [rule for rule in lifecycle() if "AbortIncompleteMultipartUpload" in rule]
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    assert "Prefix" not in rule
+
+
+def test_backups_of_each_type_move_to_the_colder_class_and_never_expire() -> None:
+    colder = {rule["Prefix"]: rule for rule in lifecycle() if "Transitions" in rule}
+    assert colder.keys() == {f"{file_type}/" for file_type in FILE_TYPES}
+    for rule in colder.values():
+        assert rule["Transitions"] == [
+            {"StorageClass": {"Ref": "BackupStorageClass"}, "TransitionInDays": {"Ref": "BackupColderAfterDays"}}
+        ]
+    expiring = [rule for rule in lifecycle() if any("Expiration" in name for name in rule)]
+    assert [rule["Prefix"] for rule in expiring] == ["athena-results/"]
+
+
+def test_a_colder_class_is_one_that_can_be_read_at_once() -> None:
+    assert set(TEMPLATE["Parameters"]["BackupStorageClass"]["AllowedValues"]) == {
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER_IR",
+    }
+
+
 def test_the_outputs_that_other_tools_rely_on_are_there() -> None:
     expected = {f"{queue}{what}" for queue in QUEUES for what in ("Url", "Arn", "Name")}
-    expected |= {f"{name}{what}" for name in (*FUNCTIONS, "LedgerTable") for what in ("Name", "Arn")}
-    assert set(TEMPLATE["Outputs"]) == expected | {"PublishPolicyArn"}
+    expected |= {f"{name}{what}" for name in (*FUNCTIONS, "LedgerTable", "BackupBucket") for what in ("Name", "Arn")}
+    assert set(TEMPLATE["Outputs"]) == expected | {"PublishPolicyArn", "ArchiveDatabaseName", "ArchiveWorkGroupName"}
 
 
 def test_the_layer_is_built_for_the_runtime_and_architecture_of_the_functions() -> None:

@@ -11,7 +11,8 @@ from enum import StrEnum
 from traceback import extract_tb
 
 from relay.errors import Duplicate, Halt, Pause, Reject, RelayError, Retry, Unknown
-from relay.message import Message, Post
+from relay.message import Post
+from relay.received import Message
 
 DUPLICATE_WINDOW_SECONDS = 30 * 60
 """How long StockTwits refuses a repeated text, by its own error's words:

@@ -1,13 +1,17 @@
-"""Every way a delivery can fail, named by what to do next.
+"""Every way that posting a message or fetching a backup can fail, named by what to do next.
 
 ::
 
     RelayError
-    ├── Reject          this message can never be posted: bury it with its reason
-    ├── Retry           nothing reached StockTwits: leave the message, try again later
+    ├── Reject          this can never be done as it is asked for: bury it with its reason
+    │   └── Duplicate   StockTwits holds it to be one
+    ├── Retry           nothing was done: leave it, try again later
+    │   ├── Corrupt     the bytes are no whole backup: keep none of them
+    │   └── StartOver   the backup changed under our hands: begin it anew
     ├── Unknown         it may or may not be posted: leave it, and read the account's stream before trying again
+    ├── Absent          Firestream has no such backup: not yet, or never
     ├── Wait            StockTwits asks for patience: stop everyone until a moment
-    ├── Halt            nothing can be posted until something is mended: stop everyone, tell a person
+    ├── Halt            nothing can be done until something is mended: stop everyone, tell a person
     └── Misconfigured   this function cannot start: a setting is missing or unreadable
 
 Errors of libraries (requests, botocore, msgspec) are translated into these once, in the module that calls the library.
@@ -40,7 +44,7 @@ class RelayError(Exception):
 
     Attributes:
         reason: What happened, in words for a person; holds no secret.
-        status: StockTwits' HTTP status, if there was one.
+        status: The HTTP status of StockTwits or Firestream, if there was one.
         pause: The pause that this failure imposes on everyone, if any.
     """
 
@@ -53,7 +57,7 @@ class RelayError(Exception):
 
 
 class Reject(RelayError):
-    """This message can never be posted as it is."""
+    """This can never be done as it is asked for."""
 
 
 class Duplicate(Reject):
@@ -61,11 +65,23 @@ class Duplicate(Reject):
 
 
 class Retry(RelayError):
-    """Nothing reached StockTwits; a later attempt is harmless."""
+    """Nothing was posted or stored; a later attempt is harmless."""
+
+
+class Corrupt(Retry):
+    """The bytes are no whole gzip file of JSON objects, a line each."""
+
+
+class StartOver(Retry):
+    """The backup changed while it was read: what was read of it belongs to another file."""
 
 
 class Unknown(RelayError):
     """StockTwits may or may not have published the post."""
+
+
+class Absent(RelayError):
+    """Firestream has no such backup; its age tells whether it may still come."""
 
 
 class _Shut(RelayError):

@@ -6,7 +6,6 @@ EventBridge event. Everything else raises `Reject` with a reason that its publis
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -68,31 +67,6 @@ class Post(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Annotated[datetime, msgspec.Meta(tz=True)] | None,
         msgspec.Meta(description="Do not post after this moment: ISO 8601 with a zone, as in 2026-11-21T16:00:00Z."),
     ] = None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message as it came off a queue.
-
-    Attributes:
-        id: Its SQS message id, kept along a redrive.
-        body: Its untouched body.
-        receipt_handle: What deleting it or changing its visibility takes.
-        receive_count: How often it was received, this time included.
-        sent_at: When it was sent, in seconds since the epoch.
-        relay_key: Its message attribute ``RelayKey``, set by whoever moved it for us.
-    """
-
-    id: str
-    body: str
-    receipt_handle: str
-    receive_count: int
-    sent_at: float
-    relay_key: str | None = None
-
-    def key(self, post: Post | None) -> str:
-        """Return the idempotency key: the publisher's own, else ``RelayKey``, else the SQS message id."""
-        return (post.key if post else None) or self.relay_key or self.id
 
 
 def read(body: str) -> Post:

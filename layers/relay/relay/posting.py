@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from relay.delivery import Delivery
     from relay.gate import Admission, Gate
-    from relay.message import Message, Post
+    from relay.message import Post
+    from relay.received import Message
 
 RESERVE_SECONDS = 20
 """No request is begun with less time left: connecting and reading take 13 s at most, settling a moment more."""

@@ -1,14 +1,14 @@
-"""The queues of posting: receive, hold, delete, bury. Failures of single entries are looked at."""
+"""The queues: send, receive, hold, delete, bury. Failures of single entries are looked at."""
 
 from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relay.message import Message
+from relay.received import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +17,23 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
 
     from relay.delivery import Outcome
+
+
+class Burial(Protocol):
+    """Why a message is buried."""
+
+    @property
+    def reason(self) -> str:
+        """The reason, in words for a person."""
+
+    @property
+    def key(self) -> str:
+        """Its idempotency key, if it has one, so that a retry is still the same post."""
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status that decided it, if one did."""
+
 
 _T = TypeVar("_T")
 
@@ -61,6 +78,11 @@ def leftovers_back_off(receive_count: int) -> float:
     return float(min(60 * 2 ** min(doublings, 10), 900))
 
 
+def requests_back_off(receive_count: int) -> float:
+    """Return the seconds to wait before a backup is asked for again: 300, 1200, 4800, 14400."""
+    return float(min(300 * 4 ** min(receive_count - 1, 4), 14400))
+
+
 def hold_seconds(outcome: Outcome, back_off: float, now: float) -> int:
     """Return how long a message that stays is to be invisible.
 
@@ -72,8 +94,12 @@ def hold_seconds(outcome: Outcome, back_off: float, now: float) -> int:
     if outcome.pause:
         until = outcome.pause.until
         waits.append(OPERATORS_PAUSE_RECHECK_SECONDS if until is None else until - now)
-    longest = max(waits)
-    drawn_out = longest + random.uniform(0, JITTER) * min(longest, 60)  # noqa: S311  jitter is no secret
+    return with_jitter(max(waits))
+
+
+def with_jitter(seconds: float) -> int:
+    """Draw a hold out a little, by a minute's quarter at most, and round it up to what SQS takes."""
+    drawn_out = seconds + random.uniform(0, JITTER) * min(seconds, 60)  # noqa: S311  jitter is no secret
     return min(int(drawn_out) + 1, HOLD_LIMIT_SECONDS)
 
 
@@ -158,6 +184,23 @@ class Queue:
             complaints += _complaints("held", [each for each, _ in batch], failed)
         return complaints
 
+    def send(self, bodies: Sequence[str]) -> list[str]:
+        """Send messages; return the bodies of those that SQS did not take.
+
+        A whole call that fails is no reason to stop: the next one may not, and the caller knows what is missing.
+        """
+        refused: list[str] = []
+        for batch in _batches(bodies):
+            try:
+                answer = self._sqs().send_message_batch(
+                    QueueUrl=self._url, Entries=[{"Id": str(i), "MessageBody": body} for i, body in enumerate(batch)]
+                )
+                failed: Sequence[Mapping[str, Any]] = answer.get("Failed", [])
+            except (ClientError, BotoCoreError) as error:
+                failed = _all_failed(batch, error)
+            refused += [batch[int(each["Id"])] for each in failed]
+        return refused
+
 
 class DeadLetters:
     """Where a message waits, untouched and with its reason, for a person."""
@@ -167,7 +210,7 @@ class DeadLetters:
         self._sqs = sqs
         self._url = url
 
-    def bury(self, message: Message, outcome: Outcome) -> bool:
+    def bury(self, message: Message, outcome: Burial) -> bool:
         """Send the original body with its reason; False when the reason had to stay behind.
 
         A body at SQS's size limit leaves no room for attributes; it goes without them, its reason is in the log.
@@ -177,10 +220,11 @@ class DeadLetters:
         """
         attributes: dict[str, MessageAttributeValueTypeDef] = {
             "RejectReason": _string(_printable(outcome.reason)[:MAX_REASON_CHARACTERS]),
-            "RelayKey": _string(outcome.key),
             "Attempts": {"DataType": "Number", "StringValue": str(message.receive_count)},
             "FirstSeen": _string(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(message.sent_at))),
         }
+        if outcome.key:
+            attributes["RelayKey"] = _string(outcome.key)
         if outcome.status:
             attributes["StatusCode"] = {"DataType": "Number", "StringValue": str(outcome.status)}
         try:

@@ -1,30 +1,21 @@
-"""What the template and the account's owner decide: settings, credentials, AWS clients. All read when first needed."""
+"""What the template decides: the settings of each function, and its AWS clients. All read when first needed."""
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from relay import __version__
-from relay.errors import Halt, Misconfigured, Pause, Retry
-from relay.stocktwits import AUTH_STYLES, Credentials
+from relay.credentials import AUTH_STYLES
+from relay.errors import Misconfigured
+from relay.orders import FILE_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from mypy_boto3_ssm import SSMClient
-
-CREDENTIALS_SECONDS = 300
-"""How long the token is used without looking for a newer one."""
-
-TOKEN_RECHECK_SECONDS = 300
-"""How long to wait for a person when there is no readable token."""
+    from collections.abc import Mapping
 
 AWS_CONFIG = Config(
     connect_timeout=2,
@@ -37,7 +28,16 @@ AWS_CONFIG = Config(
 """Time-outs in seconds; three attempts end before a function's time does. Checking our own parameters again, and
 describing this Python anew, would be a fifth of every call's price."""
 
-_PARAMETER_MISSING = frozenset({"ParameterNotFound", "AccessDeniedException"})
+S3_CONFIG = AWS_CONFIG.merge(
+    Config(
+        read_timeout=60,
+        s3={"payload_signing_enabled": False},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+)
+"""A part takes its time, and putting parts together may take minutes, in which S3 sends white space. TLS and our own
+checksums guard the bytes: signing them too would read each once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +64,65 @@ class PostingSettings:
         Raises:
             Misconfigured: One is missing or unreadable; the reason names it.
         """
-        values: dict[str, Any] = {
-            each.name: _read(environment, each.name.upper(), str(each.type)) for each in fields(cls)
-        }
-        settings = cls(**values)
+        settings = cls(**_values(cls, environment))
         if settings.stocktwits_auth_style not in AUTH_STYLES:
             raise Misconfigured(f"STOCKTWITS_AUTH_STYLE must be one of {', '.join(AUTH_STYLES)}")
-        if not settings.stocktwits_api_url.startswith(("https://", "http://")):
-            raise Misconfigured("STOCKTWITS_API_URL must begin with https://")
+        _check_url("STOCKTWITS_API_URL", settings.stocktwits_api_url)
         for name in ("max_posts_per_hour", "post_burst", "post_concurrency"):
             if getattr(settings, name) < 1:
                 raise Misconfigured(f"{name.upper()} must be at least 1")
         return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupSettings:
+    """The settings of the function that fetches backups; each is an environment variable of the same name in capitals.
+
+    Attributes:
+        backup_file_types: Comma-separated; `file_types` has them apart.
+        backup_lag_days: The age in days up to which a missing backup may still come.
+        backup_lookback_days: The age in days up to which the nightly run looks for what is missing.
+    """
+
+    backup_requests_queue_url: str
+    backup_failures_queue_url: str
+    backup_bucket_name: str
+    firestream_url: str
+    firestream_credentials_parameter: str
+    backup_file_types: str
+    backup_lag_days: int
+    backup_lookback_days: int
+
+    @property
+    def file_types(self) -> tuple[str, ...]:
+        """The types of files that are kept."""
+        return tuple(dict.fromkeys(each.strip() for each in self.backup_file_types.split(",")))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> BackupSettings:
+        """Read the settings from environment variables.
+
+        Raises:
+            Misconfigured: One is missing or unreadable, or two do not fit each other; the reason names them.
+        """
+        settings = cls(**_values(cls, environment))
+        _check_url("FIRESTREAM_URL", settings.firestream_url)
+        if unknown := set(settings.file_types) - set(FILE_TYPES):
+            raise Misconfigured(f"BACKUP_FILE_TYPES: {', '.join(sorted(unknown))!r} is none of {', '.join(FILE_TYPES)}")
+        if settings.backup_lookback_days <= settings.backup_lag_days:
+            raise Misconfigured(
+                "BACKUP_LOOKBACK_DAYS must be more than BACKUP_LAG_DAYS, or a late backup is never asked for again"
+            )
+        return settings
+
+
+def _values(kind: type[Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    return {each.name: _read(environment, each.name.upper(), str(each.type)) for each in fields(kind)}
+
+
+def _check_url(name: str, value: str) -> None:
+    if not value.startswith(("https://", "http://")):
+        raise Misconfigured(f"{name} must begin with https://")
 
 
 def _read(environment: Mapping[str, str], name: str, kind: str) -> str | int | bool:
@@ -101,63 +148,12 @@ class Clients:
         """Make nothing yet."""
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
+        self._session = botocore.session.get_session()  # boto3's session is the same, and takes longer to import
 
     def get(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
         """Return the client of a service, such as ``sqs``."""
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = boto3.client(service, config=AWS_CONFIG)  # type: ignore[call-overload]
+                config = S3_CONFIG if service == "s3" else AWS_CONFIG
+                self._clients[service] = self._session.create_client(service, config=config)
             return self._clients[service]
-
-
-class TokenParameter:
-    """The account's credentials in an SSM SecureString: ``{"access_token", "username", "user_id"}``."""
-
-    def __init__(self, ssm: Callable[[], SSMClient], name: str, now: Callable[[], float]) -> None:
-        """Read the parameter `name` with the client that `ssm` gives, when first asked."""
-        self._ssm = ssm
-        self._name = name
-        self._now = now
-        self._lock = threading.Lock()
-        self._credentials: Credentials | None = None
-        self._read_at = 0.0
-
-    def credentials(self, *, fresh: bool = False) -> Credentials:
-        """Return the credentials.
-
-        Args:
-            fresh: Read them again now, because StockTwits refused the ones at hand.
-
-        Raises:
-            Halt: They are missing or unreadable; the reason says what to store.
-            Retry: SSM did not answer.
-        """
-        with self._lock:
-            if fresh or self._credentials is None or self._now() - self._read_at > CREDENTIALS_SECONDS:
-                self._credentials = self._read()
-                self._read_at = self._now()
-            return self._credentials
-
-    def _read(self) -> Credentials:
-        try:
-            answer = self._ssm().get_parameter(Name=self._name, WithDecryption=True)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in _PARAMETER_MISSING:
-                raise self._unusable(f"cannot be read ({code})") from None
-            raise Retry(f"the token parameter {self._name} was not answered for ({code})") from None
-        except BotoCoreError as error:
-            raise Retry(f"the token parameter {self._name} was not answered for ({type(error).__name__})") from None
-        try:
-            content = json.loads(answer["Parameter"]["Value"])
-            token, username = content["access_token"].strip(), content["username"].strip()
-            if username and token and token.isascii() and token.isprintable():
-                return Credentials(token, username, str(content.get("user_id") or username))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            pass
-        # No cause: a JSON error shows the text it failed on, and that is a secret.
-        raise self._unusable("holds no JSON object with access_token, username and user_id")
-
-    def _unusable(self, problem: str) -> Halt:
-        reason = f"the token parameter {self._name} {problem}: store the account's credentials there, see README"
-        return Halt(Pause("token_unreadable", reason, self._now() + TOKEN_RECHECK_SECONDS, probe=True))

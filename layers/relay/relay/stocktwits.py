@@ -11,9 +11,8 @@ import re
 import ssl
 import unicodedata
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -27,6 +26,7 @@ from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from relay.credentials import Credentials, CredentialsSource
     from relay.message import Post
 
 CONNECT_SECONDS = 3.05
@@ -59,10 +59,6 @@ CLOCK_SKEW_SECONDS = 30
 MAX_QUOTED_CHARACTERS = 300
 """How much of StockTwits' own error text goes into a reason."""
 
-AUTH_STYLES = ("bearer", "oauth", "form")
-"""Where the token goes: ``Authorization: Bearer``, ``Authorization: OAuth``, or the form field ``access_token``. Never
-into the query, where it would leak into logs."""
-
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _QUERY = re.compile(r"(https?://[^\s?]+)\?\S+", re.IGNORECASE)
 _ABOUT_THE_MESSAGE = frozenset({400, 404, 413, 414, 418, 422})
@@ -73,22 +69,6 @@ _IMAGE_NAMES = {
     b"GIF87a": ("chart.gif", "image/gif"),
     b"GIF89a": ("chart.gif", "image/gif"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The account that is posted to, as kept in the token parameter."""
-
-    access_token: str = field(repr=False)
-    username: str
-    user_id: str
-
-
-class CredentialsSource(Protocol):
-    """Gives the credentials at hand; ``fresh`` reads them again, because StockTwits refused those."""
-
-    def __call__(self, *, fresh: bool = False) -> Credentials:
-        """Return the credentials."""
 
 
 class StockTwits:
@@ -106,7 +86,7 @@ class StockTwits:
 
         Args:
             api_url: The API's root, such as ``https://api.stocktwits.com/api/2``.
-            auth_style: One of `AUTH_STYLES`.
+            auth_style: One of `relay.credentials.AUTH_STYLES`.
             credentials: Gives the credentials.
             connections: How many connections to hold at most; further requests wait for one.
             now: The clock, in seconds since the epoch.

@@ -10,13 +10,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from relay.charts import Charts
+from relay.credentials import TokenParameter
 from relay.delivery import Delivery
 from relay.gate import Gate, Pace
 from relay.ledger import Ledger
 from relay.posting import Posting
+from relay.posting_report import PostingReport
 from relay.queues import DeadLetters, Queue
-from relay.report import Report
-from relay.settings import Clients, PostingSettings, TokenParameter
+from relay.settings import Clients, PostingSettings
 from relay.stocktwits import StockTwits
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ class Relay:
 
 
 @cache
-def report(service: str) -> Report:
+def report(service: str) -> PostingReport:
     """Return the function's log and metrics, made when first needed."""
-    return Report(service)
+    return PostingReport(service)
 
 
 @cache

@@ -1,0 +1,305 @@
+"""One file into S3, whole or not at all: read, verified and uploaded at the same time, in flat memory.
+
+::
+
+    source ──► reader thread ──► parts ──► verifier (the caller's thread)
+               sums them up        └─────► uploader threads ──► multipart upload, completed only after the verdict
+
+A few buffers of a part each go round. The reader waits when none is free, so memory is the same whatever the size.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+from isal import isal_zlib
+
+from relay.errors import Retry
+from relay.verifier import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+PART_BYTES = 8 * 1024 * 1024
+"""The size of a part but the last. S3 takes 5 MiB or more, and 10,000 parts, which makes 80 GiB:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
+
+BUFFERS = 4
+"""One is being read into, one verified, two on their way up."""
+
+UPLOADERS = 2
+"""Parts on their way up at a time; more were not faster."""
+
+SLICE_BYTES = 1024 * 1024
+"""How much is asked of the source at a time."""
+
+_ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"})
+
+
+class Source(Protocol):
+    """Where a file comes from."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the buffer from its start; return how many bytes there were, 0 at the end of the whole file.
+
+        Raises:
+            RelayError: The rest cannot be had.
+        """
+
+    def close(self) -> None:
+        """Stop; a read that is under way in another thread ends at once, in whatever way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was stored.
+
+    Attributes:
+        bytes: The size of the file.
+        lines: How many JSON objects it holds.
+        sha256: Of the file, in hexadecimal.
+    """
+
+    bytes: int
+    lines: int
+    sha256: str
+
+
+def store(source: Source, s3: S3Client, bucket: str, key: str) -> Receipt | None:
+    """Store a file under a key, unless there is one already.
+
+    Args:
+        source: Gives the file's bytes.
+        s3: The client.
+        bucket: Where to.
+        key: Under which key.
+
+    Returns:
+        What was stored; None when somebody else was faster.
+
+    Raises:
+        Corrupt: The file is no whole backup.
+        RelayError: What the source raised, or S3 did not take it. In each case nothing is stored.
+    """
+    try:
+        with _Upload(s3, bucket, key) as upload, _Parts(source, upload.send) as parts:
+            content = verify(parts)
+            parts.arrived()
+            if not upload.complete(parts.size, parts.crc32):
+                return None
+            return Receipt(parts.size, content.lines, parts.sha256.hexdigest())
+    except (ClientError, BotoCoreError) as error:
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        raise Retry(f"S3 did not take {key} ({code})") from None
+
+
+class _Upload:
+    """A multipart upload that is completed or aborted, whatever happens."""
+
+    def __init__(self, s3: S3Client, bucket: str, key: str) -> None:
+        self._s3 = s3
+        self._where: Any = {"Bucket": bucket, "Key": key}
+        self._completed = False
+        self._compares_whole = True
+        self._parts: dict[int, CompletedPartTypeDef] = {}
+
+    def __enter__(self) -> Self:
+        answer = self._s3.create_multipart_upload(
+            **self._where, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT", ContentType="application/gzip"
+        )
+        self._where["UploadId"] = answer["UploadId"]
+        # Stores that are only like S3 may know checksums of checksums alone; they still compare that of each part.
+        self._compares_whole = answer.get("ChecksumType") != "COMPOSITE"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Abort what was not completed; if even that fails, the bucket's lifecycle does it within a day."""
+        if not self._completed:
+            with suppress(ClientError, BotoCoreError):
+                self._s3.abort_multipart_upload(**self._where)
+
+    def send(self, number: int, content: bytearray, crc32: int) -> None:
+        """Upload a part; S3 compares its checksum. Several threads may send at a time."""
+        answer = self._s3.upload_part(
+            **self._where, PartNumber=number, Body=cast("IO[bytes]", _Body(content)), ChecksumCRC32=_base64(crc32)
+        )
+        self._parts[number] = {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": _base64(crc32)}
+
+    def complete(self, size: int, crc32: int) -> bool:
+        """Make the object of its parts; S3 compares its size and its checksum. False when there is one already."""
+        checksum: Any = {"ChecksumCRC32": _base64(crc32), "ChecksumType": "FULL_OBJECT"} if self._compares_whole else {}
+        try:
+            self._s3.complete_multipart_upload(
+                **self._where,
+                **checksum,
+                MultipartUpload={"Parts": [self._parts[number] for number in sorted(self._parts)]},
+                MpuObjectSize=size,
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            # The last one: an answer was lost, and the attempt after it finds no upload, since there is an object.
+            if error.response["Error"]["Code"] not in _ALREADY_THERE or not self._is_there():
+                raise
+            return False
+        self._completed = True
+        return True
+
+    def _is_there(self) -> bool:
+        answer = self._s3.list_objects_v2(Bucket=self._where["Bucket"], Prefix=self._where["Key"], MaxKeys=1)
+        return [each["Key"] for each in answer.get("Contents", [])] == [self._where["Key"]]
+
+
+class _Body:
+    """A part as the file that botocore sends: from its buffer, in small pieces, without a copy of the whole."""
+
+    def __init__(self, content: bytearray) -> None:
+        self._content = content
+        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, up to all of them."""
+        end = len(self) if size < 0 else min(self._position + size, len(self))
+        piece = bytes(memoryview(self._content)[self._position : end])
+        self._position = end
+        return piece
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go somewhere, as botocore does to measure it, and to send it once more."""
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self)}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return where it is."""
+        return self._position
+
+
+class _Parts(io.RawIOBase):
+    """The file as the verifier reads it; behind its back the parts go up.
+
+    Attributes:
+        size: How many bytes were read.
+        crc32: Their checksum.
+        sha256: The other one.
+    """
+
+    def __init__(self, source: Source, send: Callable[[int, bytearray, int], None]) -> None:
+        self.size = 0
+        self.crc32 = 0
+        self.sha256 = hashlib.sha256()
+        self._source = source
+        self._send = send
+        self._given_up = False
+        self._free: SimpleQueue[bytearray | None] = SimpleQueue()  # None: a buffer that is yet to be made
+        self._ready: SimpleQueue[tuple[bytearray, Future[None]] | BaseException | None] = SimpleQueue()  # None: the end
+        self._sending: list[Future[None]] = []
+        self._content = bytearray()
+        self._position = 0
+        self._uploaders = ThreadPoolExecutor(UPLOADERS, "uploader")
+        self._reader = threading.Thread(target=self._read_all, name="reader", daemon=True)
+
+    def __enter__(self) -> Self:
+        for _ in range(BUFFERS):
+            self._free.put(None)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing running, however it ended: parts that are under way must have arrived before an abort."""
+        self._given_up = True
+        self._free.put(None)
+        self._source.close()
+        self._reader.join()
+        self._uploaders.shutdown(cancel_futures=True)
+        # An error's traceback may keep this object for a while; it must not keep the buffers.
+        self._content, self._sending = bytearray(), []
+        self._free, self._ready = SimpleQueue(), SimpleQueue()
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  as in the parent
+        """Give the next bytes to the verifier.
+
+        Raises:
+            RelayError, ClientError, BotoCoreError: They cannot be had, or an earlier part did not go up.
+        """
+        if self._position == len(self._content):
+            ready = self._ready.get()
+            if ready is None:
+                return 0
+            if isinstance(ready, BaseException):
+                raise ready
+            self._position = 0
+            self._content, sent = ready
+            self._sending.append(sent)
+        size = min(len(buffer), len(self._content) - self._position)
+        buffer[:size] = memoryview(self._content)[self._position : self._position + size]
+        self._position += size
+        if self._position == len(self._content):
+            self._let_go(self._sending[-1])
+        return size
+
+    def arrived(self) -> None:
+        """Wait until every part is up."""
+        for sent in self._sending:
+            sent.result()
+
+    def _let_go(self, sent: Future[None]) -> None:
+        """Let the part's buffer be filled anew once it is up too; raise now if an earlier part did not go up."""
+        content, self._content, self._position = self._content, bytearray(), 0
+        sent.add_done_callback(lambda _: self._free.put(content))
+        for each in self._sending:
+            if each.done():
+                each.result()
+
+    def _read_all(self) -> None:
+        """Be the reader thread: fill one free buffer after another."""
+        try:
+            number = 0
+            more = True
+            while more:
+                buffer = self._free.get()
+                if self._given_up:
+                    return
+                content = bytearray(PART_BYTES) if buffer is None else buffer
+                size = self._fill(content)
+                more = size == PART_BYTES
+                if size:
+                    del content[size:]
+                    number += 1
+                    crc32 = isal_zlib.crc32(content)
+                    self.crc32 = isal_zlib.crc32_combine(self.crc32, crc32, size)
+                    self.size += size
+                    self._ready.put((content, self._uploaders.submit(self._send, number, content, crc32)))
+            self._ready.put(None)
+        except BaseException as error:  # noqa: BLE001  it is raised where the verifier reads
+            self._ready.put(error)
+
+    def _fill(self, content: bytearray) -> int:
+        """Fill a buffer from the source; less than all of it only at the end."""
+        filled = 0
+        with memoryview(content) as room:
+            while filled < len(room):
+                size = self._source.readinto(room[filled : filled + SLICE_BYTES])
+                if not size:
+                    break
+                self.sha256.update(room[filled : filled + size])
+                filled += size
+        return filled
+
+
+def _base64(crc32: int) -> str:
+    return base64.b64encode(crc32.to_bytes(4)).decode()

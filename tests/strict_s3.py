@@ -1,0 +1,112 @@
+"""moto's S3 with what S3 does and moto leaves out: checksums and sizes are compared, one request is answered at a time.
+
+What is compared: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html.
+"""
+
+import base64
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree as ET
+
+import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
+
+Act = Callable[[AWSPreparedRequest], AWSResponse | None]
+
+
+class StrictS3:
+    """Watches every request to moto's S3, and lets planned ones fail.
+
+    Attributes:
+        sent: How often each operation was sent, by the library's own attempts too.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        """Stand between botocore and moto."""
+        self.sent: Counter[str] = Counter()
+        self._planned: list[tuple[str, str, Act]] = []
+        self._lock = threading.RLock()
+        self._parts: dict[str, dict[str, bytes]] = {}
+        moto = BotocoreStubber.__call__
+
+        def answer(stubber: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **rest: Any) -> Any:
+            service, _, operation = event_name.removeprefix("before-send.").partition(".")
+            if service != "s3" or not stubber.enabled:
+                return moto(stubber, event_name, request, **rest)
+            with self._lock:
+                self.sent[operation] += 1
+            if given := self._planned_answer("before", operation, request):
+                return given
+            with self._lock:
+                given = self._refusal(operation, request) or moto(stubber, event_name, request, **rest)
+            return self._planned_answer("after", operation, request) or given
+
+        patch.setattr(BotocoreStubber, "__call__", answer)
+
+    def before(self, operation: str, act: Act, times: int = 1) -> None:
+        """Let `act` answer the next requests of an operation, raise, or wait and leave them be, before S3 does."""
+        self._planned += [("before", operation, act)] * times
+
+    def after(self, operation: str, act: Act, times: int = 1) -> None:
+        """The same, once S3 did what was asked for, in the place of its answer."""
+        self._planned += [("after", operation, act)] * times
+
+    def _planned_answer(self, when: str, operation: str, request: AWSPreparedRequest) -> AWSResponse | None:
+        with self._lock:
+            found = next((each for each in self._planned if each[:2] == (when, operation)), None)
+            if found:
+                self._planned.remove(found)
+        return found[2](request) if found else None
+
+    def _refusal(self, operation: str, request: AWSPreparedRequest) -> AWSResponse | None:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.url).query).items()}
+        if operation == "UploadPart":
+            content = _body(request)
+            if _header(request, "x-amz-checksum-crc32") != _crc32(content):
+                return refusal(request, "BadDigest")
+            self._parts.setdefault(query["uploadId"], {})[query["partNumber"]] = content
+        elif operation == "CompleteMultipartUpload":
+            parts = self._parts.get(query["uploadId"], {})
+            named = [
+                {field.tag.rpartition("}")[2]: field.text for field in part} for part in ET.fromstring(_body(request))
+            ]
+            if [_crc32(parts[part["PartNumber"]]) for part in named] != [part.get("ChecksumCRC32") for part in named]:
+                return refusal(request, "InvalidPart")
+            whole = b"".join(parts[part["PartNumber"]] for part in named)
+            told = [_header(request, f"x-amz-{name}") for name in ("checksum-crc32", "checksum-type", "mp-object-size")]
+            if told != [_crc32(whole), "FULL_OBJECT", str(len(whole))]:
+                return refusal(request, "BadDigest")
+        return None
+
+
+def refusal(request: AWSPreparedRequest, code: str, status: int = 400) -> AWSResponse:
+    """S3's answer with an error's code."""
+    text = f"<Error><Code>{code}</Code><Message>planned</Message></Error>"
+    return AWSResponse(request.url, status, {"Content-Type": "application/xml"}, MockRawResponse(text))
+
+
+def refuse(code: str, status: int = 400) -> Act:
+    """Answer so."""
+    return lambda request: refusal(request, code, status)
+
+
+def _body(request: AWSPreparedRequest) -> bytes:
+    if not hasattr(request.body, "read"):
+        return bytes(request.body or b"")
+    content = bytes(request.body.read())
+    request.body.seek(0)
+    return content
+
+
+def _header(request: AWSPreparedRequest, name: str) -> str:
+    value = request.headers.get(name, "")
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _crc32(content: bytes) -> str:
+    return base64.b64encode(zlib.crc32(content).to_bytes(4)).decode()
