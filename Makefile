@@ -48,7 +48,7 @@ unit: $(DEV) ## Run the tests that take seconds
 test: ## Run every check and every test, as CI does
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE)
 	@$(MAKE) -s check
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: ## Measure speed and memory beside other ways; writes docs/benchmarks.md
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(BENCH)

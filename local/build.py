@@ -6,6 +6,7 @@ Python otherwise trusts bytecode.
 """
 
 import argparse
+import fcntl
 import os
 import platform
 import shutil
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from local.processes import end_session
@@ -51,21 +53,22 @@ def build(runtime: str, architecture: str, directory: Path = BUILD, *, template:
     python = interpreter(runtime)
     if python is None:
         raise BuildError(f"sam build for {runtime} needs that Python with pip on this machine's PATH")
-    sam(
-        "build",
-        "--template-file",
-        str(template),
-        "--base-dir",
-        str(ROOT),
-        "--build-dir",
-        str(directory),
-        "--cache-dir",
-        str(directory.parent / "cache"),
-        "--parameter-overrides",
-        f"PythonRuntime={runtime}",
-        f"Architecture={architecture}",
-        environment={"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
-    )
+    with _alone():
+        sam(
+            "build",
+            "--template-file",
+            str(template),
+            "--base-dir",
+            str(ROOT),
+            "--build-dir",
+            str(directory),
+            "--cache-dir",
+            str(directory.parent / "cache"),
+            "--parameter-overrides",
+            f"PythonRuntime={runtime}",
+            f"Architecture={architecture}",
+            environment={"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
+        )
     return directory
 
 
@@ -92,6 +95,16 @@ def sam(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
     """
     command = [str(Path(sys.executable).parent / "sam"), *arguments]
     return _run(command, {**os.environ, "SAM_CLI_TELEMETRY": "0", **(environment or {})})
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait for other builds of this folder: whatever their directories, SAM keeps some of its work in one place."""
+    lock = ROOT / ".local" / "build.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _run(command: list[str], environment: Mapping[str, str] = os.environ) -> str:

@@ -32,6 +32,7 @@ class Stack:
         stocktwits: The StockTwits it posts to.
         firestream: The Firestream it fetches backups from.
         outputs: The outputs of the template, by name.
+        build_directory: Where its artifacts are.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Stack:
         self.outputs: dict[str, str] = {}
         self._parameters = parameters or {}
         self._template = template
-        self._build_directory = build_directory
+        self.build_directory = build_directory
         self._say = say
         self._running = ExitStack()
 
@@ -70,9 +71,9 @@ class Stack:
             starting.enter_context(self.stocktwits)
             starting.enter_context(self.firestream)
             self._say(f"sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE})")
-            build(HOST_RUNTIME, HOST_ARCHITECTURE, self._build_directory, template=self._template)
+            build(HOST_RUNTIME, HOST_ARCHITECTURE, self.build_directory, template=self._template)
             self._say("sam deploy")
-            self._deploy(self._build_directory)
+            self._deploy(self.build_directory)
             self._say("Storing the account's token, Firestream's login and a chart")
             self._furnish()
             self._running = starting.pop_all()

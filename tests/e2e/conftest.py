@@ -8,6 +8,7 @@ from local.stack import PACE, Stack
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    with Stack(PACE, say=lambda _: None) as running:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    build = tmp_path_factory.mktemp("stack") / "build"  # other tests build at the same time
+    with Stack(PACE, say=lambda _: None, build_directory=build) as running:
         yield running

@@ -204,6 +204,7 @@ def test_of_workers_on_the_same_day_at_once_one_stores_and_none_leaves_an_upload
 
 
 def test_a_backfill_is_drained_by_workers_side_by_side(stack: Stack) -> None:
+    stack.firestream.fail("stall", file_type="activity", times=2, seconds=5)  # long enough for two to meet
     s3, bucket = stack.client("s3"), stack.outputs["BackupBucketName"]
     event: dict[str, Any] = {"first_day": "2014-03-01", "last_day": "2014-03-20", "file_types": ["activity"]}
     answer = stack.client("lambda").invoke(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.rie import Rie
-from local.stack import BUILD, CHART_BUCKET, LOGIN_PARAMETER, Stack
+from local.stack import CHART_BUCKET, LOGIN_PARAMETER, Stack
 
 pytestmark = pytest.mark.e2e
 
@@ -58,10 +58,11 @@ def fetching(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def functions(stack: Stack) -> Iterator[dict[str, Rie]]:
-    layer = BUILD / "RelayLayer"
+    build = stack.build_directory
+    layer = build / "RelayLayer"
     names = ("PostMessagesFunction", "DrainLeftoversFunction")
-    post, drain = (Rie(BUILD / name, layer, posting(stack, name)) for name in names)
-    fetch = Rie(BUILD / "FetchBackupsFunction", layer, fetching(stack), timeout=900)
+    post, drain = (Rie(build / name, layer, posting(stack, name)) for name in names)
+    fetch = Rie(build / "FetchBackupsFunction", layer, fetching(stack), timeout=900)
     with post, drain, fetch:
         yield {"post": post, "drain": drain, "fetch": fetch}
 
