@@ -86,7 +86,7 @@ def test_what_is_pure_brings_no_client_library_along(module: str) -> None:
         "report",
         "posting_report",
         "backup_report",
-        *WIRINGS,
+        *sorted(WIRINGS),
     ],
 )
 def test_whoever_does_not_talk_to_aws_does_not_import_its_library(module: str) -> None:
