@@ -42,8 +42,8 @@ check: $(DEV) validate ## Check the code without running it
 	@.venv/bin/mypy functions/drain_leftovers
 	@.venv/bin/mypy functions/fetch_backups
 
-unit: $(DEV) ## Run the tests that take seconds
-	@.venv/bin/python -m pytest tests/unit tests/integration
+unit: $(DEV) ## Run the tests that need no emulator
+	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/integration
 
 test: ## Run every check and every test, as CI does
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE)

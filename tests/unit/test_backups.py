@@ -52,7 +52,7 @@ class World:
         self.there: set[Backup] = set()
         self.never: set[Backup] = set()
         self.tags: dict[Backup, tuple[Receipt, str]] = {}
-        self.answers: dict[Backup, list[RelayError | None]] = {}
+        self.answers: dict[Backup, list[Exception | None]] = {}
         self.broken: dict[str, RelayError] = {}
         self.asked: list[Backup] = []
         self.closed = 0
@@ -136,7 +136,7 @@ class World:
 
     # What is done with them
 
-    def fail(self, backup: Backup, *errors: RelayError | None) -> None:
+    def fail(self, backup: Backup, *errors: Exception | None) -> None:
         self.answers[backup] = list(errors)
 
     def fetch(self, backup: Backup) -> Outcome:
@@ -214,6 +214,15 @@ def test_a_failure_says_why_and_may_be_tried_again(world: World, error: RelayErr
     assert not outcome.done
     assert outcome.pause is None
     assert len(world.asked) == world.closed == 1
+
+
+def test_a_defect_that_one_file_meets_costs_no_other_and_shows_no_secret(world: World) -> None:
+    world.fail(ago(2), KeyError("https://the-link"))
+    run = world.nightly()
+    assert (run.counts[Result.STORED], run.counts[Result.FAILED], run.counts[Result.QUEUED]) == (13, 1, 1)
+    (failed,) = (each for each in world.told if each.result is Result.FAILED)
+    assert failed.reason.startswith("a defect, please report it: KeyError at test_backups.py:")
+    assert "the-link" not in failed.reason
 
 
 def test_what_firestream_will_never_have_is_final(world: World) -> None:

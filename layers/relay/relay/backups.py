@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import Absent, Halt, Reject, RelayError, Retry, StartOver
@@ -163,6 +165,10 @@ class Backups:
                 final=isinstance(error, Reject),
                 pause=error.pause if isinstance(error, Halt) else None,
             )
+        except Exception as error:  # noqa: BLE001  a defect that one file meets must not cost the others
+            where = extract_tb(error.__traceback__)[-1]  # and not its text, which may show a link
+            place = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
+            return Outcome(backup=backup, result=Result.FAILED, reason=f"a defect, please report it: {place}")
 
     def nightly(self, seconds_left: Callable[[], float], tell: Callable[[Outcome], None]) -> Run:
         """Fetch what is missing of the last days, oldest first, and request what failed or found no time.
