@@ -7,7 +7,7 @@ over HTTP, at the API's address:
 
     POST /_standin/faults     {"fault": "truncated", "file_type": "message", "day": "2024-01-02", "after": 9}
     POST /_standin/settings   {"password": "new", "link_seconds": 5, "lag_days": 2, "missing": ["2024-01-02"]}
-    POST /_standin/put        {"file_type": "message", "day": "2024-01-02", "file": "/tmp/large.gz"}
+    POST /_standin/put        {"file_type": "message", "day": "2024-01-02", "file": "large.gz"}
     POST /_standin/reset
     GET  /_standin/requests, /_standin/stats
 """
