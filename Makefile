@@ -11,6 +11,8 @@ DEV := .venv/.dev
 EMULATOR := .local/emulator/.ready
 BARE := .local/runtime/.ready
 BENCH := .local/bench/.ready
+SCAN := .local/scan/.ready
+FUZZ := .local/fuzz/.ready
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -79,4 +81,12 @@ $(BARE): requirements/runtime.txt
 
 $(BENCH): requirements/bench.txt
 	@sh local/environment.sh .local/bench $^
+	@touch $@
+
+$(SCAN): requirements/scan.txt
+	@sh local/environment.sh .local/scan $^
+	@touch $@
+
+$(FUZZ): requirements/fuzz.txt
+	@sh local/environment.sh .local/fuzz $^
 	@touch $@

@@ -10,10 +10,10 @@ all=$(mktemp)
 trap 'rm -f "$all"' EXIT
 compile requirements/local.in requirements/dev.in -o "$all"
 compile --constraint "$all" requirements/layer.in -o layers/relay/requirements.txt
-for name in requirements/local requirements/dev requirements/bench; do
+for name in requirements/local requirements/dev requirements/bench requirements/fuzz; do
     compile --constraint "$all" "$name.in" -o "$name.txt"
 done
-for name in requirements/emulator requirements/runtime; do
+for name in requirements/emulator requirements/runtime requirements/scan; do
     compile "$name.in" -o "$name.txt"
 done
 bounds="python_full_version < '3.15' and platform_python_implementation == 'CPython' and sys_platform != 'win32'"
