@@ -280,6 +280,14 @@ def test_a_gate_that_is_answered_in_part_is_shut(world):
     assert world.gate().admit(1).pause.cause == "ledger"
 
 
+def test_what_is_given_back_counts_once_when_the_answer_to_it_was_lost(world):
+    gate = world.gate(per_day=7)
+    admission = gate.admit(3)
+    world.aws.lose_answer("PutItem")
+    gate.give_back(admission, 1)
+    assert gate.look(9).granted == 5
+
+
 @pytest.mark.parametrize(
     "change",
     [

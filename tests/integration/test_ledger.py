@@ -92,6 +92,15 @@ def test_once_released_an_earlier_doubt_is_gone(ledger, claim, clock):
     assert (taken.perhaps_posted, taken.first_claimed_at) == (False, clock())
 
 
+def test_a_rejection_after_an_unknown_attempt_is_looked_into_by_whoever_tries_again(ledger, claim, clock):
+    began = claim().first_claimed_at
+    clock.forward(LEASE_SECONDS)
+    ledger.settle(claim(), Settlement(Status.REJECTED, perhaps_posted=True, reason="out of sight"))
+    clock.forward(3600)
+    taken = claim(message_id="message-2")
+    assert (taken.perhaps_posted, taken.first_claimed_at) == (True, began)
+
+
 @pytest.mark.parametrize("message_id", ["message-1", "message-2"])
 @pytest.mark.parametrize("later", [0, LEASE_SECONDS, 40 * 24 * 3600])
 def test_what_is_posted_stays_posted_for_everybody(ledger, claim, clock, message_id, later):

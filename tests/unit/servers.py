@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -102,10 +102,23 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.port}"
 
 
-def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Make a server's TLS context for 127.0.0.1, and the file of the certificate that nobody else signed."""
+def self_signed(
+    folder: Path, *, host: str = "127.0.0.1", begins_in: float = -1, ends_in: float = 1
+) -> tuple[ssl.SSLContext, Path]:
+    """Make a server's TLS context, and the file of the certificate that nobody else signed.
+
+    Args:
+        folder: Where the files go.
+        host: The address or the name that the certificate is for.
+        begins_in: When the certificate begins to be valid, in hours.
+        ends_in: When it ends to be valid, in hours.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    try:
+        subject: x509.GeneralName = x509.IPAddress(ip_address(host))
+    except ValueError:
+        subject = x509.DNSName(host)
     now = datetime.now(UTC)
     usage = dict.fromkeys(
         (
@@ -125,9 +138,9 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .not_valid_before(now + timedelta(hours=begins_in))
+        .not_valid_after(now + timedelta(hours=ends_in))
+        .add_extension(x509.SubjectAlternativeName([subject]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.KeyUsage(digital_signature=True, key_cert_sign=True, **usage), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -21,6 +21,11 @@ DUPLICATE_WINDOW_SECONDS = 30 * 60
 FOUND_ON_STREAM = "found on the account's stream: an earlier attempt had posted it"
 """What is said of a post whose answer was lost."""
 
+PERHAPS_POSTED = (
+    "an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
+)
+"""What is said of a rejected message whose earlier attempt ended without anyone knowing how."""
+
 NOTHING_SENT = "dry run: nothing was sent"
 """What a dry run says of every message."""
 
@@ -81,9 +86,19 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What the ledger is told at the end of an attempt; `hold_until` keeps others off an unknown outcome."""
+    """What the ledger is told at the end of an attempt.
+
+    Attributes:
+        status: How it ended.
+        perhaps_posted: Whether an earlier attempt may have posted it, so that whoever claims it again looks first.
+        published: The post, if there is one.
+        reason: Why there is none.
+        http_status: StockTwits' HTTP status, if it refused.
+        hold_until: Keeps others off an unknown outcome, in seconds since the epoch.
+    """
 
     status: Status
+    perhaps_posted: bool = False
     published: Published | None = None
     reason: str = ""
     http_status: int | None = None
@@ -217,8 +232,11 @@ class _Attempt:
         """Settle what an error leaves behind, and say what became of the message."""
         if isinstance(error, Duplicate) and self.claim.perhaps_posted:
             return self._perhaps_our_own_duplicate(error)
+        if isinstance(error, Reject) and self.claim.perhaps_posted:
+            error = Reject(f"{error.reason} - {PERHAPS_POSTED}", status=error.status)
         if isinstance(error, Reject):
-            settlement = Settlement(Status.REJECTED, reason=error.reason, http_status=error.status)
+            perhaps = self.claim.perhaps_posted
+            settlement = Settlement(Status.REJECTED, perhaps, reason=error.reason, http_status=error.status)
         elif isinstance(error, Unknown):
             settlement = Settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status)
         else:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import logging
 import re
-import ssl
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from relay import __version__
 from relay.errors import Absent, Halt, Pause, Reject, Retry, StartOver
+from relay.tls import standard_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ class Firestream:
         self.first_wait_seconds = first_wait_seconds
         self._refused: tuple[Login, Pause] | None = None
         # Only where it is needed: reading all the authorities takes as long as making an AWS client.
-        context = ssl.create_default_context() if self._url.startswith("https://") else None
+        context = standard_context() if self._url.startswith("https://") else None
         self._http = urllib3.PoolManager(
             ssl_context=context,
             retries=False,

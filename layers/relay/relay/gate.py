@@ -187,8 +187,8 @@ class Gate:
         return operators or (shut if in_force else None)
 
     def give_back(self, admission: Admission, unused: int) -> None:
-        """Return what an admission granted and nobody used."""
-        self._change(lambda state: state.give_back(unused, admission, self._now(), self._pace))
+        """Return what an admission granted and nobody used; never twice, so perhaps not at all."""
+        self._change(lambda state: state.give_back(unused, admission, self._now(), self._pace), repeatable=False)
 
     def close(self, pause: Pause) -> None:
         """Keep everyone from posting until the pause's end."""
@@ -208,11 +208,11 @@ class Gate:
         """A gate that cannot be asked is shut."""
         return error.pause or Pause("ledger", error.reason, self._now() + BUSY_SECONDS)
 
-    def _change(self, change: Callable[[State], State]) -> None:
+    def _change(self, change: Callable[[State], State], *, repeatable: bool = True) -> None:
         for _ in range(CHANGE_ATTEMPTS):
             state, version, _operators = self._read()
             changed = change(state)
-            if changed == state or self._write(changed, version):
+            if changed == state or self._write(changed, version, repeatable=repeatable):
                 return
         raise _too_busy()
 
@@ -237,8 +237,12 @@ class Gate:
             raise Halt(Pause("ledger", reason, self._now() + LEDGER_RECHECK_SECONDS)) from None
         return state, version, _operators(items.get("pause"), self._now())
 
-    def _write(self, state: State, seen: int) -> bool:
-        """Replace version `seen` of the state; False when another worker was faster."""
+    def _write(self, state: State, seen: int, *, repeatable: bool = True) -> bool:
+        """Replace version `seen` of the state; False when another worker was faster.
+
+        What was in the way may be this very change, when botocore sent it again because its answer was lost. One that
+        must not happen twice counts as written then.
+        """
         try:
             self._dynamodb.put_item(
                 TableName=self._table,
@@ -246,8 +250,8 @@ class Gate:
                 ConditionExpression="attribute_not_exists(pk) OR version = :seen",
                 ExpressionAttributeValues={":seen": {"N": str(seen)}},
             )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
+            return not repeatable and error.response["ResponseMetadata"]["RetryAttempts"] > 0
         except (ClientError, BotoCoreError) as error:
             raise translated(error, self._table, self._now()) from error
         return True

@@ -112,10 +112,13 @@ class Ledger:
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
             found: dict[str, Any] = {**error.response}
-            return self._not_claimed(key, fingerprint, claim_id, message_id, found["Item"])
+            item = found["Item"]
+            if _text(item, "claim_id") == claim_id:  # the answer to this update was lost, and botocore sent it again
+                return _claim(key, claim_id, item, now)
+            return _not_claimed(key, fingerprint, claim_id, message_id, item)
         except (ClientError, BotoCoreError) as error:
             raise translated(error, self._table, now) from error
-        return _claim(key, claim_id, answer["Attributes"])
+        return _claim(key, claim_id, answer["Attributes"], now)
 
     def settle(self, claim: Claim, settlement: Settlement) -> None:
         """Write down how an attempt ended.
@@ -142,7 +145,7 @@ class Ledger:
                 ":lease": number(settlement.hold_until),
                 ":posted": {"S": Status.POSTED},
             }
-            if settlement.status is not Status.UNKNOWN:
+            if settlement.status is not Status.UNKNOWN and not settlement.perhaps_posted:
                 removes = ["first_claimed_at"]
         if settlement.reason:
             sets += ["reason = :reason"]
@@ -159,30 +162,32 @@ class Ledger:
             ExpressionAttributeValues=values,
         )
 
-    def _not_claimed(self, key: str, fingerprint: str, claim_id: str, message_id: str, item: dict[str, Any]) -> Claim:
-        """Explain a refused claim by the item that refused it."""
-        if _text(item, "claim_id") == claim_id:  # the answer to our own update was lost, and botocore sent it again
-            return _claim(key, claim_id, item)
-        if _text(item, "body_sha256") != fingerprint:
-            raise Reject(f"its key {key!r} was already used for another text: give every alert a key of its own")
-        status = Status(_text(item, "status"))
-        if status is Status.POSTED:
-            published = Published(int(item["stocktwits_id"]["N"]), _text(item, "url"))
-            return Claim(key, claim_id, before=status, published=published)
-        if status in {Status.REJECTED, Status.DRY_RUN} and _text(item, "message_id") == message_id:
-            http_status = item.get("http_status", {}).get("N")
-            return Claim(
-                key, claim_id, status, reason=_text(item, "reason"), status=int(http_status) if http_status else None
-            )
-        raise Retry("another worker is delivering this key, or it waits for a fresh look at the account's stream")
+
+def _not_claimed(key: str, fingerprint: str, claim_id: str, message_id: str, item: dict[str, Any]) -> Claim:
+    """Explain a refused claim by the item that refused it."""
+    if _text(item, "body_sha256") != fingerprint:
+        raise Reject(f"its key {key!r} was already used for another text: give every alert a key of its own")
+    status = Status(_text(item, "status"))
+    if status is Status.POSTED:
+        published = Published(int(item["stocktwits_id"]["N"]), _text(item, "url"))
+        return Claim(key, claim_id, before=status, published=published)
+    if status in {Status.REJECTED, Status.DRY_RUN} and _text(item, "message_id") == message_id:
+        http_status = item.get("http_status", {}).get("N")
+        return Claim(
+            key, claim_id, status, reason=_text(item, "reason"), status=int(http_status) if http_status else None
+        )
+    raise Retry("another worker is delivering this key, or it waits for a fresh look at the account's stream")
 
 
-def _claim(key: str, claim_id: str, item: dict[str, Any]) -> Claim:
+def _claim(key: str, claim_id: str, item: dict[str, Any], now: float) -> Claim:
+    """Describe a claim that was taken; `now` as it was written, which stands there unless an earlier one was kept."""
+    first_claimed_at = float(item["first_claimed_at"]["N"])
+    left_open = _text(item, "before") in {Status.CLAIMED, Status.UNKNOWN}
     return Claim(
         key,
         claim_id,
-        perhaps_posted=_text(item, "before") in {Status.CLAIMED, Status.UNKNOWN},
-        first_claimed_at=float(item["first_claimed_at"]["N"]),
+        perhaps_posted=left_open or first_claimed_at < float(number(now)["N"]),
+        first_claimed_at=first_claimed_at,
     )
 
 

@@ -107,7 +107,7 @@ class _Turn:
     keys: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def __post_init__(self) -> None:
-        self.slot = _Slots(self)
+        self.slot = _Slots(self, SimpleQueue())
         for _ in range(self.posting.concurrency):
             self.slot.free.put(None)
 
@@ -207,7 +207,7 @@ class _Slots:
     """The requests at a time; a wall that one of them met is known before the next one begins."""
 
     turn: _Turn
-    free: SimpleQueue[None] = field(default_factory=SimpleQueue)  # wakes one thread once; a semaphore may do so twice
+    free: SimpleQueue[None]  # wakes one thread once; a semaphore may do so twice
 
     def __enter__(self) -> None:
         self.free.get()

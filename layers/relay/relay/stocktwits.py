@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import re
-import ssl
 import unicodedata
 from contextlib import suppress
 from datetime import datetime
@@ -22,6 +21,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from relay import __version__
 from relay.delivery import Published
 from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
+from relay.tls import standard_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -170,10 +170,7 @@ class StockTwits:
         cursor = answer.get("cursor")
         more = isinstance(cursor, dict) and cursor.get("more") is True
         if len(recent) == len(messages) and (more or len(messages) >= STREAM_LIMIT):
-            raise Reject(
-                f"an earlier attempt may have posted it, and the account's newest {STREAM_LIMIT} posts do not reach "
-                "back to then: look on StockTwits, and retry it only if it is not there"
-            )
+            raise Reject(f"the account's newest {STREAM_LIMIT} posts do not reach back to the first attempt")
         return None
 
     def _answered(self, request: Callable[[Credentials], requests.Response]) -> tuple[requests.Response, Credentials]:
@@ -306,7 +303,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, connections: int, *, tls: bool) -> None:
         # Only where it is needed: reading all the authorities takes as long as making an AWS client.
-        self._tls: dict[str, Any] = {"ssl_context": ssl.create_default_context()} if tls else {}
+        self._tls: dict[str, Any] = {"ssl_context": standard_context()} if tls else {}
         super().__init__(pool_connections=1, pool_maxsize=connections, pool_block=True)
 
     def cert_verify(self, *_: Any, **__: Any) -> None:  # noqa: ANN401

@@ -1,0 +1,106 @@
+"""SQS in memory: at least once, in no order, with visibility, receipts and redrive; and what it does on a bad day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+VISIBILITY_SECONDS = 360
+MOST_SECONDS = 12 * 3600
+
+
+@dataclass(eq=False)
+class Stored:
+    """A message in a queue."""
+
+    id: str
+    body: str
+    attributes: dict[str, Any]
+    sent_at: float
+    visible_at: float
+    receives: int = 0
+    receipt: str = ""
+    received_at: float = 0.0
+
+
+@dataclass(eq=False)
+class Queue:
+    """A standard queue.
+
+    Attributes:
+        redrive: After how many receives a message moves on, and to where.
+        restless: How likely a receive shows a message that somebody else has, and a deleted one comes back.
+        bells: Rung, once each, when a message comes in.
+    """
+
+    name: str
+    random: Random
+    redrive: tuple[int, Queue] | None = None
+    restless: float = 0.0
+    messages: list[Stored] = field(default_factory=list)
+    bells: list[Callable[[], None]] = field(default_factory=list)
+    sent: int = 0
+
+    def send(self, body: str, attributes: dict[str, Any], now: float) -> str:
+        self.sent += 1
+        message_id = f"{self.name}-{self.sent}"
+        self.messages.append(Stored(message_id, body, attributes, now, now))
+        while self.bells:
+            self.bells.pop()()
+        return message_id
+
+    def receive(self, most: int, now: float) -> list[Stored]:
+        """Hand out up to `most` messages, as they are at this moment."""
+        candidates = list(self.messages)
+        self.random.shuffle(candidates)
+        handed: list[Stored] = []
+        for message in candidates:
+            if len(handed) == most:
+                break
+            if message.visible_at > now and not (message.receipt and self.random.random() < self.restless):
+                continue
+            if self.redrive and message.receives >= self.redrive[0]:
+                self._move(message, self.redrive[1], now)
+                continue
+            message.receives += 1
+            message.receipt = f"{message.id}/{message.receives}"
+            message.received_at, message.visible_at = now, now + VISIBILITY_SECONDS
+            handed.append(message)
+        return [Stored(**vars(message)) for message in handed]
+
+    def delete(self, receipt: str, now: float) -> None:
+        """Delete what a receipt stands for; with an older one, perhaps."""
+        message = self._find(receipt)
+        if message and (message.receipt == receipt or self.random.random() < 1 / 2):
+            self.messages.remove(message)
+            if self.random.random() < self.restless:  # a server that was away comes back with it
+                message.visible_at = now + self.random.uniform(0, 600)
+                self.messages.append(message)
+
+    def hold(self, receipt: str, seconds: float, now: float) -> bool:
+        """Change a message's visibility; False when SQS refuses."""
+        message = self._find(receipt)
+        if message is None or message.receipt != receipt or now + seconds > message.received_at + MOST_SECONDS:
+            return False
+        message.visible_at = now + seconds
+        return True
+
+    def visible(self, now: float) -> int:
+        return sum(message.visible_at <= now for message in self.messages)
+
+    def next_visible(self) -> float | None:
+        return min((message.visible_at for message in self.messages), default=None)
+
+    def _find(self, receipt: str) -> Stored | None:
+        wanted = receipt.rpartition("/")[0]
+        return next((each for each in self.messages if each.id == wanted), None)
+
+    def _move(self, message: Stored, target: Queue, now: float) -> None:
+        """Redrive: the message keeps its id, its attributes and its count."""
+        self.messages.remove(message)
+        message.receipt, message.visible_at = "", now
+        target.messages.append(message)
