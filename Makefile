@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up down build deploy validate check test unit bench lock clean
+.PHONY: help demo up down build deploy validate check style scan test unit iam bench fuzz lock clean
 
 default_of = $(shell sed -n '/^  $(1):/,/Default:/s/^ *Default: *//p' template.yaml)
 RUNTIME ?= $(call default_of,PythonRuntime)
 ARCH ?= $(call default_of,Architecture)
 PARAMETERS ?=
+SECONDS ?= 60
 
 LOCAL := .venv/.local
 DEV := .venv/.dev
@@ -37,24 +38,41 @@ deploy: build ## Build and deploy to AWS: PARAMETERS="DryRun=true MaxPostsPerHou
 validate: $(LOCAL) ## Check the template
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint
 
-check: $(DEV) validate ## Check the code without running it
+check: $(DEV) $(SCAN) ## Check the code and the template without running them
+	@$(MAKE) -s -j2 validate style scan
+
+style:
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
-	@.venv/bin/mypy layers/relay/relay functions/post_messages local benchmarks
+	@.venv/bin/mypy layers/relay/relay functions/post_messages local benchmarks reliability fuzz
 	@.venv/bin/mypy functions/drain_leftovers
 	@.venv/bin/mypy functions/fetch_backups
+
+scan:
+	@$(dir $(SCAN))bin/bandit --quiet --recursive layers/relay/relay functions
+	@$(dir $(SCAN))bin/bandit --quiet --recursive --configfile pyproject.toml local benchmarks reliability
+	@said=$$($(dir $(SCAN))bin/checkov --config-file .checkov.yaml --file template.yaml) || { echo "$$said"; exit 1; }
+	@.venv/bin/python -m local.audit
 
 unit: $(DEV) ## Run the tests that need no emulator
 	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/integration
 
 test: ## Run every check and every test, as CI does
-	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE)
+	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN)
 	@$(MAKE) -s check
 	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+iam: ## Take each permission away in turn, and see what fails without it
+	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
+	@.venv/bin/python -m local.iam
 
 bench: ## Measure speed and memory beside other ways; writes docs/benchmarks.md
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(BENCH)
 	@.venv/bin/python -m benchmarks
+
+fuzz: ## Look for input that breaks what must hold: SECONDS=60 (x86-64 Linux, CPython 3.11 to 3.13)
+	@$(MAKE) -s $(FUZZ)
+	@PYTHONPATH=layers/relay $(dir $(FUZZ))bin/python -m fuzz --seconds $(SECONDS)
 
 lock: ## Pin all requirements anew
 	@sh local/environment.sh .local/lock requirements/lock.in

@@ -45,6 +45,18 @@ def as_list(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def tls_only(action: str, resource: object) -> dict[str, Any]:
+    """The statement by which plain HTTP is refused to everyone."""
+    return {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": action,
+        "Resource": resource,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
 @pytest.mark.parametrize(("function", "queue"), FUNCTIONS.items())
 def test_a_message_stays_invisible_for_six_times_the_timeout_of_its_function(function: str, queue: str) -> None:
     assert properties(queue)["VisibilityTimeout"] >= 6 * properties(function)["Timeout"]
@@ -166,6 +178,10 @@ def test_env_json_is_of_these_functions() -> None:
     assert json.loads((ROOT / "env.json").read_text()).keys() == FUNCTIONS.keys()
 
 
+def test_every_queue_of_the_template_is_held_to_the_rules_here() -> None:
+    assert set(of_type("AWS::SQS::Queue")) == set(QUEUES)
+
+
 def test_the_parameters_are_these_and_each_is_shown_in_one_group() -> None:
     groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     shown = [name for group in groups for name in group["Parameters"]]
@@ -221,21 +237,29 @@ def test_the_file_types_that_the_template_takes_are_those_of_the_code() -> None:
         assert not re.fullmatch(pattern, wrong)
 
 
-@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue"))
 def test_every_queue_is_encrypted_and_keeps_messages_for_fourteen_days(queue: str) -> None:
     assert properties(queue)["SqsManagedSseEnabled"] is True
     assert properties(queue)["MessageRetentionPeriod"] == 14 * 24 * 3600
 
 
-@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue"))
 def test_every_queue_refuses_what_does_not_come_over_tls(queue: str) -> None:
-    (policy,) = [each for each in of_type("AWS::SQS::QueuePolicy").values() if each["Queues"] == [{"Ref": queue}]]
-    (statement,) = statements(policy)
-    assert statement["Effect"] == "Deny"
-    assert statement["Principal"] == "*"
-    assert statement["Action"] == "sqs:*"
-    assert statement["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    (policy,) = [each for each in of_type("AWS::SQS::QueuePolicy").values() if {"Ref": queue} in each["Queues"]]
+    assert tls_only("sqs:*", {"Fn::GetAtt": [queue, "Arn"]}) in statements(policy)
+
+
+@pytest.mark.parametrize("bucket", of_type("AWS::S3::Bucket"))
+def test_every_bucket_refuses_what_does_not_come_over_tls(bucket: str) -> None:
+    (policy,) = [each for each in of_type("AWS::S3::BucketPolicy").values() if each["Bucket"] == {"Ref": bucket}]
+    itself_and_its_objects = [{"Fn::GetAtt": [bucket, "Arn"]}, {"Fn::Sub": f"${{{bucket}.Arn}}/*"}]
+    assert tls_only("s3:*", itself_and_its_objects) in statements(policy)
+
+
+def test_no_policy_of_a_queue_or_a_bucket_allows_anything() -> None:
+    for kind in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"):
+        for policy in of_type(kind).values():
+            assert {each["Effect"] for each in statements(policy)} == {"Deny"}
 
 
 @pytest.mark.parametrize(
@@ -348,15 +372,6 @@ def test_the_archive_is_encrypted_and_public_in_no_way() -> None:
         "RestrictPublicBuckets": True,
     }
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-
-
-def test_the_archive_refuses_what_does_not_come_over_tls() -> None:
-    (policy,) = of_type("AWS::S3::BucketPolicy").values()
-    assert policy["Bucket"] == {"Ref": "BackupBucket"}
-    (statement,) = statements(policy)
-    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
-    assert statement["Resource"] == [{"Fn::GetAtt": ["BackupBucket", "Arn"]}, {"Fn::Sub": "${BackupBucket.Arn}/*"}]
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def lifecycle() -> list[dict[str, Any]]:

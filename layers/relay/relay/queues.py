@@ -99,7 +99,7 @@ def hold_seconds(outcome: Outcome, back_off: float, now: float) -> int:
 
 def with_jitter(seconds: float) -> int:
     """Draw a hold out a little, by a minute's quarter at most, and round it up to what SQS takes."""
-    drawn_out = seconds + random.uniform(0, JITTER) * min(seconds, 60)  # noqa: S311  jitter is no secret
+    drawn_out = seconds + random.uniform(0, JITTER) * min(seconds, 60)  # noqa: S311  # nosec B311  # jitter is no secret
     return min(int(drawn_out) + 1, HOLD_LIMIT_SECONDS)
 
 
