@@ -64,7 +64,7 @@ test: ## Run every check and every test, as CI does
 
 iam: ## Take each permission away in turn, and see what fails without it
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
-	@.venv/bin/python -m local.iam
+	@.venv/bin/python -m reliability.iam
 
 bench: ## Measure speed and memory beside other ways; writes docs/benchmarks.md
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(BENCH)

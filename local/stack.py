@@ -9,9 +9,12 @@ from math import sin
 from pathlib import Path
 from typing import Any, Self
 
+from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyped]
+
 from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT, build, sam
 from local.emulator import Emulator
 from local.firestream import FirestreamStandIn
+from local.permissions import for_the_emulator
 from local.stocktwits import StandIn
 
 STACK_NAME = "stocktwits-relay"
@@ -51,7 +54,7 @@ class Stack:
             say: Told of each step as it begins.
             template: What to build and deploy.
             build_directory: Where the artifacts go.
-            enforce_iam: Let functions do only what their roles allow.
+            enforce_iam: Let functions do only what their roles allow; the template is fitted to the emulator for that.
         """
         self.emulator = Emulator(enforce_iam=enforce_iam)
         self.stocktwits = StandIn()
@@ -59,6 +62,7 @@ class Stack:
         self.outputs: dict[str, str] = {}
         self._parameters = parameters or {}
         self._template = template
+        self._enforce_iam = enforce_iam
         self.build_directory = build_directory
         self._say = say
         self._running = ExitStack()
@@ -98,12 +102,16 @@ class Stack:
             "FirestreamCredentialsParameter": LOGIN_PARAMETER,
             **self._parameters,
         }
+        template = directory / "template.yaml"
+        if self._enforce_iam:
+            built, template = template, directory / "template-for-the-emulator.yaml"
+            template.write_text(yaml_dump(for_the_emulator(yaml_parse(built.read_text()))))
         sam(
             "deploy",
             "--config-file",
             str(ROOT / "samconfig.toml"),
             "--template-file",
-            str(directory / "template.yaml"),
+            str(template),
             "--stack-name",
             STACK_NAME,
             "--parameter-overrides",

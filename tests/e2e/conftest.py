@@ -1,14 +1,49 @@
-"""The deployed stack, once for all end-to-end tests that only publish to it."""
+"""The deployed stack, once for all end-to-end tests that share it: IAM enforced, and searched for secrets."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from local.stack import PACE, Stack
+from tests.e2e.denials import denials
+from tests.e2e.leaks import leaks
+
+QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQueue", "BackupFailuresQueue")
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     build = tmp_path_factory.mktemp("stack") / "build"  # other tests build at the same time
-    with Stack(PACE, say=lambda _: None, build_directory=build) as running:
+    with Stack(PACE, say=lambda _: None, build_directory=build, enforce_iam=True) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def stack(deployed: Stack) -> Iterator[Stack]:
+    """The stack as if it were new, whatever another file's tests did to it.
+
+    At the end, nothing may have been denied to a function, and no secret may show.
+    """
+    make_anew(deployed)
+    yield deployed
+    assert denials(deployed) == []
+    assert leaks(deployed) == []
+
+
+def make_anew(stack: Stack) -> None:
+    """Empty the queues, the ledger, the archive and the stand-ins; let no function remember anything. Logs stay."""
+    sqs, dynamodb, s3, functions = (stack.client(name) for name in ("sqs", "dynamodb", "s3", "lambda"))
+    for queue in QUEUES:
+        sqs.purge_queue(QueueUrl=stack.outputs[f"{queue}Url"])
+    table, bucket = stack.outputs["LedgerTableName"], stack.outputs["BackupBucketName"]
+    for item in dynamodb.scan(TableName=table)["Items"]:
+        dynamodb.delete_item(TableName=table, Key={"pk": item["pk"]})
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for version in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
+            s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+    stack.stocktwits.reset()
+    stack.firestream.reset()
+    stack.firestream.configure(missing=[])
+    for function in [each["FunctionName"] for each in functions.list_functions()["Functions"]]:
+        timeout = functions.get_function_configuration(FunctionName=function)["Timeout"]
+        functions.update_function_configuration(FunctionName=function, Timeout=timeout)  # its workers end

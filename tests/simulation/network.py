@@ -43,7 +43,8 @@ class Weather:
 class Network:
     """The way to AWS and to StockTwits, and the record of all that went over it."""
 
-    def __init__(self, scheduler: Scheduler, weather: Weather) -> None:
+    def __init__(self, scheduler: Scheduler, weather: Weather, *, tell: bool = True) -> None:
+        self._telling = tell
         self.scheduler = scheduler
         self.weather = weather
         self.calls: Counter[str] = Counter()
@@ -52,7 +53,8 @@ class Network:
 
     def tell(self, text: str, who: str | None = None) -> None:
         """Write down what happens."""
-        self.trace.append((self.scheduler.now, who or self.scheduler.process.name, text))
+        if self._telling:
+            self.trace.append((self.scheduler.now, who or self.scheduler.process.name, text))
 
     def chance(self, likely: float) -> bool:
         return likely > 0 and self.scheduler.random.random() < likely
@@ -183,7 +185,7 @@ class Sqs:
     def get_queue_attributes(self, QueueUrl: str, **_: Any) -> Any:
         def act() -> dict[str, Any]:
             visible = self._queues[QueueUrl].visible(self._network.scheduler.now)
-            return {"Attributes": {"ApproximateNumberOfMessages": str(visible)}}
+            return {"Attributes": {"ApproximateNumberOfMessages": str(int(visible))}}
 
         return self._network.aws("sqs.GetQueueAttributes", act)
 

@@ -50,6 +50,7 @@ class Scenario:
     pace: Pace
     concurrency: int
     storm: float
+    smallest_batch: int = 1
     restless: float = 0.0
     two_drains: bool = False
     pauses: list[tuple[float, float]] = field(default_factory=list)
@@ -79,12 +80,14 @@ def scenario(seed: int, *, rough: bool = False) -> Scenario:
         nature.late = random.random() < 0.5
     storm = random.choice([0.5, 1, 2]) * HOUR
     by_hand = [random.uniform(0, storm)] * 35 if random.random() < 0.05 else []
+    alerts = _alerts(random, nature, looked_over=bool(by_hand))
+    a_day = random.choice([0, 0, 0, 3 + len(alerts) // 4])
     return Scenario(
         seed=seed,
-        alerts=_alerts(random, nature, looked_over=bool(by_hand)),
+        alerts=alerts,
         weather=_weather(random, rough=rough),
         nature=nature,
-        pace=Pace(random.choice([6, 60, 600]), random.choice([1, 3, 10]), random.choice([0, 0, 0, 3])),
+        pace=Pace(random.choice([6, 60, 600]), random.choice([1, 3, 10]), a_day),
         concurrency=random.choice([1, 2, 4]),
         storm=storm,
         restless=random.choice([0.2] if rough else [0, 0, 0.02, 0.1]),
@@ -138,6 +141,10 @@ def _alerts(random: Random, nature: Nature, *, looked_over: bool) -> list[Alert]
             ]
         else:
             alerts.append(Alert(after, text, text, may_be_refused=usual))
+    if random.random() < 0.2:  # many at once keep several workers busy for a while
+        after = random.uniform(0, 1800)
+        burst = [f"$MANY{chr(64 + number)} opens, says {number}" for number in range(1, random.randint(8, 16) + 1)]
+        alerts += [Alert(after, text, text, may_be_refused=usual) for text in burst]
     return alerts
 
 

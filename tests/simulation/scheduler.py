@@ -17,8 +17,8 @@ from greenlet import getcurrent, greenlet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-CALLS = 200_000
-"""After so many turns a run is held to be endless."""
+TURNS = 500_000
+"""After so many turns a day is held to be endless."""
 
 
 class Killed(BaseException):
@@ -42,7 +42,8 @@ class Process:
 class Scheduler:
     """Runs tasks in the order of their moments; of two with one moment, the one that the seed prefers."""
 
-    def __init__(self, seed: int, start: float) -> None:
+    def __init__(self, seed: int, start: float, turns: int = TURNS) -> None:
+        self._most_turns = turns
         self.random = Random(seed)
         self.now = start
         self._queue: list[tuple[float, float, int, Callable[[], Any]]] = []
@@ -116,7 +117,7 @@ class Scheduler:
             Endless: It does not end.
         """
         while self._queue and not done():
-            if self._turns > CALLS:
+            if self._turns > self._most_turns:
                 raise Endless
             self.now, _, _, what = heapq.heappop(self._queue)
             what()

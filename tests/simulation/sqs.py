@@ -55,13 +55,11 @@ class Queue:
 
     def receive(self, most: int, now: float) -> list[Stored]:
         """Hand out up to `most` messages, as they are at this moment."""
-        candidates = list(self.messages)
-        self.random.shuffle(candidates)
         handed: list[Stored] = []
-        for message in candidates:
+        for message in self._in_no_order():
             if len(handed) == most:
                 break
-            if message.visible_at > now and not (message.receipt and self.random.random() < self.restless):
+            if message.visible_at > now and not (message.receipt and self._stirs()):
                 continue
             if self.redrive and message.receives >= self.redrive[0]:
                 self._move(message, self.redrive[1], now)
@@ -77,7 +75,7 @@ class Queue:
         message = self._find(receipt)
         if message and (message.receipt == receipt or self.random.random() < 1 / 2):
             self.messages.remove(message)
-            if self.random.random() < self.restless:  # a server that was away comes back with it
+            if self._stirs():  # a server that was away comes back with it
                 message.visible_at = now + self.random.uniform(0, 600)
                 self.messages.append(message)
 
@@ -89,11 +87,20 @@ class Queue:
         message.visible_at = now + seconds
         return True
 
-    def visible(self, now: float) -> int:
-        return sum(message.visible_at <= now for message in self.messages)
+    def visible(self, now: float) -> bool:
+        return any(message.visible_at <= now for message in self.messages)
 
     def next_visible(self) -> float | None:
         return min((message.visible_at for message in self.messages), default=None)
+
+    def _in_no_order(self) -> list[Stored]:
+        """The messages from any place on, and at times turned round."""
+        place = self.random.randrange(len(self.messages)) if self.messages else 0
+        messages = self.messages[place:] + self.messages[:place]
+        return messages[::-1] if self.random.random() < 1 / 2 else messages
+
+    def _stirs(self) -> bool:
+        return self.restless > 0 and self.random.random() < self.restless
 
     def _find(self, receipt: str) -> Stored | None:
         wanted = receipt.rpartition("/")[0]

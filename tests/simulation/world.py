@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -23,7 +24,7 @@ from functions.post_messages import app as post_messages
 from tests.simulation.dynamodb import Table
 from tests.simulation.network import DynamoDB, Network, Sqs, Watch
 from tests.simulation.scenario import START, Alert, Scenario
-from tests.simulation.scheduler import Lock, Pool, Process, Scheduler, Slots
+from tests.simulation.scheduler import TURNS, Lock, Pool, Process, Scheduler, Slots
 from tests.simulation.sqs import Queue, Stored
 from tests.simulation.stocktwits import URL, Adapter, StockTwits
 
@@ -124,12 +125,13 @@ class Ledgers(Table):
 class World:
     """Everything that there is on one day."""
 
-    def __init__(self, day: Scenario, watch: Watch | None = None) -> None:
+    def __init__(self, day: Scenario, watch: Watch | None = None, *, turns: int = TURNS, tell: bool = True) -> None:
         self.day = day
         self._watch = watch
-        self.scheduler = Scheduler(day.seed, START)
+        self.scheduler = Scheduler(day.seed, START, turns)
         self.forecast = replace(day.weather)
-        self.network = Network(self.scheduler, day.weather)
+        self.network = Network(self.scheduler, day.weather, tell=tell)
+        self.began = START
         self.table = Ledgers(self.scheduler)
         self.stocktwits = StockTwits(self.network, day.nature)
         random = self.scheduler.random
@@ -188,6 +190,7 @@ class World:
 
     def _publish(self, alert: Alert, attributes: dict[str, Any] | None = None) -> None:
         message_id = self.outbox.send(alert.body, attributes or {}, self.scheduler.now)
+        self.network.calls["sqs.SendMessage"] += 1
         self.network.tell(f"publishes {message_id}: {alert.body}", "publisher")
         self.published.append((message_id, alert))
 
@@ -268,30 +271,36 @@ class World:
         container = self._container("post")
         random = self.scheduler.random
         while not self.overdue:
-            received = self.outbox.receive(random.randint(1, 10), self.scheduler.now)
-            if not received:
-                wake = self.scheduler.park()
-                self.outbox.bells.append(wake)
-                if soon := self.outbox.next_visible():
-                    self.scheduler.at(soon, wake)
-                self.scheduler.wait()
+            received = self.outbox.receive(random.randint(self.day.smallest_batch, 10), self.scheduler.now)
+            if not received:  # no call is counted: an idle poller asks day and night
+                self._wait_for_the_outbox()
                 continue
+            self.network.calls["sqs.ReceiveMessage"] += 1
             if not container.alive:
                 container = self._container("post")
-            self.network.tell(
-                f"gives {', '.join(f'{each.body} ({each.receipt})' for each in received)}", container.name
-            )
-            answer = self._invoke(
-                container, post_messages.handler, {"Records": [_record(each) for each in received]}, 60
-            )
+            self.network.tell(f"gives {shown(received)}", container.name)
+            event = {"Records": [_record(each) for each in received]}
+            answer = self._invoke(container, post_messages.handler, event, POST_SECONDS)
             if answer is None:
                 continue
             self.scheduler.sleep(random.uniform(0.001, 0.05))
             kept = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
-            for each in received:
-                if each.id not in kept:
-                    self.network.tell(f"deletes {each.receipt} from the outbox")
-                    self.outbox.delete(each.receipt, self.scheduler.now)
+            done = [each for each in received if each.id not in kept]
+            self.network.calls["sqs.DeleteMessageBatch"] += bool(done)
+            for each in done:
+                self.network.tell(f"deletes {each.receipt} from the outbox")
+                self.outbox.delete(each.receipt, self.scheduler.now)
+
+    def _wait_for_the_outbox(self) -> None:
+        """Wait until a message comes in, or one that is held comes back."""
+        wake = self.scheduler.park()
+        self.outbox.bells.append(wake)
+        if soon := self.outbox.next_visible():
+            self.scheduler.at(soon, wake)
+        self.scheduler.wait()
+        if wake in self.outbox.bells:
+            self.outbox.bells.remove(wake)
+        self.scheduler.sleep(self.scheduler.random.choice([0, 0.5]))  # what comes in meanwhile comes along
 
     def _schedule(self) -> None:
         """The minute schedule: a drain, and at times one more while it runs."""
@@ -303,7 +312,7 @@ class World:
             if self.day.two_drains and self.scheduler.random.random() < 0.3:
                 second = self._container("drain")
                 self.scheduler.start(
-                    self._aws, lambda second=second: self._invoke(second, drain_leftovers.handler, {}, 50)
+                    self._aws, partial(self._invoke, second, drain_leftovers.handler, {}, DRAIN_SECONDS)
                 )
             if not container.alive:
                 container = self._container("drain")
@@ -403,6 +412,11 @@ class _Report:
 def reason(letter: Stored) -> str:
     """Why a dead letter is there."""
     return str(letter.attributes.get("RejectReason", {}).get("StringValue", ""))
+
+
+def shown(messages: list[Stored]) -> str:
+    """Messages, as the trace shows them."""
+    return ", ".join(f"{each.body} ({each.receipt})" for each in messages)
 
 
 def key_of(letter: Stored) -> str:

@@ -1,0 +1,95 @@
+"""What the template grants to whom, and how the emulator has to be told so that it means the same there."""
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+_BATCH_NAMES = {
+    "sqs:DeleteMessage": "sqs:DeleteMessageBatch",
+    "sqs:SendMessage": "sqs:SendMessageBatch",
+    "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
+}
+_TLS_ONLY = {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}
+_RESOURCE = re.compile(r"\$\{(?!AWS::)(\w+)(?:\.Arn)?\}(.*)")
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One action that somebody is allowed.
+
+    Attributes:
+        holder: Whose it is: the template's name of a role, or of a managed policy.
+        policy: The name of the policy that holds it.
+        statement: Which of the policy's statements that is, counted from 0.
+        action: Such as ``sqs:SendMessage``.
+        resource: The template's name of what it is allowed on, with what follows the name in the ARN.
+    """
+
+    holder: str
+    policy: str
+    statement: int
+    action: str
+    resource: str
+
+
+def granted(template: dict[str, Any]) -> list[Grant]:
+    """List every action that the template's roles and managed policies allow."""
+    return [
+        Grant(holder, policy, number, action, _name(resource))
+        for holder, policy, document in _policies(template["Resources"])
+        for number, statement in enumerate(document["Statement"])
+        if statement["Effect"] == "Allow"
+        for action in _list(statement["Action"])
+        for resource in _list(statement["Resource"])
+    ]
+
+
+def for_the_emulator(template: dict[str, Any]) -> dict[str, Any]:
+    """Fit a template to an emulator that speaks no TLS, and that asks for a batch call's own name.
+
+    On AWS the permission for a batch call is that of the single call:
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html.
+    """
+    fitted = deepcopy(template)
+    fitted["Resources"] = {name: each for name, each in fitted["Resources"].items() if each["Type"] not in _TLS_ONLY}
+    for _, _, document in _policies(fitted["Resources"]):
+        for statement in document["Statement"]:
+            everything = [name for action in _list(statement["Action"]) for name in names(action)]
+            statement["Action"] = list(dict.fromkeys(everything))  # a document that two roles hold comes twice
+    return fitted
+
+
+def names(action: str) -> list[str]:
+    """Return the names by which the emulator asks for an action."""
+    return [action, *([_BATCH_NAMES[action]] if action in _BATCH_NAMES else [])]
+
+
+def _policies(resources: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Give each holder of a policy, the policy's name, and its document; some documents have several holders."""
+    for name, resource in resources.items():
+        properties = resource.get("Properties", {})
+        match resource["Type"]:
+            case "AWS::IAM::Role":
+                for policy in properties.get("Policies", []):
+                    yield name, policy["PolicyName"], policy["PolicyDocument"]
+            case "AWS::IAM::Policy":
+                for role in properties["Roles"]:
+                    yield role["Ref"], properties["PolicyName"], properties["PolicyDocument"]
+            case "AWS::IAM::ManagedPolicy":
+                yield name, name, properties["PolicyDocument"]
+
+
+def _name(resource: Any) -> str:  # noqa: ANN401  text, or what an intrinsic function makes of it
+    match resource:
+        case {"Fn::GetAtt": [str(name), "Arn"]}:
+            return name
+        case {"Fn::Sub": str(text)} if found := _RESOURCE.search(text):
+            return found[1] + found[2]
+        case _:
+            return str(resource)
+
+
+def _list(value: Any) -> list[Any]:  # noqa: ANN401  as IAM takes it: one, or a list
+    return value if isinstance(value, list) else [value]

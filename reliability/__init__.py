@@ -1,0 +1,1 @@
+"""Proof of what the relay promises, measured; writes ``docs/reliability.md``."""
