@@ -1,11 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up down build deploy validate check style scan test unit iam bench fuzz lock clean
+.PHONY: help demo up down build deploy validate check style scan test unit iam simulate bench fuzz lock clean
 
 default_of = $(shell sed -n '/^  $(1):/,/Default:/s/^ *Default: *//p' template.yaml)
 RUNTIME ?= $(call default_of,PythonRuntime)
 ARCH ?= $(call default_of,Architecture)
 PARAMETERS ?=
 SECONDS ?= 60
+SEEDS ?= 2000
 
 LOCAL := .venv/.local
 DEV := .venv/.dev
@@ -65,6 +66,9 @@ test: ## Run every check and every test, as CI does
 iam: ## Take each permission away in turn, and see what fails without it
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
 	@.venv/bin/python -m reliability.iam
+
+simulate: $(DEV) ## Live through many days in simulated time: SEEDS=2000, or SEED=17 for one with its trace
+	@PYTHONPATH=layers/relay .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 bench: ## Measure speed and memory beside other ways; writes docs/benchmarks.md
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(BENCH)

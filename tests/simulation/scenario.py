@@ -72,7 +72,7 @@ class Scenario:
 def scenario(seed: int, *, rough: bool = False) -> Scenario:
     """Return the day of a seed; a rough one has everything at once, which finds a defect sooner."""
     random = Random(f"scenario {seed}")
-    nature = Nature(near_identical=random.random() < 0.3)
+    nature = Nature(near_identical=random.random() < 0.3, slowness=random.choice([1, 4]))
     if random.random() < 0.2:  # nothing but the ledger and the stream keeps a post from standing there twice
         nature.forgetful = True
     else:

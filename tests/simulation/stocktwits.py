@@ -32,12 +32,14 @@ class Nature:
         late: Whether a request may be accepted minutes after the client gave up.
         near_identical: Whether a text that differs in its tickers alone counts as a duplicate.
         forgetful: Whether it accepts the same text over and over.
+        slowness: How many times as long as usual it takes to answer.
     """
 
     lag: float = 0.0
     late: bool = False
     near_identical: bool = False
     forgetful: bool = False
+    slowness: int = 1
 
 
 @dataclass
@@ -122,7 +124,7 @@ class Adapter:
         stocktwits.requests.append(asked)
         network.calls[f"stocktwits.{'create' if text else 'stream'}"] += 1
         fault = random.choice([*Fault, NOT_REACHED, LATE]) if network.chance(network.weather.stocktwits) else None
-        network.travel(random.uniform(0.05, 1.5))
+        network.travel(random.uniform(0.05, 1.5) * stocktwits.nature.slowness)
         if fault == NOT_REACHED:
             asked.counts = False
             network.tell(f"{what}: not reached")

@@ -239,6 +239,15 @@ def test_a_duplicate_that_the_stream_never_shows_waits_until_stocktwits_has_forg
     assert (settlement.status, settlement.hold_until) == (Status.UNKNOWN, NOW + 1800)
 
 
+def test_a_duplicate_is_not_looked_for_again_while_the_gate_is_shut() -> None:
+    desk = Desk(PERHAPS_POSTED, send=raising(DUPLICATE))
+    pauses = iter([None, None, a_pause(seconds=300)])
+    outcome = desk.deliver(stopped=lambda: next(pauses))
+    assert (outcome.result, outcome.retry_at, outcome.pause, outcome.sent) == (Result.DEFERRED, NOW + 300, None, True)
+    assert [each.status for each in desk.settled] == [Status.UNKNOWN]
+    assert len(desk.looked_for) == 1
+
+
 @pytest.mark.parametrize("error", [Reject("the stream does not reach back"), Retry("no connection"), Wait(a_pause())])
 def test_a_duplicate_whose_second_look_fails_stays_unknown_whatever_the_failure(error: RelayError) -> None:
     looks = iter([lambda: None, raising(error)])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse
 
-from local import iam
 from local.permissions import Grant, for_the_emulator, granted
+from reliability import iam
 from reliability.iam import NOTHING, SCENARIOS, UNTELLABLE, _without
 
 TEMPLATE: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text())

@@ -225,13 +225,16 @@ class _Attempt:
                 remark = self._settle(self._nothing_sent(Status.DRY_RUN))
                 return Outcome(Result.DRY_RUN, self.claim.key, NOTHING_SENT + remark, sent=True)
             self.sent = True
-            published = self.delivery.send(self.post, chart)
+            try:
+                published = self.delivery.send(self.post, chart)
+            except Duplicate as error:
+                if not self.claim.perhaps_posted:
+                    raise
+                return self._perhaps_our_own(error, stopped)
         return self._posted(published)
 
     def failed(self, error: RelayError) -> Outcome:
         """Settle what an error leaves behind, and say what became of the message."""
-        if isinstance(error, Duplicate) and self.claim.perhaps_posted:
-            return self._perhaps_our_own_duplicate(error)
         if isinstance(error, Reject) and self.claim.perhaps_posted:
             error = Reject(f"{error.reason} - {PERHAPS_POSTED}", status=error.status)
         if isinstance(error, Reject):
@@ -257,8 +260,15 @@ class _Attempt:
         remark = self._settle(Settlement(Status.POSTED, published=published))
         return Outcome(Result.POSTED, self.claim.key, reason + remark, published, sent=self.sent)
 
-    def _perhaps_our_own_duplicate(self, error: Duplicate) -> Outcome:
+    def _perhaps_our_own(self, error: Duplicate, stopped: Callable[[], Pause | None]) -> Outcome:
         """After an unknown attempt, a 422 "duplicate" may be about our own post, only now on the stream, or not."""
+        pause = stopped()
+        if pause:
+            remark = self._settle(Settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status))
+            reason = f"{error.reason} - not looked into: {pause.reason}{remark}"
+            return Outcome(
+                Result.DEFERRED, self.claim.key, reason, status=error.status, retry_at=pause.until, sent=self.sent
+            )
         try:
             found = self._find()
         except RelayError as unreadable:
