@@ -1,11 +1,13 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up down build deploy validate check style scan test unit iam simulate bench fuzz lock clean
+.PHONY: help demo up down build deploy validate check style scan test unit iam reliability simulate bench fuzz lock clean
 
 default_of = $(shell sed -n '/^  $(1):/,/Default:/s/^ *Default: *//p' template.yaml)
 RUNTIME ?= $(call default_of,PythonRuntime)
 ARCH ?= $(call default_of,Architecture)
 PARAMETERS ?=
 SECONDS ?= 60
+# One more than there are usually processors, since much of it waits; the long ones come first.
+SIDE_BY_SIDE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 SEEDS ?= 2000
 
 LOCAL := .venv/.local
@@ -56,16 +58,20 @@ scan:
 	@.venv/bin/python -m local.audit
 
 unit: $(DEV) ## Run the tests that need no emulator
-	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/integration
+	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
 
 test: ## Run every check and every test, as CI does
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN)
 	@$(MAKE) -s check
-	@.venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+	@.venv/bin/python -m pytest $(SIDE_BY_SIDE)
 
 iam: ## Take each permission away in turn, and see what fails without it
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
 	@.venv/bin/python -m reliability.iam
+
+reliability: ## Put every promise to the test at length; writes docs/reliability.md
+	@$(MAKE) -s -j2 $(DEV) $(EMULATOR)
+	@PYTHONPATH=layers/relay .venv/bin/python -m reliability
 
 simulate: $(DEV) ## Live through many days in simulated time: SEEDS=2000, or SEED=17 for one with its trace
 	@PYTHONPATH=layers/relay .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))

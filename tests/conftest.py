@@ -8,6 +8,13 @@ from relay import backup_wiring, wiring
 MADE_ONCE = (wiring.relay, wiring.report, backup_wiring.fetching, backup_wiring.report)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process, and all that share the deployed stack, so that it is deployed once."""
+    for item in items:
+        shared = "deployed" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("deployed" if shared else str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Take the machine's AWS settings away, and give tests harmless ones."""

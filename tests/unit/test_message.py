@@ -163,6 +163,29 @@ def test_a_field_that_is_wrong_is_refused_by_its_name(fields: dict[str, object],
     assert words in reason(json.dumps({"body": "x", **fields}))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"body": "x", "\0\n\x1b\u202e" + "x" * 1_000_000: 1},
+        {"body": "x", "sentiment": "\0" * 1_000_000},
+        sns("x", Type="\0\n" * 1_000_000),
+        sns("x", Type=["\0\n" * 1_000_000]),
+    ],
+)
+def test_what_a_reason_quotes_is_cut_short_and_printable(fields: dict[str, object]) -> None:
+    said = reason(json.dumps(fields))
+    assert len(said) < 300
+    assert said.isprintable()
+
+
+def test_a_place_that_is_nested_deeply_is_cut_short_too() -> None:
+    assert len(reason('{"body":' + '{"a":[' * 400 + "x")) < 300
+
+
+def test_a_megabyte_is_refused_for_its_length_before_its_characters_are_looked_at() -> None:
+    assert "has 1048576 characters" in reason("\0" * 1024 * 1024)
+
+
 def test_an_object_without_a_body_is_refused() -> None:
     assert "missing required field `body`" in reason("{}")
 

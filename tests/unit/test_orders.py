@@ -12,13 +12,14 @@ from relay.orders import FILE_TYPES, FIRST_DAY, Backfill, Backup, Nightly, Reque
 
 TODAY = date(2026, 3, 10)
 A_REQUEST = '{"file_type": "message", "day": "2016-12-05"}'
-A_RECORD = {
+A_RECORD: dict[str, Any] = {
     "messageId": "m-1",
     "receiptHandle": "r-1",
     "body": A_REQUEST,
-    "attributes": {"ApproximateReceiveCount": "1"},
+    "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1795274420000"},
     "eventSource": "aws:sqs",
 }
+NO_COUNTS = ["", "soon", "-1", " 1", "1.0", "\u0661", "9" * 5000, 1_795_274_420_000, None]
 
 
 def a_range(**but: Any) -> dict[str, Any]:
@@ -161,6 +162,11 @@ def test_an_event_of_another_shape_is_told_the_three_there_are(event: object) ->
         {**A_RECORD, "eventSource": "aws:s3"},
         {**A_RECORD, "body": {"file_type": "message"}},
         {**A_RECORD, "attributes": None},
+        {**A_RECORD, "attributes": {"ApproximateReceiveCount": "1"}},
+        {**A_RECORD, "attributes": {"SentTimestamp": "1795274420000"}},
+        *({**A_RECORD, "attributes": {**A_RECORD["attributes"], "SentTimestamp": sent}} for sent in NO_COUNTS),
+        {**A_RECORD, "messageAttributes": None},
+        {**A_RECORD, "messageAttributes": {"RelayKey": "k"}},
         *({name: value for name, value in A_RECORD.items() if name != lost} for lost in A_RECORD),
     ],
 )
@@ -302,6 +308,15 @@ def test_a_request_without_a_day_lacks_a_field() -> None:
 
 def test_an_unknown_field_of_a_request_is_named_with_those_there_are() -> None:
     assert refused_request(a_request(first_day="2016-12-05")) == "'first_day' is no field; there are day, file_type"
+
+
+def test_a_value_that_is_nested_too_deeply_to_be_quoted_is_told_by_its_kind() -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert refused_event(a_range(first_day=nested)) == (
+        "first_day: a list nested too deeply is no day; give one such as 2016-12-05"
+    )
 
 
 @pytest.mark.parametrize("value", ["x" * 10_000, ["x"] * 10_000])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay.errors import Corrupt, Retry
+from relay.gunzip import READ_BYTES
 from relay.verifier import BLOCK_BYTES, Content, verify
 
 LINES = [json.dumps({"id": number, "body": f"$AAPL {random.Random(number).random()}"}) for number in range(200)]
@@ -93,6 +94,32 @@ def test_a_header_with_a_name_is_as_good() -> None:
     with gzip.GzipFile("stocktwits_message_2016_12_05", "wb", fileobj=target) as file:
         file.write(TEXT)
     assert verified(target.getvalue()) == Content(200, len(TEXT))
+
+
+def named(name: bytes) -> bytes:
+    """The whole backup with a name in its header."""
+    return WHOLE[:3] + b"\x08" + WHOLE[4:HEADER_BYTES] + name + b"\0" + WHOLE[HEADER_BYTES:]
+
+
+@pytest.mark.parametrize("flags", [b"\x10", b"\x18"], ids=["comment", "name and comment"])
+def test_a_header_without_an_end_is_refused(flags: bytes) -> None:
+    assert "damaged" in reason(WHOLE[:3] + flags + WHOLE[4:HEADER_BYTES] + b"x" * 3_000_000)
+
+
+def test_a_header_that_is_longer_than_what_is_read_at_a_time_is_refused() -> None:
+    assert verified(named(b"x" * 500_000)) == Content(200, len(TEXT))
+    assert reason(named(b"x" * READ_BYTES)).startswith("the gzip data is damaged within the first ")
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_headers_own_checksum_counts_where_it_has_one(wrong: int) -> None:
+    header = WHOLE[:3] + b"\x02" + WHOLE[4:HEADER_BYTES]
+    checksum = (zlib.crc32(header) & 0xFFFF) ^ wrong
+    content = header + checksum.to_bytes(2, "little") + WHOLE[HEADER_BYTES:]
+    if wrong:
+        assert "damaged" in reason(content)
+    else:
+        assert verified(content) == Content(200, len(TEXT))
 
 
 @pytest.mark.parametrize("beyond", range(-4, 5))

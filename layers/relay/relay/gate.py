@@ -64,12 +64,18 @@ class State:
         day: The day that `count` counts, as ``2026-11-21`` in UTC.
         count: Posts let through on that day.
         shut: The last pause, in force or past; a past one with `probe` still waits for its probe.
+        shuts: How many pauses there were: shows one that is hidden, since it is shorter than a probe's guard.
     """
 
     due: int = 0
     day: str = ""
     count: int = 0
     shut: Pause | None = None
+    shuts: int = 0
+
+    def shut_as(self, before: State) -> bool:
+        """Say whether no pause was imposed, and no other probe let through, since `before`."""
+        return (self.shut, self.shuts) == (before.shut, before.shuts)
 
     def admit(self, wanted: int, now: float, pace: Pace) -> Admission:
         """Let through up to `wanted` posts."""
@@ -105,21 +111,19 @@ class State:
             state = replace(state, count=max(0, state.count - unused))
         if state.due == admitted.due:
             state = replace(state, due=state.due - unused * pace.interval)
-        if admission.probe and state.shut and state.shut == admitted.shut:
+        if admission.probe and state.shut and state.shut_as(admitted):
             state = replace(state, shut=replace(state.shut, until=now))
         return state
 
     def close(self, pause: Pause) -> State:
         """Impose a pause; of two the longer holds, and a probe stays due."""
-        shut = self.shut
-        if shut is None:
-            return replace(self, shut=pause)
+        shut = self.shut or pause
         longer = max(shut, pause, key=lambda each: each.until or 0)
-        return replace(self, shut=replace(longer, probe=shut.probe or pause.probe))
+        return replace(self, shut=replace(longer, probe=shut.probe or pause.probe), shuts=self.shuts + 1)
 
     def open(self, probe: Admission) -> State:
         """Lift the pause that a probe disproved; a newer one stays."""
-        return replace(self, shut=None) if self.shut == probe.state.shut else self
+        return replace(self, shut=None) if self.shut_as(probe.state) else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ class Gate:
         except RelayError as error:
             return self._unreadable(error)
         shut = state.shut
-        in_force = shut is not None and (shut.until or 0) > self._now() and shut != since.state.shut
+        in_force = shut is not None and (shut.until or 0) > self._now() and not state.shut_as(since.state)
         return operators or (shut if in_force else None)
 
     def give_back(self, admission: Admission, unused: int) -> None:
@@ -267,6 +271,7 @@ def _item(state: State) -> dict[str, Any]:
         "due": {"N": str(state.due)},
         "day": {"S": state.day},
         "count": {"N": str(state.count)},
+        "shuts": {"N": str(state.shuts)},
     }
     if state.shut:
         shut = state.shut
@@ -291,6 +296,7 @@ def _state(item: dict[str, Any]) -> State:
         due=int(item["due"]["N"]),
         day=item["day"]["S"],
         count=int(item["count"]["N"]),
+        shuts=int(item.get("shuts", {"N": "0"})["N"]),  # older versions did not write it
         shut=shut
         and Pause(
             cause=shut["cause"]["S"],

@@ -13,7 +13,8 @@ READ_BYTES = 512 * 1024
 """How much is read of the file at a time; more was not faster."""
 
 
-_DAMAGED = (OSError, cast("type[Exception]", isal_zlib.error))  # a CRC, a header; the data itself
+# A CRC, a header; a header that is longer than what is read at a time; the data itself.
+_DAMAGED = (OSError, OverflowError, cast("type[Exception]", isal_zlib.error))
 
 
 class Readable(Protocol):

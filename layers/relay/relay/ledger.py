@@ -137,7 +137,7 @@ class Ledger:
         if posted:
             sets += ["stocktwits_id = :id", "#url = :url"]
             values |= {":id": {"N": str(posted.id)}, ":url": {"S": posted.url}}
-            removes = ["lease_until", "reason"]
+            removes = ["lease_until"]
         else:
             sets += ["lease_until = :lease"]
             values |= {
@@ -150,9 +150,13 @@ class Ledger:
         if settlement.reason:
             sets += ["reason = :reason"]
             values |= {":reason": {"S": settlement.reason}}
+        else:  # an earlier attempt's is none of this one's
+            removes += ["reason"]
         if settlement.http_status:
             sets += ["http_status = :http"]
             values |= {":http": {"N": str(settlement.http_status)}}
+        else:
+            removes += ["http_status"]
         self._dynamodb.update_item(
             TableName=self._table,
             Key={"pk": {"S": f"post#{claim.key}"}},

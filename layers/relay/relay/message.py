@@ -29,6 +29,9 @@ MAX_KEY_CHARACTERS = 256
 """Keeps a key of 4-byte characters inside DynamoDB's 2048 bytes for a partition key:
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html."""
 
+MAX_QUOTED_CHARACTERS = 200
+"""How much of what a publisher wrote goes into a reason."""
+
 MAX_ENVELOPES = 3
 """How deep a message may be wrapped: EventBridge inside SNS is two, and nobody needs more than three."""
 
@@ -81,16 +84,20 @@ def read(body: str) -> Post:
     Raises:
         Reject: It cannot be posted; the reason says why.
     """
-    post = _unwrap(body, MAX_ENVELOPES)
-    _check_text("body", post.body)
-    check_key("key", post.key)
-    _check_text("chart", post.chart or "")
+    try:
+        post = _unwrap(body, MAX_ENVELOPES)
+    except RecursionError:
+        raise Reject("the message is JSON nested too deeply to be an alert") from None
     count = count_characters(post.body) + (CHART_CHARACTERS if post.chart else 0)
     if count > MAX_BODY_CHARACTERS:
         raise Reject(
             f"the body has {count} characters as StockTwits counts (a link {LINK_CHARACTERS}, a chart "
             f"{CHART_CHARACTERS}, < and > {ENTITY_CHARACTERS} each); at most {MAX_BODY_CHARACTERS} are allowed"
         )
+    # Last, and not of a megabyte that is refused for its length: each character is looked at.
+    _check_text("body", post.body)
+    check_key("key", post.key)
+    _check_text("chart", post.chart or "")
     return post
 
 
@@ -144,10 +151,8 @@ def _parse(text: str) -> dict[str, Any] | None:
         content = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:
         if text.startswith("{"):
-            raise Reject(f"the message begins like a JSON object but cannot be read: {error}") from None
+            raise Reject(f"the message begins like a JSON object but cannot be read: {_quoted(error)}") from None
         return None
-    except RecursionError:
-        raise Reject("the message is JSON nested too deeply to be an alert") from None
     if not isinstance(content, dict):
         raise Reject(f"the message is JSON, but a {_json_name(content)}: send plain text, or a JSON object with a body")
     return content
@@ -170,7 +175,7 @@ def _inside(content: dict[str, Any]) -> str | None:
     """Return what an SNS or EventBridge envelope holds, as text; None when the object is no envelope."""
     if "Type" in content and "TopicArn" in content:
         if content["Type"] != "Notification":
-            raise Reject(f"the message is an SNS {str(content['Type'])[:40]}, not an alert: confirm it by hand")
+            raise Reject(f"the message is an SNS {_quoted(content['Type'])}, not an alert: confirm it by hand")
         inner, name = content.get("Message"), "SNS notification"
     elif "detail-type" in content and "source" in content:
         inner, name = content.get("detail"), "EventBridge event"
@@ -188,7 +193,7 @@ def _post(content: dict[str, Any]) -> Post:
     try:
         return msgspec.convert(content, Post, strict=True)
     except msgspec.ValidationError as error:
-        raise Reject(f"the message is not valid: {_in_words(str(error), content)}") from None
+        raise Reject(f"the message is not valid: {_quoted(_in_words(str(error), content))}") from None
 
 
 def _in_words(complaint: str, content: dict[str, Any]) -> str:
@@ -202,6 +207,13 @@ def _in_words(complaint: str, content: dict[str, Any]) -> str:
     if field == "expires_at" and isinstance(content.get("expires_at"), str):
         return "expires_at: must be ISO 8601 with a zone, as in 2026-11-21T16:00:00Z"
     return f"{field}: {problem}" if field and field != "$" else problem
+
+
+def _quoted(words: object) -> str:
+    """Make printable and cut short what may hold a publisher's own words, as long as a message and of any character."""
+    text = str(words)
+    shown = "".join(character if character.isprintable() else " " for character in text[:MAX_QUOTED_CHARACTERS])
+    return shown if len(text) <= MAX_QUOTED_CHARACTERS else f"{shown}…"
 
 
 def _check_text(field: str, text: str) -> None:

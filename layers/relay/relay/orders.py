@@ -23,6 +23,7 @@ MAX_QUOTED_CHARACTERS = 80
 """How much of a wrong value goes into a reason."""
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_COUNT = re.compile(r"[0-9]{1,15}")  # far beyond the milliseconds of our time
 _NIGHTLY = {"run": "nightly"}
 _BACKFILL = frozenset({"first_day", "last_day", "file_types", "retry_absent"})
 _REQUEST = frozenset({"file_type", "day"})
@@ -146,12 +147,20 @@ def days(first: date, last: date) -> Iterator[date]:
 
 
 def _from_sqs(record: object) -> bool:
+    """Say whether a record has everything that `relay.queues.from_event` takes of it."""
     return (
         isinstance(record, dict)
         and record.get("eventSource") == "aws:sqs"
         and all(isinstance(record.get(name), str) for name in ("messageId", "receiptHandle", "body"))
-        and isinstance(record.get("attributes"), dict)
+        and isinstance(attributes := record.get("attributes"), dict)
+        and all(_is_count(attributes.get(name)) for name in ("ApproximateReceiveCount", "SentTimestamp"))
+        and isinstance(of_message := record.get("messageAttributes", {}), dict)
+        and isinstance(of_message.get("RelayKey", {}), dict)
     )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, str) and _COUNT.fullmatch(value) is not None
 
 
 def _read_backfill(event: Mapping[str, Any], today: date) -> Backfill:
@@ -199,5 +208,8 @@ def _refuse_unknown(fields: Mapping[str, Any], known: frozenset[str]) -> None:
 
 
 def _quoted(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:  # read where the stack had a little more room
+        return f"a {type(value).__name__} nested too deeply"
     return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[:MAX_QUOTED_CHARACTERS]}…"
