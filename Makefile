@@ -47,12 +47,12 @@ check: $(DEV) $(SCAN) ## Check the code and the template without running them
 style:
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
-	@.venv/bin/mypy layers/relay/relay functions/post_messages local benchmarks reliability fuzz
+	@.venv/bin/mypy layers/relay/relay functions/post_messages local benchmarks reliability fuzz cli
 	@.venv/bin/mypy functions/drain_leftovers
 	@.venv/bin/mypy functions/fetch_backups
 
 scan:
-	@$(dir $(SCAN))bin/bandit --quiet --recursive layers/relay/relay functions
+	@$(dir $(SCAN))bin/bandit --quiet --recursive layers/relay/relay functions cli
 	@$(dir $(SCAN))bin/bandit --quiet --recursive --configfile pyproject.toml local benchmarks reliability
 	@said=$$($(dir $(SCAN))bin/checkov --config-file .checkov.yaml --file template.yaml) || { echo "$$said"; exit 1; }
 	@.venv/bin/python -m local.audit
