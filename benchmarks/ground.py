@@ -126,6 +126,7 @@ class Ground:
             {
                 **self.emulator.environment,
                 "SOURCE_QUEUE_URL": self._outbox,
+                "OUTBOX_QUEUE_URL": self._outbox,
                 "DEAD_LETTER_QUEUE_URL": self._dead_letters,
                 "LEDGER_TABLE_NAME": _RELAY_TABLE,
                 "STOCKTWITS_API_URL": self.stocktwits.api_url,
@@ -137,6 +138,7 @@ class Ground:
                 "POST_CONCURRENCY": "4",
                 "DRY_RUN": "false",
                 "CHART_BUCKET_NAME": "",
+                "RESULT_EVENT_BUS_NAME": "",
                 **environment,
             },
         )

@@ -110,6 +110,8 @@ class Stack:
             "deploy",
             "--config-file",
             str(ROOT / "samconfig.toml"),
+            "--config-env",
+            "local",
             "--template-file",
             str(template),
             "--stack-name",

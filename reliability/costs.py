@@ -68,8 +68,9 @@ POLLERS, POLL_SECONDS = 5, 20
 """How an idle event source mapping polls: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html."""
 
 POLLED_QUEUES = 2
+IDLE_DRAIN_REQUESTS = 2
 IDLE_DRAIN_SECONDS = 1.1
-"""An idle drain looks at the gate, and waits a second for what Leftovers may hold."""
+"""An idle drain looks at the gate, waits a second for what Leftovers may hold, and counts what is in the Outbox."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def month(posts_a_day: int, measured: Usage) -> Bill:
     minutes = MONTH_DAYS * 24 * 60
     polls = POLLED_QUEUES * POLLERS * MONTH_DAYS * DAY / POLL_SECONDS
     return Bill(
-        sqs=polls + minutes + posts * each * measured.of("sqs"),
+        sqs=polls + IDLE_DRAIN_REQUESTS * minutes + posts * each * measured.of("sqs"),
         lambda_requests=minutes + posts * each * measured.invocations,
         gb_seconds=minutes * IDLE_DRAIN_SECONDS * MEMORY_GB + posts * each * measured.gb_seconds,
         writes=posts * each * (measured.calls["dynamodb.UpdateItem"] + measured.calls["dynamodb.PutItem"]),

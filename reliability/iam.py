@@ -57,11 +57,13 @@ class Site:
         for source in self.functions.list_event_source_mappings()["EventSourceMappings"]:
             self.functions.delete_event_source_mapping(UUID=source["UUID"])
         self._publisher = self._made_publisher()
+        self._consumer = self._made_consumer()
 
     def clear(self) -> None:
         """Empty everything."""
         for queue in ("Outbox", "Leftovers", "DeadLetter", "BackupRequests", "BackupFailures"):
             self.sqs.purge_queue(QueueUrl=self.url(f"{queue}Queue"))
+        self.sqs.purge_queue(QueueUrl=self._consumer)
         table = self.stack.client("dynamodb")
         for item in table.scan(TableName=self.ledger)["Items"]:
             table.delete_item(TableName=self.ledger, Key={"pk": item["pk"]})
@@ -135,6 +137,10 @@ class Site:
         except ClientError as error:
             self._error = str(error)
 
+    def heard(self) -> bool:
+        """Say whether a result event came through the bus."""
+        return "Messages" in self.sqs.receive_message(QueueUrl=self._consumer, WaitTimeSeconds=2)
+
     def said(self) -> str:
         """Return what the functions said of it: the error that one raised, or what they warned of, a denial first."""
         warnings = [line for line in self._logs.new() if line.get("level") in {"WARNING", "ERROR"}]
@@ -154,6 +160,14 @@ class Site:
             aws_access_key_id=key["AccessKeyId"],
             aws_secret_access_key=key["SecretAccessKey"],
         )
+
+    def _made_consumer(self) -> str:
+        queue: str = self.sqs.create_queue(QueueName="consumer")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events = self.stack.client("events")
+        events.put_rule(Name="results", EventPattern=json.dumps({"source": ["stocktwits-relay"]}))
+        events.put_targets(Rule="results", Targets=[{"Id": "consumer", "Arn": arn}])
+        return queue
 
 
 # ---------------------------------------------------------------- scenarios: what permissions are for
@@ -202,6 +216,16 @@ class Edge:
         """What cannot be posted becomes a dead letter."""
         self.take(site, '{"body": 1}')
         return len(site.messages("DeadLetterQueue")) == 1
+
+    def announces(self, site: Site) -> bool:
+        """What became of a message is put on the owner's bus."""
+        self.take(site, "Heard of on the bus $AAPL")
+        return site.heard()
+
+    def counts_the_outbox(self, site: Site) -> bool:
+        """A drain ends well, and says what is in the Outbox while the gate is open."""
+        site.sqs.send_message(QueueUrl=site.url("OutboxQueue"), MessageBody="Nobody takes it $AAPL")
+        return site.invoke(self.function, {}) is not None
 
     def waits(self, site: Site) -> bool:
         """While the gate is shut, a drain says that something waits, and leaves it."""
@@ -276,12 +300,14 @@ SCENARIOS: dict[Wanted, Scenario] = {
     ("DrainLeftoversRole", "sqs:DeleteMessage", "LeftoversQueue"): LEFTOVERS.posts,
     ("DrainLeftoversRole", "sqs:GetQueueAttributes", "LeftoversQueue"): LEFTOVERS.waits,
     ("DrainLeftoversRole", "sqs:ChangeMessageVisibility", "LeftoversQueue"): LEFTOVERS.holds,
+    ("DrainLeftoversRole", "sqs:GetQueueAttributes", "OutboxQueue"): LEFTOVERS.counts_the_outbox,
     **{(role, "sqs:SendMessage", "DeadLetterQueue"): edge.buries for role, edge in EDGES.items()},
     **{(role, "dynamodb:UpdateItem", "LedgerTable"): edge.posts for role, edge in EDGES.items()},
     **{(role, "dynamodb:PutItem", "LedgerTable"): edge.posts for role, edge in EDGES.items()},
     **{(role, "dynamodb:BatchGetItem", "LedgerTable"): edge.posts for role, edge in EDGES.items()},
     **{(role, "ssm:GetParameter", "StockTwitsTokenParameter"): edge.posts_first for role, edge in EDGES.items()},
     **{(role, "s3:GetObject", "ChartBucketName/*"): edge.posts_a_chart for role, edge in EDGES.items()},
+    **{(role, "events:PutEvents", "ResultEventBusName"): edge.announces for role, edge in EDGES.items()},
     ("FetchBackupsRole", "sqs:ChangeMessageVisibility", "BackupRequestsQueue"): holds_a_request,
     ("FetchBackupsRole", "sqs:SendMessage", "BackupRequestsQueue"): requests_days,
     ("FetchBackupsRole", "sqs:SendMessage", "BackupFailuresQueue"): buries_a_request,
@@ -453,7 +479,7 @@ def main() -> int:
     """Print the findings and put them on the page; 0 only if no permission is superfluous, and none unknown here."""
     console = Console(highlight=False)
     try:
-        with Stack(PACE, say=console.print, enforce_iam=True) as stack:
+        with Stack({**PACE, "ResultEventBusName": "default"}, say=console.print, enforce_iam=True) as stack:
             findings = examine(
                 Site(stack), Policies(stack), lambda step: console.print(step, style="dim", markup=False)
             )

@@ -43,6 +43,7 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                     continue
                 batch = leftovers.receive(admission.granted)
                 if not batch:
+                    say.outbox_holds(relay().outbox.held())
                     break
                 delivered = posting.deliver(batch, seconds_left, say.delivery)
                 say.batch(delivered)
@@ -51,6 +52,7 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                 now = time.time()
                 holds = [(each, hold_seconds(out, leftovers_back_off(each.receive_count), now)) for each, out in left]
                 say.complaints(leftovers.delete(done) + leftovers.hold(holds))
+                say.unannounced(relay().announce(delivered, seconds_left))
                 count["done"] += len(done)
                 count["left"] += len(left)
         return count

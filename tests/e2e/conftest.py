@@ -14,7 +14,9 @@ QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQue
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     build = tmp_path_factory.mktemp("stack") / "build"  # other tests build at the same time
-    with Stack(PACE, say=lambda _: None, build_directory=build, enforce_iam=True) as running:
+    with Stack(
+        {**PACE, "ResultEventBusName": "default"}, say=lambda _: None, build_directory=build, enforce_iam=True
+    ) as running:
         yield running
 
 

@@ -14,14 +14,14 @@ from local.stack import CHART_BUCKET, LOGIN_PARAMETER, Stack
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-EVENTS = sorted((ROOT / "events").glob("*.json"))
+EVENTS = sorted(path for path in (ROOT / "events").glob("*.json") if path.stem != "env")
 ARCHIVE = "events-archive"
 POSTS = {"mixed_batch": None, "duplicate_key": 1, "invalid": 0, "drain_schedule": 0}
 
 
 def from_env_json(stack: Stack, function: str) -> dict[str, str]:
     """Return env.json's variables, and those that lead to the emulator."""
-    return {**json.loads((ROOT / "env.json").read_text())[function], **stack.emulator.environment}
+    return {**json.loads((ROOT / "events" / "env.json").read_text())[function], **stack.emulator.environment}
 
 
 def posting(stack: Stack, function: str) -> dict[str, str]:
@@ -30,6 +30,7 @@ def posting(stack: Stack, function: str) -> dict[str, str]:
     return {
         **from_env_json(stack, function),
         "SOURCE_QUEUE_URL": stack.outputs[source],
+        "OUTBOX_QUEUE_URL": stack.outputs["OutboxQueueUrl"],
         "DEAD_LETTER_QUEUE_URL": stack.outputs["DeadLetterQueueUrl"],
         "LEDGER_TABLE_NAME": stack.outputs["LedgerTableName"],
         "STOCKTWITS_API_URL": stack.stocktwits.api_url,

@@ -307,6 +307,8 @@ class World:
         self.sqs, self.dynamodb, self.ssm, self.s3 = aws.tests_own
         self._resources()
         self.settings(
+            STACK_NAME="stocktwits-relay",
+            OUTBOX_QUEUE_URL=self.outbox,
             DEAD_LETTER_QUEUE_URL=self.dead,
             LEDGER_TABLE_NAME=TABLE,
             STOCKTWITS_API_URL=stand_in.api_url,
@@ -318,6 +320,7 @@ class World:
             POST_CONCURRENCY=1,
             DRY_RUN="false",
             CHART_BUCKET_NAME=CHARTS,
+            RESULT_EVENT_BUS_NAME="",
         )
         self.edges = {"outbox": Outbox(self), "leftovers": Leftovers(self)}
         for edge in self.edges.values():
@@ -574,6 +577,7 @@ class Archivist:
         )
         self.store_login()
         self.settings(
+            STACK_NAME="stocktwits-relay",
             BACKUP_REQUESTS_QUEUE_URL=self.requests,
             BACKUP_FAILURES_QUEUE_URL=self.failures,
             BACKUP_BUCKET_NAME=ARCHIVE,

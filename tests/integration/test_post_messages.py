@@ -208,6 +208,7 @@ def test_connections_do_not_outlive_their_invocation(world, outbox):
 
 def test_every_delivery_has_one_line_that_tells_its_story(world, outbox):
     posted, refused = outbox.send("$AAPL one", "$AAPL two")
+    world.clock.forward(7)
     world.stand_in.fail("5xx-before", text="two", status=422)
     run = outbox.run()
     assert len(run.lines) == 2
@@ -222,6 +223,8 @@ def test_every_delivery_has_one_line_that_tells_its_story(world, outbox):
             "message_id": posted,
             "outcome": "posted",
             "reason": "",
+            "text": "$AAPL one",
+            "queued_at": "2026-11-21T15:00:00.000Z",
             "stocktwits_id": world.stand_in.posts[0].id,
             "url": f"https://stocktwits.com/relay_demo/message/{world.stand_in.posts[0].id}",
             "receive_count": 1,
@@ -257,7 +260,7 @@ def test_metrics_count_what_became_of_the_messages(world, outbox):
     run = outbox.run()
     assert [run.metric(name) for name in ("Posted", "AlreadyPosted", "Rejected", "Deferred")] == [3, 1, 1, 1]
     assert run.metric("SecondsFromQueuedToPosted") == 3 * 7
-    assert all(each["service"] == "post_messages" for each in run.metrics)
+    assert {each.get("service") or each["stack"] for each in run.metrics} == {"post_messages", "stocktwits-relay"}
     assert {each["_aws"]["CloudWatchMetrics"][0]["Namespace"] for each in run.metrics} == {"StockTwitsRelay"}
 
 

@@ -184,8 +184,13 @@ class Sqs:
 
     def get_queue_attributes(self, QueueUrl: str, **_: Any) -> Any:
         def act() -> dict[str, Any]:
-            visible = self._queues[QueueUrl].visible(self._network.scheduler.now)
-            return {"Attributes": {"ApproximateNumberOfMessages": str(int(visible))}}
+            visible, held = self._queues[QueueUrl].counts(self._network.scheduler.now)
+            return {
+                "Attributes": {
+                    "ApproximateNumberOfMessages": str(visible),
+                    "ApproximateNumberOfMessagesNotVisible": str(held),
+                }
+            }
 
         return self._network.aws("sqs.GetQueueAttributes", act)
 

@@ -87,8 +87,10 @@ class Queue:
         message.visible_at = now + seconds
         return True
 
-    def visible(self, now: float) -> bool:
-        return any(message.visible_at <= now for message in self.messages)
+    def counts(self, now: float) -> tuple[int, int]:
+        """How many messages are visible, and how many are not."""
+        visible = sum(message.visible_at <= now for message in self.messages)
+        return visible, len(self.messages) - visible
 
     def next_visible(self) -> float | None:
         return min((message.visible_at for message in self.messages), default=None)

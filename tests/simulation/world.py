@@ -252,7 +252,8 @@ class World:
         bury = DeadLetters(lambda: sqs, "dead-letters").bury  # type: ignore[arg-type,return-value]
         batches = Posting(delivery, gate, bury, day.concurrency, now)
         source = queues.Queue(lambda: sqs, "outbox" if function == "post" else "leftovers")  # type: ignore[arg-type,return-value]
-        container.relay = Relay(source, gate, batches, stocktwits)
+        outbox = queues.Queue(lambda: sqs, "outbox")  # type: ignore[arg-type,return-value]
+        container.relay = Relay(source, gate, batches, stocktwits, outbox, lambda _delivered, _seconds_left: [])
         return container
 
     def _credentials(self, container: Container) -> Callable[..., Credentials]:
@@ -403,6 +404,13 @@ class _Report:
     def complaints(self, lines: Any) -> None:
         for line in lines:
             self._world.network.tell(line)
+
+    def unannounced(self, lines: Any) -> None:
+        self.complaints(lines)
+
+    def outbox_holds(self, messages: int) -> None:
+        if messages:
+            self._world.network.tell(f"the outbox holds {messages} while the gate is open")
 
     def gate_shut(self, pause: Pause | None) -> None:
         if pause:

@@ -13,6 +13,7 @@ NOW = 1_800_000_000.0
 
 ENVIRONMENT = {
     "SOURCE_QUEUE_URL": "https://sqs/outbox",
+    "OUTBOX_QUEUE_URL": "https://sqs/outbox",
     "DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
     "LEDGER_TABLE_NAME": "ledger",
     "STOCKTWITS_API_URL": "https://api.stocktwits.com/api/2",
@@ -24,6 +25,7 @@ ENVIRONMENT = {
     "POST_CONCURRENCY": "4",
     "DRY_RUN": "false",
     "CHART_BUCKET_NAME": "",
+    "RESULT_EVENT_BUS_NAME": "",
 }
 """What the template sets for the functions that post."""
 

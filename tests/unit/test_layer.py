@@ -1,6 +1,7 @@
 """Who may know whom in the layer, and what importing it must not do."""
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -131,6 +132,7 @@ def test_arrows_between_modules_point_one_way() -> None:
         ("settings", {"errors", "credentials", "orders"}),
         ("report", set()),
         ("posting_report", {"delivery", "report"}),
+        ("result_events", {"delivery"}),
         ("backup_report", {"backups", "report"}),
     ],
 )
@@ -165,6 +167,21 @@ def test_an_edge_knows_the_layer_and_no_client_library(edge: str) -> None:
     named = {each.partition(".")[0] for each in imports(ROOT / "functions" / edge / "app.py")}
     assert "relay" in named
     assert named & CLIENT_LIBRARIES == set()
+
+
+@pytest.mark.parametrize(("bus", "loaded"), [("", []), ("default", ["relay.result_events"])])
+def test_result_events_are_loaded_and_their_client_described_only_when_there_is_a_bus(
+    bus: str, loaded: list[str]
+) -> None:
+    program = """
+import json, os, sys
+os.environ.update(json.loads(sys.argv[1]), AWS_DEFAULT_REGION="us-east-1")
+from relay.wiring import relay
+relay().announce([], lambda: 60.0)
+print(*(name for name in sys.modules if "event" in name and name.startswith("relay.")))
+"""
+    environment = json.dumps(ENVIRONMENT | {"RESULT_EVENT_BUS_NAME": bus})
+    assert python(program, environment).split() == loaded
 
 
 def test_importing_everything_reads_none_of_our_settings_and_makes_no_client() -> None:

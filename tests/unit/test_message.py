@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay.errors import Reject
-from relay.message import count_characters, read
+from relay.message import count_characters, read, shown, without_queries
 
 from tests.unit.factories import a_message, a_post
 
@@ -275,3 +275,27 @@ def test_whatever_is_in_the_queue_is_a_post_within_the_limit_or_refused(body: st
     else:
         assert post.body.strip()
         assert count_characters(post.body) + (24 if post.chart else 0) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("no link? none", "no link? none"),
+        ("https://x.org/a", "https://x.org/a"),
+        ("https://x.org/a?b=c", "https://x.org/a?…"),
+        ("HTTPS://x.org?b=c&d=https://y.org?e and more", "HTTPS://x.org?… and more"),
+        ("http://x.org/?a http://y.org/?b", "http://x.org/?… http://y.org/?…"),
+        ("https://x.org/? up", "https://x.org/? up"),
+    ],
+)
+def test_what_follows_a_links_question_mark_is_not_shown(text: str, cut: str) -> None:
+    assert without_queries(text) == shown(text) == cut
+
+
+def test_a_text_is_shown_up_to_its_thousandth_character() -> None:
+    long = "https://x.org/" + "a" * 2000
+    assert shown(long) == long[:1000]
+
+
+def test_a_link_is_cut_before_the_text_is_so_that_no_half_of_a_secret_is_shown() -> None:
+    assert shown("x" * 990 + "https://x.org/?secret") == "x" * 990 + "https://x."

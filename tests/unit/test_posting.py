@@ -132,6 +132,18 @@ def test_a_batch_is_posted_and_each_message_keeps_its_outcome() -> None:
     assert sorted(office.sent) == ["a", "b", "c"]
 
 
+def test_an_outcome_shows_the_text_of_its_post_whatever_became_of_it() -> None:
+    office = Office(answers={"b": Reject("no"), "c": Retry("later")})
+    outcomes = office.deliver(messages("a", "b", "c", '{"body": "d"}', UNREADABLE))
+    assert results(outcomes) == ["posted", "rejected", "deferred", "posted", "rejected"]
+    assert [outcome.text for outcome in outcomes] == ["a", "b", "c", "d", ""]
+
+
+def test_of_a_link_in_a_text_only_what_is_before_its_question_mark_is_shown() -> None:
+    (outcome,) = Office().deliver(messages("$AAPL https://x.org/a.png?signature=secret up"))
+    assert outcome.text == "$AAPL https://x.org/a.png?… up"
+
+
 def test_each_message_is_told_of_as_it_ends() -> None:
     told: list[str] = []
 

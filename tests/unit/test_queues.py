@@ -285,6 +285,14 @@ def test_messages_wait_when_sqs_counts_any(number: str, waiting: bool) -> None:
     assert a_queue(get_queue_attributes=lambda **_: answer).waiting() is waiting
 
 
+def test_what_is_visible_and_what_somebody_holds_is_counted_together() -> None:
+    def answer(*, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        counts = {"ApproximateNumberOfMessages": "2", "ApproximateNumberOfMessagesNotVisible": "3"}
+        return {"Attributes": {name: counts[name] for name in AttributeNames}}
+
+    assert a_queue(get_queue_attributes=answer).held() == 5
+
+
 class Grave:
     """Dead letters whose send call first fails with the given codes."""
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from botocore.session import Session
 from relay.errors import Misconfigured
-from relay.settings import AWS_CONFIG, S3_CONFIG, BackupSettings, Clients, PostingSettings
+from relay.posting import RESERVE_SECONDS
+from relay.result_events import ATTEMPTS, NEEDED_SECONDS
+from relay.settings import AWS_CONFIG, EVENTS_CONFIG, S3_CONFIG, BackupSettings, Clients, PostingSettings
 
 from tests.unit.factories import BACKUP_ENVIRONMENT, ENVIRONMENT
 
@@ -23,6 +25,7 @@ def backup_settings(**but: str) -> BackupSettings:
 def test_settings_are_read_from_the_variables_of_their_names() -> None:
     assert settings() == PostingSettings(
         source_queue_url="https://sqs/outbox",
+        outbox_queue_url="https://sqs/outbox",
         dead_letter_queue_url="https://sqs/dead",
         ledger_table_name="ledger",
         stocktwits_api_url="https://api.stocktwits.com/api/2",
@@ -34,6 +37,7 @@ def test_settings_are_read_from_the_variables_of_their_names() -> None:
         post_concurrency=4,
         dry_run=False,
         chart_bucket_name="",
+        result_event_bus_name="",
     )
 
 
@@ -160,9 +164,15 @@ def test_only_the_client_of_s3_waits_long_for_an_answer(monkeypatch: pytest.Monk
     configs: dict[str, Any] = {}
     monkeypatch.setattr(Session, "create_client", lambda _, service, config: configs.update({service: config}))
     clients = Clients()
-    for service in ("sqs", "s3", "ssm"):
+    for service in ("sqs", "s3", "ssm", "events"):
         clients.get(service)
-    assert configs == {"sqs": AWS_CONFIG, "s3": S3_CONFIG, "ssm": AWS_CONFIG}
+    assert configs == {"sqs": AWS_CONFIG, "s3": S3_CONFIG, "ssm": AWS_CONFIG, "events": EVENTS_CONFIG}
     assert S3_CONFIG.read_timeout == 60
     assert AWS_CONFIG.read_timeout == 5
     assert (S3_CONFIG.retries, S3_CONFIG.connect_timeout) == (AWS_CONFIG.retries, AWS_CONFIG.connect_timeout)
+
+
+def test_announcing_a_batch_takes_less_time_than_must_be_left_for_it() -> None:
+    attempt = (EVENTS_CONFIG.connect_timeout + EVENTS_CONFIG.read_timeout) * EVENTS_CONFIG.retries["total_max_attempts"]
+    assert ATTEMPTS * attempt < NEEDED_SECONDS < RESERVE_SECONDS
+    assert AWS_CONFIG.retries["total_max_attempts"] == 3

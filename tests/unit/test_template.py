@@ -2,22 +2,29 @@
 
 import json
 import re
+import tomllib
 from dataclasses import fields
 from datetime import date
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
-from relay import backups, gate, ledger, queues
+from relay import __version__, backups, gate, ledger, queues
 from relay.credentials import AUTH_STYLES
 from relay.orders import FILE_TYPES, Backup, Nightly, read_event
-from relay.settings import BackupSettings, PostingSettings
+from relay.settings import BackupSettings, PostingSettings, stack_name
+from samcli.commands.build.command import cli as build_cli
+from samcli.commands.deploy.command import cli as deploy_cli
+from samcli.commands.local.invoke.cli import cli as invoke_cli
+from samcli.commands.validate.validate import cli as validate_cli
 from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+ENV_JSON = ROOT / "events" / "env.json"
 POSTING = {"PostMessagesFunction": "OutboxQueue", "DrainLeftoversFunction": "LeftoversQueue"}
 FUNCTIONS = POSTING | {"FetchBackupsFunction": "BackupRequestsQueue"}
 SETTINGS: dict[str, Any] = dict.fromkeys(POSTING, PostingSettings) | {"FetchBackupsFunction": BackupSettings}
@@ -142,9 +149,15 @@ def test_a_lease_is_over_when_a_message_comes_back_after_a_crash() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_the_template_sets_just_the_settings_that_the_code_reads(function: str) -> None:
-    common = TEMPLATE["Globals"]["Function"].get("Environment", {}).get("Variables", {})
     own = properties(function)["Environment"]["Variables"]
-    assert {*common, *own} == {each.name.upper() for each in fields(SETTINGS[function])}
+    assert set(own) == {each.name.upper() for each in fields(SETTINGS[function])}
+
+
+def test_every_function_knows_the_stack_that_its_metrics_are_of() -> None:
+    common = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert common == {"STACK_NAME": {"Ref": "AWS::StackName"}}
+    assert stack_name({"STACK_NAME": "mine"}) == "mine"
+    assert stack_name({}) == "unknown"
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -164,18 +177,18 @@ def test_each_function_takes_from_its_own_queue(function: str, queue: str) -> No
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_env_json_has_every_setting_of_every_function(function: str) -> None:
-    variables = json.loads((ROOT / "env.json").read_text())[function]
+    variables = json.loads(ENV_JSON.read_text())[function]
     SETTINGS[function].from_environment(variables)
     assert set(variables) == {each.name.upper() for each in fields(SETTINGS[function])}
 
 
 @pytest.mark.parametrize("function", POSTING)
 def test_env_json_posts_nothing(function: str) -> None:
-    assert json.loads((ROOT / "env.json").read_text())[function]["DRY_RUN"] == "true"
+    assert json.loads(ENV_JSON.read_text())[function]["DRY_RUN"] == "true"
 
 
 def test_env_json_is_of_these_functions() -> None:
-    assert json.loads((ROOT / "env.json").read_text()).keys() == FUNCTIONS.keys()
+    assert json.loads(ENV_JSON.read_text()).keys() == FUNCTIONS.keys()
 
 
 def test_every_queue_of_the_template_is_held_to_the_rules_here() -> None:
@@ -189,6 +202,7 @@ def test_the_parameters_are_these_and_each_is_shown_in_one_group() -> None:
     assert {name for name in shown if re.match("Firestream|Backup|Athena", name)} == {
         "FirestreamUrl",
         "FirestreamCredentialsParameter",
+        "BackupsEnabled",
         "BackupFileTypes",
         "BackupSchedule",
         "BackupTimeZone",
@@ -317,10 +331,16 @@ def test_a_role_takes_messages_only_from_its_own_queue() -> None:
         assert [each["Resource"] for each in taking] == [{"Fn::GetAtt": [queue, "Arn"]}]
 
 
-def test_who_posts_takes_messages_and_has_nothing_else_of_its_own() -> None:
+def test_who_posts_takes_messages_and_of_its_own_may_only_count_what_is_in_the_outbox() -> None:
     for function in POSTING:
         (policy,) = properties(function.replace("Function", "Role"))["Policies"]
-        assert len(statements(policy)) == 1
+        _taking, *others = statements(policy)
+        count = {
+            "Effect": "Allow",
+            "Action": "sqs:GetQueueAttributes",
+            "Resource": {"Fn::GetAtt": ["OutboxQueue", "Arn"]},
+        }
+        assert others == ([count] if function == "DrainLeftoversFunction" else [])
 
 
 def test_who_fetches_keeps_the_archive_and_can_neither_read_nor_delete_what_is_in_it() -> None:
@@ -409,7 +429,8 @@ def test_a_colder_class_is_one_that_can_be_read_at_once() -> None:
 def test_the_outputs_that_other_tools_rely_on_are_there() -> None:
     expected = {f"{queue}{what}" for queue in QUEUES for what in ("Url", "Arn", "Name")}
     expected |= {f"{name}{what}" for name in (*FUNCTIONS, "LedgerTable", "BackupBucket") for what in ("Name", "Arn")}
-    assert set(TEMPLATE["Outputs"]) == expected | {"PublishPolicyArn", "ArchiveDatabaseName", "ArchiveWorkGroupName"}
+    expected |= {"PublishPolicyArn", "ArchiveDatabaseName", "ArchiveWorkGroupName", "AlarmTopicArn"}
+    assert set(TEMPLATE["Outputs"]) == expected
 
 
 def test_the_layer_is_built_for_the_runtime_and_architecture_of_the_functions() -> None:
@@ -421,5 +442,373 @@ def test_the_layer_is_built_for_the_runtime_and_architecture_of_the_functions() 
 
 def test_the_readme_shows_how_to_invoke_with_each_sample_event() -> None:
     readme = (ROOT / "README.md").read_text()
-    for event in (ROOT / "events").glob("*.json"):
-        assert f"--env-vars env.json --event events/{event.name}\n" in readme
+    for event in set((ROOT / "events").glob("*.json")) - {ENV_JSON}:
+        assert f"Function --event events/{event.name}\n" in readme
+
+
+# Halves
+
+
+def switched_by(condition: str) -> set[str]:
+    return {name for name, each in RESOURCES.items() if each.get("Condition") == condition}
+
+
+def test_a_half_that_is_switched_off_leaves_its_queues_its_data_and_its_logs() -> None:
+    posting = {
+        f"{name}{what}" for name in ("PostMessages", "DrainLeftovers") for what in ("Function", "Role", "LogPolicy")
+    }
+    assert {name for name in switched_by("PostingIsOn") if not name.endswith("Alarm")} == posting | {"PostingPolicy"}
+    fetching = {f"FetchBackups{what}" for what in ("Function", "Role", "LogPolicy")}
+    assert {name for name in switched_by("BackupsAreOn") if not name.endswith("Alarm")} == fetching
+    unconditional = {each["Type"] for each in RESOURCES.values() if "Condition" not in each}
+    assert {"AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Logs::LogGroup"} <= unconditional
+
+
+def test_each_half_is_on_unless_its_parameter_says_false() -> None:
+    for condition, parameter in (("PostingIsOn", "PostingEnabled"), ("BackupsAreOn", "BackupsEnabled")):
+        assert TEMPLATE["Conditions"][condition] == {"Fn::Equals": [{"Ref": parameter}, "true"]}
+        assert TEMPLATE["Parameters"][parameter]["Default"] == "true"
+
+
+@pytest.mark.parametrize("condition", ["ChartsAreRead", "ResultsAreAnnounced", "SilenceIsAlarming"])
+def test_what_a_parameter_adds_to_posting_goes_with_posting(condition: str) -> None:
+    assert {"Condition": "PostingIsOn"} in TEMPLATE["Conditions"][condition]["Fn::And"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "parameter", "off"),
+    [
+        ("ChartsAreRead", "ChartBucketName", ""),
+        ("ResultsAreAnnounced", "ResultEventBusName", ""),
+        ("SilenceIsAlarming", "AlarmNothingPostedHours", "0"),
+        ("AlarmsAreMailed", "AlarmEmail", ""),
+        ("AlarmTopicHasKey", "AlarmTopicKeyArn", ""),
+    ],
+)
+def test_what_is_optional_is_off_unless_its_parameter_is_set(condition: str, parameter: str, off: str) -> None:
+    rule = TEMPLATE["Conditions"][condition]
+    assert {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, off]}]} in rule.get("Fn::And", [rule])
+    assert str(TEMPLATE["Parameters"][parameter]["Default"]) == off
+
+
+def references(value: Any) -> set[str]:
+    """The resources that a value refers to; what `Fn::If` chooses between is looked into by its own condition."""
+    match value:
+        case {"Fn::If": _}:
+            return set()
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:
+            return {name} & RESOURCES.keys()
+        case {"Fn::Sub": text}:
+            texts = text if isinstance(text, list) else [text, {}]
+            return {name for name in re.findall(r"\$\{(\w+)", texts[0]) if name in RESOURCES} | references(texts[1])
+        case dict():
+            return {name for each in value.values() for name in references(each)}
+        case list():
+            return {name for each in value for name in references(each)}
+    return set()
+
+
+def test_nothing_refers_to_what_another_condition_takes_away() -> None:
+    everything = {**RESOURCES, **{f"output {name}": each for name, each in TEMPLATE["Outputs"].items()}}
+    for name, each in everything.items():
+        own = each.get("Condition")
+        implied = {own} | {part["Condition"] for part in TEMPLATE["Conditions"].get(own, {}).get("Fn::And", [])[:1]}
+        for other in references({key: part for key, part in each.items() if key != "Condition"}):
+            assert RESOURCES[other].get("Condition") in implied | {None}, (name, other)
+
+
+# Alarms
+
+ALARMS = of_type("AWS::CloudWatch::Alarm")
+OF_THE_STACK = {"Name": "stack", "Value": {"Ref": "AWS::StackName"}}
+
+
+def of_the_queue(name: str) -> dict[str, Any]:
+    return {"Name": "QueueName", "Value": {"Fn::GetAtt": [name, "QueueName"]}}
+
+
+def of_the_function(name: str) -> dict[str, Any]:
+    return {"Name": "FunctionName", "Value": {"Ref": name}}
+
+
+@pytest.mark.parametrize(
+    ("alarm", "metric", "dimension", "condition", "when"),
+    [
+        (
+            "DeadLettersAlarm",
+            "AWS/SQS ApproximateNumberOfMessagesVisible",
+            of_the_queue("DeadLetterQueue"),
+            "PostingIsOn",
+            "Maximum >= 1 in 1 of 1 x 300, else notBreaching",
+        ),
+        (
+            "OutboxWaitsAlarm",
+            "StockTwitsRelay OutboxHoldsWhileOpen",
+            OF_THE_STACK,
+            "PostingIsOn",
+            "Minimum >= 1 in 15 of 17 x 60, else notBreaching",
+        ),
+        (
+            "LeftoversWaitAlarm",
+            "StockTwitsRelay OldestSecondsWhileOpen",
+            OF_THE_STACK,
+            "PostingIsOn",
+            "Maximum >= 900 in 1 of 4 x 300, else notBreaching",
+        ),
+        (
+            "NeedsAPersonAlarm",
+            "StockTwitsRelay NeedsAPerson",
+            OF_THE_STACK,
+            None,
+            "Sum >= 1 in 1 of 4 x 300, else notBreaching",
+        ),
+        (
+            "NothingPostedAlarm",
+            "StockTwitsRelay PostedInAll",
+            OF_THE_STACK,
+            "SilenceIsAlarming",
+            "Sum < 1 in AlarmNothingPostedHours of AlarmNothingPostedHours x 3600, else breaching",
+        ),
+        *(
+            (
+                function.replace("Function", "ErrorsAlarm"),
+                "AWS/Lambda Errors",
+                of_the_function(function),
+                "PostingIsOn" if function in POSTING else "BackupsAreOn",
+                "Sum >= 1 in 1 of 1 x 300, else notBreaching",
+            )
+            for function in FUNCTIONS
+        ),
+        (
+            "DrainStoppedAlarm",
+            "AWS/Lambda Invocations",
+            of_the_function("DrainLeftoversFunction"),
+            "PostingIsOn",
+            "Sum < 1 in 1 of 1 x 300, else breaching",
+        ),
+        (
+            "BackupsLateAlarm",
+            "StockTwitsRelay BackupDaysBeyondLag",
+            OF_THE_STACK,
+            "BackupsAreOn",
+            "Maximum > 1 in 1 of 1 x 3600, else ignore",
+        ),
+        (
+            "BackupFailuresAlarm",
+            "AWS/SQS ApproximateNumberOfMessagesVisible",
+            of_the_queue("BackupFailuresQueue"),
+            "BackupsAreOn",
+            "Maximum >= 1 in 1 of 1 x 300, else notBreaching",
+        ),
+    ],
+)
+def test_an_alarm_looks_at_this_metric_and_goes_off_then(
+    alarm: str, metric: str, dimension: dict[str, Any], condition: str | None, when: str
+) -> None:
+    has = ALARMS[alarm]
+    sign = {
+        "GreaterThanOrEqualToThreshold": ">=",
+        "GreaterThanThreshold": ">",
+        "LessThanThreshold": "<",
+    }[has["ComparisonOperator"]]
+    of = has["EvaluationPeriods"]
+    of = of["Ref"] if isinstance(of, dict) else of
+    points = has.get("DatapointsToAlarm", of)
+    assert f"{has['Namespace']} {has['MetricName']}" == metric
+    assert has["Dimensions"] == [dimension]
+    assert RESOURCES[alarm].get("Condition") == condition
+    rule = f"{has['Statistic']} {sign} {has['Threshold']} in {points} of {of} x {has['Period']}"
+    assert f"{rule}, else {has['TreatMissingData']}" == when
+
+
+def test_the_alarms_are_as_many_as_are_free_and_one_that_the_owner_chooses() -> None:
+    assert len(ALARMS.keys() - switched_by("SilenceIsAlarming")) == 10
+    assert len(ALARMS) == 11
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_tells_the_topic_and_says_what_it_means_and_what_to_do(alarm: str) -> None:
+    assert ALARMS[alarm]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
+    assert re.search(r"\b(Read|See|log|Mend)\b", ALARMS[alarm]["AlarmDescription"])
+    assert 80 < len(ALARMS[alarm]["AlarmDescription"]) < 400
+    assert ALARMS[alarm]["AlarmName"]["Fn::Sub"].startswith("${AWS::StackName}-")
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_takes_one_metric_and_looks_back_no_further_than_cloudwatch_does(alarm: str) -> None:
+    assert "Metrics" not in ALARMS[alarm]
+    periods = ALARMS[alarm]["EvaluationPeriods"]
+    most = periods if isinstance(periods, int) else TEMPLATE["Parameters"][periods["Ref"]]["MaxValue"]
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+    assert most * ALARMS[alarm]["Period"] <= (7 * 24 * 3600 if ALARMS[alarm]["Period"] >= 3600 else 24 * 3600)
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_every_alarm_is_in_the_operators_manual(alarm: str) -> None:
+    name = ALARMS[alarm]["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+    assert f"| `{name}` |" in (ROOT / "docs" / "operating.md").read_text()
+
+
+def test_what_fails_in_leftovers_comes_again_before_its_alarm_forgets_it() -> None:
+    leftovers = ALARMS["LeftoversWaitAlarm"]
+    longest = queues.leftovers_back_off(queues.LEFTOVERS_RECEIVES) + 60 * queues.JITTER + 60  # and the drain's minute
+    assert leftovers["EvaluationPeriods"] * leftovers["Period"] > longest
+
+
+def test_the_topic_takes_alarms_of_this_stack_and_nothing_over_plain_http() -> None:
+    (policy,) = of_type("AWS::SNS::TopicPolicy").values()
+    refused, allowed = statements(policy)
+    assert policy["Topics"] == [{"Ref": "AlarmTopic"}]
+    assert refused == tls_only("sns:Publish", {"Ref": "AlarmTopic"})
+    arn = "arn:${AWS::Partition}:cloudwatch:*:${AWS::AccountId}:alarm:${AWS::StackName}-*"
+    assert allowed == {
+        "Sid": "AlarmsOfThisAccount",
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": {"Ref": "AlarmTopic"},
+        "Condition": {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+            "ArnLike": {"aws:SourceArn": {"Fn::Sub": arn}},
+        },
+    }
+
+
+def test_the_topic_is_encrypted_with_the_owners_key_if_there_is_one_and_never_with_one_that_silences_it() -> None:
+    key = properties("AlarmTopic")["KmsMasterKeyId"]
+    assert key == {"Fn::If": ["AlarmTopicHasKey", {"Ref": "AlarmTopicKeyArn"}, {"Ref": "AWS::NoValue"}]}
+    pattern = TEMPLATE["Parameters"]["AlarmTopicKeyArn"]["AllowedPattern"]
+    assert re.fullmatch(pattern, "arn:aws:kms:us-east-1:123456789012:key/1")
+    assert not re.fullmatch(pattern, "alias/aws/sns")
+
+
+def test_alarms_are_mailed_to_whom_the_owner_names() -> None:
+    (name,) = switched_by("AlarmsAreMailed")
+    assert properties(name) == {
+        "TopicArn": {"Ref": "AlarmTopic"},
+        "Protocol": "email",
+        "Endpoint": {"Ref": "AlarmEmail"},
+    }
+    pattern = TEMPLATE["Parameters"]["AlarmEmail"]["AllowedPattern"]
+    assert re.fullmatch(pattern, "ops+relay@example.com")
+    assert not re.fullmatch(pattern, "ops, example.com")
+
+
+# Result events
+
+
+def test_results_may_be_put_on_the_named_bus_and_nowhere_else() -> None:
+    (name,) = switched_by("ResultsAreAnnounced")
+    (only,) = statements(properties(name))
+    arn = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${ResultEventBusName}"
+    assert only == {"Effect": "Allow", "Action": "events:PutEvents", "Resource": {"Fn::Sub": arn}}
+    assert [each["Ref"] for each in properties(name)["Roles"]] == ["PostMessagesRole", "DrainLeftoversRole"]
+
+
+# The dashboard
+
+
+def dashboard() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The body with its variables as they stand, and what the names of its own become."""
+    body, names = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    return json.loads(body), names
+
+
+def shown() -> list[list[str]]:
+    """Every metric of the dashboard, written out: namespace, name, dimensions."""
+    found = []
+    for widget in dashboard()[0]["widgets"]:
+        last: list[str] = []
+        for each in widget["properties"]["metrics"]:
+            parts = [part for part in each if isinstance(part, str)]
+            if parts[:1] == ["..."]:
+                parts = last[: len(last) - len(parts) + 1] + parts[1:]
+            last = [old if part == "." else part for part, old in zip(parts, last or parts, strict=True)]
+            found += [last] if last else []
+    return found
+
+
+def test_the_dashboard_is_json_and_its_widgets_fill_the_page_side_by_side() -> None:
+    body, _ = dashboard()
+    taken = [
+        (x, y)
+        for each in body["widgets"]
+        for x in range(each["x"], each["x"] + each["width"])
+        for y in range(each["y"], each["y"] + each["height"])
+    ]
+    assert len(taken) == len(set(taken)) == 24 * 18
+    assert max(x for x, _ in taken) == 23
+
+
+def test_the_dashboard_shows_the_gate_the_queues_the_posts_the_backups_and_the_functions() -> None:
+    metrics = {(each[0], each[1]) for each in shown()}
+    searched = json.dumps(dashboard()[0])
+    assert metrics >= {
+        ("StockTwitsRelay", name) for name in ("Posted", "AlreadyPosted", "Rejected", "Deferred", "NeedsAPerson")
+    }
+    assert ("StockTwitsRelay", "SecondsFromQueuedToPosted") in metrics
+    assert {("AWS/SQS", f"Approximate{what}") for what in ("NumberOfMessagesVisible", "AgeOfOldestMessage")} <= metrics
+    assert {("AWS/Lambda", name) for name in ("Errors", "Invocations")} <= metrics
+    for name in ("GateShut", "NewestBackupAgeDays", "BackupsStored", "BackupsFailed"):
+        assert name in searched
+    assert {each[-1] for each in shown() if each[0] == "AWS/SQS"} == {f"${{{queue}.QueueName}}" for queue in QUEUES}
+
+
+def test_the_dashboard_names_no_function_that_is_switched_off() -> None:
+    _, names = dashboard()
+    assert names == {
+        function.removesuffix("Function"): {
+            "Fn::If": ["PostingIsOn" if function in POSTING else "BackupsAreOn", {"Ref": function}, "none"]
+        }
+        for function in FUNCTIONS
+    }
+
+
+# Publishing and configuring
+
+
+def test_the_application_can_be_published_under_the_projects_version_and_licence() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    application = TEMPLATE["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert application["SemanticVersion"] == project["version"] == __version__
+    assert application["Name"] == project["name"]
+    assert application["SpdxLicenseId"] == project["license"]
+    for file in ("LicenseUrl", "ReadmeUrl"):
+        assert (ROOT / application[file]).is_file()
+
+
+def test_the_repository_of_applications_would_take_these_words() -> None:
+    # https://docs.aws.amazon.com/serverlessrepo/latest/devguide/applications.html
+    application = TEMPLATE["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert len(application["Description"]) <= 256
+    assert re.fullmatch("[a-z0-9](([a-z0-9]|-(?!-))*[a-z0-9])?", application["Author"])
+    assert 1 <= len(application["Labels"]) <= 10
+    assert all(re.fullmatch(r"[a-zA-Z0-9+\-_:/@]{1,127}", label) for label in application["Labels"])
+
+
+SAMCONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
+COMMANDS: dict[str, click.Command] = {
+    "build": build_cli,
+    "deploy": deploy_cli,
+    "local_invoke": invoke_cli,
+    "validate": validate_cli,
+}
+
+
+@pytest.mark.parametrize("profile", ["default", "local"])
+def test_samconfig_says_only_what_its_commands_understand(profile: str) -> None:
+    for command, said in SAMCONFIG[profile].items():
+        commands = COMMANDS.values() if command == "global" else [COMMANDS[command]]
+        known = {each.name for one in commands for each in one.params}
+        assert set(said["parameters"]) <= known
+
+
+def test_sam_local_invoke_takes_its_variables_from_the_events_folder() -> None:
+    assert ROOT / SAMCONFIG["default"]["local_invoke"]["parameters"]["env_vars"] == ENV_JSON
+
+
+@pytest.mark.parametrize("profile", ["default", "local"])
+def test_a_deployment_asks_nothing_and_may_make_roles(profile: str) -> None:
+    deploy = SAMCONFIG[profile]["deploy"]["parameters"]
+    assert (deploy["resolve_s3"], deploy["confirm_changeset"]) == (True, False)
+    assert "CAPABILITY_IAM" in deploy["capabilities"]

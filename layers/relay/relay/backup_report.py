@@ -45,6 +45,7 @@ class BackupReport(Report):
             self.count("BackupBytes", MetricUnit.Bytes, outcome.bytes, file_type=file_type)
         if outcome.pause:
             self.count("FirestreamRefused", MetricUnit.Count, 1, reason=outcome.pause.cause)
+            self.for_alarm("NeedsAPerson", MetricUnit.Count, 1)
 
     def run(self, run: Run, today: date) -> None:
         """Log what became of a run, and how old the newest backups are."""
@@ -53,3 +54,5 @@ class BackupReport(Report):
         for file_type, newest in run.newest.items():
             if newest:
                 self.count("NewestBackupAgeDays", MetricUnit.Count, (today - newest).days, file_type=file_type)
+        if run.days_beyond_lag is not None:
+            self.for_alarm("BackupDaysBeyondLag", MetricUnit.Count, run.days_beyond_lag)

@@ -15,7 +15,7 @@ from relay.backups import Backups
 from relay.credentials import LoginParameter
 from relay.firestream import Firestream
 from relay.queues import DeadLetters, Queue
-from relay.settings import BackupSettings, Clients
+from relay.settings import BackupSettings, Clients, stack_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Fetching:
 @cache
 def report() -> BackupReport:
     """Return the function's log and metrics, made when first needed."""
-    return BackupReport("fetch_backups")
+    return BackupReport("fetch_backups", stack_name(os.environ))
 
 
 @cache

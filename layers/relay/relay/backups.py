@@ -97,6 +97,7 @@ class Run:
         lines: How many objects that holds.
         stopped: Why it ended before its time, if it did.
         newest: The newest stored day of each file type; None when there is none.
+        days_beyond_lag: How many days older than it may be the oldest of them is; None when nobody looked.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Run:
     lines: int = 0
     stopped: str = ""
     newest: dict[str, date | None] = field(default_factory=dict)
+    days_beyond_lag: int | None = None
 
     def note(self, outcome: Outcome) -> None:
         """Count a backup, and tell of it."""
@@ -198,6 +200,9 @@ class Backups:
                 later.append(backup)
         self._enqueue(run, later, seconds_left)
         run.newest = {file_type: self.archive.newest(file_type) for file_type in self.file_types}
+        never = self.lookback_days + 1  # the age of what is not there at all: more than any that is looked for
+        ages = [(today - newest).days if newest else never for newest in run.newest.values()]
+        run.days_beyond_lag = max(ages) - self.lag_days
         return run
 
     def backfill(self, order: Backfill, seconds_left: Callable[[], float], tell: Callable[[Outcome], None]) -> Run:

@@ -119,6 +119,7 @@ class Outcome:
         retry_at: Not before this moment again, in seconds since the epoch; None: the edge's own back-off.
         tried: Whether an attempt was made; an untried message waits for the gate alone, without back-off.
         sent: Whether a request to publish left us, and so counts towards the pace.
+        text: The post's text as `relay.message.shown` has it; empty when the message could not be read.
     """
 
     result: Result
@@ -130,6 +131,7 @@ class Outcome:
     retry_at: float | None = None
     tried: bool = True
     sent: bool = False
+    text: str = ""
 
     @property
     def done(self) -> bool:

@@ -32,10 +32,14 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.htm
 MAX_QUOTED_CHARACTERS = 200
 """How much of what a publisher wrote goes into a reason."""
 
+MAX_SHOWN_CHARACTERS = 1000
+"""How much of a post's text is shown: all of it, unless its links are long."""
+
 MAX_ENVELOPES = 3
 """How deep a message may be wrapped: EventBridge inside SNS is two, and nobody needs more than three."""
 
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s?]+)\?\S+", re.IGNORECASE)
 _CHART_URL = r"^(https://[^\s/]+/\S*|s3://[^\s/]+/\S.*)$(?!\n)"
 _ALLOWED_CONTROLS = frozenset("\t\n\r")
 _NONCHARACTERS = frozenset("\ufffe\uffff")  # no SQS attribute can hold them, so no dead letter could carry such a key
@@ -117,6 +121,16 @@ def count_characters(text: str) -> int:
     without_links, links = _LINK.subn("", text)
     entities = without_links.count("<") + without_links.count(">")
     return len(without_links) + entities * (ENTITY_CHARACTERS - 1) + links * LINK_CHARACTERS
+
+
+def shown(text: str) -> str:
+    """Return a text as logs and events show it: cut short, and without what may be a presigned link's secret."""
+    return without_queries(text)[:MAX_SHOWN_CHARACTERS]
+
+
+def without_queries(text: str) -> str:
+    """Cut off what follows each link's ``?``."""
+    return _QUERY.sub(r"\1?…", text)
 
 
 def schema() -> dict[str, Any]:

@@ -119,7 +119,10 @@ class _Turn:
 
     def deliver(self, message: Message, post: Post | Outcome) -> Outcome:
         """Deliver one message, or leave it untried; bury it if it can never be posted, or has come too often."""
-        outcome = self._bury(message, post if isinstance(post, Outcome) else self._deliver(message, post))
+        if isinstance(post, Outcome):
+            outcome = self._bury(message, post)
+        else:
+            outcome = self._bury(message, replace(self._deliver(message, post), text=messages.shown(post.body)))
         self.tell(message, outcome)
         return outcome
 

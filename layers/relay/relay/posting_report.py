@@ -24,19 +24,27 @@ _METRIC = {
     Result.DEFERRED: "Deferred",
 }
 
+_FOR_A_PERSON = {"token_refused", "token_unreadable", "blocked", "stream", "unexpected_answer", "ledger"}
+"""The causes that do not pass by themselves."""
+
 
 class PostingReport(Report):
     """One function's log and metrics."""
 
     def batch(self, delivered: Sequence[tuple[Message, Outcome]]) -> None:
         """Count a batch's outcomes, and report what shut the gate."""
-        for result, count in Counter(outcome.result for _, outcome in delivered).items():
+        counts = Counter(outcome.result for _, outcome in delivered)
+        for result, count in counts.items():
             if result in _METRIC:
                 self.metrics.add_metric(_METRIC[result], MetricUnit.Count, count)
-        for message, outcome in delivered:
+        waited = [(outcome, max(0.0, time.time() - message.sent_at)) for message, outcome in delivered]
+        for outcome, seconds in waited:
             if outcome.result is Result.POSTED:
-                seconds = max(0.0, time.time() - message.sent_at)
                 self.metrics.add_metric("SecondsFromQueuedToPosted", MetricUnit.Seconds, seconds)
+        if counts[Result.POSTED]:
+            self.for_alarm("PostedInAll", MetricUnit.Count, counts[Result.POSTED])
+        if still := [seconds for outcome, seconds in waited if _waits_although_open(outcome)]:
+            self.for_alarm("OldestSecondsWhileOpen", MetricUnit.Seconds, max(still))
         pauses = {outcome.pause.cause: outcome.pause for _, outcome in delivered if outcome.pause}
         for pause in pauses.values():
             self.gate_shut(pause)
@@ -47,6 +55,19 @@ class PostingReport(Report):
             return
         self.logger.warning("gate shut", extra={"cause": pause.cause, "reason": pause.reason, "until": pause.until})
         self.count("GateShut", MetricUnit.Count, 1, reason=pause.cause)
+        if pause.cause in _FOR_A_PERSON:
+            self.for_alarm("NeedsAPerson", MetricUnit.Count, 1)
+
+    def outbox_holds(self, messages: int) -> None:
+        """Count what is in the Outbox while the gate is open: a minute later it should be gone."""
+        if messages:
+            self.for_alarm("OutboxHoldsWhileOpen", MetricUnit.Count, messages)
+
+    def unannounced(self, lines: Sequence[str]) -> None:
+        """Report result events that did not get to their bus."""
+        self.complaints(lines)
+        if lines:
+            self.metrics.add_metric("ResultEventsLost", MetricUnit.Count, len(lines))
 
     def delivery(self, message: Message, outcome: Outcome) -> None:
         """Log a delivery as it ends; safe to call from several threads, unlike the metrics."""
@@ -57,10 +78,17 @@ class PostingReport(Report):
                 "key": outcome.key,
                 "outcome": str(outcome.result),
                 "reason": outcome.reason,
+                "text": outcome.text,
                 "stocktwits_id": outcome.published.id if outcome.published else None,
                 "url": outcome.published.url if outcome.published else None,
                 "status_code": outcome.status,
                 "receive_count": message.receive_count,
                 "message_id": message.id,
+                "queued_at": message.queued_at,
             },
         )
+
+
+def _waits_although_open(outcome: Outcome) -> bool:
+    """Tell what failed, or found no time, from what waits for the gate."""
+    return not outcome.done and (outcome.pause is None or outcome.pause.cause == "time")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
 
     from relay.delivery import Outcome
@@ -150,6 +151,12 @@ class Queue:
         """Say whether messages are visible in the queue, as far as SQS knows at once."""
         answer = self._sqs().get_queue_attributes(QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
         return int(answer["Attributes"]["ApproximateNumberOfMessages"]) > 0
+
+    def held(self) -> int:
+        """Return how many messages are visible in the queue or with somebody, as far as SQS knows at once."""
+        names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self._sqs().get_queue_attributes(QueueUrl=self._url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
 
     def delete(self, messages: Sequence[Message]) -> list[str]:
         """Delete messages; return a line for each that SQS kept. It will come again, and the ledger knows it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class Message:
     receive_count: int
     sent_at: float
     relay_key: str | None = None
+
+    @property
+    def queued_at(self) -> str:
+        """When it was sent, as logs and events show it: ISO 8601 in UTC."""
+        return datetime.fromtimestamp(self.sent_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def key(self, post: Post | None) -> str:
         """Return the idempotency key: the publisher's own, else ``RelayKey``, else the SQS message id."""

@@ -21,11 +21,14 @@ NAMESPACE = "StockTwitsRelay"
 class Report:
     """One function's log and metrics."""
 
-    def __init__(self, service: str) -> None:
-        """Name the function: ``service`` is a dimension of its metrics and a field of its log lines."""
+    def __init__(self, service: str, stack: str) -> None:
+        """Name the function: ``service`` is a dimension of its metrics and a field of its log lines.
+
+        What alarms look at has ``stack`` as its one dimension, so that no other stack's function sets them off.
+        """
         self.logger = Logger(service=service, location=None)  # all lines of a kind are logged in one place
         self.metrics = Metrics(namespace=NAMESPACE, service=service)
-        self._service = service
+        self._service, self._stack = service, stack
         logging.getLogger("botocore").setLevel(logging.INFO)  # below, it logs answers, and a secret parameter is one
 
     @contextmanager
@@ -52,3 +55,8 @@ class Report:
             metric.add_dimension("service", self._service)
             for dimension, each in dimensions.items():
                 metric.add_dimension(dimension, each)
+
+    def for_alarm(self, name: str, unit: MetricUnit, value: float) -> None:
+        """Write at once a metric of the whole stack, whichever function says it: an alarm takes one metric."""
+        with single_metric(name, unit, value, namespace=NAMESPACE) as metric:
+            metric.add_dimension("stack", self._stack)

@@ -40,11 +40,24 @@ S3_CONFIG = AWS_CONFIG.merge(
 checksums guard the bytes: signing them too would read each once more."""
 
 
+EVENTS_CONFIG = AWS_CONFIG.merge(Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}))
+"""Telling others what became of a post may not take the time of the next one; `relay.result_events` tries again."""
+
+_CONFIGS = {"s3": S3_CONFIG, "events": EVENTS_CONFIG}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostingSettings:
-    """The settings of both functions that post; each is an environment variable of the same name in capitals."""
+    """The settings of both functions that post; each is an environment variable of the same name in capitals.
+
+    Attributes:
+        source_queue_url: The queue that this function takes from.
+        outbox_queue_url: The queue that publishers use; the drain looks whether it is being emptied.
+        result_event_bus_name: Where each post's final outcome is announced; empty for nowhere.
+    """
 
     source_queue_url: str
+    outbox_queue_url: str
     dead_letter_queue_url: str
     ledger_table_name: str
     stocktwits_api_url: str
@@ -56,6 +69,7 @@ class PostingSettings:
     post_concurrency: int
     dry_run: bool
     chart_bucket_name: str
+    result_event_bus_name: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> PostingSettings:
@@ -116,6 +130,11 @@ class BackupSettings:
         return settings
 
 
+def stack_name(environment: Mapping[str, str]) -> str:
+    """Return the stack that this function is of, for its metrics: a report of what is misconfigured needs it, too."""
+    return environment.get("STACK_NAME") or "unknown"
+
+
 def _values(kind: type[Any], environment: Mapping[str, str]) -> dict[str, Any]:
     return {each.name: _read(environment, each.name.upper(), str(each.type)) for each in fields(kind)}
 
@@ -154,6 +173,6 @@ class Clients:
         """Return the client of a service, such as ``sqs``."""
         with self._lock:
             if service not in self._clients:
-                config = S3_CONFIG if service == "s3" else AWS_CONFIG
+                config = _CONFIGS.get(service, AWS_CONFIG)
                 self._clients[service] = self._session.create_client(service, config=config)
             return self._clients[service]

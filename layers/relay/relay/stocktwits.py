@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from relay import __version__
 from relay.delivery import Published
 from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
+from relay.message import without_queries
 from relay.tls import standard_context
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ MAX_QUOTED_CHARACTERS = 300
 """How much of StockTwits' own error text goes into a reason."""
 
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
-_QUERY = re.compile(r"(https?://[^\s?]+)\?\S+", re.IGNORECASE)
 _ABOUT_THE_MESSAGE = frozenset({400, 404, 413, 414, 418, 422})
 _UNSURE = frozenset({408, 425})
 _IMAGE_NAMES = {
@@ -361,7 +361,7 @@ def _quoted(answer: dict[str, Any] | None, token: str) -> str:
     texts = (
         [str(each.get("message", "")) for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
     )
-    text = _QUERY.sub(r"\1?…", " ".join(filter(None, texts))).replace(token, "…")
+    text = without_queries(" ".join(filter(None, texts))).replace(token, "…")
     return f": {text[:MAX_QUOTED_CHARACTERS]}" if text else ""
 
 

@@ -17,21 +17,34 @@ from relay.ledger import Ledger
 from relay.posting import Posting
 from relay.posting_report import PostingReport
 from relay.queues import DeadLetters, Queue
-from relay.settings import Clients, PostingSettings
+from relay.settings import Clients, PostingSettings, stack_name
 from relay.stocktwits import StockTwits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from relay.delivery import Outcome
+    from relay.received import Message
+
+    Announce = Callable[[Sequence[tuple[Message, Outcome]], Callable[[], float]], list[str]]
 
 
 @dataclass(frozen=True)
 class Relay:
-    """What an edge needs: a queue to take from, a gate to ask, and a way to deliver."""
+    """What an edge needs: a queue to take from, a gate to ask, and a way to deliver.
+
+    Attributes:
+        outbox: The queue that publishers use.
+        announce: Given a batch's messages with their outcomes, and how many seconds are left, it puts the final ones on
+            the owner's event bus, if there is one; returns a line for each that did not get there. Never raises.
+    """
 
     queue: Queue
     gate: Gate
     posting: Posting
     stocktwits: StockTwits
+    outbox: Queue
+    announce: Announce
 
     @contextmanager
     def connected(self) -> Iterator[Posting]:
@@ -45,7 +58,7 @@ class Relay:
 @cache
 def report(service: str) -> PostingReport:
     """Return the function's log and metrics, made when first needed."""
-    return PostingReport(service)
+    return PostingReport(service, stack_name(os.environ))
 
 
 @cache
@@ -79,4 +92,15 @@ def relay() -> Relay:
     )
     dead_letters = DeadLetters(lambda: clients.get("sqs"), settings.dead_letter_queue_url)
     posting = Posting(delivery, gate, dead_letters.bury, settings.post_concurrency, time.time)
-    return Relay(Queue(lambda: clients.get("sqs"), settings.source_queue_url), gate, posting, stocktwits)
+    source, outbox = (
+        Queue(lambda: clients.get("sqs"), url) for url in (settings.source_queue_url, settings.outbox_queue_url)
+    )
+    return Relay(source, gate, posting, stocktwits, outbox, _announce(clients, settings.result_event_bus_name))
+
+
+def _announce(clients: Clients, bus: str) -> Announce:
+    if not bus:
+        return lambda _delivered, _seconds_left: []
+    from relay.result_events import ResultEvents  # noqa: PLC0415  only who wants events pays for them
+
+    return ResultEvents(lambda: clients.get("events"), bus).put
