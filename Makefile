@@ -19,7 +19,7 @@ SCAN := .local/scan/.ready
 FUZZ := .local/fuzz/.ready
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Show all of it on this machine: no AWS account, no Docker, no configuration
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
