@@ -7,7 +7,7 @@ ARCH ?= $(call default_of,Architecture)
 PARAMETERS ?=
 SECONDS ?= 60
 # One more than there are usually processors, since much of it waits; the long ones come first.
-SIDE_BY_SIDE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 3 --no-loadscope-reorder
 SEEDS ?= 2000
 
 LOCAL := .venv/.local
