@@ -7,7 +7,7 @@ ARCH ?= $(call default_of,Architecture)
 PARAMETERS ?=
 SECONDS ?= 60
 # One more than there are usually processors, since much of it waits; the long ones come first.
-SIDE_BY_SIDE := --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 3 --no-loadscope-reorder
 SEEDS ?= 2000
 
 LOCAL := .venv/.local
@@ -19,7 +19,7 @@ SCAN := .local/scan/.ready
 FUZZ := .local/fuzz/.ready
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Show all of it on this machine: no AWS account, no Docker, no configuration
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)

@@ -46,7 +46,7 @@ class Section:
     def of(cls, text: str, complaints: Sequence[str]) -> Self:
         """Fill the text, and put what was broken under it."""
         broken = "\n".join(["**Broken:**", "", *(f"- {each}" for each in complaints)])
-        return cls(filled(f"{text}\n\n{broken}" if complaints else text), complaints)
+        return cls(filled(f"{text.rstrip()}\n\n{broken}" if complaints else text), complaints)
 
 
 def write(name: str, text: str, page: Path = PAGE) -> None:

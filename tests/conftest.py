@@ -1,18 +1,25 @@
 """What every test gets: no network but loopback, no AWS settings but its own, no relay left over from another test."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from relay import backup_wiring, wiring
+from xdist.scheduler import LoadScopeScheduling
 
 MADE_ONCE = (wiring.relay, wiring.report, backup_wiring.fetching, backup_wiring.report)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, and all that share the deployed stack, so that it is deployed once."""
-    for item in items:
-        shared = "deployed" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("deployed" if shared else str(item.path)))
+class ByFile(LoadScopeScheduling):
+    """Keeps a file's tests in one process, and all that share the deployed stack, so that it is deployed once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        return "tests/e2e/deployed" if "/deployed/" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)

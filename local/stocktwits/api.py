@@ -36,7 +36,10 @@ _LINK = re.compile(r"https?://\S+")
 
 @dataclass(eq=False, repr=False)
 class Settings:
-    """What the stand-in goes by; `client_id`, `client_secret` and `code` are what `oauth/token` gives the token for."""
+    """What the stand-in goes by; `client_id`, `client_secret` and `code` are what `oauth/token` gives the token for.
+
+    A stream shows `stream_times` as many posts as StockTwits would: for those who post so many times as fast.
+    """
 
     port: int = 0
     _: KW_ONLY
@@ -46,6 +49,8 @@ class Settings:
     latency_seconds: float = 0.0
     rate_limit: int | None = None
     near_identical: bool = False
+    duplicate_seconds: float = DUPLICATE_SECONDS
+    stream_times: int = 1
     link_weight: int = 23
     clock: Callable[[], float] = time.time
     client_id: str = "demo-client"
@@ -149,14 +154,16 @@ class Timeline:
         """The post with this id."""
         return next((post for post in list(self.posts) if str(post.id) == post_id), None)
 
-    def add(self, draft: PostRecord, *, near_identical: bool) -> PostRecord:
-        """Give a post its id, unless the same (or nearly the same) was said within 30 minutes."""
+    def add(
+        self, draft: PostRecord, *, near_identical: bool = False, duplicate_seconds: float = DUPLICATE_SECONDS
+    ) -> PostRecord:
+        """Give a post its id, unless the same (or nearly the same) was said within so many seconds."""
         same = ("same", *draft.body.split())
         near = ("near", *CASHTAG.sub("", draft.body).split())
         with self._lock:
             for words in (same, near) if near_identical else (same,):
                 before = self._said.get(words)
-                if before and (draft.created_at - before).total_seconds() < DUPLICATE_SECONDS:
+                if before and (draft.created_at - before).total_seconds() < duplicate_seconds:
                     raise RefusedError(422, "Duplicate messages within 30 minutes will not be posted.")
             self._said[same] = self._said[near] = draft.created_at
             post = replace(draft, id=next(self._ids))
@@ -224,7 +231,8 @@ class Api:
             raise RefusedError(422, f"Body is too long (maximum is {CHARACTER_LIMIT} characters)")
         now = datetime.fromtimestamp(self._settings.clock(), UTC)
         draft = PostRecord(0, body, sentiment, in_reply_to, chart, now)
-        post = self.timeline.add(draft, near_identical=self._settings.near_identical)
+        own = self._settings
+        post = self.timeline.add(draft, near_identical=own.near_identical, duplicate_seconds=own.duplicate_seconds)
         return {"response": {"status": 200}, "message": self._message(post)}
 
     def _show(self, _: SeenRequest, wanted: str) -> dict[str, Any]:
@@ -236,7 +244,7 @@ class Api:
     def _stream(self, seen: SeenRequest, account: str) -> dict[str, Any]:
         if account not in (str(self._settings.user_id), self._settings.username):
             raise RefusedError(404, "User not found")
-        limit = min(_number(seen.query, "limit") or STREAM_LIMIT, STREAM_LIMIT)
+        limit = min(_number(seen.query, "limit") or STREAM_LIMIT, STREAM_LIMIT) * self._settings.stream_times
         since = _number(seen.query, "since") or 0
         newer = [post for post in reversed(self.timeline.posts) if post.id > since]
         shown = [self._message(post) for post in newer[:limit]]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import random
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from local.stocktwits.api import Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from local.stocktwits.api import SeenRequest
 
 
@@ -77,6 +82,12 @@ class PlannedFault:
         """Whether the request is carried out although its answer is spoilt."""
         return self.fault.endswith("-after") or bool(self.details.get("accepted"))
 
+    @property
+    def name(self) -> str:
+        """The fault's name, and its status where that is not what goes without saying."""
+        status = self.details.get("status")
+        return self.fault if status == _DETAILS.get(self.fault, {}).get("status") else f"{self.fault} {status}"
+
     def matches(self, seen: SeenRequest) -> bool:
         """Whether this request is one of those it is meant for."""
         meant = f"{seen.resource}/".startswith(f"{self.path}/")
@@ -104,3 +115,48 @@ def plan(fault: str, times: int | None, text: str | None, path: str, details: di
         message = f"{kind} takes times of 1 or more, or null for ever, and these details: {sorted(known)}"
         raise ValueError(message)
     return PlannedFault(kind, times, text, path.strip("/"), known | details)
+
+
+class RandomFaults:
+    """Faults that strike a share of all requests.
+
+    The seed, what is asked for, its text and how often it was asked for decide: the same in every run, whatever the
+    order in which requests arrive.
+    """
+
+    def __init__(self, seed: int, shares: Mapping[str, float]) -> None:
+        """Let each fault strike its share of the requests, all of them together at most 1.
+
+        Args:
+            seed: Decides together with each request.
+            shares: A share for each fault by its name; a status may follow, as in `5xx-before 503`, and so may the
+                seconds until a `429`'s reset, or those of a time-out.
+
+        Raises:
+            ValueError: There is no such fault.
+        """
+        self._seed = seed
+        self._faults = [_named(name) for name in shares]
+        self._shares = list(accumulate(shares.values()))
+        self._came: Counter[tuple[str, str]] = Counter()
+
+    def draw(self, seen: SeenRequest) -> PlannedFault | None:
+        """The fault that strikes this request, if one does."""
+        asked = seen.resource, seen.fields.get("body", "")
+        self._came[asked] += 1
+        chance = random.Random(f"{self._seed} {asked} {self._came[asked]}").random()
+        return next((fault for fault, end in zip(self._faults, self._shares, strict=True) if chance < end), None)
+
+
+_NUMBERS = {
+    Fault.RATE_LIMITED: "reset_in_seconds",
+    Fault.ERROR_BEFORE: "status",
+    Fault.ERROR_AFTER: "status",
+    Fault.TIMEOUT_BEFORE: "seconds",
+    Fault.TIMEOUT_AFTER: "seconds",
+}
+
+
+def _named(name: str) -> PlannedFault:
+    fault, _, number = name.partition(" ")
+    return plan(fault, None, None, "", {_NUMBERS.get(Fault(fault), number): int(number)} if number else {})

@@ -15,15 +15,25 @@ from urllib.parse import parse_qsl, urlsplit
 from local.serving import Handler, Server, UnreadableError
 from local.stocktwits import page
 from local.stocktwits.api import API, NUMBER, Api, RateLimit, RefusedError, Reply, SeenRequest, Settings, zulu
-from local.stocktwits.faults import Fault, PlannedFault, plan
+from local.stocktwits.faults import Fault, PlannedFault, RandomFaults, plan
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from local.stocktwits.api import PostRecord
 
-_CHANGEABLE = {"access_token", "username", "user_id", "latency_seconds", "rate_limit", "near_identical", "link_weight"}
+_CHANGEABLE = {
+    "access_token",
+    "username",
+    "user_id",
+    "latency_seconds",
+    "rate_limit",
+    "near_identical",
+    "duplicate_seconds",
+    "stream_times",
+    "link_weight",
+}
 
 
 @dataclass(eq=False, repr=False)
@@ -70,6 +80,17 @@ class StandIn(Settings):
         with self._lock:
             self._faults.append(planned)
 
+    def fail_at_random(self, seed: int, shares: Mapping[str, float]) -> None:
+        """Fail a share of all requests from now on, each fault its own; see `RandomFaults`."""
+        random_faults = RandomFaults(seed, shares)
+        with self._lock:
+            self._random = random_faults
+
+    @property
+    def struck(self) -> list[tuple[SeenRequest, PlannedFault]]:
+        """The requests so far that a fault struck, oldest first."""
+        return list(self._struck)
+
     def configure(self, **changes: object) -> None:
         """Change settings while it runs."""
         if unknown := changes.keys() - _CHANGEABLE:
@@ -78,13 +99,15 @@ class StandIn(Settings):
         vars(self).update(changes)
 
     def reset(self) -> None:
-        """Forget posts, requests, faults and counts; the settings stay."""
+        """Forget posts, requests, faults (random ones too) and counts; the settings stay."""
         with self._lock:
             self.api.forget()
             self.limit = RateLimit()
             self.connections = 0
             self._requests: list[SeenRequest] = []
             self._faults: list[PlannedFault] = []
+            self._random = RandomFaults(0, {})
+            self._struck: list[tuple[SeenRequest, PlannedFault]] = []
 
     def start(self) -> Self:
         """Serve in the background from now on; after a stop, on the same port again."""
@@ -118,6 +141,9 @@ class StandIn(Settings):
                 planned.times -= 1
                 if not planned.times:
                     self._faults.remove(planned)
+            planned = planned or self._random.draw(seen)
+            if planned:
+                self._struck.append((seen, planned))
             return planned
 
 

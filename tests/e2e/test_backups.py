@@ -13,13 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from local.emulator import Emulator
 from local.firestream import FirestreamStandIn
-from local.stack import Stack
 
 pytestmark = pytest.mark.e2e
 
@@ -201,24 +199,3 @@ def test_of_workers_on_the_same_day_at_once_one_stores_and_none_leaves_an_upload
     assert results == ["already_there", "already_there", "stored"]
     assert site.stored() == content
     assert site.uploads() == 0
-
-
-def test_a_backfill_is_drained_by_workers_side_by_side(stack: Stack) -> None:
-    stack.firestream.fail("stall", file_type="activity", times=2, seconds=5)  # long enough for two to meet
-    s3, bucket = stack.client("s3"), stack.outputs["BackupBucketName"]
-    event: dict[str, Any] = {"first_day": "2014-03-01", "last_day": "2014-03-20", "file_types": ["activity"]}
-    answer = stack.client("lambda").invoke(
-        FunctionName=stack.outputs["FetchBackupsFunctionName"], Payload=json.dumps(event)
-    )
-    assert json.loads(answer["Payload"].read())["queued"] == 20
-    deadline = time.monotonic() + 120
-    keys: list[str] = []
-    while len(keys) < 20:
-        assert time.monotonic() < deadline, keys
-        time.sleep(0.2)
-        found = s3.list_objects_v2(Bucket=bucket, Prefix="activity/2014/03/").get("Contents", [])
-        keys = [each["Key"] for each in found]
-    for number, key in enumerate(keys, 1):
-        expected = stack.firestream.content("activity", date(2014, 3, number))
-        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == expected
-    assert stack.firestream.most_at_once > 1

@@ -68,7 +68,7 @@ def _one_text(world: World, text: str, published: dict[str, float], dead: dict[s
             yield f"LOST: the ledger says that {key} was posted, but StockTwits has no such post"
         elif posts[post_id].created_at.timestamp() < START + published[key] - CLOCK_SKEW_SECONDS - 1:
             yield f"LOST: {key} counts as posted by a post that is older than the message"
-        if not all(PERHAPS_POSTED in reason(each) for each in dead[key]):
+        if not all(PERHAPS_POSTED in reason(each) or _tried_again(world, each) for each in dead[key]):
             yield f"{key} is posted, and in Dead letters because of {reason(dead[key][0])!r}"
     others = published.keys() - recorded.keys()
     untold = [key for key in others if not dead[key]]  # the ledger could not be told of their post
@@ -155,6 +155,11 @@ def _dead(world: World) -> dict[tuple[str, str | None], list[Stored]]:
     for letter in world.dead.messages:
         found[key_of(letter), texts.get(letter.body)].append(letter)
     return found
+
+
+def _tried_again(world: World, letter: Stored) -> bool:
+    """Whether it is a second copy of one that was tried again: who dies before acknowledging buries again."""
+    return (key_of(letter), reason(letter)) in {(key_of(each), reason(each)) for each in world.retried}
 
 
 def _sha(text: str) -> str:

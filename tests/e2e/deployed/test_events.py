@@ -13,7 +13,7 @@ from local.stack import CHART_BUCKET, LOGIN_PARAMETER, Stack
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EVENTS = sorted(path for path in (ROOT / "events").glob("*.json") if path.stem != "env")
 ARCHIVE = "events-archive"
 POSTS = {"mixed_batch": None, "duplicate_key": 1, "invalid": 0, "drain_schedule": 0}

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from local.stack import PACE, Stack
-from tests.e2e.denials import denials
-from tests.e2e.leaks import leaks
+from tests.e2e.deployed.denials import denials
+from tests.e2e.deployed.leaks import leaks
 
 QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQueue", "BackupFailuresQueue")
 
