@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relay_cli import dead, login
+from relay_cli.backfill import backfill
+from relay_cli.backups import backups
+from relay_cli.cat import cat
 from relay_cli.context import Context
 from relay_cli.failure import Failure, of_aws
+from relay_cli.get import get
+from relay_cli.pause import pause, resume
+from relay_cli.posts import posts
+from relay_cli.send import send
+from relay_cli.status import status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,19 +43,37 @@ def options(
     context.obj = Context(stack_name, region, profile)
 
 
+app.add_typer(login.app, name="login")
+for command in (send, status, posts, pause, resume, backups, backfill, get, cat):
+    app.command()(command)
+app.add_typer(dead.app, name="dead")
+
+
 def main() -> None:
     """Run a command; an expected failure is two lines at most, and an exit code that means something."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except Failure as failure:
         _stop(failure)
     except (ClientError, BotoCoreError) as error:
         _stop(of_aws(error))
-    except BrokenPipeError:  # whoever read has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except BrokenPipeError:
+        _close_quietly()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer's own way to end there is 1
+            _close_quietly()
+        raise
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _close_quietly() -> NoReturn:
+    """End well: whoever read the output has enough of it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
 
 
 def _stop(failure: Failure) -> None:

@@ -53,6 +53,17 @@ class Stack:
                 f"The stack {self.name} has no output {name}: deploy it again, with this half switched on.", NO_STACK
             ) from None
 
+    def parameter(self, name: str) -> str:
+        """Return the value of a parameter.
+
+        Raises:
+            Failure: The stack has none of this name: it is older than this command.
+        """
+        try:
+            return self.parameters[name]
+        except KeyError:
+            raise Failure(f"The stack {self.name} has no parameter {name}: deploy it again.", NO_STACK) from None
+
 
 def find(name: str | None = None, region: str | None = None, profile: str | None = None) -> Stack:
     """Find a stack in CloudFormation.

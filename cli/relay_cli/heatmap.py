@@ -1,0 +1,140 @@
+"""A calendar drawn with characters, as GitHub does with colours: weeks are columns, weekdays are rows."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from itertools import groupby
+from math import ceil
+from typing import TYPE_CHECKING
+
+from rich.filesize import decimal
+from rich.text import Text
+
+from relay_cli.calendar import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from relay_cli.calendar import Calendar, Day
+
+SHADES, ASCII_SHADES = "░▒▓█", "1234"
+"""Up to a quarter of the largest backup, half, three quarters, all of it."""
+
+MARKS = {Status.FAILED: "F", Status.ABSENT: "-", Status.MISSING: ".", Status.NOT_YET: "~"}
+STYLES = {
+    Status.STORED: "green",
+    Status.FAILED: "bold red",
+    Status.ABSENT: "dim",
+    Status.MISSING: "bold yellow",
+    Status.NOT_YET: "cyan",
+}
+
+WEEKS_OF_A_YEAR = 54
+"""The most that a year touches."""
+
+_MARGIN = 5
+_LABEL = 4
+_WEEKDAYS = ("Mon", "", "Wed", "", "Fri", "", "")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def draw(calendar: Calendar, width: int, *, ascii_only: bool) -> Iterator[Text]:
+    """Draw a calendar, its totals first.
+
+    Args:
+        calendar: What to draw.
+        width: Of the terminal, in characters. Ranges that do not fit, and those of years, are drawn in pieces.
+        ascii_only: Use no other characters.
+
+    Yields:
+        Lines.
+    """
+    yield summary(calendar)
+    cell = 2 if width >= _MARGIN + 2 * WEEKS_OF_A_YEAR else 1
+    shades = ASCII_SHADES if ascii_only else SHADES
+    largest = calendar.largest
+    for piece in _pieces(calendar.days, (width - _MARGIN) // cell):
+        yield Text()
+        yield _months(piece, cell)
+        for weekday, name in enumerate(_WEEKDAYS):
+            line = Text(f"{name:{_MARGIN}}")
+            for each in _row(piece, weekday):
+                mark, style = _mark(each, largest, shades)
+                line.append(f"{mark:{cell}}", style)
+            line.rstrip()
+            yield line
+
+
+def summary(calendar: Calendar) -> Text:
+    """Say what became of all days of a calendar."""
+    counts, first, last = calendar.counts, calendar.days[0].day, calendar.days[-1].day
+    text = Text.assemble((calendar.file_type, "bold"), f"  {first} to {last}: ")
+    text.append(f"{counts[Status.STORED]:,} of {len(calendar.days):,} stored", STYLES[Status.STORED])
+    if counts[Status.STORED]:
+        text.append(f" ({decimal(calendar.bytes)}, the largest {decimal(calendar.largest)})")
+    for status in MARKS:
+        if counts[status]:
+            text.append(f", {counts[status]:,} {words(status)}", STYLES[status])
+    return text
+
+
+def legend(*, ascii_only: bool) -> Text:
+    """Say what the characters mean."""
+    text = Text.assemble((ASCII_SHADES if ascii_only else SHADES, STYLES[Status.STORED]), " stored, by size")
+    for status, mark in MARKS.items():
+        text.append("   ").append(mark, STYLES[status]).append(f" {words(status)}")
+    return text
+
+
+def words(status: Status) -> str:
+    """Return a status as people say it."""
+    return status.replace("_", " ")
+
+
+def _mark(day: Day | None, largest: int, shades: str) -> tuple[str, str]:
+    if day is None:
+        return "", ""
+    if day.status is Status.STORED:
+        return shades[max(ceil(4 * day.bytes / largest), 1) - 1 if largest else 0], STYLES[day.status]
+    return MARKS[day.status], STYLES[day.status]
+
+
+def _pieces(days: Sequence[Day], weeks: int) -> Iterator[Sequence[Day]]:
+    """Cut a range into what fits side by side: a year if it does, otherwise so many weeks."""
+    if _column(days[-1].day, days[0].day) < min(weeks, WEEKS_OF_A_YEAR):
+        yield days
+    elif days[0].day.year != days[-1].day.year and weeks >= WEEKS_OF_A_YEAR:
+        for _, year in groupby(days, lambda each: each.day.year):
+            yield tuple(year)
+    else:
+        start = days[0].day
+        for _, piece in groupby(days, lambda each: _column(each.day, start) // max(weeks, 1)):
+            yield tuple(piece)
+
+
+def _row(piece: Sequence[Day], weekday: int) -> list[Day | None]:
+    start = piece[0].day
+    row: list[Day | None] = [None] * (_column(piece[-1].day, start) + 1)
+    for each in piece:
+        if each.day.weekday() == weekday:
+            row[_column(each.day, start)] = each
+    return row
+
+
+def _months(piece: Sequence[Day], cell: int) -> Text:
+    """Tell the year, and label each month above the week it begins in; the first one too, if there is room."""
+    start = piece[0].day
+    line = f"{start.year:<{_MARGIN}}"
+    begins = [each.day for each in piece if each.day.day == 1]
+    if not begins or _column(begins[0], start) * cell >= _LABEL:
+        begins = [start, *begins]
+    for first in begins:
+        at = _MARGIN + _column(first, start) * cell
+        if at >= len(line):
+            line = f"{line:{at}}{_MONTHS[first.month - 1]} "
+    return Text(line.rstrip(), "dim")
+
+
+def _column(day: date, start: date) -> int:
+    """Return how many Mondays there are after the start, up to a day."""
+    return (day - (start - timedelta(days=start.weekday()))).days // 7
