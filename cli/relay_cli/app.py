@@ -14,6 +14,7 @@ from relay_cli.backfill import backfill
 from relay_cli.backups import backups
 from relay_cli.cat import cat
 from relay_cli.context import Context
+from relay_cli.dashboard.command import dashboard
 from relay_cli.failure import Failure, of_aws
 from relay_cli.get import get
 from relay_cli.pause import pause, resume
@@ -44,7 +45,7 @@ def options(
 
 
 app.add_typer(login.app, name="login")
-for command in (send, status, posts, pause, resume, backups, backfill, get, cat):
+for command in (send, status, posts, pause, resume, backups, backfill, get, cat, dashboard):
     app.command()(command)
 app.add_typer(dead.app, name="dead")
 

@@ -1,0 +1,1 @@
+"""``relay dashboard``: a page on this machine, for its owner alone."""

@@ -1,0 +1,172 @@
+"""The page over HTTP: looked at with GET, acted on with POST."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+from anyio import create_task_group, to_thread
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from relay.delivery import Result
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from relay_cli import heatmap
+from relay_cli.calendar import Status
+from relay_cli.dashboard import drawing
+from relay_cli.dashboard.desk import LASTING
+from relay_cli.dashboard.guard import Guard
+from relay_cli.dashboard.kept import PATIENCE_AFTER_A_CHANGE_SECONDS, PATIENCE_SECONDS, Seen
+from relay_cli.wording import at, count, length, moment, one_line, printable
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+
+    from relay_cli.dashboard.desk import Desk
+    from relay_cli.dashboard.kept import Kept
+
+MAX_FORM_BYTES = 16_384
+"""More than a form of the page ever has."""
+
+STOP_SECONDS = 3
+"""How long Ctrl-C waits for answers that are on their way."""
+
+MARKS: dict[str, str] = {
+    Result.POSTED: "✓",
+    Result.ALREADY_POSTED: "✓",
+    Result.REJECTED: "✗",
+    Result.DEFERRED: "…",
+    Result.DRY_RUN: "○",
+}
+"""What is shown beside an outcome's colour."""
+
+_HERE = Path(__file__).parent
+_PARTS = ("gate", "queues", "posts", "letters", "backups")
+_TOO_LARGE = 413
+
+
+def made(desk: Desk, listener: socket.socket, token: str) -> uvicorn.Server:
+    """Make the server of a page; it serves once it is run.
+
+    Args:
+        desk: What the page shows.
+        listener: Where it listens, on loopback.
+        token: The secret that its address holds.
+    """
+    app = Guard(Page(desk, token).app, token, listener.getsockname()[1])
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,  # an address is a secret
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    )
+
+
+class Page:
+    """The page, as it is asked for."""
+
+    def __init__(self, desk: Desk, token: str) -> None:
+        """Lay it out under its secret."""
+        self._desk = desk
+        self._templates = _templates()
+        self.app = Starlette(
+            routes=[
+                Mount(
+                    f"/{token}",
+                    routes=[
+                        Route("/", self._look),
+                        Route("/pause", self._pause, methods=["POST"]),
+                        Route("/resume", self._resume, methods=["POST"]),
+                        Route("/retry", self._retry, methods=["POST"]),
+                        Mount("/static", StaticFiles(directory=_HERE / "static")),
+                    ],
+                )
+            ]
+        )
+
+    async def _look(self, _: Request) -> HTMLResponse:
+        return await self._page()
+
+    async def _pause(self, request: Request) -> HTMLResponse:
+        fields = await _fields(request)
+        return await self._done(lambda: self._desk.pause(fields.get("why", ""), fields.get("lasting", "")))
+
+    async def _resume(self, _: Request) -> HTMLResponse:
+        return await self._done(self._desk.resume)
+
+    async def _retry(self, request: Request) -> HTMLResponse:
+        fields = await _fields(request)
+        return await self._done(lambda: self._desk.retry(fields.get("letter", "")))
+
+    async def _done(self, act: Callable[[], Seen[str]]) -> HTMLResponse:
+        """Act, whether or not the page waits for it, and show what came of it and how things are now."""
+        return await self._page(await to_thread.run_sync(act))
+
+    async def _page(self, done: Seen[str] | None = None) -> HTMLResponse:
+        patience = PATIENCE_AFTER_A_CHANGE_SECONDS if done else PATIENCE_SECONDS
+        seen: dict[str, Seen[Any]] = {}
+
+        async def see(name: str, kept: Kept[Any]) -> None:
+            seen[name] = await kept.seen(patience)
+
+        async with create_task_group() as looks:
+            for name in _PARTS:
+                looks.start_soon(see, name, getattr(self._desk, name))
+        template = self._templates.get_template("page.html")
+        return HTMLResponse(
+            template.render(
+                seen, stack=self._desk.stack.name, now=at(time.time()), done=done or Seen(), lasting=LASTING
+            )
+        )
+
+
+def _templates() -> Environment:
+    """Prepare the templates: every value is escaped, and one that is misspelt is an error."""
+    templates = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {
+        "count": count,
+        "count_of": lambda things, name: count(len(things), name),
+        "length": length,
+        "moment": moment,
+        "one_line": one_line,
+        "printable": printable,
+        "words": heatmap.words,
+        "summary": lambda calendar: heatmap.summary(calendar).plain,
+        "chart": drawing.chart,
+        "weeks": drawing.weeks,
+        "link": drawing.link,
+    }
+    templates.globals |= {"Status": Status, "drawing": drawing, "marks": MARKS}
+    return templates
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    """Read a form, the size of which is bounded."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_FORM_BYTES:
+            raise HTTPException(_TOO_LARGE)
+    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))

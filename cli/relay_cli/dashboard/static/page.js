@@ -1,0 +1,115 @@
+// Keeps the page as things are: its parts are fetched anew every few seconds while it is seen, and after each action.
+"use strict";
+
+const EVERY_MS = 4000;
+const SOON_MS = 1000; // when a part is still being looked at
+const LOST = "The dashboard does not answer: the page shows how things were. Is `relay dashboard` still running?";
+const UNKNOWN = "No answer came: whether that was done will show here. Is `relay dashboard` still running?";
+
+const notice = document.getElementById("notice");
+const news = document.getElementById("news");
+const live = document.getElementById("live");
+const parts = () => document.querySelectorAll("[data-part]");
+const served = new Map(); // what the server said of each part; the page itself changes as it is used
+const told = new Map();
+let latest = 0; // the last request; what answers an earlier one is out of date
+let acting = 0;
+let timer;
+
+function say(words, isProblem) {
+  notice.textContent = words;
+  notice.classList.toggle("problem", isProblem);
+}
+
+function remember(part, fresh) {
+  served.set(part.dataset.part, fresh.innerHTML);
+  told.set(part.dataset.part, fresh.dataset.news);
+}
+
+function replace(part, fresh) {
+  const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  const values = new Map([...part.querySelectorAll("input[id], select[id]")].map((each) => [each.id, each.value]));
+  const open = [...part.querySelectorAll("details[open]")].map((each) => each.id);
+  const scrolled = new Map([...part.querySelectorAll(".wide")].map((each) => [each.id, each.scrollLeft]));
+  const down = part.querySelector(".timeline")?.scrollTop;
+  const title = part.closest("section").querySelector("h2");
+  part.replaceChildren(...fresh.childNodes);
+  for (const each of part.querySelectorAll("input[id], select[id]")) {
+    if (values.has(each.id)) each.value = values.get(each.id);
+  }
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  for (const each of part.querySelectorAll(".wide")) each.scrollLeft = scrolled.get(each.id) ?? each.scrollWidth;
+  if (down) part.querySelector(".timeline")?.scroll(0, down);
+  if (focused) ((focused.id && document.getElementById(focused.id)) || title).focus({ preventScroll: true });
+}
+
+function show(page) {
+  const heard = [];
+  for (const part of parts()) {
+    const fresh = page.querySelector(`[data-part="${part.dataset.part}"]`);
+    const words = fresh.dataset.news;
+    if (words && told.get(part.dataset.part) && words !== told.get(part.dataset.part)) heard.push(words);
+    if (fresh.innerHTML === served.get(part.dataset.part)) continue;
+    remember(part, fresh);
+    replace(part, fresh);
+  }
+  document.getElementById("now").replaceWith(page.getElementById("now"));
+  if (heard.length) news.textContent = heard.join(" ");
+}
+
+async function ask(address, options) {
+  const mine = ++latest;
+  const answer = await fetch(address, { cache: "no-store", redirect: "error", ...options });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(text);
+  const page = new DOMParser().parseFromString(text, "text/html");
+  if (mine === latest) show(page);
+  return page.getElementById("notice");
+}
+
+async function refresh() {
+  clearTimeout(timer);
+  if (!acting) {
+    try {
+      await ask("./", { method: "GET" });
+      if (notice.textContent === LOST) say("", false);
+    } catch {
+      if (!acting) say(LOST, true);
+    }
+  }
+  plan();
+}
+
+function plan() {
+  clearTimeout(timer);
+  if (document.hidden || !live.checked) return;
+  timer = setTimeout(refresh, document.querySelector("[data-pending]") ? SOON_MS : EVERY_MS);
+}
+
+document.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const button = form.querySelector("button");
+  if (button.getAttribute("aria-disabled")) return;
+  button.setAttribute("aria-disabled", "true"); // the focus stays on it
+  acting += 1;
+  try {
+    const said = await ask(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    say(said.textContent, said.classList.contains("problem"));
+  } catch (error) {
+    say(error instanceof TypeError ? UNKNOWN : error.message, true); // a TypeError is fetch's own
+  } finally {
+    acting -= 1;
+    button.removeAttribute("aria-disabled");
+    plan();
+  }
+});
+document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : live.checked && refresh()));
+live.addEventListener("change", () => (live.checked ? refresh() : clearTimeout(timer)));
+
+for (const part of parts()) {
+  remember(part, part);
+  for (const each of part.querySelectorAll(".wide")) each.scrollLeft = each.scrollWidth;
+}
+live.parentElement.hidden = false;
+plan();
