@@ -41,7 +41,7 @@ deploy: build ## Build and deploy to AWS: PARAMETERS="DryRun=true MaxPostsPerHou
 validate: $(LOCAL) ## Check the template
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint
 
-check: $(DEV) $(SCAN) ## Check the code and the template without running them
+check: $(DEV) ## Check the code and the template without running them
 	@$(MAKE) -s -j2 validate style scan
 
 style:
@@ -51,7 +51,7 @@ style:
 	@.venv/bin/mypy functions/drain_leftovers
 	@.venv/bin/mypy functions/fetch_backups
 
-scan:
+scan: $(SCAN)
 	@$(dir $(SCAN))bin/bandit --quiet --recursive layers/relay/relay functions
 	@$(dir $(SCAN))bin/bandit --quiet --recursive --configfile pyproject.toml local benchmarks reliability
 	@said=$$($(dir $(SCAN))bin/checkov --config-file .checkov.yaml --file template.yaml) || { echo "$$said"; exit 1; }
@@ -61,9 +61,11 @@ unit: $(DEV) ## Run the tests that need no emulator
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
 
 test: ## Run every check and every test, as CI does
-	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN)
-	@$(MAKE) -s check
-	@.venv/bin/python -m pytest $(SIDE_BY_SIDE)
+	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE)
+	@$(MAKE) -s -j2 validate style
+	@$(MAKE) -s scan > .local/scan.log 2>&1 & scan=$$!; \
+		.venv/bin/python -m pytest $(SIDE_BY_SIDE); tests=$$?; \
+		wait $$scan; scan=$$?; cat .local/scan.log; exit $$((tests + scan))
 
 iam: ## Take each permission away in turn, and see what fails without it
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
