@@ -61,11 +61,9 @@ unit: $(DEV) ## Run the tests that need no emulator
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
 
 test: ## Run every check and every test, as CI does
-	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE)
-	@$(MAKE) -s -j2 validate style
-	@$(MAKE) -s scan > .local/scan.log 2>&1 & scan=$$!; \
-		.venv/bin/python -m pytest $(SIDE_BY_SIDE); tests=$$?; \
-		wait $$scan; scan=$$?; cat .local/scan.log; exit $$((tests + scan))
+	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN)
+	@$(MAKE) -s check
+	@.venv/bin/python -m pytest $(SIDE_BY_SIDE)
 
 iam: ## Take each permission away in turn, and see what fails without it
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
