@@ -6,8 +6,8 @@ RUNTIME ?= $(call default_of,PythonRuntime)
 ARCH ?= $(call default_of,Architecture)
 PARAMETERS ?=
 SECONDS ?= 60
-# One more than there are usually processors, since much of it waits; the long ones come first.
-SIDE_BY_SIDE := --numprocesses 3 --no-loadscope-reorder
+# More than there are usually processors, since the long ones, which come first, wait for most of their time.
+SIDE_BY_SIDE := --numprocesses 4 --no-loadscope-reorder
 SEEDS ?= 2000
 
 LOCAL := .venv/.local
