@@ -241,7 +241,7 @@ def test_no_story_of_claims_and_settlements_breaks_the_ledgers_promises(world):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30,
+            max_examples=20,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,

@@ -9,7 +9,7 @@ from reliability.costs import CONDITIONS, MEMORY_GB, Condition, Usage, grown, mo
 
 @pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.name)
 def test_a_message_takes_no_more_calls_among_many(condition: Condition) -> None:
-    assert grown(usage(80, condition), usage(800, condition)) == []
+    assert grown(usage(50, condition), usage(400, condition)) == []
 
 
 def test_a_message_takes_one_request_and_two_writes_beside_its_share_of_the_gate() -> None:

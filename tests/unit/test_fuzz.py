@@ -16,7 +16,7 @@ from fuzz import targets
 fuzzed = settings(
     derandomize=True,
     deadline=None,
-    max_examples=300,
+    max_examples=200,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
