@@ -11,7 +11,7 @@ _BATCH_NAMES = {
     "sqs:SendMessage": "sqs:SendMessageBatch",
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
 }
-_TLS_ONLY = {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}
+_OF_RESOURCES = {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}
 _RESOURCE = re.compile(r"\$\{(?!AWS::)(\w+)(?:\.Arn)?\}(.*)")
 
 
@@ -53,7 +53,12 @@ def for_the_emulator(template: dict[str, Any]) -> dict[str, Any]:
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html.
     """
     fitted = deepcopy(template)
-    fitted["Resources"] = {name: each for name, each in fitted["Resources"].items() if each["Type"] not in _TLS_ONLY}
+    for name, resource in list(fitted["Resources"].items()):
+        if resource["Type"] in _OF_RESOURCES:
+            document = resource["Properties"]["PolicyDocument"]
+            document["Statement"] = [each for each in document["Statement"] if each.get("Sid") != "TlsOnly"]
+            if not document["Statement"]:
+                del fitted["Resources"][name]
     for _, _, document in _policies(fitted["Resources"]):
         for statement in document["Statement"]:
             everything = [name for action in _list(statement["Action"]) for name in names(action)]

@@ -23,10 +23,10 @@ def named(kind: str) -> list[str]:
 
 
 def policy_of(kind: str, resource: str, arn: str) -> str:
-    """The policies that name a resource, with its ARN filled in."""
+    """The policies that name a resource, as they are with every parameter's default, with its ARN filled in."""
     policies = [each["Properties"] for each in RESOURCES.values() if each["Type"] == kind]
     own = [each for each in policies if {"Ref": resource} in each.get("Queues", [each.get("Bucket")])]
-    statements = [statement for each in own for statement in each["PolicyDocument"]["Statement"]]
+    statements = [each for policy in own for each in policy["PolicyDocument"]["Statement"] if "Fn::If" not in each]
     text = json.dumps({"Version": "2012-10-17", "Statement": statements})
     text = text.replace(json.dumps({"Fn::GetAtt": [resource, "Arn"]}), json.dumps(arn))
     text = text.replace(json.dumps({"Fn::Sub": f"${{{resource}.Arn}}/*"}), json.dumps(f"{arn}/*"))

@@ -73,6 +73,16 @@ def test_a_drain_ends_before_the_next_one_begins() -> None:
     assert properties("DrainLeftoversFunction")["Timeout"] < 60
 
 
+def test_two_stacks_in_one_account_have_schedules_of_their_own() -> None:
+    names = [
+        event["Properties"]["Name"]["Fn::Sub"]
+        for function in of_type("AWS::Serverless::Function").values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "ScheduleV2"
+    ]
+    assert names == ["${AWS::StackName}-drain-leftovers", "${AWS::StackName}-nightly"]
+
+
 def test_a_drain_that_failed_is_not_repeated_beside_the_next_one() -> None:
     drain = properties("DrainLeftoversFunction")
     schedule = drain["Events"]["EveryMinute"]["Properties"]
@@ -270,10 +280,46 @@ def test_every_bucket_refuses_what_does_not_come_over_tls(bucket: str) -> None:
     assert tls_only("s3:*", itself_and_its_objects) in statements(policy)
 
 
-def test_no_policy_of_a_queue_or_a_bucket_allows_anything() -> None:
+def test_no_policy_of_a_queue_or_a_bucket_allows_anything_but_what_the_owner_names() -> None:
     for kind in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"):
         for policy in of_type(kind).values():
-            assert {each["Effect"] for each in statements(policy)} == {"Deny"}
+            assert {each["Effect"] for each in statements(policy) if each not in under_a_condition(policy)} == {"Deny"}
+    assert [name for name in RESOURCES if under_a_condition(properties(name))] == ["OutboxTlsOnly"]
+
+
+def under_a_condition(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in policy.get("PolicyDocument", {}).get("Statement", []) if "Fn::If" in each]
+
+
+def test_the_topics_and_rules_that_the_owner_names_and_no_others_may_publish_to_the_outbox() -> None:
+    (conditional,) = under_a_condition(properties("OutboxTlsOnly"))
+    condition, allowed, otherwise = conditional["Fn::If"]
+    assert TEMPLATE["Conditions"][condition] == {
+        "Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "PublisherArns"}]}, ""]}]
+    }
+    assert otherwise == {"Ref": "AWS::NoValue"}
+    assert allowed == {
+        "Sid": "Publishers",
+        "Effect": "Allow",
+        "Principal": {"Service": ["sns.amazonaws.com", "events.amazonaws.com"]},
+        "Action": "sqs:SendMessage",
+        "Resource": {"Fn::GetAtt": ["OutboxQueue", "Arn"]},
+        "Condition": {"ArnLike": {"aws:SourceArn": {"Ref": "PublisherArns"}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("arn", "fits"),
+    [
+        ("arn:aws:sns:us-east-1:123456789012:alerts", True),
+        ("arn:aws:events:us-east-1:123456789012:rule/alerts", True),
+        ("arn:aws:events:*:123456789012:rule/*", True),
+        ("arn:aws:s3:::alerts", False),
+        ("*", False),
+    ],
+)
+def test_only_topics_and_rules_can_be_named_as_publishers(arn: str, fits: bool) -> None:
+    assert bool(re.fullmatch(TEMPLATE["Parameters"]["PublisherArns"]["AllowedPattern"], arn)) is fits
 
 
 @pytest.mark.parametrize(

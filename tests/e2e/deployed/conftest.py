@@ -10,13 +10,15 @@ from tests.e2e.deployed.leaks import leaks
 
 QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQueue", "BackupFailuresQueue")
 
+PUBLISHERS = ("arn:aws:sns:*:*:alerts", "arn:aws:sns:*:*:raw-alerts", "arn:aws:events:*:*:rule/*")
+"""The topics and rules of the documents."""
+
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     build = tmp_path_factory.mktemp("stack") / "build"  # other tests build at the same time
-    with Stack(
-        {**PACE, "ResultEventBusName": "default"}, say=lambda _: None, build_directory=build, enforce_iam=True
-    ) as running:
+    parameters = {**PACE, "ResultEventBusName": "default", "PublisherArns": ",".join(PUBLISHERS)}
+    with Stack(parameters, say=lambda _: None, build_directory=build, enforce_iam=True) as running:
         yield running
 
 
