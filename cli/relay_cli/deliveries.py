@@ -30,6 +30,7 @@ class Delivered:
         at: When its last attempt ended.
         outcome: The name of a `relay.delivery.Result`.
         text: What it said; None when the log does not tell.
+        sentiment: What it was marked as, when it was.
         url: The post's page, when there is one.
         stocktwits_id: The post's id, when there is one.
         reason: Why it was rejected or deferred, or a remark.
@@ -37,12 +38,14 @@ class Delivered:
         message_id: Its SQS message id.
         attempts: How often it was received.
         queued_at: When it was published; None when the log does not tell.
+        delay_seconds: How long it took from queued to posted; None when it was not posted, or the log does not tell.
         status_code: StockTwits' HTTP status, when it refused.
     """
 
     at: datetime
     outcome: str
     text: str | None
+    sentiment: str | None
     url: str | None
     stocktwits_id: int | None
     reason: str
@@ -50,14 +53,8 @@ class Delivered:
     message_id: str
     attempts: int
     queued_at: datetime | None
+    delay_seconds: float | None
     status_code: int | None
-
-    @property
-    def delay_seconds(self) -> float | None:
-        """How long it took from queued to posted; None when it was not posted, or the log does not tell."""
-        if self.outcome != Result.POSTED or self.queued_at is None:
-            return None
-        return max(0.0, (self.at - self.queued_at).total_seconds())
 
 
 def newest(
@@ -104,17 +101,21 @@ def _rows(lines: Iterable[Line]) -> list[Delivered]:
 
 def _row(line: Line) -> Delivered:
     fields = line.fields
+    outcome, queued_at = str(fields.get("outcome", "")), read_moment(fields.get("queued_at"))
+    delay = max(0.0, (line.at - queued_at).total_seconds()) if queued_at and outcome == Result.POSTED else None
     return Delivered(
         at=line.at,
-        outcome=str(fields.get("outcome", "")),
+        outcome=outcome,
         text=_text(fields.get("text")),
+        sentiment=_text(fields.get("sentiment")),
         url=_text(fields.get("url")),
         stocktwits_id=_number(fields.get("stocktwits_id")),
         reason=str(fields.get("reason") or ""),
         key=str(fields.get("key", "")),
         message_id=str(fields.get("message_id", "")),
         attempts=_number(fields.get("receive_count")) or 1,
-        queued_at=read_moment(fields.get("queued_at")),
+        queued_at=queued_at,
+        delay_seconds=delay,
         status_code=_number(fields.get("status_code")),
     )
 

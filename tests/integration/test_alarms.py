@@ -163,6 +163,14 @@ def test_a_refused_login_of_firestream_needs_a_person(backups):
     assert seen(backups.nightly(), "NeedsAPersonAlarm") == [1]
 
 
+@pytest.mark.parametrize(("days", "needed"), [(11.9, False), (12.1, True)])
+def test_messages_that_come_about_when_sqs_would_soon_delete_them_need_a_person(world, leftovers, days, needed):
+    leftovers.send("$AAPL one")
+    world.clock.forward(days * 86400)
+    run = leftovers.run()
+    assert (run.outcomes, breaches(run, "NeedsAPersonAlarm")) == (["posted"], needed)
+
+
 # Nothing posted
 
 

@@ -207,7 +207,7 @@ def test_connections_do_not_outlive_their_invocation(world, outbox):
 
 
 def test_every_delivery_has_one_line_that_tells_its_story(world, outbox):
-    posted, refused = outbox.send("$AAPL one", "$AAPL two")
+    posted, refused = outbox.send('{"body": "$AAPL one", "sentiment": "bullish"}', "$AAPL two")
     world.clock.forward(7)
     world.stand_in.fail("5xx-before", text="two", status=422)
     run = outbox.run()
@@ -224,6 +224,7 @@ def test_every_delivery_has_one_line_that_tells_its_story(world, outbox):
             "outcome": "posted",
             "reason": "",
             "text": "$AAPL one",
+            "sentiment": "bullish",
             "queued_at": "2026-11-21T15:00:00.000Z",
             "stocktwits_id": world.stand_in.posts[0].id,
             "url": f"https://stocktwits.com/relay_demo/message/{world.stand_in.posts[0].id}",
@@ -232,6 +233,7 @@ def test_every_delivery_has_one_line_that_tells_its_story(world, outbox):
     )
     assert bad.items() >= {"level": "WARNING", "key": refused, "outcome": "rejected", "status_code": 422}.items()
     assert "422" in bad["reason"]
+    assert "sentiment" not in bad
 
 
 def test_neither_the_token_nor_a_links_query_is_ever_written(world, outbox):

@@ -139,6 +139,12 @@ def test_an_outcome_shows_the_text_of_its_post_whatever_became_of_it() -> None:
     assert [outcome.text for outcome in outcomes] == ["a", "b", "c", "d", ""]
 
 
+def test_an_outcome_shows_the_sentiment_of_its_post_whatever_became_of_it() -> None:
+    office = Office(answers={"b": Reject("no")})
+    bodies = ('{"body": "a", "sentiment": "bullish"}', '{"body": "b", "sentiment": "bearish"}', "c", UNREADABLE)
+    assert [outcome.sentiment for outcome in office.deliver(messages(*bodies))] == ["bullish", "bearish", None, None]
+
+
 def test_of_a_link_in_a_text_only_what_is_before_its_question_mark_is_shown() -> None:
     (outcome,) = Office().deliver(messages("$AAPL https://x.org/a.png?signature=secret up"))
     assert outcome.text == "$AAPL https://x.org/a.png?… up"

@@ -120,6 +120,7 @@ class Outcome:
         tried: Whether an attempt was made; an untried message waits for the gate alone, without back-off.
         sent: Whether a request to publish left us, and so counts towards the pace.
         text: The post's text as `relay.message.shown` has it; empty when the message could not be read.
+        sentiment: The post's sentiment, when it has one.
     """
 
     result: Result
@@ -132,6 +133,7 @@ class Outcome:
     tried: bool = True
     sent: bool = False
     text: str = ""
+    sentiment: str | None = None
 
     @property
     def done(self) -> bool:

@@ -122,7 +122,8 @@ class _Turn:
         if isinstance(post, Outcome):
             outcome = self._bury(message, post)
         else:
-            outcome = self._bury(message, replace(self._deliver(message, post), text=messages.shown(post.body)))
+            said = replace(self._deliver(message, post), text=messages.shown(post.body), sentiment=post.sentiment)
+            outcome = self._bury(message, said)
         self.tell(message, outcome)
         return outcome
 

@@ -27,6 +27,10 @@ _METRIC = {
 _FOR_A_PERSON = {"token_refused", "token_unreadable", "blocked", "stream", "unexpected_answer", "ledger"}
 """The causes that do not pass by themselves."""
 
+EXPIRING_SECONDS = 12 * 24 * 3600
+"""Who waits as long is about to be deleted: SQS keeps a message for 14 days at most, Outbox and Leftovers together
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)."""
+
 
 class PostingReport(Report):
     """One function's log and metrics."""
@@ -45,6 +49,10 @@ class PostingReport(Report):
             self.for_alarm("PostedInAll", MetricUnit.Count, counts[Result.POSTED])
         if still := [seconds for outcome, seconds in waited if _waits_although_open(outcome)]:
             self.for_alarm("OldestSecondsWhileOpen", MetricUnit.Seconds, max(still))
+        if oldest := max((seconds for _, seconds in waited if seconds > EXPIRING_SECONDS), default=None):
+            reason = "SQS keeps a message for 14 days: raise MaxPostsPerHour or MaxPostsPerDay, or mend what holds it"
+            self.logger.warning("messages expire", extra={"reason": reason, "oldest_seconds": round(oldest)})
+            self.for_alarm("NeedsAPerson", MetricUnit.Count, 1)
         pauses = {outcome.pause.cause: outcome.pause for _, outcome in delivered if outcome.pause}
         for pause in pauses.values():
             self.gate_shut(pause)
@@ -79,6 +87,7 @@ class PostingReport(Report):
                 "outcome": str(outcome.result),
                 "reason": outcome.reason,
                 "text": outcome.text,
+                "sentiment": outcome.sentiment,
                 "stocktwits_id": outcome.published.id if outcome.published else None,
                 "url": outcome.published.url if outcome.published else None,
                 "status_code": outcome.status,
