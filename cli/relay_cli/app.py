@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from typing import Annotated, NoReturn
@@ -26,7 +27,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Set up, see and steer StockTwits Relay.",
+    epilog="Exit codes: 0 done; 1 tried, and it did not come about; 2 the command is wrong; 3 AWS cannot be used; "
+    "4 no such stack, or not deployed completely; 5 StockTwits or Firestream refused; 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -37,10 +39,17 @@ def options(
     stack_name: Annotated[
         str | None, typer.Option(envvar="RELAY_STACK", help="The stack; else samconfig.toml's, or stocktwits-relay.")
     ] = None,
-    region: Annotated[str | None, typer.Option(help="The AWS region; else your profile's.")] = None,
+    region: Annotated[
+        str | None, typer.Option(envvar="AWS_REGION", help="The AWS region; else your profile's.")
+    ] = None,
     profile: Annotated[str | None, typer.Option(help="The AWS profile.")] = None,
 ) -> None:
-    """Set up, see and steer StockTwits Relay."""
+    """Set up, see and steer StockTwits Relay.
+
+    [dim]relay status
+    relay --stack-name my-relay --region eu-west-1 --profile work status
+    relay send --help[/dim]
+    """
     context.obj = Context(stack_name, region, profile)
 
 
@@ -50,19 +59,34 @@ for command in (send, status, posts, pause, resume, backups, backfill, get, cat,
 app.add_typer(dead.app, name="dead")
 
 
+def _flowing(text: str) -> str:
+    """Join the lines of each paragraph, which typer would keep apart at any width; examples stay as they are."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(each if each.startswith("[dim]") else each.replace("\n", " ") for each in paragraphs)
+
+
+for each in (*app.registered_commands, *login.app.registered_commands, *dead.app.registered_commands):
+    each.help = _flowing(getattr(each.callback, "__doc__", None) or "")
+login.app.info.help = _flowing(login.stocktwits.__doc__ or "")
+
+
 def main() -> None:
     """Run a command; an expected failure is two lines at most, and an exit code that means something."""
     try:
         try:
             app()
         finally:
-            sys.stdout.flush()
+            if sys.stdout:  # a caller may have closed it
+                sys.stdout.flush()
     except Failure as failure:
         _stop(failure)
     except (ClientError, BotoCoreError) as error:
         _stop(of_aws(error))
     except BrokenPipeError:
         _close_quietly()
+    except OSError as error:  # a full disk, above all: what a command reads or writes it tells of itself
+        _forget_output()
+        _stop(Failure(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}."))
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # typer's own way to end there is 1
             _close_quietly()
@@ -73,8 +97,13 @@ def main() -> None:
 
 def _close_quietly() -> NoReturn:
     """End well: whoever read the output has enough of it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _forget_output()
     sys.exit(0)
+
+
+def _forget_output() -> None:
+    """Leave nothing to write for the end of the process, which would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(failure: Failure) -> None:

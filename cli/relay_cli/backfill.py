@@ -10,7 +10,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from botocore.config import Config
 from relay.orders import Backup
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -18,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from relay_cli import calendar
 from relay_cli.backups import FAILURES_SHOWN, Types
 from relay_cli.calendar import Status
-from relay_cli.failure import UNDONE, Failure
-from relay_cli.stack import CONFIG
+from relay_cli.failure import INTERRUPTED, UNDONE, Failure
+from relay_cli.stack import client
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from relay_cli.context import Context
     from relay_cli.stack import Stack
 
-INVOKE = CONFIG.merge(Config(read_timeout=910, retries={"total_max_attempts": 1}, tcp_keepalive=True))
+INVOKE: dict[str, Any] = {"read_timeout": 910, "retries": {"total_max_attempts": 1}, "tcp_keepalive": True}
 """As long as the function may run, and once: a second invocation would request everything again."""
 
 LOOK_SECONDS = 2.0
@@ -41,8 +40,6 @@ request; what Firestream does not have yet leaves no other trace."""
 
 STUCK_SECONDS = 60.0
 """After so long without progress, say why that may be."""
-
-INTERRUPTED = 130
 
 
 def backfill(  # noqa: PLR0913  the arguments of a command
@@ -167,7 +164,7 @@ def _start(relay: Context, order: Backfill) -> None:
         "file_types": order.file_types or calendar.file_types(relay.stack),
         "retry_absent": order.retry_absent,
     }
-    answer = relay.stack.session.client("lambda", config=INVOKE).invoke(
+    answer = client(relay.stack.session, "lambda", **INVOKE).invoke(
         FunctionName=relay.stack.output("FetchBackupsFunctionName"), Payload=json.dumps(event)
     )
     run: dict[str, Any] = json.loads(answer["Payload"].read())

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from relay.errors import Reject
 from relay.orders import FILE_TYPES, Backfill, Backup, days, read_event, read_request
-from relay.queues import MAX_BATCH
 
+from relay_cli import peek
 from relay_cli.failure import WRONG, Failure
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ LAG_DAYS = "2"
 
 UNTOLD = "its worker ended without a word; the function's log may tell"
 """The reason of what SQS itself moved to BackupFailures."""
-
-PEEK_SECONDS = 120
-"""How long a failure is hidden from others while the rest are read; less is needed for thousands of them."""
 
 _DEPTHS = (
     "ApproximateNumberOfMessages",
@@ -223,33 +220,9 @@ def depth(stack: Stack, output: str) -> int:
 
 def failures(stack: Stack) -> list[Buried]:
     """Return what waits in BackupFailures. It stays, but nobody else sees it meanwhile."""
-    sqs, url = stack.client("sqs"), stack.output("BackupFailuresQueueUrl")
-    found: dict[str, Any] = {}
-    handles: list[str] = []
-    try:
-        while True:
-            batch = sqs.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=MAX_BATCH,
-                VisibilityTimeout=PEEK_SECONDS,
-                WaitTimeSeconds=1,  # so that all of SQS looks
-                MessageAttributeNames=["RejectReason"],
-            ).get("Messages", [])
-            handles += [each["ReceiptHandle"] for each in batch]
-            new = {each["MessageId"]: each for each in batch if each["MessageId"] not in found}
-            if not new:
-                break
-            found |= new
-    finally:
-        for start in range(0, len(handles), MAX_BATCH):
-            sqs.change_message_visibility_batch(
-                QueueUrl=url,
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
-                    for number, handle in enumerate(handles[start : start + MAX_BATCH])
-                ],
-            )
-    return [_buried(each) for each in found.values()]
+    # What could not be put back is seen again by itself, and looking on is all that is done here.
+    with peek.into(stack, "BackupFailuresQueueUrl", lambda _: None) as looked_into:
+        return [_buried(each) for each in looked_into.messages()]
 
 
 def _buried(message: Mapping[str, Any]) -> Buried:

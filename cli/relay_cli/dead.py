@@ -11,6 +11,7 @@ from rich.text import Text
 from relay_cli import dead_letters
 from relay_cli.context import print_json
 from relay_cli.failure import UNDONE, WRONG, Failure, of_aws
+from relay_cli.questions import agree
 from relay_cli.wording import count, moment, one_line, printable
 
 if TYPE_CHECKING:
@@ -131,18 +132,19 @@ def drop(
         relay.console.print(f"Dropped {letter.id[:SHORT_ID]}.", markup=False)
 
     with dead_letters.opened(relay.stack, _complain(relay)) as box:
-        letters = list(_chosen(box, letter_ids, everything=everything))
+        letters = _chosen(box, letter_ids, everything=everything)
         if letters and not yes:
             for letter in letters:
                 relay.notes.print(Text(f"{letter.id[:SHORT_ID]}  {one_line(letter.text, 100)}"), soft_wrap=True)
-            typer.confirm(f"Delete {count(len(letters), 'letter')} for good?", abort=True, err=True)
+            agree(f"Delete {count(len(letters), 'letter')} for good?", "Nothing was deleted", "--yes")
         _each(letters, lambda letter: delete(box, letter), relay)
 
 
-def _chosen(box: DeadLetterBox, letter_ids: list[str] | None, *, everything: bool) -> Iterable[DeadLetter]:
+def _chosen(box: DeadLetterBox, letter_ids: list[str] | None, *, everything: bool) -> list[DeadLetter]:
+    """Return all that are meant before anything is done: what a retry brings back here would be met again."""
     if everything == bool(letter_ids):
         raise Failure("Name letters by their ids, or say --all for all of them.", WRONG)
-    return box.letters() if everything else box.named(letter_ids or [])
+    return list(box.letters()) if everything else box.named(letter_ids or [])
 
 
 def _each(letters: Iterable[DeadLetter], act: Callable[[DeadLetter], None], relay: Context) -> None:

@@ -1,7 +1,4 @@
-"""Dead letters: looked at without taking them away, sent again, dropped.
-
-SQS has no way to look. A letter is received, which hides it from everybody for a while, and is put back at the end.
-"""
+"""Dead letters: looked at without taking them away, sent again, dropped."""
 
 from __future__ import annotations
 
@@ -12,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 from relay import message as messages
 from relay.delivery import PERHAPS_POSTED
 from relay.errors import Reject
-from relay.queues import MAX_BATCH, Queue
-from relay.received import Message
 
+from relay_cli import peek
 from relay_cli.failure import WRONG, Failure
-from relay_cli.wording import at, length, one_line, read_moment
+from relay_cli.wording import at, one_line, read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from relay_cli.peek import Peek
     from relay_cli.stack import Stack
-
-HIDDEN_SECONDS = 120
-"""For how long a letter that is looked at is hidden, if it cannot be put back."""
 
 _NO_REASON = "no reason was kept with it: look for its message id in the log"
 _GIVEN_UP = "SQS moved it here after its last receive: the log has the reason"
@@ -71,33 +65,14 @@ class DeadLetter:
 class DeadLetterBox:
     """Dead letters while somebody looks at them; see `opened`."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, looked_into: Peek) -> None:
         """Take nothing yet."""
-        self._sqs = stack.client("sqs")
-        self._url, self._outbox = stack.output("DeadLetterQueueUrl"), stack.output("OutboxQueueUrl")
-        self._queue = Queue(lambda: self._sqs, self._url)
-        self._held: dict[str, Message] = {}
+        self._sqs, self._outbox = stack.client("sqs"), stack.output("OutboxQueueUrl")
+        self._peek = looked_into
 
     def letters(self) -> Iterator[DeadLetter]:
         """Return each letter once, about in the order in which they came; each is hidden from now on."""
-        seen: set[str] = set()
-        while True:
-            # A second is waited, so that all of SQS looks.
-            received = self._sqs.receive_message(
-                QueueUrl=self._url,
-                MaxNumberOfMessages=MAX_BATCH,
-                WaitTimeSeconds=1,
-                VisibilityTimeout=HIDDEN_SECONDS,
-                MessageSystemAttributeNames=["All"],
-                MessageAttributeNames=["All"],
-            ).get("Messages", [])
-            for each in received:
-                self._held[each["MessageId"]] = _message(each)
-            fresh = [each for each in received if each["MessageId"] not in seen]
-            if not fresh:
-                return
-            seen.update(each["MessageId"] for each in fresh)
-            yield from map(_letter, fresh)
+        yield from map(_letter, self._peek.messages())
 
     def named(self, names: list[str]) -> list[DeadLetter]:
         """Return the letters with these ids, or beginnings of ids.
@@ -130,26 +105,14 @@ class DeadLetterBox:
         Raises:
             Failure: It is still here.
         """
-        if complaints := self._queue.delete([self._held[letter.id]]):
-            raise Failure(f"{complaints[0]}.")
-        del self._held[letter.id]
-
-    def put_back(self) -> list[str]:
-        """Let everybody see again what is still here; return a line for each letter that stays hidden for a while."""
-        held, self._held = list(self._held.values()), {}
-        complaints = self._queue.hold([(each, 0) for each in held])
-        return [f"{each}; it stays hidden for {length(HIDDEN_SECONDS)} at most" for each in complaints]
+        self._peek.delete(letter.id)
 
 
 @contextmanager
 def opened(stack: Stack, complain: Callable[[str], None]) -> Iterator[DeadLetterBox]:
     """Look at Dead letters, and put them back at the end; `complain` is told what could not be."""
-    box = DeadLetterBox(stack)
-    try:
-        yield box
-    finally:
-        for line in box.put_back():
-            complain(line)
+    with peek.into(stack, "DeadLetterQueueUrl", complain) as looked_into:
+        yield DeadLetterBox(stack, looked_into)
 
 
 def _named(name: str, letters: list[DeadLetter]) -> DeadLetter:
@@ -163,17 +126,6 @@ def _named(name: str, letters: list[DeadLetter]) -> DeadLetter:
     if len(found) > 1:
         raise Failure(f"{len(found)} dead letters begin with {name}: write more of the id.", WRONG)
     return found[0]
-
-
-def _message(received: dict[str, Any]) -> Message:
-    system = received["Attributes"]
-    return Message(
-        id=received["MessageId"],
-        body=received["Body"],
-        receipt_handle=received["ReceiptHandle"],
-        receive_count=int(system["ApproximateReceiveCount"]),
-        sent_at=int(system["SentTimestamp"]) / 1000,
-    )
 
 
 def _letter(received: dict[str, Any]) -> DeadLetter:

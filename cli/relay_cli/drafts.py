@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from relay import message as messages
-from relay.charts import MAX_CHART_BYTES
 from relay.errors import Reject
-from relay.stocktwits import image_type
 
 from relay_cli.failure import WRONG, Failure
 from relay_cli.wording import count, one_line
@@ -59,9 +58,30 @@ class Draft:
         return hashlib.sha256(self.post.body.encode()).hexdigest()
 
     @property
+    def again(self) -> bytes:
+        """A line that says the same with this key: sent in place of this one, or beside it, it is the same post."""
+        fields = {name: value for name, value in msgspec.to_builtins(self.post).items() if value is not None}
+        return msgspec.json.encode(fields | {"key": self.key})
+
+    @property
     def has_cashtag(self) -> bool:
         """Whether it names a symbol, such as ``$AAPL``, ``$BRK.B`` or ``$BTC.X``."""
         return _CASHTAG.search(self.post.body) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A line that is no message.
+
+    Attributes:
+        line: Its number.
+        content: The line as it is.
+        reason: What is wrong with it.
+    """
+
+    line: int
+    content: bytes
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +130,11 @@ def of_fields(text: str, fields: dict[str, Any]) -> Draft:
         raise Failure(f"It could not be posted: {error.reason}.", WRONG) from None
 
 
-def of_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[str]]:
+def of_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[Wrong]]:
     """Read JSON lines.
 
     Returns:
-        The messages; and what is wrong with each line that is none, by its number. Empty lines are left out.
+        The messages; and the lines that are none. Empty lines are left out.
     """
     drafts, wrong = [], []
     for number, content in enumerate(lines, 1):
@@ -123,7 +143,7 @@ def of_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[str]]:
         try:
             drafts.append(draft(_json_line(content), number))
         except Reject as error:
-            wrong.append(f"line {number}: {error.reason}")
+            wrong.append(Wrong(number, content, error.reason))
     return drafts, wrong
 
 
@@ -142,6 +162,9 @@ def chart(given: str, bucket: str) -> Chart:
     Raises:
         Failure: The file cannot be read, or is no chart that StockTwits takes, or there is no bucket.
     """
+    from relay.charts import MAX_CHART_BYTES  # noqa: PLC0415  both bring requests, which only a chart needs here
+    from relay.stocktwits import image_type  # noqa: PLC0415
+
     file = Path(given)
     try:
         size = file.stat().st_size

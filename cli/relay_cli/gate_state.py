@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from botocore.exceptions import BotoCoreError, ClientError
 from relay.gate import MICROSECONDS, Gate, Pace
 
-from relay_cli.failure import NO_AWS, Failure
+from relay_cli.failure import NO_AWS, Failure, of_aws
 from relay_cli.wording import HOUR, at
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import BatchGetItemOutputTypeDef
     from relay.errors import Pause
     from relay.gate import State
 
@@ -87,9 +90,13 @@ def read(stack: Stack) -> GateState:
     """
     now = time.time()
     pace = Pace(*(int(stack.parameter(name)) for name in ("MaxPostsPerHour", "PostBurst", "MaxPostsPerDay")))
-    look = Gate(stack.client("dynamodb"), stack.output("LedgerTableName"), pace, lambda: now).look(0)
+    ledger = _Ledger(stack.client("dynamodb"))
+    look = Gate(cast("DynamoDBClient", ledger), stack.output("LedgerTableName"), pace, lambda: now).look(0)
+    if ledger.error:
+        told = of_aws(ledger.error)
+        raise Failure(f"The gate cannot be read: {told.reason}", told.code)
     if look.pause and look.pause.cause == "ledger":
-        raise Failure(f"The gate cannot be read: {look.pause.reason}, here your own permissions.", NO_AWS)
+        raise Failure(f"The gate cannot be read: {look.pause.reason}.", NO_AWS)
     imposed = look.state.shut
     in_force = imposed is not None and (imposed.until or 0) > now
     shut = [each for each in (look.pause, imposed if in_force else None) if each]
@@ -103,6 +110,21 @@ def read(stack: Stack) -> GateState:
         pace=_left(unshut, now, pace),
         dry_run=stack.parameters.get("DryRun") == "true",
     )
+
+
+class _Ledger:
+    """The ledger's client as the gate reads it; keeps the error that the gate takes for a reason to be shut."""
+
+    def __init__(self, dynamodb: DynamoDBClient) -> None:
+        self._dynamodb = dynamodb
+        self.error: ClientError | BotoCoreError | None = None
+
+    def batch_get_item(self, **call: Any) -> BatchGetItemOutputTypeDef:  # noqa: ANN401  as the gate calls it
+        try:
+            return self._dynamodb.batch_get_item(**call)
+        except (ClientError, BotoCoreError) as error:
+            self.error = error
+            raise
 
 
 def _left(state: State, now: float, pace: Pace) -> PaceLeft:

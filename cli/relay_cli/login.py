@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 import webbrowser
 from datetime import UTC, datetime, timedelta
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from relay.credentials import Login
 from relay.errors import Absent, Halt, RelayError
-from relay.firestream import Firestream
 from relay.orders import Backup
 
-from relay_cli.accounts import Accounts, Application, code_in
 from relay_cli.failure import REFUSED, UNDONE, WRONG, Failure
+from relay_cli.questions import agree, ask, ask_secret
 from relay_cli.wording import one_line
 
 if TYPE_CHECKING:
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 CHECKED_DAYS_AGO = 10
 """Of which day a backup is asked for to check a login: old enough to be there."""
 
-app = typer.Typer(help="Store the account's token, or Firestream's login.")
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
@@ -62,29 +60,35 @@ def stocktwits(  # noqa: PLR0913  each is an option
     """
     if context.invoked_subcommand:
         return
+    from relay_cli.accounts import Accounts, Application, code_in  # noqa: PLC0415  urllib3 is for log-ins alone
+
     relay: Context = context.obj
     stack = relay.stack  # found first: a code is good once
     accounts = Accounts(stack.parameter("StockTwitsApiUrl"), stack.parameter("StockTwitsAuthStyle"))
     if token:
-        access_token = _secret("Access token")
+        access_token = ask_secret("Access token")
     else:
         application = Application(
-            client_id or _asked("Client id"),
-            client_secret or _secret("Client secret"),
-            redirect_uri or _asked("Redirect address, as registered"),
+            client_id or ask("Client id"),
+            client_secret or ask_secret("Client secret"),
+            redirect_uri or ask("Redirect address, as registered"),
         )
         page = accounts.authorize_url(application)
         relay.notes.print("Allow your application to post, at:")
         relay.notes.print(page, soft_wrap=True, markup=False)
         if not no_browser:
             webbrowser.open(page)
-        pasted = _asked("The address that the browser came back to, or the code in it")
+        pasted = ask("The address that the browser came back to, or the code in it")
         access_token = accounts.exchange(application, code_in(pasted))
     if not access_token.isascii() or not access_token.isprintable() or " " in access_token:
         raise Failure("That is no access token: it has characters that none has. Nothing was stored.", WRONG)
     account = accounts.account(access_token)
     if expect_username is None:
-        typer.confirm(f"This is the account @{one_line(account.username, 60)}. Post as it?", abort=True, err=True)
+        agree(
+            f"This is the account @{one_line(account.username, 60)}. Post as it?",
+            "Nothing was stored",
+            f"--expect-username {one_line(account.username, 60)}",
+        )
     elif account.username.lower() != expect_username.removeprefix("@").lower():
         raise Failure(
             f"The token is of @{one_line(account.username, 60)}, not of @{expect_username.removeprefix('@')}: "
@@ -113,7 +117,7 @@ def firestream(
     """
     relay: Context = context.obj
     stack = relay.stack
-    login = Login((username or _asked("Username")).strip(), _secret("Password"))
+    login = Login((username or ask("Username")).strip(), ask_secret("Password"))
     if ":" in login.username or not login.username.isprintable() or not login.password.isprintable():
         raise Failure("That is no login: a username without a colon, and a password of printable characters.", WRONG)
     _check(stack.parameter("FirestreamUrl"), login)
@@ -126,6 +130,8 @@ def firestream(
 
 def _check(url: str, login: Login) -> None:
     """Ask for the link to a backup, which only a good login gets, and leave the backup where it is."""
+    from relay.firestream import Firestream  # noqa: PLC0415  as above
+
     client = Firestream(url, lambda *, fresh=False: login, time.time)  # noqa: ARG005  it is the only one there is
     day = (datetime.now(UTC) - timedelta(days=CHECKED_DAYS_AGO)).date()
     try:
@@ -142,20 +148,6 @@ def _check(url: str, login: Login) -> None:
 
 def _sentence(error: RelayError) -> str:
     return f"{one_line(error.reason)}."
-
-
-def _asked(what: str) -> str:
-    return str(typer.prompt(what, err=True)).strip()
-
-
-def _secret(what: str) -> str:
-    """Ask for a secret without showing it; from a pipe, read a line."""
-    if sys.stdin.isatty():
-        return str(typer.prompt(what, hide_input=True, err=True)).strip()
-    secret = sys.stdin.readline().rstrip("\r\n")
-    if not secret:
-        raise Failure(f"{what}: nothing came from the pipe.", WRONG)
-    return secret
 
 
 def _store(stack: Stack, name: str, **fields: str | int) -> None:

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from relay.queues import MAX_BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from relay_cli.drafts import Draft
     from relay_cli.stack import Stack
@@ -34,60 +34,59 @@ class Sent:
     message_id: str
 
 
-def publish(
-    stack: Stack, drafts: Sequence[Draft], tell: Callable[[int], None] = lambda _number: None
-) -> tuple[list[Sent], list[tuple[Draft, str]]]:
+def publish(stack: Stack, drafts: Sequence[Draft], tell: Callable[[list[Sent]], None]) -> list[tuple[Draft, str]]:
     """Put messages into the Outbox.
 
-    A message that is sent again because an answer was lost is the same post by its key.
+    A message that is sent again because an answer was lost is the same post by its key. A call that fails as a whole,
+    after boto3's own retries, ends it: the next ones would not do better, and a person waits.
 
     Args:
         stack: Whose Outbox.
         drafts: The messages.
-        tell: Told how many more SQS has taken.
+        tell: Told what SQS has taken, call by call.
 
     Returns:
-        The messages that SQS took; and the others, with SQS's code.
+        The messages that SQS refused, one by one, with its code.
 
     Raises:
-        ClientError, BotoCoreError: The first call failed as a whole, so that nothing was taken.
+        ClientError, BotoCoreError: A call failed as a whole; see `nothing_taken`. Those after it were not made.
     """
-    taken: list[Sent] = []
     refused: list[tuple[Draft, str]] = []
     for batch in _batches(drafts):
         left: dict[str, Draft] = {str(number): each for number, each in enumerate(batch)}
+        failed: dict[str, str] = {}
         for attempt in range(MAX_ATTEMPTS):
             if attempt:
                 time.sleep(FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
-            try:
-                answer = stack.client("sqs").send_message_batch(
-                    QueueUrl=stack.output("OutboxQueueUrl"),
-                    Entries=[
-                        {
-                            "Id": number,
-                            "MessageBody": each.body,
-                            "MessageAttributes": {"RelayKey": {"DataType": "String", "StringValue": each.relay_key}},
-                        }
-                        for number, each in left.items()
-                    ],
-                )
-            except (ClientError, BotoCoreError) as error:
-                if not taken:
-                    raise
-                code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-                failed: dict[str, Mapping[str, object]] = {number: {"Code": code} for number in left}
-            else:
-                successful = [Sent(left[each["Id"]], each["MessageId"]) for each in answer.get("Successful", [])]
-                taken += successful
-                tell(len(successful))
-                failed = {each["Id"]: each for each in answer.get("Failed", [])}
-            at_fault = [number for number, each in failed.items() if each.get("SenderFault")]
-            refused += [(left[number], str(failed[number]["Code"])) for number in at_fault]
-            left = {number: left[number] for number in failed if number not in at_fault}
+            answer = stack.client("sqs").send_message_batch(
+                QueueUrl=stack.output("OutboxQueueUrl"),
+                Entries=[
+                    {
+                        "Id": number,
+                        "MessageBody": each.body,
+                        "MessageAttributes": {"RelayKey": {"DataType": "String", "StringValue": each.relay_key}},
+                    }
+                    for number, each in left.items()
+                ],
+            )
+            tell([Sent(left[each["Id"]], each["MessageId"]) for each in answer.get("Successful", [])])
+            failures = answer.get("Failed", [])
+            failed = {each["Id"]: str(each["Code"]) for each in failures}
+            at_fault = [each["Id"] for each in failures if each.get("SenderFault")]
+            refused += [(left[number], failed.pop(number)) for number in at_fault]
+            left = {number: left[number] for number in failed}
             if not left:
                 break
-        refused += [(each, str(failed[number]["Code"])) for number, each in left.items()]
-    return taken, refused
+        refused += [(each, failed[number]) for number, each in left.items()]
+    return refused
+
+
+def nothing_taken(error: ClientError | BotoCoreError) -> bool:
+    """Say whether a call that failed as a whole took nothing for certain; otherwise an answer may have been lost."""
+    if not isinstance(error, ClientError):
+        return False
+    about = error.response.get("ResponseMetadata", {})
+    return about.get("HTTPStatusCode", 0) in range(400, 500) and not about.get("RetryAttempts")
 
 
 def _batches(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:

@@ -11,7 +11,8 @@ import typer
 
 from relay_cli import gate_state
 from relay_cli.failure import WRONG, Failure
-from relay_cli.wording import at, moment, one_line, printable, span
+from relay_cli.spans import span
+from relay_cli.wording import at, moment, one_line, printable
 
 if TYPE_CHECKING:
     from relay_cli.context import Context
@@ -37,7 +38,7 @@ def pause(
     relay pause "maintenance" --for 2h --who Ann[/dim]
     """
     relay: Context = context.obj
-    why, who = why.strip(), (who or _me()).strip()
+    why, who = why.strip(), (who or me()).strip()
     if not why or not who:
         raise Failure("A pause needs a reason, and somebody who orders it: relay pause 'earnings call'.", WRONG)
     until = time.time() + lasting.total_seconds() if lasting else None
@@ -101,7 +102,8 @@ def _ordered(item: dict[str, Any] | None) -> str | None:
     return f"{who}: {why}"
 
 
-def _me() -> str:
+def me() -> str:
+    """Return the name that the operator is logged in with."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # nobody, as in some containers

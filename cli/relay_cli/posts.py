@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from datetime import datetime, timedelta  # noqa: TC003  typer reads them
+from datetime import datetime  # noqa: TC003  typer reads them
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +12,10 @@ from rich.text import Text
 
 from relay_cli import deliveries
 from relay_cli.context import print_json
+from relay_cli.failure import WRONG, Failure
 from relay_cli.logs import Logs
-from relay_cli.wording import at, length, moment, one_line, read_moment, span
+from relay_cli.spans import span
+from relay_cli.wording import at, length, moment, one_line, read_moment
 
 if TYPE_CHECKING:
     from relay_cli.context import Context
@@ -34,10 +35,12 @@ def _since(text: str) -> datetime:
     moment_named = read_moment(text)
     if moment_named:
         return moment_named
-    back: timedelta = span(text)
-    start = at(time.time() - back.total_seconds())
+    try:
+        start = at(time.time() - span(text).total_seconds())
+    except Failure as failure:
+        raise Failure(f"{failure.reason} A moment is written as in 2026-11-21T09:00Z.", WRONG) from None
     if start is None:
-        raise typer.BadParameter("This is before all time.")
+        raise Failure(f"{text} is before all time.", WRONG)
     return start
 
 
@@ -67,7 +70,7 @@ def posts(  # noqa: PLR0913  each is an option
     most = last or (None if since else 20)
     rows = deliveries.newest(Logs(relay.stack), most, since, outcome, key)
     if as_json:
-        print_json([asdict(row) | {"delay_seconds": row.delay_seconds} for row in rows])
+        print_json(rows)
         return
     if not rows:
         relay.console.print("The log shows no such message.")
@@ -84,6 +87,8 @@ def _shown(row: Delivered) -> Text:
         text.append(f", {length(row.delay_seconds)} after it was queued")
     if row.attempts > 1:
         text.append(f", {row.attempts} attempts")
+    if row.sentiment:
+        text.append(f", {one_line(row.sentiment, 40)}")
     text.append(f"\n    {one_line(row.text)}" if row.text else f"\n    key {one_line(row.key)}")
     if row.url:
         text.append(f"\n    {one_line(row.url)}", "blue")

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from relay.delivery import Result
 from rich.progress import Progress
 from rich.text import Text
 
 from relay_cli import drafts, following, gate_state, outbox
-from relay_cli.failure import UNDONE, WRONG, Failure
-from relay_cli.wording import at, count, length, moment, one_line, span
+from relay_cli import unsent as unsent_lines
+from relay_cli.failure import INTERRUPTED, UNDONE, WRONG, Failure, of_aws
+from relay_cli.spans import span
+from relay_cli.wording import at, count, length, moment, one_line
 
 if TYPE_CHECKING:
     from relay_cli.context import Context
-    from relay_cli.drafts import Chart, Draft
+    from relay_cli.drafts import Chart, Draft, Wrong
     from relay_cli.following import Ended
     from relay_cli.outbox import Sent
 
@@ -68,8 +71,10 @@ def send(  # noqa: PLR0913  each is an option
     """Publish an alert, or many from a file. The relay posts them at its pace.
 
     What could not be posted is refused here, by the relay's own rules, before anything is sent.
-
     With --wait, it ends with 0 when all are posted, and with 1 when one was rejected or the time ran out.
+
+    Each command, and each line, is a post of its own, unless a key says that it is the same.
+    What of a file could not be sent is kept in a file beside it: send that one, not the whole again.
 
     [dim]relay send 'Up 3% on twice the usual volume $AAPL' --wait
     relay send 'Breakout $NVDA' --sentiment bullish --chart chart.png --key NVDA-2026-11-20 --expires-in 30m
@@ -85,7 +90,8 @@ def send(  # noqa: PLR0913  each is an option
     }
     if (text is None) == (file is None):
         raise Failure('Say what to post: relay send "Up 3% $AAPL", or --from FILE.jsonl for many.', WRONG)
-    image, wrong = None, 0
+    image: Chart | None = None
+    wrong: list[Wrong] = []
     if file is None:
         image = _chart(relay, chart)
         chosen = [drafts.of_fields(text or "", fields | ({"chart": image.address} if image else {}))]
@@ -98,16 +104,32 @@ def send(  # noqa: PLR0913  each is an option
     if image:
         image.upload(relay.stack)
 
-    sent = _publish(relay, chosen)
-    undone = wrong + len(chosen) - len(sent)
+    sent, trouble = _publish(relay, chosen)
+    there = {each.draft.relay_key for each in sent}
+    unsent = [each for each in chosen if each.relay_key not in there]
+    kept = unsent_lines.keep(file, unsent, wrong) if file and (unsent or wrong) else None
+    if trouble:
+        raise _stopped(trouble, unsent, kept)
     rejected, waiting = _follow(relay, sent, wait_for or LONGEST_WAIT) if wait else (0, 0)
     said = {
-        "not sent": undone,
+        f"not sent: see {kept}" if kept else "not sent": len(unsent) + len(wrong),
         "rejected: see `relay dead list`": rejected,
-        "not posted yet, the relay goes on": waiting,
+        "not posted yet, the relay goes on: do not send it again, `relay posts` shows what becomes of it": waiting,
     }
     if any(said.values()):
         raise Failure("; ".join(f"{count(n, 'message')} {what}" for what, n in said.items() if n) + ".", UNDONE)
+
+
+def _stopped(trouble: Failure, unsent: list[Draft], kept: Path | None) -> Failure:
+    """Say what to do about messages whose call failed as a whole, each of which may have been taken all the same."""
+    if not unsent:
+        words = "All was queued before; `relay posts` shows what becomes of it."
+    elif kept:
+        again = f"relay send --from {kept}"
+        words = f"{count(len(unsent), 'message')} not sent for certain: send them by `{again}`, not the whole file."
+    else:
+        words = f"The message may be queued or not: send it with --key {unsent[0].key}, and it is posted once."
+    return Failure(f"{trouble.reason}\n{words}", trouble.code)
 
 
 def _switched_off(relay: Context) -> str | None:
@@ -128,15 +150,15 @@ def _chart(relay: Context, given: str | None) -> Chart | None:
     return drafts.chart(given, relay.stack.parameters.get("ChartBucketName", ""))
 
 
-def _read(relay: Context, file: str, *, keep_going: bool) -> tuple[list[Draft], int]:
-    """Read a file's messages, and say what is wrong with the lines that are none; return how many those are."""
+def _read(relay: Context, file: str, *, keep_going: bool) -> tuple[list[Draft], list[Wrong]]:
+    """Read a file's messages, and say what is wrong with the lines that are none; return those too."""
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise Failure(f"{file} cannot be read: {error.strerror}.", WRONG) from None
     found, wrong = drafts.of_lines(content.split(b"\n"))
-    for line in wrong[:SHOWN_LINES]:
-        relay.notes.print(Text(one_line(line), "yellow"), soft_wrap=True)
+    for each in wrong[:SHOWN_LINES]:
+        relay.notes.print(Text(one_line(f"line {each.line}: {each.reason}"), "yellow"), soft_wrap=True)
     if len(wrong) > SHOWN_LINES:
         relay.notes.print(f"... and {count(len(wrong) - SHOWN_LINES, 'line')} more", style="yellow")
     if wrong and not keep_going:
@@ -145,14 +167,38 @@ def _read(relay: Context, file: str, *, keep_going: bool) -> tuple[list[Draft], 
         )
     if not found:
         raise Failure(f"There are no messages in {file}.", WRONG)
-    return found, len(wrong)
+    return found, wrong
 
 
-def _publish(relay: Context, chosen: list[Draft]) -> list[Sent]:
-    """Publish, and say what SQS did not take."""
-    with Progress(console=relay.notes, transient=True, disable=len(chosen) == 1) as progress:
-        bar = progress.add_task("Publishing", total=len(chosen))
-        sent, refused = outbox.publish(relay.stack, chosen, lambda number: progress.advance(bar, number))
+def _publish(relay: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure | None]:
+    """Publish, and say what SQS did not take.
+
+    Returns:
+        What it took; and what stopped it before the end, when some of the rest may have been taken.
+
+    Raises:
+        ClientError: Nothing was taken at all.
+    """
+    sent: list[Sent] = []
+    refused: list[tuple[Draft, str]] = []
+    trouble: Failure | None = None
+    try:
+        with Progress(
+            console=relay.notes, transient=True, disable=len(chosen) == 1 or not relay.notes.is_terminal
+        ) as progress:
+            bar = progress.add_task("Publishing", total=len(chosen))
+
+            def taken(more: list[Sent]) -> None:
+                sent.extend(more)
+                progress.advance(bar, len(more))
+
+            refused = outbox.publish(relay.stack, chosen, taken)
+    except (ClientError, BotoCoreError) as error:
+        if not sent and outbox.nothing_taken(error):
+            raise
+        trouble = of_aws(error)
+    except KeyboardInterrupt:
+        trouble = Failure("Interrupted.", INTERRUPTED)
     for draft, code in refused:
         what = f"line {draft.line}" if draft.line else "the message"
         relay.notes.print(Text(f"SQS did not take {what}: {code}", "yellow"), soft_wrap=True)
@@ -161,7 +207,7 @@ def _publish(relay: Context, chosen: list[Draft]) -> list[Sent]:
         relay.console.print(Text(words), soft_wrap=True)
     elif sent:
         relay.console.print(f"Queued {count(len(sent), 'message')}.")
-    return sent
+    return sent, trouble
 
 
 def _follow(relay: Context, sent: list[Sent], most: timedelta) -> tuple[int, int]:
@@ -179,9 +225,17 @@ def _follow(relay: Context, sent: list[Sent], most: timedelta) -> tuple[int, int
     def complain(line: str) -> None:
         relay.notes.print(Text(line, "yellow"), soft_wrap=True)
 
-    for shut in gate_state.read(relay.stack).shut:
-        until = f" until {moment(shut.until)}" if shut.until else ""
-        relay.notes.print(Text(f"The gate is shut{until}: {one_line(shut.reason)}", "yellow"), soft_wrap=True)
-    with relay.notes.status(f"Waiting, {length(most.total_seconds())} at most"):
-        waiting = following.follow(relay.stack, sent, most.total_seconds(), ended, complain)
+    try:
+        for shut in gate_state.read(relay.stack).shut:
+            until = f" until {moment(shut.until)}" if shut.until else ""
+            relay.notes.print(Text(f"The gate is shut{until}: {one_line(shut.reason)}", "yellow"), soft_wrap=True)
+        with relay.notes.status(f"Waiting, {length(most.total_seconds())} at most"):
+            waiting = following.follow(relay.stack, sent, most.total_seconds(), ended, complain)
+    except KeyboardInterrupt:
+        raise Failure("The relay goes on without you: `relay posts` shows what becomes of it.", INTERRUPTED) from None
+    except (ClientError, BotoCoreError, Failure) as error:
+        why = error if isinstance(error, Failure) else of_aws(error)
+        raise Failure(
+            f"It is queued, do not send it again; but it cannot be followed. {why.reason}", why.code
+        ) from None
     return rejected, len(waiting)

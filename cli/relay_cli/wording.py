@@ -1,29 +1,10 @@
-"""How moments, spans of time and other people's texts are shown, and how a person writes a span of time. Pure."""
+"""How moments, spans of time and other people's texts are shown. Pure."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
-
-import typer
+from datetime import UTC, datetime
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-
-_SPAN = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,7})s)?")
-
-
-def span(text: str) -> timedelta:
-    """Read a span of time such as ``30m``, ``2h``, ``1h30m`` or ``7d``.
-
-    Raises:
-        typer.BadParameter: It is none.
-    """
-    found = _SPAN.fullmatch(text.strip().lower())
-    days, hours, minutes, seconds = (int(each or 0) for each in found.groups()) if found else (0, 0, 0, 0)
-    read = timedelta(days, seconds, minutes=minutes, hours=hours)
-    if not read:
-        raise typer.BadParameter(f"{printable(text)} is no span of time: write it as in 90s, 30m, 2h or 7d.")
-    return read
 
 
 def moment(at: datetime | None) -> str:

@@ -82,7 +82,7 @@ class Desk:
         patch.setattr(
             "moto.logs.models.utcnow", lambda: datetime.fromtimestamp(world.clock(), UTC).replace(tzinfo=None)
         )
-        patch.setattr("relay_cli.stack.boto3.Session", lambda **_: session())
+        patch.setattr("boto3.Session", lambda **_: session())
         patch.setenv("COLUMNS", "200")
         patch.chdir("/")
         DESKS[:] = [self]

@@ -105,6 +105,7 @@ class Operator:
         self.interrupts = False
         self.answers = []
         self.outputs = {
+            "OutboxQueueUrl": "the Outbox",
             "BackupBucketName": ARCHIVE,
             "BackupRequestsQueueUrl": backups.requests,
             "BackupFailuresQueueUrl": backups.failures,
@@ -202,7 +203,7 @@ def relay(backups, session, monkeypatch, capsys, tmp_path):
     operator = Operator(backups, session, monkeypatch, capsys, tmp_path)
     server = Server(0, Services, operator)
     server.start()
-    monkeypatch.setattr("relay_cli.stack.boto3.Session", lambda **_: session)
+    monkeypatch.setattr("boto3.Session", lambda **_: session)
     for service in ("LAMBDA", "CLOUDFORMATION"):
         monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", f"http://127.0.0.1:{server.server_port}")
     yield operator
@@ -218,7 +219,7 @@ def note_absent(relay, backup):
 
 
 def lines_of(*objects):
-    return gzip.compress(b"".join(json.dumps(each).encode() + b"\n" for each in objects))
+    return gzip.compress(b"".join(json.dumps(each).encode() + b"\n" for each in objects), mtime=0)
 
 
 # relay backups
@@ -451,7 +452,8 @@ def test_a_range_that_is_none_is_refused_in_a_line(relay, words, reason):
 
 @pytest.mark.parametrize("command", ["backups", "backfill", "get", "cat"])
 def test_without_the_backups_half_a_command_says_so(relay, command):
-    relay.outputs.clear()
+    for name in [name for name in relay.outputs if name != "OutboxQueueUrl"]:
+        del relay.outputs[name]
     words = {"backups": [], "backfill": A_WEEK}.get(command, ["message", "2016-12-05"])
     said = relay(command, *words)
     assert (said.code, said.out) == (NO_STACK, "")
@@ -651,7 +653,7 @@ def tagged(relay, **tags):
     ("content", "tags", "reason"),
     [
         (lines_of({"id": 1})[:-9], {}, "the gzip data ends early"),
-        (gzip.compress(b"no JSON\n"), {}, "line 1 is no JSON object"),
+        (gzip.compress(b"no JSON\n", mtime=0), {}, "line 1 is no JSON object"),
         (lines_of({"id": 1}), {"sha256": "0" * 64}, "its bytes do not have the sha256 of its tag"),
     ],
     ids=["cut", "no-json", "another-sum"],
@@ -827,7 +829,7 @@ def test_a_field_without_a_name_is_refused(relay, fields):
     ("content", "reason"),
     [
         (lines_of({"id": 1})[:-9], "is damaged, what came before may be too: the gzip data ends early"),
-        (gzip.compress(b'{"id": 1}\nno JSON\n'), "is no list of JSON objects: line 2"),
+        (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), "is no list of JSON objects: line 2"),
     ],
 )
 def test_a_damaged_backup_is_told(relay, content, reason):
@@ -848,7 +850,8 @@ class Shop(Handler):
     def serve(self):
         self.read_body()
         if self.command == "POST":
-            self.answer(200, described({"BackupBucketName": ARCHIVE}, {}), {"Content-Type": "text/xml"})
+            outputs = {"OutboxQueueUrl": "the Outbox", "BackupBucketName": ARCHIVE}
+            self.answer(200, described(outputs, {}), {"Content-Type": "text/xml"})
         elif "tagging" in self.path:
             self.answer(200, b"<Tagging><TagSet/></Tagging>", {"Content-Type": "application/xml"})
         else:

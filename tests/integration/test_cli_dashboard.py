@@ -174,6 +174,26 @@ def test_a_post_is_shown_with_its_link_and_how_long_it_took(page, desk, world, o
     assert "From queued to posted, 1 post: median 2.5 s, longest 2.5 s." in shown.part("posts")
 
 
+@pytest.mark.parametrize(
+    ("sentiment", "shown"),
+    [
+        ("bullish", "▲ bullish"),
+        ("bearish", "▼ bearish"),
+        ("neutral", "◆ neutral"),
+        ("something new", "something new"),
+        (None, ""),
+    ],
+)
+def test_a_posts_sentiment_is_shown_as_sign_and_word(page, desk, outbox, sentiment, shown):
+    outbox.send("Up 3% on volume $AAPL")
+    run = outbox.run()
+    for line in run.deliveries:
+        line["sentiment"] = sentiment
+    desk.log(run)
+    expected = " ".join(f"✓ posted {shown} 0.0 s after it was queued Up 3%".split())
+    assert expected in page.ask().part("posts")
+
+
 def test_a_dead_letter_is_shown_with_its_reason_and_stays(page, desk, world):
     desk.bury("Up 3% $AAPL", RejectReason=REASON, RelayKey="k1", FirstSeen="2026-11-20T09:30:00Z", Attempts="2")
     shown = page.ask().part("letters")
@@ -440,12 +460,13 @@ def test_every_value_is_escaped(page, desk, world, outbox):
     run = outbox.run()
     for line in run.deliveries:
         line |= {"url": f'javascript:"{MARKUP}', "text": MARKUP, "outcome": MARKUP, "reason": MARKUP}
+        line["sentiment"] = MARKUP
     desk.log(run)
     shown = page.ask()
     assert "<script>" not in shown.html
     assert shown.part("letters").count(MARKUP) == 3
     assert shown.part("gate").count(MARKUP) == 2
-    assert shown.part("posts").count(MARKUP) == 4
+    assert shown.part("posts").count(MARKUP) == 5
     assert 'href="javascript:' not in shown.html
     assert page.do("pause", why=MARKUP, lasting="").notice == f"Paused until somebody resumes: {MARKUP}."
 
@@ -455,8 +476,7 @@ def test_every_value_is_escaped(page, desk, world, outbox):
 
 def post(delay, number=0):
     at = datetime(2026, 11, 21, 15, number, tzinfo=UTC)
-    queued = None if delay is None else at - timedelta(seconds=delay)
-    return Delivered(at, "posted", "text", None, None, "", "key", "id", 1, queued, None)
+    return Delivered(at, "posted", "text", None, None, None, "", "key", "id", 1, None, delay, None)
 
 
 def test_delays_are_drawn_oldest_first_on_a_scale_of_powers():

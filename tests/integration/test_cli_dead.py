@@ -165,6 +165,18 @@ def test_a_letter_that_was_sent_but_not_deleted_is_told_of(desk, world):
     assert desk.bodies(world.dead) == ["Up 3% $AAPL"]
 
 
+def test_what_is_rejected_again_at_once_is_not_retried_again(desk):
+    desk.bury("Up 3% $AAPL", RelayKey="k1")
+
+    def rejected(sent):
+        desk.bury(sent["MessageBody"], RelayKey="k1", RejectReason=REASON)
+        return {"MessageId": "an-id", "MD5OfMessageBody": ""}
+
+    desk.plan("SendMessage", rejected)
+    said = desk("dead", "retry", "--all")
+    assert (said.code, said.out.count("Sent ")) == (DONE, 1)
+
+
 @pytest.mark.parametrize("command", ["retry", "drop"])
 @pytest.mark.parametrize("words", [[], ["--all", "an-id"]])
 def test_either_letters_are_named_or_all_are_meant(desk, command, words):
@@ -186,7 +198,8 @@ def test_a_letter_is_dropped_when_the_operator_agrees(desk, world):
 @pytest.mark.parametrize("answer", ["n\n", ""])
 def test_nothing_is_dropped_unless_the_operator_agrees(desk, world, answer):
     letter = desk.bury("one $A")
-    assert desk("dead", "drop", letter, typed=answer).code == UNDONE
+    said = desk("dead", "drop", letter, typed=answer)
+    assert (said.code, "Nothing was deleted" in said.err, "say --yes" in said.err) == (UNDONE, True, not answer)
     assert desk.bodies(world.dead) == ["one $A"]
 
 

@@ -1,5 +1,6 @@
 """`relay login`: whose account it is is known before anything is stored, and no secret shows anywhere."""
 
+import io
 import json
 from contextlib import contextmanager
 from urllib.parse import parse_qs, quote, urlsplit
@@ -91,6 +92,23 @@ def test_what_the_environment_does_not_say_is_asked_for(desk, monkeypatch):
     assert login(desk, f"our-client\n{SECRET}\n{CALLBACK}\n{CODE}\ny\n").code == DONE
 
 
+def test_where_nobody_answers_it_says_so(desk):
+    said = login(desk, "")
+    assert (said.code, "the code in it: nobody answered" in said.err) == (UNDONE, True)
+
+
+def test_ctrl_c_in_front_of_a_question_is_an_interruption(desk, monkeypatch):
+    class Terminal(io.TextIOWrapper):
+        def isatty(self):
+            return True
+
+        def readline(self, *_):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tests.integration.desk.io.TextIOWrapper", Terminal)
+    assert login(desk, "").code == 130
+
+
 @pytest.mark.parametrize(
     ("pasted", "code", "words"),
     [
@@ -135,7 +153,9 @@ def test_a_token_of_another_account_is_not_stored(desk):
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
 def test_nothing_is_stored_unless_the_operator_agrees(desk, answer):
-    assert login(desk, f"{CODE}\n{answer}").code == UNDONE
+    said = login(desk, f"{CODE}\n{answer}")
+    assert (said.code, "Nothing was stored" in said.err) == (UNDONE, True)
+    assert ("nobody answered. Where nobody can, say --expect-username relay_demo" in said.err) == (not answer)
     assert desk.stored(TOKEN_PARAMETER) is None
 
 

@@ -32,6 +32,13 @@ def test_a_posted_message_shows_text_link_and_how_long_it_took(desk, world, outb
     ]
 
 
+def test_a_posts_sentiment_is_shown(desk, outbox):
+    outbox.send('{"body": "Up 3% $AAPL", "sentiment": "bullish", "key": "k1"}', '{"body": "$MSFT", "key": "k2"}')
+    desk.log(outbox.run())
+    assert {row["key"]: row["sentiment"] for row in rows(desk)} == {"k1": "bullish", "k2": None}
+    assert "posted, 0.0 s after it was queued, bullish\n" in desk("posts", "--key", "k1").out
+
+
 def test_the_lines_of_one_message_are_one_row_with_its_final_outcome(desk, world, outbox):
     world.stand_in.fail("5xx-before", times=2)
     outbox.send(TEXT)

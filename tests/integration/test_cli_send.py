@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from relay.message import Post
 from relay_cli.drafts import MAX_MESSAGE_BYTES, draft
 from relay_cli.send import Sentiment
@@ -18,8 +19,10 @@ TEXT = "Up 3% on twice the usual volume $AAPL"
 
 
 @pytest.fixture
-def desk(world, monkeypatch):
-    return Desk(world, monkeypatch)
+def desk(world, monkeypatch, tmp_path):
+    desk = Desk(world, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    return desk
 
 
 def test_a_text_becomes_one_post(desk, world, outbox):
@@ -196,6 +199,31 @@ def test_the_readable_lines_go_when_told_to_keep_going(desk, world):
     assert sorted(desk.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B"}']
 
 
+def test_what_was_not_sent_is_kept_as_it_is_and_the_rest_is_not(desk, tmp_path):
+    (tmp_path / "alerts.jsonl").write_bytes(lines("one $A").encode() + b"\xff nonsense\n" + lines("two $B").encode())
+    said = desk("send", "--from", "alerts.jsonl", "--keep-going")
+    assert "1 message not sent: see alerts.unsent.jsonl." in said.err
+    assert (tmp_path / "alerts.unsent.jsonl").read_bytes() == b"\xff nonsense\n"
+
+
+def test_what_was_kept_before_is_never_overwritten(desk, tmp_path):
+    for number in range(3):
+        desk("send", "--from", "-", "--keep-going", typed=lines("one $A") + f"nonsense {number}\n")
+    kept = {each.name: each.read_text() for each in tmp_path.iterdir()}
+    assert kept == {
+        "relay.unsent.jsonl": "nonsense 0\n",
+        "relay.unsent2.jsonl": "nonsense 1\n",
+        "relay.unsent3.jsonl": "nonsense 2\n",
+    }
+
+
+def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(desk, world, monkeypatch):
+    monkeypatch.chdir("/proc")
+    said = desk("send", "--from", "-", "--keep-going", typed="nonsense\n" + lines("one $A") + "nonsense\n")
+    assert (said.code, ": 1, 3.\nSend them alone" in said.err) == (UNDONE, True)
+    assert world.count(world.outbox) == 1
+
+
 def test_a_line_too_large_for_the_outbox_is_unreadable(desk, world):
     large = json.dumps({"body": "$A https://example.com/" + "x" * MAX_MESSAGE_BYTES})
     assert "line 1: it has" in desk("send", "--from", "-", typed=large).err
@@ -244,11 +272,60 @@ def test_when_nothing_could_be_sent_aws_says_why(desk, world):
     assert world.count(world.outbox) == 0
 
 
-def test_what_was_sent_before_a_call_failed_is_told(desk):
-    desk.plan("SendMessageBatch", None, *["AccessDenied"] * 5)
+def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(desk, tmp_path):
+    desk.plan("SendMessageBatch", None, "AccessDenied")
+    said = desk("send", "--from", "-", "--wait", typed=lines(*(f"{number} $A" for number in range(23))))
+    assert (said.code, said.out) == (NO_AWS, "Queued 10 messages.\n")
+    assert "AWS does not allow you SendMessageBatch" in said.err
+    assert "13 messages not sent for certain: send them by `relay send --from relay.unsent.jsonl`" in said.err
+    _first, failed = sent_batches(desk)
+    kept = [json.loads(line) for line in (tmp_path / "relay.unsent.jsonl").read_text().splitlines()]
+    assert [each["body"] for each in kept] == [f"{number} $A" for number in range(10, 23)]
+    keys = [each["MessageAttributes"]["RelayKey"]["StringValue"] for each in failed]
+    assert [each["key"] for each in kept][:10] == keys
+
+
+def losing_the_answer(world):
+    """SQS takes the messages, and its answer does not come back."""
+
+    def answer(call):
+        for each in call["Entries"]:
+            world.send(world.outbox, each["MessageBody"], RelayKey=each["MessageAttributes"]["RelayKey"]["StringValue"])
+        raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+
+    return answer
+
+
+def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(desk, world, outbox):
+    desk.plan("SendMessageBatch", losing_the_answer(world))
+    line = {"body": "one $A", "sentiment": "bullish", "expires_at": "2100-01-01T00:00:00Z"}
+    assert desk("send", "--from", "-", typed=json.dumps(line)).code == NO_AWS
+    assert desk("send", "--from", "relay.unsent.jsonl").code == DONE
+    world.clock.forward(0.001)
+    assert sorted(outbox.run().outcomes) == ["already_posted", "posted"]
+    assert [(each.body, each.sentiment) for each in world.stand_in.posts] == [("one $A", "bullish")]
+
+
+def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_told(desk, world, outbox):
+    desk.plan("SendMessageBatch", losing_the_answer(world))
+    said = desk("send", TEXT)
+    assert (said.code, "may be queued or not" in said.err) == (NO_AWS, True)
+    key = said.err.partition("--key ")[2].partition(",")[0]
+    assert desk("send", TEXT, "--key", key).code == DONE
+    world.clock.forward(0.001)
+    assert sorted(outbox.run().outcomes) == ["already_posted", "posted"]
+    assert world.posted == [TEXT]
+
+
+def interrupted(_call=None):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_between_two_calls_tells_what_was_sent_and_keeps_the_rest(desk, tmp_path):
+    desk.plan("SendMessageBatch", None, interrupted)
     said = desk("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(12))))
-    assert (said.code, said.out) == (UNDONE, "Queued 10 messages.\n")
-    assert "SQS did not take line 12: AccessDenied" in said.err
+    assert (said.code, said.out) == (130, "Queued 10 messages.\n")
+    assert len((tmp_path / "relay.unsent.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_message_that_sqs_took_twice_is_one_post(desk, world, outbox):
@@ -337,8 +414,35 @@ def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(desk, world):
 def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(desk, world):
     started = world.clock()
     said = desk("send", TEXT, "--wait", "--wait-for", "2m")
-    assert (said.code, "1 message not posted yet, the relay goes on" in said.err) == (UNDONE, True)
+    assert (said.code, "1 message not posted yet, the relay goes on: do not send it again" in said.err) == (
+        UNDONE,
+        True,
+    )
     assert 120 <= world.clock() - started < 150
+
+
+def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(desk, world):
+    desk.meanwhile = [interrupted]
+    said = desk("send", TEXT, "--wait")
+    assert (said.code, "The relay goes on without you" in said.err) == (130, True)
+    assert world.count(world.outbox) == 1
+
+
+@pytest.mark.parametrize(
+    ("reads", "why"),
+    [
+        ([], "The gate cannot be read: AWS does not allow you BatchGetItem"),
+        ([None], "AWS does not allow you BatchGetItem"),
+    ],
+)
+def test_who_may_not_follow_a_message_is_told_that_it_is_queued(desk, reads, why):
+    desk.plan("BatchGetItem", *reads, "AccessDeniedException")
+    said = desk("send", TEXT, "--wait")
+    assert (said.code, said.out.startswith("Queued as")) == (NO_AWS, True)
+    assert said.err == (
+        "relay: It is queued, do not send it again; but it cannot be followed. "
+        f"{why}: ask for the permission, or use another profile.\n"
+    )
 
 
 def test_wait_says_at_once_why_the_gate_is_shut(desk, world):

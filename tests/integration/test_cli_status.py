@@ -11,7 +11,7 @@ from relay.orders import Backup
 from relay_cli import status
 
 from tests.integration.conftest import ARCHIVE
-from tests.integration.desk import NO_AWS, NO_STACK, STACK, WRONG, Desk, iso, session
+from tests.integration.desk import DONE, NO_AWS, NO_STACK, STACK, WRONG, Desk, iso, session
 
 FIVE_MINUTES = 300
 
@@ -170,11 +170,13 @@ def test_an_age_that_cloudwatch_does_not_tell_is_unknown_and_no_failure(desk, wo
 
 def test_the_last_post_is_the_newest_that_was_posted(desk, world, outbox):
     outbox.send("Up 3% $AAPL")
+    world.clock.forward(2.5)
     desk.log(outbox.run())
     world.clock.forward(60)
     outbox.send("")
     desk.log(outbox.run())
-    assert posting(desk)["last_post"]["text"] == "Up 3% $AAPL"
+    last = posting(desk)["last_post"]
+    assert (last["text"], last["delay_seconds"]) == ("Up 3% $AAPL", 2.5)
     assert f"{iso(world.clock() - 60)}  Up 3% $AAPL  https://stocktwits.com/relay_demo/message/" in desk("status").out
 
 
@@ -255,8 +257,10 @@ def test_watching_is_for_people_alone(desk):
         ("DescribeStacks", "ValidationError", NO_STACK, f"There is no stack {STACK} in us-east-1"),
         ("DescribeStacks", "ExpiredToken", NO_AWS, "Your AWS session has expired"),
         ("DescribeStacks", "InvalidClientTokenId", NO_AWS, "AWS does not know your credentials"),
+        ("GetQueueAttributes", "AWS.SimpleQueueService.NonExistentQueue", NO_STACK, "What GetQueueAttributes needs is"),
         ("GetQueueAttributes", "AccessDenied", NO_AWS, "AWS does not allow you GetQueueAttributes"),
-        ("BatchGetItem", "AccessDeniedException", NO_AWS, "The gate cannot be read"),
+        ("BatchGetItem", "AccessDeniedException", NO_AWS, "The gate cannot be read: AWS does not allow you"),
+        ("BatchGetItem", "ExpiredTokenException", NO_AWS, "The gate cannot be read: Your AWS session has expired"),
         ("FilterLogEvents", "AccessDeniedException", NO_AWS, "AWS does not allow you FilterLogEvents"),
     ],
 )
@@ -268,10 +272,22 @@ def test_what_keeps_one_from_looking_is_said_in_a_line(desk, operation, error, c
     assert said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("state", ["ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS", "UPDATE_FAILED"])
+@pytest.mark.parametrize("state", ["ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS", "CREATE_FAILED", "DELETE_IN_PROGRESS"])
 def test_a_half_deployed_stack_is_told(desk, state):
     desk.stack_status = state
     assert (desk("status").code, state in desk("status").err) == (NO_STACK, True)
+
+
+@pytest.mark.parametrize("state", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"])
+def test_whatever_an_update_does_the_relay_can_be_paused(desk, state):
+    desk.stack_status = state
+    assert desk("pause", "a bad deployment").code == DONE
+
+
+def test_a_stack_that_is_no_relay_is_told(desk):
+    del desk.outputs["OutboxQueueUrl"]
+    said = desk("status")
+    assert (said.code, f"The stack {STACK} is no StockTwits Relay" in said.err) == (NO_STACK, True)
 
 
 @pytest.mark.parametrize("kind", ["outputs", "parameters"])

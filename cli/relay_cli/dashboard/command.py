@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import secrets
 import socket
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay_cli import pause
 from relay_cli.failure import WRONG, Failure
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def dashboard(
     from relay_cli.dashboard.desk import Desk  # noqa: PLC0415
 
     relay: Context = context.obj
-    desk = Desk(relay.stack, _me())
+    desk = Desk(relay.stack, pause.me())
     try:
         listener = socket.create_server((ADDRESS, port))
     except OSError as error:
@@ -55,10 +55,3 @@ def dashboard(
             server.made(desk, listener, token).run(sockets=[listener])
         except KeyboardInterrupt:  # its usual end
             return
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # nobody, as in some containers
-        return "unknown"

@@ -12,7 +12,7 @@ from relay_cli import calendar, dead_letters, deliveries, gate_state, pause, que
 from relay_cli.dashboard.kept import Kept, Seen, looked
 from relay_cli.failure import NO_STACK, WRONG, Failure
 from relay_cli.logs import Logs
-from relay_cli.wording import span
+from relay_cli.spans import span
 
 if TYPE_CHECKING:
     from relay_cli.calendar import Overview

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from relay_cli.calendar import Calendar, Day
     from relay_cli.deliveries import Delivered
 
-WIDTH, HEIGHT, MARGIN = 600, 110, 48
+WIDTH, HEIGHT, MARGIN = 400, 110, 48
 """Of the chart; the margin is for the names of its lines."""
 
 STEP = 13

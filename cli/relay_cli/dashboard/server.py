@@ -49,8 +49,11 @@ MARKS: dict[str, str] = {
 }
 """What is shown beside an outcome's colour."""
 
+SIGNS = {"bullish": "▲", "bearish": "▼", "neutral": "◆"}
+"""What is shown beside a sentiment's word and colour."""
+
 _HERE = Path(__file__).parent
-_PARTS = ("gate", "queues", "posts", "letters", "backups")
+_PARTS = {"gate": "Gate", "queues": "Queues", "letters": "Dead letters", "posts": "Posts", "backups": "Backups"}
 _TOO_LARGE = 413
 
 
@@ -131,7 +134,12 @@ class Page:
         template = self._templates.get_template("page.html")
         return HTMLResponse(
             template.render(
-                seen, stack=self._desk.stack.name, now=at(time.time()), done=done or Seen(), lasting=LASTING
+                seen,
+                parts=_PARTS,
+                stack=self._desk.stack.name,
+                now=at(time.time()),
+                done=done or Seen(),
+                lasting=LASTING,
             )
         )
 
@@ -158,7 +166,7 @@ def _templates() -> Environment:
         "weeks": drawing.weeks,
         "link": drawing.link,
     }
-    templates.globals |= {"Status": Status, "drawing": drawing, "marks": MARKS}
+    templates.globals |= {"Status": Status, "drawing": drawing, "marks": MARKS, "signs": SIGNS}
     return templates
 
 
