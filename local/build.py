@@ -53,7 +53,11 @@ def build(runtime: str, architecture: str, directory: Path = BUILD, *, template:
     python = interpreter(runtime)
     if python is None:
         raise BuildError(f"sam build for {runtime} needs that Python with pip on this machine's PATH")
-    with _alone():
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _workshop(runtime, architecture) as workshop:
+        memory, known = directory.with_name("build.toml"), workshop / "build.toml"  # SAM's own name and place for it
+        if known.exists():
+            shutil.copy(known, memory)
         sam(
             "build",
             "--template-file",
@@ -63,12 +67,14 @@ def build(runtime: str, architecture: str, directory: Path = BUILD, *, template:
             "--build-dir",
             str(directory),
             "--cache-dir",
-            str(directory.parent / "cache"),
+            str(workshop / "cache"),
             "--parameter-overrides",
             f"PythonRuntime={runtime}",
             f"Architecture={architecture}",
             environment={"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
+            folder=workshop,
         )
+        shutil.copy(memory, known)
     return directory
 
 
@@ -87,32 +93,37 @@ def compile_all(runtime: str, directory: Path = BUILD) -> None:
         _run([*command, "-s", str(artifact), "-p", "/opt" if "Layer" in artifact.name else "/var/task", str(artifact)])
 
 
-def sam(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    """Run the SAM CLI of this environment, and return what it printed.
+def sam(*arguments: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT) -> str:
+    """Run the SAM CLI of this environment in a folder, and return what it printed.
 
     Raises:
         BuildError: It failed.
     """
     command = [str(Path(sys.executable).parent / "sam"), *arguments]
-    return _run(command, {**os.environ, "SAM_CLI_TELEMETRY": "0", **(environment or {})})
+    return _run(command, {**os.environ, "SAM_CLI_TELEMETRY": "0", **(environment or {})}, folder)
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Wait for other builds of this folder: whatever their directories, SAM keeps some of its work in one place."""
-    lock = ROOT / ".local" / "build.lock"
-    lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as file:
+def _workshop(runtime: str, architecture: str) -> Iterator[Path]:
+    """Give the folder where SAM runs to build for a runtime, to one at a time.
+
+    SAM keeps what it installed in the folder where it runs, throws away there what the last build did not use, and
+    remembers beside the artifacts what it is for. With a folder for each runtime, and the memory kept in it too, the
+    next build finds its requirements installed, wherever its artifacts go.
+    """
+    workshop = ROOT / ".local" / "sam" / f"{runtime}-{architecture}"
+    workshop.mkdir(parents=True, exist_ok=True)
+    with (workshop / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield workshop
 
 
-def _run(command: list[str], environment: Mapping[str, str] = os.environ) -> str:
-    """Run a tool in a session and a folder of its own; both go with it, also when we are interrupted."""
+def _run(command: list[str], environment: Mapping[str, str] = os.environ, folder: Path = ROOT) -> str:
+    """Run a tool, with a session and temporary files of its own; both go with it, also when we are interrupted."""
     with tempfile.TemporaryDirectory(prefix="relay-build-") as scratch:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=folder,
             env={**environment, "TMPDIR": scratch},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -13,5 +13,6 @@ for file in "$@"; do
     set -- "$@" -r "$file"
     shift
 done
+# Python compiles what is imported when it is imported: a fraction of what is installed.
 echo "Installing $directory ..."
-"$python" -m pip --python "$directory/bin/python" --disable-pip-version-check install -qq "$@"
+"$python" -m pip --python "$directory/bin/python" --disable-pip-version-check install -qq --no-compile "$@"

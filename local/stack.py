@@ -22,7 +22,7 @@ TOKEN_PARAMETER = "/stocktwits-relay/token"
 LOGIN_PARAMETER = "/stocktwits-relay/firestream"
 CHART_BUCKET = "stocktwits-relay-charts"
 CHART_KEY = "aapl.png"
-BUILD = ROOT / ".local" / "sam" / "build"
+BUILD = ROOT / ".local" / "build"
 PACE = {"MaxPostsPerHour": 3600, "PostBurst": 15, "MaxPostsPerDay": 0}
 """Fast enough to see everything in a minute, slow enough that a burst leaves something over."""
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     import subprocess
 
 STATE = ROOT / ".local" / "up.json"
+SETTINGS = ROOT / ".local" / "up.env"
 LOG = ROOT / ".local" / "up.log"
 START_SECONDS = 240
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 
 
 def start() -> int:
@@ -73,6 +75,7 @@ def keep() -> int:
                 "firestream": stack.firestream.url,
                 "outputs": stack.outputs,
             }
+            SETTINGS.write_text(settings(stack))
             part = STATE.with_suffix(".part")
             part.write_text(json.dumps(state, indent=2))
             part.rename(STATE)
@@ -83,7 +86,15 @@ def keep() -> int:
         return 1
     finally:
         STATE.unlink(missing_ok=True)
+        SETTINGS.unlink(missing_ok=True)
     return 0
+
+
+def settings(stack: Stack) -> str:
+    """Return what a shell reads to use a stack: where AWS is, and the stand-ins of StockTwits and Firestream."""
+    aws = {name: value for name, value in stack.emulator.environment.items() if name.startswith("AWS_")}
+    variables = {**aws, "STOCKTWITS": stack.stocktwits.url, "FIRESTREAM": stack.firestream.url}
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def _follow(keeper: "subprocess.Popen[bytes]") -> None:
@@ -119,10 +130,11 @@ Publish an alert:
   {aws} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
 
 Fetch the backups of the last days, and look at them:
-  {aws} lambda invoke --function-name {outputs["FetchBackupsFunctionName"]} \\
-  --cli-binary-format raw-in-base64-out --payload '{{"run": "nightly"}}' /dev/stdout
+  {login} AWS_ENDPOINT_URL={state["endpoint"]} \\
+  .venv/bin/sam remote invoke {outputs["FetchBackupsFunctionName"]} --event '{{"run": "nightly"}}'
   {aws} s3 ls --recursive {outputs["BackupBucketName"]}
 
+For `relay` and other tools: . .local/up.env
 Stop it with: make down"""
     )
     return 0
