@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up down build deploy validate check style scan test unit iam reliability simulate bench fuzz lock clean
+.PHONY: help demo up down build deploy validate check style scan test test-browser unit iam reliability simulate bench fuzz lock clean
 
 default_of = $(shell sed -n '/^  $(1):/,/Default:/s/^ *Default: *//p' template.yaml)
 RUNTIME ?= $(call default_of,PythonRuntime)
@@ -16,10 +16,11 @@ EMULATOR := .local/emulator/.ready
 BARE := .local/runtime/.ready
 BENCH := .local/bench/.ready
 SCAN := .local/scan/.ready
+AWS := .local/aws/.ready
 FUZZ := .local/fuzz/.ready
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Show all of it on this machine: no AWS account, no Docker, no configuration
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
@@ -61,9 +62,13 @@ unit: $(DEV) ## Run the tests that need no emulator
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
 
 test: ## Run every check and every test, as CI does
-	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN)
+	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN) $(AWS)
 	@$(MAKE) -s check
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE)
+
+test-browser: ## Try the dashboard in a browser (chromium; root's apt-get installs it)
+	@$(MAKE) -s -j2 $(DEV) $(EMULATOR)
+	@.venv/bin/python -m pytest tests/browser
 
 iam: ## Take each permission away in turn, and see what fails without it
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
@@ -113,6 +118,10 @@ $(BENCH): requirements/bench.txt
 
 $(SCAN): requirements/scan.txt
 	@sh local/environment.sh .local/scan $^
+	@touch $@
+
+$(AWS): requirements/awscli.txt
+	@sh local/environment.sh .local/aws $^
 	@touch $@
 
 $(FUZZ): requirements/fuzz.txt

@@ -13,7 +13,7 @@ compile --constraint "$all" requirements/layer.in -o layers/relay/requirements.t
 for name in requirements/local requirements/dev requirements/bench requirements/fuzz; do
     compile --constraint "$all" "$name.in" -o "$name.txt"
 done
-for name in requirements/emulator requirements/runtime requirements/scan; do
+for name in requirements/emulator requirements/runtime requirements/scan requirements/awscli; do
     compile "$name.in" -o "$name.txt"
 done
 bounds="python_full_version < '3.15' and platform_python_implementation == 'CPython' and sys_platform != 'win32'"

@@ -1,4 +1,4 @@
-"""`relay dashboard` over the local stack, in Debian's chromium."""
+"""`relay dashboard` over the local stack, in the chromium of this machine."""
 
 import json
 import os
@@ -6,23 +6,34 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from relay.orders import FILE_TYPES, Backup
 
 from local.build import ROOT
+from local.firestream.data import backup as content_of
 from local.stack import PACE, Stack
 
-CHROMIUM = "/usr/bin/chromium"
+QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+"""Chromium asks nobody else's servers for anything."""
+
 PATIENCE_MS = 60_000
 """For what takes the way through the stack: a queue, a function, a log, the page's next look."""
 
-POSTED = (
-    "NVDA breaks out of its base on 3x the usual volume $NVDA",
-    "Unusual call buying ahead of earnings $AAPL",
-    "Gap filled, back above the 50-day line $MSFT",
-)
+POSTED = {
+    "Breaks out of a six-week base on three times the usual volume $NVDA": "bullish",
+    "Unusual call buying ahead of earnings $AAPL": "bullish",
+    "Gap filled, back above the 50-day line $MSFT": None,
+    "Loses the 200-day line on heavy volume $INTC": "bearish",
+    "Implied volatility is back at its median $SPY": "neutral",
+}
+REJECTED = "Opening range broken to the downside $TSLA"
+AT_SECOND_ATTEMPT = "Relative strength at a 52-week high $COST"
+
+NIGHTLY_DAYS = 7
+"""How far back the nightly run looks."""
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +41,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The deployed application, with some days behind it."""
     build = tmp_path_factory.mktemp("stack") / "build"
     with Stack(PACE, say=lambda _: None, build_directory=build) as running:
-        for text in POSTED:
-            send(running, {"body": text})
-        send(running, {"body": "Too late to say so $TSLA", "expires_at": "2020-01-01T00:00:00Z"})
-        running.client("lambda").invoke(
-            FunctionName=running.outputs["FetchBackupsFunctionName"], Payload=json.dumps({"run": "nightly"})
-        )
+        running.stocktwits.fail("reset-before", text=AT_SECOND_ATTEMPT)
+        for text, sentiment in POSTED.items():
+            send(running, {"body": text, "sentiment": sentiment})
+        send(running, {"body": AT_SECOND_ATTEMPT, "sentiment": "bullish"})
+        send(running, {"body": REJECTED, "sentiment": "bearish", "expires_at": "2026-11-20T21:00:00Z"})
+        fetch_a_week(running)
+        fill_the_year(running)
+        tell_an_age(running)
         yield running
 
 
@@ -59,29 +72,89 @@ def address(stack: Stack) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    assert Path(CHROMIUM).exists(), "apt-get install chromium"
+    found = subprocess.run(["sh", "local/chromium.sh"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    assert found.returncode == 0, "no chromium: what to install is said above"
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM)
+        launched = playwright.chromium.launch(
+            executable_path=found.stdout.strip(),
+            chromium_sandbox=os.geteuid() != 0,  # it has none for root
+            args=QUIET,
+        )
         yield launched
         launched.close()
 
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page in a tab of its own; at the end, nothing may have been complained about."""
+    """The page in a tab of its own; at the end, nothing may have been complained about, or asked of anybody else."""
     tab = browser.new_page(viewport={"width": 1000, "height": 900})
     tab.set_default_timeout(PATIENCE_MS)
     complaints: list[str] = []
+    asked: set[str] = set()
+    tab.on("request", lambda request: asked.add(request.url))
     tab.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
     tab.goto(address)
     yield tab
+    assert {each for each in asked if not each.startswith((address, "data:"))} == set()
     tab.goto("about:blank")  # a request that the end cuts off is no complaint
     tab.close()
     assert [each for each in complaints if "ERR_ABORTED" not in each] == []
 
 
-def send(stack: Stack, message: dict[str, str]) -> None:
+def fetch_a_week(stack: Stack) -> None:
+    """Let the application fetch the last days."""
+    for number in range(1, NIGHTLY_DAYS + 1):
+        day = today() - timedelta(days=number)
+        for file_type in FILE_TYPES:
+            stack.firestream.put(file_type, day, some_content(file_type, day))
+    stack.client("lambda").invoke(
+        FunctionName=stack.outputs["FetchBackupsFunctionName"], Payload=json.dumps({"run": "nightly"})
+    )
+
+
+def fill_the_year(stack: Stack) -> None:
+    """Put the days before that into the archive: some are absent, some missing, and one failed."""
+    s3, bucket = stack.client("s3"), stack.outputs["BackupBucketName"]
+    for number in range(NIGHTLY_DAYS + 1, 366):
+        for file_type in FILE_TYPES:
+            backup = Backup(today() - timedelta(days=number), file_type)
+            if number == 24:
+                stack.client("sqs").send_message(
+                    QueueUrl=stack.outputs["BackupFailuresQueueUrl"],
+                    MessageBody=backup.request,
+                    MessageAttributes={
+                        "RejectReason": {"DataType": "String", "StringValue": "Firestream's file ends too early"}
+                    },
+                )
+            elif number in {101, 102, 230}:
+                s3.put_object(Bucket=bucket, Key=backup.absent_key, Body=b"")
+            elif number not in {59, 60, 61}:
+                s3.put_object(Bucket=bucket, Key=backup.key, Body=some_content(file_type, backup.day))
+
+
+def tell_an_age(stack: Stack) -> None:
+    """Say how old the dead letter is, as CloudWatch would."""
+    age: dict[str, object] = {
+        "MetricName": "ApproximateAgeOfOldestMessage",
+        "Dimensions": [{"Name": "QueueName", "Value": stack.outputs["DeadLetterQueueName"]}],
+        "Unit": "Seconds",
+        "Value": 45,
+    }
+    stack.client("cloudwatch").put_metric_data(Namespace="AWS/SQS", MetricData=[age])
+
+
+def some_content(file_type: str, day: date) -> bytes:
+    """A day's backup, small; at weekends people have less to say."""
+    lines = 4 if day.weekday() > 4 else 12 + day.toordinal() * 7 % 9
+    return content_of(file_type, day, lines)
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def send(stack: Stack, message: dict[str, str | None]) -> None:
     """Publish a message."""
     stack.client("sqs").send_message(QueueUrl=stack.outputs["OutboxQueueUrl"], MessageBody=json.dumps(message))

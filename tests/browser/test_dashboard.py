@@ -1,10 +1,12 @@
 """`relay dashboard` as its owner sees it: in a browser, over the deployed stack."""
 
+import re
+
 from playwright.sync_api import Locator, Page, Response, expect
 
 from local.build import ROOT
 from local.stack import Stack
-from tests.browser.conftest import PATIENCE_MS, POSTED, send
+from tests.browser.conftest import AT_SECOND_ATTEMPT, PATIENCE_MS, POSTED, REJECTED, send
 
 SCREENSHOT = ROOT / ".local" / "dashboard.png"
 
@@ -14,6 +16,16 @@ expect.set_options(timeout=PATIENCE_MS)
 def region(page: Page, name: str) -> Locator:
     """A part of the page, as a screen reader finds it."""
     return page.get_by_role("region", name=name, exact=True)
+
+
+def post(page: Page, text: str) -> Locator:
+    """What is shown of a post."""
+    return region(page, "Posts").get_by_role("listitem").filter(has_text=text)
+
+
+def heard(page: Page) -> Locator:
+    """What a screen reader says of changes, by itself."""
+    return page.locator("[aria-live=polite]")
 
 
 def refreshed(page: Page) -> None:
@@ -27,15 +39,23 @@ def refreshed(page: Page) -> None:
             pass
 
 
+def test_a_picture_of_it_is_taken(page: Page) -> None:
+    """The first, before the other tests' posts are there."""
+    for text in (*POSTED, AT_SECOND_ATTEMPT):
+        expect(post(page, text)).to_contain_text("posted")
+    expect(region(page, "Dead letters")).to_contain_text(REJECTED)
+    expect(region(page, "Backups")).to_contain_text("358 of 365 stored")
+    page.screenshot(path=SCREENSHOT, full_page=True)
+    assert SCREENSHOT.stat().st_size > 10_000
+
+
 def test_a_post_that_was_just_sent_is_shown(page: Page, stack: Stack) -> None:
     send(stack, {"body": "Straight from the desk $AMD", "sentiment": "bullish"})
-    shown = region(page, "Posts")
-    expect(shown).to_contain_text("Straight from the desk $AMD")
-    item = shown.get_by_role("listitem").filter(has_text="Straight from the desk $AMD")
+    item = post(page, "Straight from the desk $AMD")
     expect(item).to_contain_text("posted")
-    (post,) = [each for each in stack.stocktwits.posts if each.body == "Straight from the desk $AMD"]
-    expect(item.get_by_role("link")).to_have_attribute("href", f"{post_page(stack)}/message/{post.id}")
-    expect(shown.get_by_role("img", name="From queued to posted")).to_be_visible()
+    (posted,) = [each for each in stack.stocktwits.posts if each.body == "Straight from the desk $AMD"]
+    expect(item.get_by_role("link")).to_have_attribute("href", f"{post_page(stack)}/message/{posted.id}")
+    expect(region(page, "Posts").get_by_role("img", name="From queued to posted")).to_be_visible()
 
 
 def post_page(stack: Stack) -> str:
@@ -50,6 +70,7 @@ def test_pause_and_resume_work_by_keyboard_alone(page: Page, stack: Stack) -> No
     page.keyboard.press("Enter")
     expect(gate).to_contain_text("earnings call")
     expect(gate).to_contain_text("Shut")
+    expect(heard(page)).to_contain_text("The gate is shut.")
     expect(page.get_by_role("status")).to_have_text("Paused until somebody resumes: earnings call.")
     expect(gate.get_by_role("heading")).to_be_focused()  # what had the focus is gone
     item = stack.client("dynamodb").get_item(TableName=stack.outputs["LedgerTableName"], Key={"pk": {"S": "pause"}})
@@ -58,6 +79,7 @@ def test_pause_and_resume_work_by_keyboard_alone(page: Page, stack: Stack) -> No
     expect(page.get_by_role("button", name="Resume posting")).to_be_focused()
     page.keyboard.press("Enter")
     expect(gate).to_contain_text("Open")
+    expect(heard(page)).to_contain_text("The gate is open.")
     expect(page.get_by_role("button", name="Pause posting")).to_be_visible()
 
 
@@ -97,6 +119,23 @@ def test_it_rests_when_it_is_told_to(page: Page) -> None:
         page.get_by_label("Refresh by itself").check()
 
 
+def test_a_screen_reader_finds_a_name_for_all_that_can_be_used_or_is_drawn(page: Page) -> None:
+    expect(post(page, AT_SECOND_ATTEMPT)).to_be_visible()
+    expect(region(page, "Backups")).to_contain_text("stored")
+    shown = page.locator("body").aria_snapshot()
+    roles = ("button", "checkbox", "combobox", "heading", "img", "link", "region", "textbox")
+    found = re.findall(rf"^\s*- '?({'|'.join(roles)})\b( \S)?", shown, re.MULTILINE)
+    assert {role for role, _ in found} == set(roles)
+    assert [each for each in found if each[1] != ' "'] == []
+
+
+def test_a_sentiment_is_read_out_as_its_word_alone(page: Page) -> None:
+    for text, sentiment in {**POSTED, REJECTED: "bearish"}.items():
+        said = post(page, text).aria_snapshot()
+        assert set(re.findall("bullish|bearish|neutral", said)) == ({sentiment} if sentiment else set())
+        assert not set("▲▼◆✓✗") & set(said)
+
+
 def test_it_fits_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     expect(region(page, "Backups")).to_contain_text("stored")
@@ -109,12 +148,3 @@ def test_it_is_dark_or_light_as_its_reader_likes(page: Page) -> None:
         page.emulate_media(color_scheme=scheme)
         shades.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert shades == ["rgb(243, 245, 248)", "rgb(14, 19, 25)"]
-
-
-def test_a_picture_of_it_is_taken(page: Page) -> None:
-    for text in POSTED:
-        expect(region(page, "Posts")).to_contain_text(text)
-    expect(region(page, "Dead letters")).to_contain_text("Too late to say so $TSLA")
-    expect(region(page, "Backups")).to_contain_text("stored")
-    page.screenshot(path=SCREENSHOT, full_page=True)
-    assert SCREENSHOT.stat().st_size > 10_000
