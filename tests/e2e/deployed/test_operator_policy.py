@@ -1,0 +1,138 @@
+"""What docs/operator-policy.json allows, and docs/security.md says each command needs, is enough for `relay`."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from local.build import ROOT
+from local.permissions import names
+from local.stack import Stack, a_chart
+
+pytestmark = pytest.mark.e2e
+
+POLICY = json.loads(
+    # CloudFormation calls log groups by the stack's name; the emulator has them under a path.
+    (ROOT / "docs" / "operator-policy.json")
+    .read_text()
+    .replace("log-group:stocktwits-relay-", "log-group:/aws/cloudformation/stocktwits-relay/")
+)
+OPERATOR = "operator"
+STATEMENTS = {each["Sid"] for each in POLICY["Statement"]}
+NEEDED = {
+    command: {"FindTheStack"} | (set(re.findall(r"`(\w+)`", cell)) & STATEMENTS)
+    for line in re.findall(r"^\| `.*", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
+    for commands, cell in [line.strip("|").split("|")[:2]]
+    for command in re.findall("`([^`]+)`", commands)
+}
+COMMANDS: dict[str, list[str]] = {
+    "send": ["Up $AAPL", "--chart", "chart.png", "--wait"],
+    "status": [],
+    "posts": [],
+    "pause": ["why"],
+    "resume": [],
+    "dead list": [],
+    "dead show": ["LETTER"],
+    "dead retry": ["LETTER"],
+    "dead drop": ["LETTER", "--yes"],
+    "backups": ["--from", "2016-12-01", "--to", "2016-12-02"],
+    "backfill": ["DAY", "DAY", "--type", "message"],
+    "get": ["message", "2016-12-01", "--force"],
+    "cat": ["message", "2016-12-01", "--limit", "1"],
+    "login": ["--token", "--expect-username", "relay_demo"],
+    "login firestream": ["--username", "demo-user"],
+}
+"""In this order: `get` needs what `backfill` fetched. LETTER is a new letter's id, DAY one that is not yet fetched."""
+
+Relay = Callable[[str, set[str]], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """Run a command as somebody who has some statements of the policy."""
+    iam, sqs, s3 = (stack.client(name) for name in ("iam", "sqs", "s3"))
+    bucket, folder = stack.outputs["BackupBucketName"], tmp_path_factory.mktemp("desk")
+    (folder / "chart.png").write_bytes(a_chart())
+    iam.create_user(UserName=OPERATOR)
+    key = iam.create_access_key(UserName=OPERATOR)["AccessKey"]
+    environment = {
+        **stack.emulator.environment,
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        "PATH": os.defpath,
+        "PYTHONPATH": f"{ROOT / 'cli'}{os.pathsep}{ROOT / 'layers' / 'relay'}",
+    }
+    secrets = {"login": stack.stocktwits.access_token, "login firestream": stack.firestream.password}
+
+    def a_new(word: str) -> str:
+        match word:
+            case "LETTER":
+                url = stack.outputs["DeadLetterQueueUrl"]
+                return str(sqs.send_message(QueueUrl=url, MessageBody="It never came about $AAPL")["MessageId"])
+            case "DAY":
+                return "2016-12-01" if not s3.list_objects_v2(Bucket=bucket).get("Contents") else "2016-12-09"
+        return word
+
+    def run(command: str, statements: set[str]) -> "subprocess.CompletedProcess[str]":
+        document = {
+            "Version": "2012-10-17",
+            "Statement": [_told(each) for each in POLICY["Statement"] if each["Sid"] in statements],
+        }
+        iam.put_user_policy(UserName=OPERATOR, PolicyName="some", PolicyDocument=json.dumps(document))
+        words = [*command.split(), *(a_new(each) for each in COMMANDS[command])]
+        return subprocess.run(
+            [sys.executable, "-c", "from relay_cli.app import main; main()", *words],
+            env=environment,
+            cwd=folder,
+            input=secrets.get(command, ""),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    yield run
+    iam.delete_user_policy(UserName=OPERATOR, PolicyName="some")
+    iam.delete_access_key(UserName=OPERATOR, AccessKeyId=key["AccessKeyId"])
+    iam.delete_user(UserName=OPERATOR)
+
+
+def _told(statement: dict[str, Any]) -> dict[str, Any]:
+    """Name batch calls as the emulator asks for them."""
+    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    return {**statement, "Action": [name for action in actions for name in names(action)]}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_works_with_the_statements_that_the_document_names(command: str, relay: Relay) -> None:
+    done = relay(command, NEEDED[command])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "without"),
+    [
+        ("send", "Publish"),
+        ("send", "UploadCharts"),
+        ("status", "ReadTheLogs"),
+        ("status", "ListTheArchive"),
+        ("status", "CountTheQueues"),
+        ("resume", "SeeTheGateAndTheLedger"),
+        ("pause", "PauseAndResume"),
+        ("dead list", "LookIntoDeadLettersAndFailures"),
+        ("dead drop", "DropDeadLetters"),
+        ("backfill", "RequestBackups"),
+        ("get", "ReadTheArchive"),
+        ("login", "StoreSecrets"),
+        ("posts", "FindTheStack"),
+    ],
+)
+def test_a_statement_that_is_missing_is_missed(command: str, without: str, relay: Relay) -> None:
+    done = relay(command, NEEDED[command] - {without})
+    assert done.returncode in {1, 3}
+    assert "does not allow you" in done.stderr or "AccessDenied" in done.stderr or "not done" in done.stderr
