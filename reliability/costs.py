@@ -19,8 +19,12 @@ from tests.simulation.world import World
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Mapping, Sequence
 
 SIZES = (10, 1_000, 10_000)
+BILLED_MESSAGES = 400
+"""Enough for a share of what does not depend on their number, few enough for a test to count again."""
+
 DAY = 24 * 3600
 MONTH_DAYS = 30
 ENDLESS = 10**9
@@ -46,6 +50,15 @@ CONDITIONS = (
     Condition("60 posts an hour", Pace(60, 3, 0)),
     Condition("shut for a day", pauses=[(0.0, float(DAY))]),
 )
+
+OPEN_GATE, PACED, _ = CONDITIONS
+BILLS = (
+    ("idle", 0, OPEN_GATE),
+    ("100 posts a day", 100, PACED),
+    ("1,440 posts a day (60 an hour, all day)", 1440, PACED),
+    ("10,000 posts a day, the gate open", 10_000, OPEN_GATE),
+)
+"""The months that are billed: words, posts a day, and how the gate stands."""
 
 # List prices of us-east-1 in US dollars, read in November 2026: https://aws.amazon.com/sqs/pricing/,
 # https://aws.amazon.com/lambda/pricing/ (arm64), https://aws.amazon.com/dynamodb/pricing/on-demand/,
@@ -171,6 +184,16 @@ def month(posts_a_day: int, measured: Usage) -> Bill:
     )
 
 
+def bills(measured: Mapping[str, Usage]) -> list[tuple[str, Bill]]:
+    """Make out each bill of `BILLS` from what messages were measured to take under each condition's name."""
+    return [(words, month(posts, measured[condition.name])) for words, posts, condition in BILLS]
+
+
+def price_list(made_out: Sequence[tuple[str, Bill]]) -> str:
+    """Write bills as the README has them."""
+    return table(["a month", "list price", "to pay"], [[words, *_prices(bill)] for words, bill in made_out])
+
+
 def grown(smaller: Usage, larger: Usage) -> list[str]:
     """Say which calls a message needs more of when there are more messages."""
     names = sorted({*smaller.calls, *larger.calls} | {"invocations"})
@@ -187,26 +210,17 @@ def grown(smaller: Usage, larger: Usage) -> list[str]:
 
 def prove() -> Section:
     """Count, and write the section."""
-    rows, complaints, usages = [], [], {}
+    rows, complaints = [], []
     for condition in CONDITIONS:
         print(f"Counting calls, the gate {condition.name}", flush=True)
         before = None
         for size in SIZES:
-            now = usages[condition.name, size] = usage(size, condition)
+            now = usage(size, condition)
             rows.append(_row(condition, now))
             if before and before.messages >= SIZES[1]:
                 complaints += [f"{condition.name}: {each}" for each in grown(before, now)]
             before = now
-    busiest = usages["open", SIZES[-1]], usages["60 posts an hour", SIZES[-1]]
-    bills = [
-        (words, month(posts, measured))
-        for words, posts, measured in (
-            ("idle", 0, busiest[0]),
-            ("100 posts a day", 100, busiest[1]),
-            ("1,440 posts a day (60 an hour, all day)", 1440, busiest[1]),
-            ("10,000 posts a day, the gate open", 10_000, busiest[0]),
-        )
-    ]
+    made_out = bills({each.name: usage(BILLED_MESSAGES, each) for each in (OPEN_GATE, PACED)})
     headings = ["gate", "messages", "hours", "SQS", "DynamoDB writes", "DynamoDB reads", "Lambda", "GB s", "StockTwits"]
     text = f"""\
 ## Limits
@@ -224,7 +238,7 @@ as many as may be posted: behind a shut gate a message costs nothing more, be it
 
 A month, in US dollars at the list prices of us-east-1 for arm64, before and after what is free for every account:
 
-{table(["", "SQS requests", "GB s", "DynamoDB writes", "list price", "to pay"], [_billed(*each) for each in bills])}
+{table(["", "SQS requests", "GB s", "DynamoDB writes", "list price", "to pay"], [_billed(*each) for each in made_out])}
 
 Idle is two event sources that ask their queues every {POLL_SECONDS} s with {POLLERS} pollers each, and a drain every
 minute. Beside it, CloudWatch charges 0.30 a month for each metric after the first ten, and S3 what the archive holds.
@@ -254,6 +268,9 @@ def _billed(words: str, bill: Bill) -> list[object]:
         round(bill.sqs),
         round(bill.gb_seconds),
         round(bill.writes),
-        f"{bill.listed:.2f}",
-        f"{bill.paid:.2f}",
+        *_prices(bill),
     ]
+
+
+def _prices(bill: Bill) -> tuple[str, str]:
+    return f"{bill.listed:.2f}", f"{bill.paid:.2f}"

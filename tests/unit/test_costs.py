@@ -1,15 +1,41 @@
 """What a message costs does not grow with their number, and what a month costs is added up right."""
 
 from collections import Counter
+from functools import cache
+from pathlib import Path
 
 import pytest
 
-from reliability.costs import CONDITIONS, MEMORY_GB, Condition, Usage, grown, month, usage
+from reliability.costs import (
+    BILLED_MESSAGES,
+    CONDITIONS,
+    MEMORY_GB,
+    OPEN_GATE,
+    PACED,
+    Usage,
+    bills,
+    grown,
+    month,
+    price_list,
+    usage,
+)
+
+README = Path(__file__).parents[2] / "README.md"
 
 
-@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.name)
-def test_a_message_takes_no_more_calls_among_many(condition: Condition) -> None:
-    assert grown(usage(50, condition), usage(400, condition)) == []
+@cache
+def many(number: int) -> Usage:
+    return usage(BILLED_MESSAGES, CONDITIONS[number])
+
+
+@pytest.mark.parametrize("number", range(len(CONDITIONS)), ids=[each.name for each in CONDITIONS])
+def test_a_message_takes_no_more_calls_among_many(number: int) -> None:
+    assert grown(usage(50, CONDITIONS[number]), many(number)) == []
+
+
+def test_the_readme_says_what_the_bills_come_to() -> None:
+    measured = {each.name: many(CONDITIONS.index(each)) for each in (OPEN_GATE, PACED)}
+    assert f"\n\n{price_list(bills(measured))}\n\n" in README.read_text()
 
 
 def test_a_message_takes_one_request_and_two_writes_beside_its_share_of_the_gate() -> None:

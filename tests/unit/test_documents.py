@@ -1,0 +1,94 @@
+"""What the documents repeat of the code is what the code says, and no link leads nowhere."""
+
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samcli.yamlhelper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
+GROUPS: list[dict[str, Any]] = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+def section(document: str, heading: str) -> str:
+    """Return what stands under a heading, up to the next one of its level or above."""
+    level = heading.partition(" ")[0]
+    text = (ROOT / document).read_text()
+    found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, heading
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of each row of the tables in a text that begins with a name."""
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", without_code(path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group["Label"]["default"])
+def test_deploy_lists_the_parameters_by_the_templates_themes(group: dict[str, Any]) -> None:
+    listed = rows(section("docs/deploy.md", f"### {group['Label']['default']}"))
+    assert [name for name, *_ in listed] == [f"`{name}`" for name in group["Parameters"]]
+
+
+def test_every_parameter_belongs_to_a_theme() -> None:
+    assert sorted(name for group in GROUPS for name in group["Parameters"]) == sorted(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_deploy_gives_a_parameters_default_and_bounds(name: str) -> None:
+    (row,) = [row for row in rows(section("docs/deploy.md", "## Parameters")) if row[0] == f"`{name}`"]
+    parameter = PARAMETERS[name]
+    assert row[1] == (f"`{parameter['Default']}`" if parameter["Default"] != "" else "empty")
+    if "AllowedValues" in parameter:
+        assert row[2] == ", ".join(f"`{value}`" for value in parameter["AllowedValues"])
+    elif "MinValue" in parameter:
+        assert row[2] == f"{parameter['MinValue']} to {parameter['MaxValue']}"
+    assert all(row)
+
+
+def test_publish_has_every_field_of_a_message() -> None:
+    schema = json.loads((ROOT / "docs" / "message.schema.json").read_text())
+    listed = rows(section("docs/publish.md", "## The message").partition("\n### ")[0])
+    assert [row[0] for row in listed] == [f"`{name}`" for name in schema["properties"]]
+    assert [row[0].strip("`") for row in listed if "required" in row[1]] == schema["required"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_link_to_a_file_or_a_heading_leads_there(path: Path) -> None:
+    for target, anchor in LINK.findall(without_code(path.read_text())):
+        there = (path.parent / target).resolve() if target else path
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
+
+
+def test_architecture_gives_limits_as_the_code_has_them() -> None:
+    limits = re.findall(
+        r"\| ([\d.]+) \| `(\w+)\.([A-Z_]+)` \|", section("docs/architecture.md", "## Limits, and where they stand")
+    )
+    assert limits
+    for value, module, name in limits:
+        assert float(value) == getattr(import_module(f"relay.{module}"), name), name
+
+
+def test_architecture_names_every_module_of_the_layer() -> None:
+    named = {
+        name for row in rows(section("docs/architecture.md", "## The rooms")) for name in re.findall(r"`(\w+)`", row[0])
+    }
+    assert named == {path.stem for path in (ROOT / "layers" / "relay" / "relay").glob("*.py")} - {"__init__"}

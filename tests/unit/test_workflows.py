@@ -1,0 +1,137 @@
+"""The workflows on GitHub: what they test is what is supported, and nobody can slip other code or keys into them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from samcli.yamlhelper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / ".github" / "workflows").glob("*"))
+TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+NAMED = re.compile(r"uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
+
+
+def workflow(name: str) -> dict[Any, Any]:
+    """Return a workflow; YAML 1.1 reads its `on` as True."""
+    content: dict[Any, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text())
+    return content
+
+
+def jobs() -> list[tuple[str, dict[str, Any]]]:
+    return [(f"{file.name} {name}", job) for file in FILES for name, job in workflow(file.name)["jobs"].items()]
+
+
+def steps() -> list[tuple[str, dict[str, Any]]]:
+    return [(job, step) for job, content in jobs() for step in content["steps"]]
+
+
+def commands(job: dict[str, Any]) -> list[str]:
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
+def test_there_are_two_workflows() -> None:
+    assert [file.name for file in FILES] == ["deploy.yml", "test.yml"]
+
+
+def test_each_python_that_the_template_allows_is_tested_with_itself() -> None:
+    job = workflow("test.yml")["jobs"]["test"]
+    assert [f"python{each}" for each in job["strategy"]["matrix"]["python"]] == TEMPLATE["Parameters"]["PythonRuntime"][
+        "AllowedValues"
+    ]
+    (chosen,) = (step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
+    (run,) = (step for step in job["steps"] if "run" in step)
+    assert (chosen, run["run"], run["env"]["PYTHON"]) == (
+        "${{ matrix.python }}",
+        "make test",
+        "python${{ matrix.python }}",
+    )
+
+
+def test_what_is_deployed_is_built_with_the_python_that_the_template_runs_it_with() -> None:
+    runtime = TEMPLATE["Parameters"]["PythonRuntime"]["Default"]
+    job = workflow("deploy.yml")["jobs"]["deploy"]
+    (version,) = (step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
+    assert f"python{version}" == runtime
+    assert {step["env"]["PYTHON"] for step in job["steps"] if "run" in step} == {runtime}
+
+
+@pytest.mark.parametrize(("job", "step"), [each for each in steps() if "uses" in each[1]])
+def test_an_action_is_pinned_to_a_commit(job: str, step: dict[str, Any]) -> None:
+    assert PINNED.fullmatch(step["uses"])
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_pinned_action_says_its_version(file: Path) -> None:
+    used = [line.strip() for line in file.read_text().splitlines() if "uses:" in line]
+    assert [line for line in used if not NAMED.search(line)] == []
+
+
+def test_an_action_is_the_same_commit_everywhere() -> None:
+    used = {step["uses"] for _, step in steps() if "uses" in step}
+    assert len({each.partition("@")[0] for each in used}) == len(used)
+
+
+def test_a_workflow_may_read_the_repository_and_nothing_else() -> None:
+    assert [workflow(file.name)["permissions"] for file in FILES] == [{"contents": "read"}] * len(FILES)
+
+
+def test_only_the_deployment_may_ask_for_a_token_of_github() -> None:
+    permissions = {name: job["permissions"] for name, job in jobs() if "permissions" in job}
+    assert permissions == {"deploy.yml deploy": {"contents": "read", "id-token": "write"}}
+
+
+def test_a_checkout_leaves_no_token_behind() -> None:
+    checkouts = [step for _, step in steps() if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) == len(jobs())
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_no_stored_key_is_used() -> None:
+    for file in FILES:
+        text = file.read_text()
+        assert "secrets." not in text
+        assert "access-key" not in text
+
+
+def test_a_role_is_taken_on_after_everything_is_installed_and_built() -> None:
+    done = [
+        step.get("run") or step["uses"].partition("@")[0] for step in workflow("deploy.yml")["jobs"]["deploy"]["steps"]
+    ]
+    assert done[-3:] == ["make build", "aws-actions/configure-aws-credentials", "make deploy"]
+
+
+@pytest.mark.parametrize(("job", "step"), [each for each in steps() if "run" in each[1]])
+def test_nothing_that_somebody_wrote_on_github_becomes_part_of_a_command(job: str, step: dict[str, Any]) -> None:
+    assert "${{" not in step["run"]
+
+
+@pytest.mark.parametrize(("name", "job"), jobs())
+def test_a_job_ends_by_itself(name: str, job: dict[str, Any]) -> None:
+    assert job["timeout-minutes"] <= 30
+
+
+def test_every_push_and_pull_request_is_tested_and_a_newer_one_takes_its_place() -> None:
+    test = workflow("test.yml")
+    assert set(test[True]) == {"push", "pull_request"}
+    assert test["concurrency"]["cancel-in-progress"] is True
+
+
+def test_a_deployment_is_started_by_a_person_and_never_cut_off() -> None:
+    deploy = workflow("deploy.yml")
+    assert deploy[True] == {"workflow_dispatch": None, "release": {"types": ["published"]}}
+    assert deploy["jobs"]["deploy"]["environment"] == "production"
+    assert deploy["concurrency"]["cancel-in-progress"] is False
+
+
+def test_every_command_is_a_target_of_make() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for _, job in jobs():
+        for command in commands(job):
+            program, target = command.split()
+            assert program == "make"
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), command
