@@ -11,11 +11,12 @@ MADE_ONCE = (wiring.relay, wiring.report, backup_wiring.fetching, backup_wiring.
 
 
 class ByFile(LoadScopeScheduling):
-    """Keeps a file's tests in one process, and all that share the deployed stack, so that it is deployed once."""
+    """Keeps a file's tests in one process, and a folder's that share a deployed stack, so that it is deployed once."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
-        return "tests/e2e/deployed" if "/deployed/" in file else file
+        folder, _, _ = file.rpartition("/")
+        return folder if folder.startswith("tests/e2e/") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

@@ -89,7 +89,7 @@ def test_up_shows_how_to_publish_and_down_stops_everything(tmp_path: Path) -> No
         assert up.returncode == 0, shown
         assert "sqs send-message --queue-url http://127.0.0.1:" in shown
         assert "StockTwits:  http://127.0.0.1:" in shown
-        assert '--payload \'{"run": "nightly"}\'' in shown
+        assert '--event \'{"run": "nightly"}\'' in shown
     finally:
         down = start("local.up", tmp_path, "--stop")
         output, _ = down.communicate(timeout=60)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from local.stack import CHART_BUCKET, CHART_KEY, Stack
-from tests.e2e.deployed.denials import denials
-from tests.e2e.deployed.leaks import logs
+from tests.e2e.denials import denials
+from tests.e2e.leaks import logs
 
 pytestmark = pytest.mark.e2e
 

@@ -18,7 +18,7 @@ from local.firestream.faults import API_FAULTS
 from local.stack import CHART_BUCKET, CHART_KEY, LOGIN_PARAMETER, TOKEN_PARAMETER, Stack
 from local.stocktwits import Fault, faults
 from local.stocktwits.api import Reply
-from tests.e2e.deployed.leaks import MARK, Secrets, leaks, logs
+from tests.e2e.leaks import MARK, Secrets, leaks, logs
 
 pytestmark = pytest.mark.e2e
 

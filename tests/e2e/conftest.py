@@ -1,12 +1,12 @@
-"""The deployed stack, once for all end-to-end tests that share it: IAM enforced, and searched for secrets."""
+"""The deployed stack, once for each folder of tests that share it: IAM enforced, and searched for secrets."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from local.stack import PACE, Stack
-from tests.e2e.deployed.denials import denials
-from tests.e2e.deployed.leaks import leaks
+from tests.e2e.denials import denials
+from tests.e2e.leaks import leaks
 
 QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQueue", "BackupFailuresQueue")
 

@@ -11,7 +11,7 @@ from local.firestream import FirestreamStandIn
 from local.stack import LOGIN_PARAMETER, TOKEN_PARAMETER, Stack
 from local.stocktwits import StandIn
 from local.up import settings
-from tests.e2e.deployed.documents import AWS, SECONDS, Block, Reader, blocks, blocks_of, escapes
+from tests.e2e.documented.blocks import AWS, SECONDS, Block, Reader, blocks, blocks_of, escapes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * SECONDS)]
 

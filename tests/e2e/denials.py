@@ -1,7 +1,7 @@
 """Looks for what the functions were not allowed to do."""
 
 from local.stack import Stack
-from tests.e2e.deployed.leaks import logs
+from tests.e2e.leaks import logs
 
 
 def denials(stack: Stack) -> list[str]:
