@@ -92,6 +92,6 @@ def test_up_shows_how_to_publish_and_down_stops_everything(tmp_path: Path) -> No
         assert '--event \'{"run": "nightly"}\'' in shown
     finally:
         down = start("local.up", tmp_path, "--stop")
-        output, _ = down.communicate(timeout=60)
+        output, _ = down.communicate(timeout=90)
     assert "Stopped." in output
     assert left_over(tmp_path) == []
