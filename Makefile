@@ -7,7 +7,8 @@ ARCH ?= $(call default_of,Architecture)
 PARAMETERS ?=
 SECONDS ?= 60
 # More than there are usually processors, since the long ones, which come first, wait for most of their time.
-SIDE_BY_SIDE := --numprocesses 4 --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 5 --no-loadscope-reorder
+TESTS ?= tests
 SEEDS ?= 2000
 
 LOCAL := .venv/.local
@@ -64,7 +65,7 @@ unit: $(DEV) ## Run the tests that need no emulator
 test: ## Run every check and every test, as CI does
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN) $(AWS)
 	@$(MAKE) -s check
-	@.venv/bin/python -m pytest $(SIDE_BY_SIDE)
+	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 test-browser: ## Try the dashboard in a browser (chromium; root's apt-get installs it)
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR)

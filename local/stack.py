@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyped]
 
-from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT, build, sam
+from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT, build, compile_all, sam
 from local.emulator import Emulator
 from local.firestream import FirestreamStandIn
 from local.permissions import for_the_emulator
@@ -76,6 +76,7 @@ class Stack:
             starting.enter_context(self.firestream)
             self._say(f"sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE})")
             build(HOST_RUNTIME, HOST_ARCHITECTURE, self.build_directory, template=self._template)
+            compile_all(HOST_RUNTIME, self.build_directory)
             self._say("sam deploy")
             self._deploy(self.build_directory)
             self._say("Storing the account's token, Firestream's login and a chart")
