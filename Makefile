@@ -1,6 +1,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo up down build deploy validate check style scan test test-browser unit iam reliability simulate bench fuzz lock clean
 
+# Python may keep what it compiled, whatever the machine's setting: what is installed here comes without.
+export PYTHONDONTWRITEBYTECODE :=
+
 default_of = $(shell sed -n '/^  $(1):/,/Default:/s/^ *Default: *//p' template.yaml)
 RUNTIME ?= $(call default_of,PythonRuntime)
 ARCH ?= $(call default_of,Architecture)

@@ -74,7 +74,7 @@ def send(  # noqa: PLR0913  each is an option
     With --wait, it ends with 0 when all are posted, and with 1 when one was rejected or the time ran out.
 
     Each command, and each line, is a post of its own, unless a key says that it is the same.
-    What of a file could not be sent is kept in a file beside it: send that one, not the whole again.
+    What of a file could not be sent is kept in another one, in this folder: send that, not the whole again.
 
     [dim]relay send 'Up 3% on twice the usual volume $AAPL' --wait
     relay send 'Breakout $NVDA' --sentiment bullish --chart chart.png --key NVDA-2026-11-20 --expires-in 30m

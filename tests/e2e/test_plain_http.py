@@ -3,19 +3,16 @@
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from samcli.yamlhelper import yaml_parse
 
 from local.emulator import REGION, Emulator
+from tests.template import RESOURCES
 
 pytestmark = pytest.mark.e2e
-
-RESOURCES: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text())["Resources"]
 
 
 def named(kind: str) -> list[str]:

@@ -1,11 +1,9 @@
 """What alarms look at is what the functions write: name, namespace and dimension, in just the situations meant."""
 
-from pathlib import Path
-
 import pytest
-from samcli.yamlhelper import yaml_parse
 
-TEMPLATE = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text())
+from tests.template import TEMPLATE
+
 ALARMS = {
     name: each["Properties"] for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::CloudWatch::Alarm"
 }

@@ -14,13 +14,12 @@ import duckdb
 import pytest
 from moto import mock_aws
 from relay.orders import Backup
-from samcli.yamlhelper import yaml_parse
 
 from local import athena
 from local.build import ROOT
 from local.firestream import data
+from tests.template import TEMPLATE
 
-TEMPLATE = yaml_parse((ROOT / "template.yaml").read_text())
 TABLES = athena.tables()
 QUERIES = athena.documented()
 MESSAGES_A_DAY, MOST_MENTIONED, BULLISH_AGAINST_BEARISH = QUERIES.values()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from copy import deepcopy
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,12 @@ from typing import Any
 import pytest
 import typer.main
 from relay_cli.app import app
-from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
 from local.permissions import granted
+from tests.template import TEMPLATE
 
 DOCS = Path(__file__).parents[2] / "docs"
-TEMPLATE: dict[str, Any] = yaml_parse((DOCS.parent / "template.yaml").read_text())
 PAGE = (DOCS / "security.md").read_text()
 OPERATOR: dict[str, Any] = json.loads((DOCS / "operator-policy.json").read_text())
 DEPLOY: dict[str, Any] = json.loads((DOCS / "deploy-policy.json").read_text())
@@ -42,7 +42,7 @@ def of_schedules() -> set[tuple[str, str, str]]:
         def load(self) -> dict[str, str]:
             return {}
 
-    template = yaml_parse((DOCS.parent / "template.yaml").read_text())
+    template = deepcopy(TEMPLATE)
     for resource in template["Resources"].values():
         for name in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
             resource["Properties"][name] = "s3://bucket/code"

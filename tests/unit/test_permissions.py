@@ -3,17 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse
 
 from local.permissions import Grant, for_the_emulator, granted
 from reliability import iam
 from reliability.iam import NOTHING, SCENARIOS, UNTELLABLE, _without
-
-TEMPLATE: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text())
+from tests.template import TEMPLATE
 
 
 def statement(action: object, resource: object = None, effect: str = "Allow") -> dict[str, Any]:

@@ -19,11 +19,10 @@ from samcli.commands.build.command import cli as build_cli
 from samcli.commands.deploy.command import cli as deploy_cli
 from samcli.commands.local.invoke.cli import cli as invoke_cli
 from samcli.commands.validate.validate import cli as validate_cli
-from samcli.yamlhelper import yaml_parse
+
+from tests.template import RESOURCES, TEMPLATE
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
-RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 ENV_JSON = ROOT / "events" / "env.json"
 POSTING = {"PostMessagesFunction": "OutboxQueue", "DrainLeftoversFunction": "LeftoversQueue"}
 FUNCTIONS = POSTING | {"FetchBackupsFunction": "BackupRequestsQueue"}

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
-from samcli.yamlhelper import yaml_parse
+
+from tests.template import TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*"))
-TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 NAMED = re.compile(r"uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
