@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up down build deploy validate check style scan test test-browser unit iam reliability simulate bench fuzz lock clean
+.PHONY: help demo up down build deploy validate check style scan collect test test-browser unit iam reliability simulate bench fuzz lock clean
 
 # Python may keep what it compiled, whatever the machine's setting: what is installed here comes without.
 export PYTHONDONTWRITEBYTECODE :=
@@ -62,12 +62,16 @@ scan: $(SCAN)
 	@said=$$($(dir $(SCAN))bin/checkov --config-file .checkov.yaml --file template.yaml) || { echo "$$said"; exit 1; }
 	@.venv/bin/python -m local.audit
 
+# Pytest compiles the tests once, and not in each of its processes at the same time.
+collect: $(DEV)
+	@.venv/bin/python -m pytest --collect-only $(TESTS) > .local/tests
+
 unit: $(DEV) ## Run the tests that need no emulator
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
 
 test: ## Run every check and every test, as CI does
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN) $(AWS)
-	@$(MAKE) -s check
+	@$(MAKE) -s -j2 check collect
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
 test-browser: ## Try the dashboard in a browser (chromium; root's apt-get installs it)

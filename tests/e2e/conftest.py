@@ -1,5 +1,6 @@
 """The deployed stack, once for each folder of tests that share it: IAM enforced, and searched for secrets."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -22,16 +23,24 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def looked_at() -> list[float]:
+    """When logs were last looked through, in seconds since the epoch."""
+    return [0.0]
+
+
 @pytest.fixture(scope="module")
-def stack(deployed: Stack) -> Iterator[Stack]:
+def stack(deployed: Stack, looked_at: list[float]) -> Iterator[Stack]:
     """The stack as if it were new, whatever another file's tests did to it.
 
     At the end, nothing may have been denied to a function, and no secret may show.
     """
     make_anew(deployed)
     yield deployed
-    assert denials(deployed) == []
-    assert leaks(deployed) == []
+    since, now = looked_at[-1], time.time()
+    assert denials(deployed, since) == []
+    assert leaks(deployed, since=since) == []
+    looked_at.append(now)
 
 
 def make_anew(stack: Stack) -> None:

@@ -4,8 +4,8 @@ from local.stack import Stack
 from tests.e2e.leaks import logs
 
 
-def denials(stack: Stack) -> list[str]:
-    """Return the functions' log lines that tell of an action that IAM denied them, since the stack is there."""
-    told = [line for place, line in logs(stack) if place.startswith("log ")]
+def denials(stack: Stack, since: float = 0) -> list[str]:
+    """Return the functions' log lines since a moment that tell of an action that IAM denied them."""
+    told = [line for place, line in logs(stack, since) if place.startswith("log ")]
     # The host of Firestream's links calls an expired one "AccessDenied", too.
     return [line for line in told if "AccessDenied" in line.replace("the link's host answered 403 AccessDenied", "")]

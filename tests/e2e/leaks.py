@@ -22,19 +22,22 @@ SIGNATURE = re.compile("(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 AUTH_SCHEMES = {"bearer": "Bearer", "oauth": "OAuth"}
 
 
-def leaks(stack: Stack, *more: str) -> list[str]:
+def leaks(stack: Stack, *more: str, since: float = 0) -> list[str]:
     """Look for the token, the password, the login and presigned links in all that is left of a run; nothing changes.
 
     Args:
         stack: A running one.
         more: Further secrets: tokens and passwords that were in use before.
+        since: Log lines before this moment were looked at already; in seconds since the epoch.
 
     Returns:
         A line for each find: where it is and what is around it, without the secret itself.
     """
     secrets = Secrets(stack, *more)
     return [
-        find for place, text in (*everything(stack), *requests(stack, secrets)) for find in secrets.within(place, text)
+        find
+        for place, text in (*everything(stack, since), *requests(stack, secrets))
+        for find in secrets.within(place, text)
     ]
 
 
@@ -60,21 +63,21 @@ class Secrets:
             yield f"{place}: {marked[max(0, found.start() - AROUND) : found.end() + AROUND]}"
 
 
-def everything(stack: Stack) -> Iterator[tuple[str, str]]:
+def everything(stack: Stack, since: float = 0) -> Iterator[tuple[str, str]]:
     """Give all that the emulator holds of a run, with the place where it is."""
-    yield from logs(stack)
+    yield from logs(stack, since)
     yield from settings(stack)
     yield from items(stack)
     yield from messages(stack)
     yield from objects(stack)
 
 
-def logs(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Give every line of every log: the functions', and the emulator's own."""
-    client = stack.client("logs")
+def logs(stack: Stack, since: float = 0) -> Iterator[tuple[str, str]]:
+    """Give every line of every log: the functions' since a moment, and all of the emulator's own."""
+    client, start = stack.client("logs"), int(since * 1000)
     for groups in client.get_paginator("describe_log_groups").paginate():
         for group in [each["logGroupName"] for each in groups["logGroups"]]:
-            for page in client.get_paginator("filter_log_events").paginate(logGroupName=group):
+            for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=start):
                 for event in page["events"]:
                     yield f"log {group}", event["message"]
     assert stack.emulator._home is not None
