@@ -131,7 +131,7 @@ Publish an alert:
 
 Fetch the backups of the last days, and look at them:
   {login} AWS_ENDPOINT_URL={state["endpoint"]} \\
-  .venv/bin/sam remote invoke {outputs["FetchBackupsFunctionName"]} --event '{{"run": "nightly"}}'
+  .venv/bin/sam remote invoke FetchBackupsFunction --event '{{"run": "nightly"}}'
   {aws} s3 ls --recursive {outputs["BackupBucketName"]}
 
 For `relay` and other tools: . .local/up.env
