@@ -101,23 +101,23 @@ def _mark(day: Day | None, largest: int, shades: str) -> tuple[str, str]:
 
 def _pieces(days: Sequence[Day], weeks: int) -> Iterator[Sequence[Day]]:
     """Cut a range into what fits side by side: a year if it does, otherwise so many weeks."""
-    if _column(days[-1].day, days[0].day) < min(weeks, WEEKS_OF_A_YEAR):
+    if column(days[-1].day, days[0].day) < min(weeks, WEEKS_OF_A_YEAR):
         yield days
     elif days[0].day.year != days[-1].day.year and weeks >= WEEKS_OF_A_YEAR:
         for _, year in groupby(days, lambda each: each.day.year):
             yield tuple(year)
     else:
         start = days[0].day
-        for _, piece in groupby(days, lambda each: _column(each.day, start) // max(weeks, 1)):
+        for _, piece in groupby(days, lambda each: column(each.day, start) // max(weeks, 1)):
             yield tuple(piece)
 
 
 def _row(piece: Sequence[Day], weekday: int) -> list[Day | None]:
     start = piece[0].day
-    row: list[Day | None] = [None] * (_column(piece[-1].day, start) + 1)
+    row: list[Day | None] = [None] * (column(piece[-1].day, start) + 1)
     for each in piece:
         if each.day.weekday() == weekday:
-            row[_column(each.day, start)] = each
+            row[column(each.day, start)] = each
     return row
 
 
@@ -126,15 +126,15 @@ def _months(piece: Sequence[Day], cell: int) -> Text:
     start = piece[0].day
     line = f"{start.year:<{_MARGIN}}"
     begins = [each.day for each in piece if each.day.day == 1]
-    if not begins or _column(begins[0], start) * cell >= _LABEL:
+    if not begins or column(begins[0], start) * cell >= _LABEL:
         begins = [start, *begins]
     for first in begins:
-        at = _MARGIN + _column(first, start) * cell
+        at = _MARGIN + column(first, start) * cell
         if at >= len(line):
             line = f"{line:{at}}{_MONTHS[first.month - 1]} "
     return Text(line.rstrip(), "dim")
 
 
-def _column(day: date, start: date) -> int:
+def column(day: date, start: date) -> int:
     """Return how many Mondays there are after the start, up to a day."""
     return (day - (start - timedelta(days=start.weekday()))).days // 7

@@ -127,6 +127,16 @@ class Run:
         )
 
 
+def answered(planned, sent):
+    """What botocore takes for AWS's answer: an error of this code, or what a function makes of the request."""
+    if isinstance(planned, str):
+        return SimpleNamespace(status_code=400), {
+            "Error": {"Code": planned, "Message": "planned"},
+            "ResponseMetadata": {"HTTPStatusCode": 400},
+        }
+    return SimpleNamespace(status_code=200), planned(sent) | {"ResponseMetadata": {"HTTPStatusCode": 200}}
+
+
 class Aws:
     """What the relay asked AWS for, and what to answer in its place."""
 
@@ -180,13 +190,8 @@ class Aws:
         answer = planned.pop(0)
         if answer is None:
             return None
-        if isinstance(answer, str):
-            return SimpleNamespace(status_code=400), {
-                "Error": {"Code": answer, "Message": "planned"},
-                "ResponseMetadata": {"HTTPStatusCode": 400},
-            }
         called = next(sent for name, sent in reversed(self.calls) if name == model.name)
-        return SimpleNamespace(status_code=200), answer(called) | {"ResponseMetadata": {"HTTPStatusCode": 200}}
+        return answered(answer, called)
 
     def _lost(self, request, event_name, **_):
         operation = event_name.rpartition(".")[2]

@@ -13,7 +13,7 @@ import boto3
 from relay_cli import backup_state, deliveries, following, gate_state, login, outbox, pause, posts, send, status
 from relay_cli.app import main
 
-from tests.integration.conftest import CHARTS, REGION, TABLE, TOKEN_PARAMETER
+from tests.integration.conftest import ARCHIVE, CHARTS, REGION, TABLE, TOKEN_PARAMETER, answered
 
 DONE, UNDONE, WRONG, NO_AWS, NO_STACK, REFUSED = range(6)
 STACK = "stocktwits-relay"
@@ -28,6 +28,10 @@ class Said:
     code: int
     out: str
     err: str
+
+    @property
+    def lines(self):
+        return self.out.splitlines()
 
     @property
     def json(self):
@@ -127,6 +131,16 @@ class Desk:
 
     # What happens elsewhere
 
+    def with_backups(self, file_types):
+        """Deploy the other half of the stack too."""
+        self.world.s3.create_bucket(Bucket=ARCHIVE)
+        for name in ("BackupRequests", "BackupFailures"):
+            url = self.world.sqs.create_queue(QueueName=name)["QueueUrl"]
+            self.outputs |= {f"{name}QueueUrl": url, f"{name}QueueName": name}
+        self.outputs |= {"BackupBucketName": ARCHIVE, "FetchBackupsFunctionName": "fetch-backups"}
+        self.parameters["BackupFileTypes"] = file_types
+        return self
+
     def log(self, run, group=None):
         """Let CloudWatch have what a function wrote; the run again."""
         for line in run.lines:
@@ -171,12 +185,7 @@ class Desk:
             return SimpleNamespace(status_code=200), self._cloudformation(model.name)
         if answer is None:
             return None
-        if isinstance(answer, str):
-            return SimpleNamespace(status_code=400), {
-                "Error": {"Code": answer, "Message": "planned"},
-                "ResponseMetadata": {"HTTPStatusCode": 400},
-            }
-        return SimpleNamespace(status_code=200), answer(sent) | {"ResponseMetadata": {"HTTPStatusCode": 200}}
+        return answered(answer, sent)
 
     def _sleep(self, seconds):
         self.world.clock.forward(seconds)

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +31,7 @@ from local.build import ROOT
 from local.firestream import Fault
 from local.serving import Handler, Server
 from tests.integration.conftest import ARCHIVE, Context
+from tests.integration.desk import Said
 from tests.strict_s3 import refuse
 
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -42,23 +42,6 @@ A_WEEK = ("2016-12-05", "2016-12-11")
 DONE, UNDONE, WRONG, NO_AWS, NO_STACK, INTERRUPTED = 0, 1, 2, 3, 4, 130
 CLI = Path(relay_cli.__file__).parents[1]
 FUNCTION = "stocktwits-relay-fetch-backups"
-
-
-@dataclass
-class Said:
-    """How a command ended, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self):
-        return self.out.splitlines()
-
-    @property
-    def json(self):
-        return json.loads(self.out)
 
 
 class Services(Handler):

@@ -109,15 +109,8 @@ def desk(world, monkeypatch):
 
 
 @pytest.fixture
-def archive(desk, world):
-    """The other half of the stack too."""
-    world.s3.create_bucket(Bucket=ARCHIVE)
-    for name in ("BackupRequests", "BackupFailures"):
-        url = world.sqs.create_queue(QueueName=name)["QueueUrl"]
-        desk.outputs |= {f"{name}QueueUrl": url, f"{name}QueueName": name}
-    desk.outputs |= {"BackupBucketName": ARCHIVE, "FetchBackupsFunctionName": "fetch-backups"}
-    desk.parameters["BackupFileTypes"] = "message"
-    return desk
+def archive(desk):
+    return desk.with_backups("message")
 
 
 @pytest.fixture

@@ -22,15 +22,8 @@ def desk(world, monkeypatch):
 
 
 @pytest.fixture
-def with_backups(desk, world):
-    """The other half of the stack too."""
-    world.s3.create_bucket(Bucket=ARCHIVE)
-    for name in ("BackupRequests", "BackupFailures"):
-        url = world.sqs.create_queue(QueueName=name)["QueueUrl"]
-        desk.outputs |= {f"{name}QueueUrl": url, f"{name}QueueName": name}
-    desk.outputs |= {"BackupBucketName": ARCHIVE, "FetchBackupsFunctionName": "fetch-backups"}
-    desk.parameters["BackupFileTypes"] = "activity,message"
-    return desk
+def with_backups(desk):
+    return desk.with_backups("activity,message")
 
 
 def posting(desk):

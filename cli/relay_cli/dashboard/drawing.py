@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from math import ceil, log
 from statistics import median
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from relay_cli.calendar import Status
-from relay_cli.heatmap import words
+from relay_cli.heatmap import column, words
 from relay_cli.wording import DAY, HOUR, MINUTE, count, length
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def weeks(calendar: Calendar) -> Weeks:
     """Draw a calendar."""
     start, largest = calendar.days[0].day, calendar.largest
     squares = [_square(each, start, largest) for each in calendar.days]
-    begins = [(_column(each.day, start) * STEP, f"{each.day:%b}") for each in calendar.days if each.day.day == 1]
+    begins = [(column(each.day, start) * STEP, f"{each.day:%b}") for each in calendar.days if each.day.day == 1]
     return Weeks(squares[-1].x + STEP, 7 * STEP, squares, begins)
 
 
@@ -133,9 +132,4 @@ def _square(day: Day, start: date, largest: int) -> Square:
         says += f", {decimal(day.bytes)}"
     if day.reason:
         says += f", {day.reason}"
-    return Square(_column(day.day, start) * STEP, day.day.weekday() * STEP, day.status, shade, says)
-
-
-def _column(day: date, start: date) -> int:
-    """Return how many Mondays there are after the start, up to a day."""
-    return (day - (start - timedelta(days=start.weekday()))).days // 7
+    return Square(column(day.day, start) * STEP, day.day.weekday() * STEP, day.status, shade, says)
