@@ -144,9 +144,9 @@ class _Copying:
     def readinto(self, buffer: memoryview) -> int:
         """Read, and write it down."""
         size = self._stored.readinto(buffer)
-        piece = memoryview(buffer)[:size]
-        self._file.write(piece)
-        self.sha256.update(piece)
+        with buffer[:size] as piece:
+            self._file.write(piece)
+            self.sha256.update(piece)
         self.size += size
         self._tell(size)
         return size

@@ -1,6 +1,7 @@
 """The client of Firestream's backups over real HTTP: whole after every fault, or an error that says what to do next."""
 
 import hashlib
+import io
 import logging
 import socket
 import threading
@@ -27,6 +28,7 @@ DAY = date(2024, 1, 2)
 MESSAGES = Backup(DAY, "message")
 CONTENT = data.backup("message", DAY, 400)
 SIZE = len(CONTENT)
+MOST = 1 << 16
 ETAG = '"0123-3"'
 USER, PASSWORD = "demo-user", "demo-password"
 FOUND = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -53,17 +55,11 @@ def plenty() -> float:
     return 900.0
 
 
-def read_on(download: Download, most: int = 1 << 16) -> bytes:
-    buffer = memoryview(bytearray(most))
+def read_on(download: Download, most: int = MOST) -> bytes:
     content = b""
-    while size := download.readinto(buffer):
-        content += buffer[:size]
+    while piece := download.read(most):
+        content += piece
     return content
-
-
-def read_one(download: Download, most: int = 1 << 16) -> bytes:
-    buffer = memoryview(bytearray(most))
-    return bytes(buffer[: download.readinto(buffer)])
 
 
 def whole(client: Firestream, backup: Backup = MESSAGES) -> bytes:
@@ -148,12 +144,11 @@ def test_a_download_knows_its_size_and_its_tag_before_its_first_byte(
     assert len(stand_in.requests) == 2
 
 
-def test_no_read_gives_more_than_there_is_room_for(client: Firestream) -> None:
+def test_no_read_gives_more_than_was_asked_for(client: Firestream) -> None:
     with client.open(MESSAGES, plenty) as download:
-        room = bytearray(b"?" * 12)
-        size = download.readinto(memoryview(room)[:5])
-        assert 1 <= size <= 5
-        assert bytes(room) == CONTENT[:size] + b"?" * (12 - size)
+        piece = download.read(5)
+        assert 1 <= len(piece) <= 5
+        assert piece == CONTENT[: len(piece)]
 
 
 def test_the_login_goes_to_firestream_and_never_to_the_links_host(
@@ -221,13 +216,13 @@ def test_a_spoilt_content_comes_as_it_is_and_the_verifier_refuses_it(
 ) -> None:
     stand_in.fail(fault)
     with client.open(MESSAGES, plenty) as download, pytest.raises(Corrupt, match=words):
-        verify(download)
+        verify(io.BytesIO(read_on(download)))
 
 
 def test_two_members_come_through_to_the_verifier(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.TWO_MEMBERS)
     with client.open(MESSAGES, plenty) as download:
-        assert verify(download).lines == 400
+        assert verify(io.BytesIO(read_on(download))).lines == 400
 
 
 # A transfer that breaks goes on where it stopped
@@ -320,7 +315,7 @@ def test_failures_are_counted_anew_after_each_byte_that_comes(client: Firestream
         got = b""
         for end in (50, 100, 150):
             while len(got) < end:
-                got += read_one(download, end - len(got))
+                got += download.read(end - len(got))
             stand_in.fail(Fault.ERROR, times=MAX_FAILURES - 1)
         assert got + read_on(download) == CONTENT
 
@@ -346,7 +341,7 @@ def test_a_link_that_expires_while_the_transfer_runs_does_not_end_it(
 ) -> None:
     stand_in.fail(Fault.TRUNCATED)
     with client.open(MESSAGES, plenty) as download:
-        first = read_one(download, 10)
+        first = download.read(10)
         clock.now += stand_in.link_seconds
         assert first + read_on(download) == CONTENT
 
@@ -361,7 +356,7 @@ def test_a_few_errors_are_waited_out(client: Firestream, stand_in: FirestreamSta
 def test_errors_in_the_middle_are_waited_out(client: Firestream, stand_in: FirestreamStandIn, fault: Fault) -> None:
     stand_in.fail(Fault.RESET)
     with client.open(MESSAGES, plenty) as download:
-        first = read_one(download, 10)
+        first = download.read(10)
         stand_in.fail(fault, times=MAX_FAILURES - 1)
         assert first + read_on(download) == CONTENT
     assert stand_in.served["message", DAY] == SIZE
@@ -391,7 +386,7 @@ def test_a_file_that_is_missing_for_a_moment_in_the_middle_is_asked_for_again(
 ) -> None:
     stand_in.fail(Fault.RESET)
     with client.open(MESSAGES, plenty) as download:
-        first = read_one(download, 10)
+        first = download.read(10)
         stand_in.fail(Fault.NOT_FOUND)
         assert first + read_on(download) == CONTENT
 
@@ -425,7 +420,7 @@ def test_a_server_that_goes_down_in_the_middle_and_comes_back_is_gone_on_with(
     with client.open(MESSAGES, plenty) as download:
         got = b""
         while len(got) < 1000:
-            got += read_one(download)
+            got += download.read(MOST)
         stand_in.stop()
         back = threading.Thread(target=stand_in.start)
         back.start()
@@ -470,7 +465,7 @@ def test_without_a_length_a_transfer_may_break_several_times(client: Firestream,
 def test_a_confirmation_that_fails_is_asked_for_again(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.NO_LENGTH, times=None)
     with client.open(MESSAGES, plenty) as download:
-        first = read_one(download, 10)
+        first = download.read(10)
         stand_in.fail(Fault.ERROR, times=2)
         assert first + read_on(download) == CONTENT
 
@@ -680,7 +675,7 @@ def test_after_that_while_the_login_is_tried_again(
 def test_a_login_that_is_refused_in_the_middle_halts(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.RESET)
     with client.open(MESSAGES, plenty) as download:
-        read_one(download, 10)
+        download.read(10)
         stand_in.fail(Fault.UNAUTHORIZED)
         with pytest.raises(Halt):
             read_on(download)
@@ -809,10 +804,10 @@ def test_nothing_is_begun_when_time_has_run_out(client: Firestream, stand_in: Fi
 def test_a_transfer_is_given_up_when_time_runs_out(client: Firestream, stand_in: FirestreamStandIn) -> None:
     left = [STOP_SECONDS]
     with client.open(MESSAGES, lambda: left[0]) as download:
-        got = len(read_one(download, 100))
+        got = len(download.read(100))
         left[0] -= 0.1
         with pytest.raises(Retry, match=f"time ran out at byte {got} of"):
-            read_one(download)
+            download.read(MOST)
 
 
 def test_a_transfer_that_keeps_breaking_is_given_up_when_time_runs_out(
@@ -831,7 +826,7 @@ def reading_aside(download: Download) -> tuple[threading.Thread, list[BaseExcept
 
     def read() -> None:
         try:
-            read_one(download)
+            download.read(MOST)
         except BaseException as error:  # noqa: BLE001  whichever it is
             ended.append(error)
 
@@ -847,7 +842,7 @@ def test_closing_ends_a_read_that_waits_in_another_thread(
     download = client.open(MESSAGES, plenty)
     got = b""
     while len(got) < 1000:
-        got += read_one(download)
+        got += download.read(MOST)
     waits = threading.Event()
     really_read = download._read
     monkeypatch.setattr(download, "_read", lambda most: (waits.set(), really_read(most))[1])
@@ -883,11 +878,11 @@ def test_closing_ends_a_wait_between_two_attempts(stand_in: FirestreamStandIn, c
 
 def test_what_was_closed_gives_nothing_more(client: Firestream, stand_in: FirestreamStandIn) -> None:
     download = client.open(MESSAGES, plenty)
-    read_one(download, 10)
+    download.read(10)
     download.close()
     download.close()
     with pytest.raises(Retry, match="the transfer was given up"):
-        read_one(download)
+        download.read(MOST)
     assert len(stand_in.requests) == 2
 
 

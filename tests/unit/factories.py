@@ -1,5 +1,7 @@
 """What unit tests are made of: a message, a post, a claim, and a clock that stands until it is moved."""
 
+import sys
+from types import FrameType
 from typing import Any
 
 from relay.delivery import Claim, Published
@@ -75,3 +77,12 @@ def a_pause(cause: str = "rate_limited", seconds: float | None = 60.0, **but: An
 
 def published(number: int = 1) -> Published:
     return Published(number, f"https://stocktwits.com/relay_demo/message/{number}")
+
+
+def callers() -> list[FrameType]:
+    """Every frame that is running: what an error's traceback may keep, with all that is in it."""
+    frames, frame = [], sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        frames.append(frame)
+    return frames

@@ -6,7 +6,8 @@ import json
 import tracemalloc
 from datetime import date
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, ClassVar
 
 import boto3
 import msgspec
@@ -18,11 +19,14 @@ from relay.errors import Corrupt, Reject
 from relay.reading import BLOCK_BYTES, Entities, Message, Sentiment, Symbol, read_backup
 
 from local.firestream import data
+from tests.unit.factories import callers
 
 DAY = date(2024, 1, 2)
 TEXT = b"".join(data.lines("message", DAY, 500))
 RECORDS = [json.loads(line) for line in TEXT.splitlines()]
 BACKUP = gzip.compress(TEXT)
+TOO_DEEP = 100_000
+"""Levels of JSON that no Python follows: how many it does follow differs between versions."""
 
 
 def source(*lines: str | bytes) -> io.BytesIO:
@@ -205,6 +209,18 @@ def test_a_backup_that_is_cut_off_is_refused(cut: int) -> None:
         list(read_backup(io.BytesIO(BACKUP[:cut])))
 
 
+def test_a_file_that_keeps_the_frames_it_is_read_from_is_read_however_long_its_lines() -> None:
+    class Keeping(Opened):
+        kept: ClassVar[list[FrameType]] = []
+
+        def readinto(self, buffer: Any, /) -> int:
+            self.kept.extend(callers())
+            return super().readinto(buffer)
+
+    record = {"a": "x" * (5 * BLOCK_BYTES)}
+    assert list(read_backup(Keeping(source(json.dumps(record)).getvalue()))) == [record]
+
+
 def test_an_empty_file_is_refused() -> None:
     with pytest.raises(Corrupt, match="empty"):
         list(read_backup(io.BytesIO()))
@@ -231,7 +247,7 @@ def test_an_error_of_the_file_comes_through() -> None:
         b'{"id":1',
         b'{"id":1},',
         b'{"id":"\xff"}',
-        b'{"a":' * 5000 + b"1" + b"}" * 5000,
+        b'{"a":' * TOO_DEEP + b"1" + b"}" * TOO_DEEP,
     ],
 )
 def test_a_line_that_is_no_object_is_named_by_its_number(line: bytes, at: int) -> None:

@@ -6,7 +6,7 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from hashlib import sha256
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from relay.settings import S3_CONFIG
 from relay.transfer import store
 
 from tests.strict_s3 import StrictS3, refuse
+from tests.unit.factories import callers
 
 pytestmark = pytest.mark.timeout(20)  # what waits for ever, waits no longer
 
@@ -42,13 +43,12 @@ class Source:
         self.position = 0
         self.closed = False
 
-    def readinto(self, buffer: memoryview, /) -> int:
+    def read(self, size: int, /) -> bytes:
         if self.position == self.stop and self.error:
             raise self.error
-        size = min(len(buffer), 300, self.stop - self.position)
-        buffer[:size] = self.content[self.position : self.position + size]
-        self.position += size
-        return size
+        piece = self.content[self.position : min(self.position + min(size, 300), self.stop)]
+        self.position += len(piece)
+        return piece
 
     def close(self) -> None:
         self.closed = True
@@ -62,11 +62,11 @@ class Silent(Source):
         self.silent = threading.Event()
         self.hung_up = threading.Event()
 
-    def readinto(self, buffer: memoryview, /) -> int:
+    def read(self, size: int, /) -> bytes:
         if self.position == self.stop:
             self.silent.set()
             self.hung_up.wait(15)
-        return super().readinto(buffer)
+        return super().read(size)
 
     def close(self) -> None:
         super().close()
@@ -434,9 +434,9 @@ def test_a_part_that_fails_ends_a_file_without_an_end(world: World) -> None:
     class Endless(Source):
         """One member after the other."""
 
-        def readinto(self, buffer: memoryview, /) -> int:
+        def read(self, size: int, /) -> bytes:
             self.position %= len(self.content)
-            return super().readinto(buffer)
+            return super().read(size)
 
     world.strict.before("UploadPart", refuse("AccessDenied", 403))
     nothing_is_stored(world, Endless(gzip.compress(b'{"id": 1}\n')), Retry, "AccessDenied")
@@ -466,10 +466,14 @@ class Counted(bytearray):
     """A buffer that is counted when it is made."""
 
     made: ClassVar[list[int]] = []
+    there: ClassVar[weakref.WeakSet["Counted"]] = weakref.WeakSet()
+
+    __hash__ = object.__hash__
 
     def __init__(self, size: int = 0) -> None:
         if size:
             self.made.append(size)
+            self.there.add(self)
         super().__init__(size)
 
 
@@ -479,6 +483,64 @@ def buffers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     Counted.made.clear()
     monkeypatch.setattr(transfer, "bytearray", Counted, raising=False)
     return Counted.made
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """A process in which the garbage collector has not come by yet."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+class Keeping(Source):
+    """A file that keeps every frame that it is read from, as an error does that is caught while it is read."""
+
+    def __init__(self, content: bytes, error: BaseException | None = None, at: int | None = None) -> None:
+        super().__init__(content, error, at)
+        self.kept: list[Any] = []
+
+    def read(self, size: int, /) -> bytes:
+        self.kept += callers()
+        return super().read(size)
+
+
+ENDINGS: dict[str, tuple[Source, str]] = {
+    "stored": (Keeping(a_backup(2500)), ""),
+    "broken": (Keeping(a_backup(2500), Retry("the line is dead")), ""),
+    "not whole": (Keeping(a_backup(2500)[:-20]), ""),
+    "a part refused": (Keeping(a_backup(2500)), "UploadPart"),
+    "not completed": (Keeping(a_backup(2500)), "CompleteMultipartUpload"),
+}
+"""How a transfer may end: its source, and what S3 refuses."""
+
+
+@pytest.mark.usefixtures("buffers", "no_collector")
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_buffer_outlives_a_transfer_whoever_keeps_its_frames(world: World, ending: str) -> None:
+    source, refused = ENDINGS[ending]
+    if refused:
+        world.strict.before(refused, refuse("AccessDenied", 403))
+    with nullcontext() if ending == "stored" else pytest.raises(RelayError):
+        world.store(source)
+    assert Counted.made
+    assert list(Counted.there) == []
+
+
+def test_a_source_that_keeps_its_frames_is_stored_byte_for_byte(world: World, backup: bytes) -> None:
+    assert world.store(Keeping(backup)) is not None
+    assert world.stored() == backup
+
+
+def test_a_source_that_gives_more_than_was_asked_for_spoils_no_part(world: World) -> None:
+    class Generous(Source):
+        def read(self, size: int, /) -> bytes:
+            return bytes(size + 1)
+
+    with pytest.raises(ValueError, match="different structures"):
+        world.store(Generous(b""))
+    assert (world.stored(), world.uploads()) == (None, [])
 
 
 def test_a_file_of_ten_parts_takes_no_more_than_its_few_buffers(

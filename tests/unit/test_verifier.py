@@ -6,6 +6,7 @@ import json
 import random
 import tracemalloc
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from relay.errors import Corrupt, Retry
 from relay.gunzip import READ_BYTES
 from relay.verifier import BLOCK_BYTES, Content, verify
+
+from tests.unit.factories import callers
 
 LINES = [json.dumps({"id": number, "body": f"$AAPL {random.Random(number).random()}"}) for number in range(200)]
 TEXT = "".join(f"{line}\n" for line in LINES).encode()
@@ -56,11 +59,34 @@ class Pieces:
         return len(piece)
 
 
+class Keeping(io.BytesIO):
+    """A file that keeps what it was given to read into, and the frames that it was called from."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.views: list[memoryview] = []
+        self.frames: list[Any] = []
+
+    def readinto(self, buffer: Any, /) -> int:
+        self.views.append(buffer)
+        self.frames += callers()
+        return super().readinto(buffer)
+
+
 # What is whole
 
 
 def test_a_whole_backup_tells_how_much_it_holds() -> None:
     assert verified(WHOLE) == Content(lines=200, text_bytes=len(TEXT))
+
+
+def test_a_view_that_a_file_keeps_never_shows_memory_that_the_decoder_has_freed() -> None:
+    file = Keeping(WHOLE)
+    verify(file)
+    assert file.views
+    for view in file.views:
+        with pytest.raises(ValueError, match="released"):
+            bytes(view)
 
 
 def test_the_last_line_needs_no_newline() -> None:

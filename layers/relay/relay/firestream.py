@@ -254,8 +254,8 @@ class Download:
             else:
                 return
 
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Read the next bytes; see `relay.transfer.Source`.
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes; see `relay.transfer.Source`.
 
         Raises:
             StartOver: The file changed, or cannot be read from its middle.
@@ -264,18 +264,16 @@ class Download:
         while True:
             self._go_on()
             try:
-                content = self._read(len(buffer))
+                content = self._read(size)
             except (HTTPError, OSError) as error:
                 self._take_up(f"the transfer broke ({_kind(error)})")
                 continue
             if content:
-                size = len(content)
-                buffer[:size] = content
-                self.position += size
+                self.position += len(content)
                 self._failures = 0
-                return size
+                return content
             if self.position == self.size:
-                return 0
+                return b""
             # Cut off; or nobody said how much there is, and who asks for what comes next learns whether this was all.
             self._take_up(f"the transfer ended after {self.position} bytes")
 

@@ -70,7 +70,9 @@ class _File(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401  as in the parent
         try:
-            size = self._file.readinto(buffer) or 0
+            # The decoder's view is of memory that it frees by itself. Whoever keeps this one gets an error for it.
+            with memoryview(buffer) as view:
+                size = self._file.readinto(view) or 0
         except BaseException as error:  # noqa: BLE001  raised by `check`
             self._error = error
             return 0

@@ -98,7 +98,7 @@ def read_backup(source: Source, *, type: Any = dict, s3: S3Client | None = None)
     room = bytearray(BLOCK_BYTES)
     with ExitStack() as closing:
         decoded = Gunzip(_opened(source, s3, closing))
-        while size := decoded.readinto(memoryview(room)[kept:]):
+        while size := _fill(room, kept, decoded):
             end = room.rfind(b"\n", kept, kept + size) + 1
             kept += size
             if end:
@@ -107,10 +107,15 @@ def read_backup(source: Source, *, type: Any = dict, s3: S3Client | None = None)
                 yield from batch
                 room[: kept - end] = room[end:kept]
                 kept -= end
-            if kept == len(room):  # a long line
-                room.extend(bytes(kept))
+            if kept == len(room):  # a long line; a new buffer, since none can grow while a view of it is left
+                room = room + bytes(kept)
         if kept:
             yield from _decode(decoder, room[:kept], lines)
+
+
+def _fill(room: bytearray, start: int, decoded: Gunzip) -> int:
+    with memoryview(room)[start:] as view:
+        return decoded.readinto(view)
 
 
 def _opened(source: Source, s3: S3Client | None, closing: ExitStack) -> Any:  # noqa: ANN401  a binary file

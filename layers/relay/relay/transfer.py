@@ -6,6 +6,10 @@
                sums them up        └─────► uploader threads ──► multipart upload, completed only after the verdict
 
 A few buffers of a part each go round. The reader waits when none is free, so memory is the same whatever the size.
+
+An error's traceback keeps the frames that it passed through, with all that they hold, until the garbage collector comes
+by; on Python 3.12 and 3.13 also the frames that a library caught it in. Therefore a source gives bytes and is given no
+view, a buffer is never resized, which Python refuses while a view of it is left, and no frame holds a buffer itself.
 """
 
 from __future__ import annotations
@@ -52,8 +56,8 @@ _ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", 
 class Source(Protocol):
     """Where a file comes from."""
 
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Fill the buffer from its start; return how many bytes there were, 0 at the end of the whole file.
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, one to `size` of them; none at the end of the whole file.
 
         Raises:
             RelayError: The rest cannot be had.
@@ -131,10 +135,10 @@ class _Upload:
             with suppress(ClientError, BotoCoreError):
                 self._s3.abort_multipart_upload(**self._where)
 
-    def send(self, number: int, content: bytearray, crc32: int) -> None:
+    def send(self, number: int, part: _Part, crc32: int) -> None:
         """Upload a part; S3 compares its checksum. Several threads may send at a time."""
         answer = self._s3.upload_part(
-            **self._where, PartNumber=number, Body=cast("IO[bytes]", _Body(content)), ChecksumCRC32=_base64(crc32)
+            **self._where, PartNumber=number, Body=cast("IO[bytes]", _Body(part)), ChecksumCRC32=_base64(crc32)
         )
         self._parts[number] = {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": _base64(crc32)}
 
@@ -162,21 +166,60 @@ class _Upload:
         return [each["Key"] for each in answer.get("Contents", [])] == [self._where["Key"]]
 
 
+class _Part:
+    """A part of the file in a buffer that is made once, always of the same size, and filled again and again.
+
+    Attributes:
+        size: How many bytes it holds.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._buffer = bytearray(PART_BYTES)
+
+    def fill(self, piece: bytes) -> None:
+        """Add bytes; ValueError when there is no room for all of them."""
+        end = self.size + len(piece)
+        with memoryview(self._buffer) as view:
+            view[self.size : end] = piece
+        self.size = end
+
+    def crc32(self) -> int:
+        """Return its checksum."""
+        with memoryview(self._buffer)[: self.size] as view:
+            return isal_zlib.crc32(view)
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return up to so many bytes from `start` on."""
+        with memoryview(self._buffer)[start : min(start + size, self.size)] as view:
+            return bytes(view)
+
+    def read_into(self, target: memoryview, start: int) -> int:
+        """Copy what fits from `start` on; return how many bytes that is."""
+        size = min(len(target), self.size - start)
+        with memoryview(self._buffer)[start : start + size] as view:
+            target[:size] = view
+        return size
+
+    def discard(self) -> None:
+        """Let go of the buffer, whoever still has this part."""
+        self.size, self._buffer = 0, bytearray()
+
+
 class _Body:
     """A part as the file that botocore sends: from its buffer, in small pieces, without a copy of the whole."""
 
-    def __init__(self, content: bytearray) -> None:
-        self._content = content
+    def __init__(self, part: _Part) -> None:
+        self._part = part
         self._position = 0
 
     def __len__(self) -> int:
-        return len(self._content)
+        return self._part.size
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, up to all of them."""
-        end = len(self) if size < 0 else min(self._position + size, len(self))
-        piece = bytes(memoryview(self._content)[self._position : end])
-        self._position = end
+        piece = self._part.read(self._position, len(self) if size < 0 else size)
+        self._position += len(piece)
         return piece
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -198,17 +241,18 @@ class _Parts(io.RawIOBase):
         sha256: The other one.
     """
 
-    def __init__(self, source: Source, send: Callable[[int, bytearray, int], None]) -> None:
+    def __init__(self, source: Source, send: Callable[[int, _Part, int], None]) -> None:
         self.size = 0
         self.crc32 = 0
         self.sha256 = hashlib.sha256()
         self._source = source
         self._send = send
         self._given_up = False
-        self._free: SimpleQueue[bytearray | None] = SimpleQueue()  # None: a buffer that is yet to be made
-        self._ready: SimpleQueue[tuple[bytearray, Future[None]] | BaseException | None] = SimpleQueue()  # None: the end
+        self._made: list[_Part] = []
+        self._free: SimpleQueue[_Part | None] = SimpleQueue()  # None: one that is yet to be made
+        self._ready: SimpleQueue[tuple[_Part, Future[None]] | BaseException | None] = SimpleQueue()  # None: the end
         self._sending: list[Future[None]] = []
-        self._content = bytearray()
+        self._part: _Part | None = None
         self._position = 0
         self._uploaders = ThreadPoolExecutor(UPLOADERS, "uploader")
         self._reader = threading.Thread(target=self._read_all, name="reader", daemon=True)
@@ -226,9 +270,9 @@ class _Parts(io.RawIOBase):
         self._source.close()
         self._reader.join()
         self._uploaders.shutdown(cancel_futures=True)
-        # An error's traceback may keep this object for a while; it must not keep the buffers.
-        self._content, self._sending = bytearray(), []
-        self._free, self._ready = SimpleQueue(), SimpleQueue()
+        # An error's traceback may keep this object and the parts for a while; it must not keep the buffers.
+        for part in self._made:
+            part.discard()
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401  as in the parent
         """Give the next bytes to the verifier.
@@ -236,20 +280,19 @@ class _Parts(io.RawIOBase):
         Raises:
             RelayError, ClientError, BotoCoreError: They cannot be had, or an earlier part did not go up.
         """
-        if self._position == len(self._content):
+        if self._part is None:
             ready = self._ready.get()
             if ready is None:
                 return 0
             if isinstance(ready, BaseException):
                 raise ready
+            self._part, sent = ready
             self._position = 0
-            self._content, sent = ready
             self._sending.append(sent)
-        size = min(len(buffer), len(self._content) - self._position)
-        buffer[:size] = memoryview(self._content)[self._position : self._position + size]
+        size = self._part.read_into(buffer, self._position)
         self._position += size
-        if self._position == len(self._content):
-            self._let_go(self._sending[-1])
+        if self._position == self._part.size:
+            self._let_go(self._part, self._sending[-1])
         return size
 
     def arrived(self) -> None:
@@ -257,48 +300,47 @@ class _Parts(io.RawIOBase):
         for sent in self._sending:
             sent.result()
 
-    def _let_go(self, sent: Future[None]) -> None:
-        """Let the part's buffer be filled anew once it is up too; raise now if an earlier part did not go up."""
-        content, self._content, self._position = self._content, bytearray(), 0
-        sent.add_done_callback(lambda _: self._free.put(content))
+    def _let_go(self, part: _Part, sent: Future[None]) -> None:
+        """Let the part be filled anew once it is up too; raise now if an earlier part did not go up."""
+        self._part = None
+        sent.add_done_callback(lambda _: self._free.put(part))
         for each in self._sending:
             if each.done():
                 each.result()
 
     def _read_all(self) -> None:
-        """Be the reader thread: fill one free buffer after another."""
+        """Be the reader thread: fill one free part after another."""
         try:
             number = 0
             more = True
             while more:
-                buffer = self._free.get()
+                part = self._free.get()
                 if self._given_up:
                     return
-                content = bytearray(PART_BYTES) if buffer is None else buffer
-                size = self._fill(content)
-                more = size == PART_BYTES
-                if size:
-                    del content[size:]
+                if part is None:
+                    part = _Part()
+                    self._made.append(part)
+                self._fill(part)
+                more = part.size == PART_BYTES
+                if part.size:
                     number += 1
-                    crc32 = isal_zlib.crc32(content)
-                    self.crc32 = isal_zlib.crc32_combine(self.crc32, crc32, size)
-                    self.size += size
-                    self._ready.put((content, self._uploaders.submit(self._send, number, content, crc32)))
+                    crc32 = part.crc32()
+                    self.crc32 = isal_zlib.crc32_combine(self.crc32, crc32, part.size)
+                    self.size += part.size
+                    self._ready.put((part, self._uploaders.submit(self._send, number, part, crc32)))
             self._ready.put(None)
         except BaseException as error:  # noqa: BLE001  it is raised where the verifier reads
             self._ready.put(error)
 
-    def _fill(self, content: bytearray) -> int:
-        """Fill a buffer from the source; less than all of it only at the end."""
-        filled = 0
-        with memoryview(content) as room:
-            while filled < len(room):
-                size = self._source.readinto(room[filled : filled + SLICE_BYTES])
-                if not size:
-                    break
-                self.sha256.update(room[filled : filled + size])
-                filled += size
-        return filled
+    def _fill(self, part: _Part) -> None:
+        """Fill a part from the source; less than all of it only at the end."""
+        part.size = 0
+        while room := PART_BYTES - part.size:
+            piece = self._source.read(min(SLICE_BYTES, room))
+            if not piece:
+                break
+            part.fill(piece)
+            self.sha256.update(piece)
 
 
 def _base64(crc32: int) -> str:
