@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up down build deploy validate check style scan collect test test-browser unit iam reliability simulate bench fuzz lock clean
+.PHONY: help demo up down build deploy validate check style scan collect test test-runtimes test-browser unit iam reliability simulate bench fuzz lock clean
 
 # Python may keep what it compiled, whatever the machine's setting: what is installed here comes without.
 export PYTHONDONTWRITEBYTECODE :=
@@ -12,6 +12,8 @@ SECONDS ?= 60
 # More than there are usually processors, since the long ones, which come first, wait for most of their time.
 SIDE_BY_SIDE := --numprocesses 5 --no-loadscope-reorder
 TESTS ?= tests
+RUNTIMES ?=
+ALLOW_MISSING ?=
 SEEDS ?= 2000
 
 LOCAL := .venv/.local
@@ -20,11 +22,12 @@ EMULATOR := .local/emulator/.ready
 BARE := .local/runtime/.ready
 BENCH := .local/bench/.ready
 SCAN := .local/scan/.ready
-AWS := .local/aws/.ready
+AWS := .local/awscli/.ready
 FUZZ := .local/fuzz/.ready
+UV := .local/uv/.ready
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Show all of it on this machine: no AWS account, no Docker, no configuration
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
@@ -69,10 +72,13 @@ collect: $(DEV)
 unit: $(DEV) ## Run the tests that need no emulator
 	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
 
-test: ## Run every check and every test, as CI does
+test: ## Run every check and every test, on the Python that is deployed if it is here
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN) $(AWS)
 	@$(MAKE) -s -j2 check collect
-	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
+	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) $(TESTS); failed=$$?; .venv/bin/python -m local.runtimes --used; exit $$failed
+
+test-runtimes: $(DEV) ## Run the tests that need no emulator on each Python that may be deployed: RUNTIMES="python3.12"
+	@.venv/bin/python -m local.runtimes $(if $(filter 1,$(ALLOW_MISSING)),--allow-missing) $(RUNTIMES)
 
 test-browser: ## Try the dashboard in a browser (chromium; root's apt-get installs it)
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR)
@@ -97,41 +103,33 @@ fuzz: ## Look for input that breaks what must hold: SECONDS=60 (x86-64 Linux, CP
 	@$(MAKE) -s $(FUZZ)
 	@PYTHONPATH=layers/relay $(dir $(FUZZ))bin/python -m fuzz --seconds $(SECONDS)
 
-lock: ## Pin all requirements anew
-	@sh local/environment.sh .local/lock requirements/lock.in
+lock: $(UV) ## Pin all requirements anew
 	@sh requirements/lock.sh
 
 clean: ## Remove everything that was made here
 	rm -rf .venv .local .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(LOCAL): requirements/local.txt
-	@sh local/environment.sh .venv $^
+# The Python to work with, written anew only when it is another one: then every environment is made anew, too.
+.local/python: FORCE
+	@mkdir -p $(@D)
+	@python=$$(sh local/find_python.sh) && { echo "$$python"; "$$python" -VV; } > $@.$$$$ && \
+		if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
+
+FORCE:
+
+# What installs the others; without it, pip does.
+$(UV): requirements/uv.txt .local/python
+	@sh local/environment.sh $(@D) $< || echo "pip cannot install uv, and will install the rest, which takes longer."
 	@touch $@
 
-$(DEV): $(LOCAL) requirements/dev.txt
-	@sh local/environment.sh .venv requirements/dev.txt
+$(LOCAL): requirements/local.txt .local/python $(UV)
+	@sh local/environment.sh .venv $<
 	@touch $@
 
-$(EMULATOR): requirements/emulator.txt
-	@sh local/environment.sh .local/emulator $^
+$(DEV): requirements/dev.txt $(LOCAL)
+	@sh local/environment.sh .venv $<
 	@touch $@
 
-$(BARE): requirements/runtime.txt
-	@sh local/environment.sh .local/runtime $^
-	@touch $@
-
-$(BENCH): requirements/bench.txt
-	@sh local/environment.sh .local/bench $^
-	@touch $@
-
-$(SCAN): requirements/scan.txt
-	@sh local/environment.sh .local/scan $^
-	@touch $@
-
-$(AWS): requirements/awscli.txt
-	@sh local/environment.sh .local/aws $^
-	@touch $@
-
-$(FUZZ): requirements/fuzz.txt
-	@sh local/environment.sh .local/fuzz $^
+.local/%/.ready: requirements/%.txt .local/python $(UV)
+	@sh local/environment.sh $(@D) $<
 	@touch $@

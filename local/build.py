@@ -9,19 +9,20 @@ import argparse
 import fcntl
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from local.processes import end_session
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".aws-sam" / "build"
-RUNTIMES = ("python3.11", "python3.12", "python3.13", "python3.14")
 HOST_RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 HOST_ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
@@ -30,9 +31,23 @@ class BuildError(Exception):
     """A step of building or deploying failed; the text is what its tool printed."""
 
 
+def runtimes() -> tuple[str, ...]:
+    """Return the runtimes that the template allows, such as ``python3.13``, oldest first."""
+    return tuple(_of_parameter("AllowedValues").strip("[]").split(", "))
+
+
+def deployed_runtime() -> str:
+    """Return the runtime that the template deploys, unless its owner names another one."""
+    return _of_parameter("Default")
+
+
 def interpreter(runtime: str) -> Path | None:
-    """Find a Python of a runtime's version that runs and has pip, on PATH or among pyenv's."""
-    return next((each for each in _candidates(runtime) if _runs(each, runtime)), None)
+    """Find a Python of a runtime's version that runs and has pip: this one, on PATH, or in pyenv's folders."""
+    if runtime == HOST_RUNTIME and find_spec("pip"):
+        return Path(sys.executable)
+    command = ["sh", str(ROOT / "local" / "find_python.sh"), runtime]
+    found = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
+    return Path(found.strip()) if found else None
 
 
 def build(runtime: str, architecture: str, directory: Path = BUILD, *, template: Path = ROOT / "template.yaml") -> Path:
@@ -52,7 +67,7 @@ def build(runtime: str, architecture: str, directory: Path = BUILD, *, template:
     """
     python = interpreter(runtime)
     if python is None:
-        raise BuildError(f"sam build for {runtime} needs that Python with pip on this machine's PATH")
+        raise BuildError(f"sam build for {runtime} needs that Python with pip, on PATH or in pyenv's folders")
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _workshop(runtime, architecture) as workshop:
         memory, known = directory.with_name("build.toml"), workshop / "build.toml"  # SAM's own name and place for it
@@ -86,9 +101,9 @@ def compile_all(runtime: str, directory: Path = BUILD) -> None:
     """
     python = interpreter(runtime)
     if python is None:
-        raise BuildError(f"compiling for {runtime} needs that Python on this machine's PATH")
+        raise BuildError(f"compiling for {runtime} needs that Python, on PATH or in pyenv's folders")
     for artifact in sorted(each for each in directory.iterdir() if each.is_dir()):
-        command = [str(python), "-m", "compileall", "-q", "-f", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+        command = [str(python), "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"]
         # A traceback shows where the file lies in Lambda, not where it was compiled.
         _run([*command, "-s", str(artifact), "-p", "/opt" if "Layer" in artifact.name else "/var/task", str(artifact)])
 
@@ -141,29 +156,20 @@ def _run(command: list[str], environment: Mapping[str, str] = os.environ, folder
     return output
 
 
-def _candidates(runtime: str) -> Iterator[Path]:
-    if runtime == HOST_RUNTIME:
-        yield Path(sys.executable).parent / runtime
-    on_path = shutil.which(runtime)
-    if on_path:
-        yield Path(on_path)
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    yield from sorted(pyenv.glob(f"{runtime.removeprefix('python')}.*/bin/{runtime}"), reverse=True)
-
-
-def _runs(python: Path, runtime: str) -> bool:
-    check = "import sys, pip; print('python%d.%d' % sys.version_info[:2])"
-    try:
-        done = subprocess.run([str(python), "-c", check], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and done.stdout.strip() == runtime
+def _of_parameter(key: str) -> str:
+    """Read what the template says of its parameter PythonRuntime."""
+    found = re.search(
+        rf"^  PythonRuntime:\n(?:    .*\n)*?    {key}: (.+)$", (ROOT / "template.yaml").read_text(), re.MULTILINE
+    )
+    if found is None:
+        raise BuildError(f"the parameter PythonRuntime in template.yaml has no {key}")
+    return found[1]
 
 
 def main() -> int:
     """Build and compile, as ``make build`` does."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runtime", choices=RUNTIMES, required=True)
+    parser.add_argument("--runtime", choices=runtimes(), required=True)
     parser.add_argument("--architecture", choices=("arm64", "x86_64"), required=True)
     wanted = parser.parse_args()
     try:

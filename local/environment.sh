@@ -1,11 +1,12 @@
 #!/bin/sh
-# environment.sh DIRECTORY REQUIREMENTS...: makes a virtual environment, or brings the one that is there up to date.
-# Debian ships venv without what puts pip into one, so the pip at hand installs into it from outside.
+# environment.sh DIRECTORY REQUIREMENTS...: makes a virtual environment, or brings the one that is there up to date. One
+# that another Python made is made anew.
 set -eu
 directory=$1
 shift
 python=$(sh local/find_python.sh)
-if ! "$directory/bin/python" -c '' 2>/dev/null; then
+made_by='import sys; print(sys.version, sys.base_prefix)'
+if [ "$("$directory/bin/python" -c "$made_by" 2>/dev/null)" != "$("$python" -c "$made_by")" ]; then
     rm -rf "$directory"
     "$python" -m venv --without-pip "$directory"
 fi
@@ -13,6 +14,19 @@ for file in "$@"; do
     set -- "$@" -r "$file"
     shift
 done
-# Python compiles what is imported when it is imported: a fraction of what is installed.
+
+# uv takes a few seconds for what takes pip a minute. It does not know pip's settings: these two are what most machines
+# have; with others it may fail, and then pip, which knows them all, does it.
+with_uv() {
+    [ -x .local/uv/bin/uv ] || return 1
+    index=$(sh local/pip_setting.sh "$python" index-url)
+    certificates=$(sh local/pip_setting.sh "$python" cert)
+    env ${index:+"UV_DEFAULT_INDEX=$index"} ${certificates:+"SSL_CERT_FILE=$certificates"} \
+        .local/uv/bin/uv pip install --quiet --python "$directory/bin/python" "$@"
+}
+
+# Python compiles what is imported when it is imported: a fraction of what is installed. Debian ships venv without what
+# puts pip into one, so the pip at hand installs into it from outside.
 echo "Installing $directory ..."
-"$python" -m pip --python "$directory/bin/python" --disable-pip-version-check install -qq --no-compile "$@"
+with_uv "$@" ||
+    "$python" -m pip --python "$directory/bin/python" --disable-pip-version-check install -qq --no-compile "$@"

@@ -3,7 +3,7 @@
 # deployed. Hosts and paths stay out of the files, and so do the bounds that pyproject.toml states for all.
 set -eu
 compile() {
-    .local/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
+    .local/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
         --no-annotate "$@"
 }
 all=$(mktemp)
@@ -13,7 +13,7 @@ compile --constraint "$all" requirements/layer.in -o layers/relay/requirements.t
 for name in requirements/local requirements/dev requirements/bench requirements/fuzz; do
     compile --constraint "$all" "$name.in" -o "$name.txt"
 done
-for name in requirements/emulator requirements/runtime requirements/scan requirements/awscli; do
+for name in requirements/emulator requirements/runtime requirements/scan requirements/awscli requirements/uv; do
     compile "$name.in" -o "$name.txt"
 done
 bounds="python_full_version < '3.15' and platform_python_implementation == 'CPython' and sys_platform != 'win32'"

@@ -1,6 +1,5 @@
 """What `sam build` and `make build` make: for each runtime that is here, and both architectures."""
 
-import os
 import re
 import shutil
 import struct
@@ -9,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from local.build import HOST_ARCHITECTURE, RUNTIMES, build, compile_all, interpreter
+from local.build import HOST_ARCHITECTURE, build, compile_all, interpreter, runtimes
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-PRESENT = [runtime for runtime in RUNTIMES if interpreter(runtime)]
+PRESENT = [runtime for runtime in runtimes() if interpreter(runtime)]
 ELF_MACHINE = {"x86_64": 62, "arm64": 183}
 UNCHECKED_HASH = 0b01
 MAX_UNZIPPED_BYTES = 250 * 1024 * 1024
@@ -57,46 +56,33 @@ def test_the_layer_builds_for_every_runtime_that_is_here(runtime: str, architect
     assert sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) < MAX_UNZIPPED_BYTES / 2
 
 
-def fake_python(folder: Path, name: str, script: str) -> None:
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
+def test_environments_are_made_anew_when_their_requirements_or_the_python_change_and_only_then(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
+    (tmp_path / "template.yaml").symlink_to(ROOT / "template.yaml")
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "environment.sh").write_text('mkdir -p "$1"; echo "$1" >> made')
 
+    def makes(version: str) -> list[str]:
+        python = tmp_path / "python"
+        python.write_text(f"#!/bin/sh\necho Python {version}\n")
+        python.chmod(0o755)
+        (tmp_path / "local" / "find_python.sh").write_text(f"echo {python}")
+        (tmp_path / "made").write_text("")
+        subprocess.run(["make", "-s", ".venv/.dev", ".local/emulator/.ready"], cwd=tmp_path, check=True)
+        return sorted((tmp_path / "made").read_text().splitlines())
 
-def test_a_shim_that_only_complains_is_passed_over(tmp_path: Path) -> None:
-    fake_python(tmp_path, "python3.13", "echo 'python3.13: command not found' >&2; exit 127")
-    fake_python(tmp_path, "python3.12", "exit 0")
-    found = subprocess.run(
-        ["sh", "local/find_python.sh"],
-        cwd=ROOT,
-        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    assert subprocess.run([found, "-c", "import pip, venv"], check=False).returncode == 0
-    assert not found.startswith(str(tmp_path))
-
-
-def test_a_machine_without_a_fit_python_is_told_what_to_install(tmp_path: Path) -> None:
-    for name in ("sh", "env"):
-        (tmp_path / name).symlink_to(shutil.which(name) or "")
-    fake_python(tmp_path, "python3", "exit 1")
-    done = subprocess.run(
-        ["sh", "local/find_python.sh"],
-        cwd=ROOT,
-        env={"PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "apt-get install python3-pip" in done.stderr
+    everything = [".local/emulator", ".local/uv", ".venv", ".venv"]
+    assert makes("3.13.0") == everything
+    assert makes("3.13.0") == []
+    assert makes("3.13.1") == everything
+    shutil.copy(ROOT / "requirements" / "emulator.txt", tmp_path / "requirements" / "emulator.txt")
+    assert makes("3.13.1") == [".local/emulator"]
 
 
 def test_make_help_lists_every_target() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("demo", "up", "down", "build", "deploy", "test", "bench"):
+    for target in ("demo", "up", "down", "build", "deploy", "test", "test-runtimes", "bench"):
         assert f"  make {target} " in shown
 
 

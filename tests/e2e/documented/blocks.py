@@ -25,7 +25,7 @@ STILL_RUNNING = 124
 NO_SHELL = {"ini", "js", "json", "jsonl", "mermaid", "python", "sql", "toml", "yaml"}
 """The languages of blocks that are no commands, whatever they begin with."""
 
-AWS = ROOT / ".local" / "aws" / "bin" / "aws"
+AWS = ROOT / ".local" / "awscli" / "bin" / "aws"
 NOWHERE = "http://127.0.0.1:9"
 """Where requests go that would leave this machine: to a port where nobody listens."""
 

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * SECONDS)]
 NOT_HERE = {
     "make demo": "it deploys a stack of its own: tests/e2e/test_demo.py runs it",
     "make test": "it is what runs this test",
+    "make test-runtimes": "it takes minutes for each Python",
     "make up": "the stack is up already",
     "make build": "sam local invoke, which follows, needs Docker: test_events.py gives each event to Lambda's runtime",
     "make .local/runtime/.ready": "it installs Lambda's runtime: test_events.py runs the functions in it",
@@ -59,7 +60,7 @@ HERE = {
 @pytest.fixture(scope="module")
 def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Somebody called `your_account` and `your_login`, as in the documents, with days of backups that are small."""
-    assert AWS.exists(), "sh local/environment.sh .local/aws requirements/awscli.txt"
+    assert AWS.exists(), "make .local/awscli/.ready"
     account, archive = stack.stocktwits, stack.firestream
     username = account.username
     before = {name: getattr(archive, name) for name in ("username", "messages_per_day", "activities_per_day")}
