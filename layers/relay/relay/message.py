@@ -4,6 +4,7 @@ A message is text, or a JSON object with the fields of `Post`, or either of them
 EventBridge event. Everything else raises `Reject` with a reason that its publisher understands.
 """
 
+import html
 import re
 import unicodedata
 from datetime import datetime
@@ -15,6 +16,14 @@ from relay.errors import Reject
 
 MAX_BODY_CHARACTERS = 1000
 """StockTwits' limit on a counted body: https://api.stocktwits.com/developers/docs/api#messages-create-docs."""
+
+MAX_TEXT_CHARACTERS = 10_000
+"""The longest body as it stands. A link counts the same whatever its length, so a body of any length could be within
+StockTwits' limit; but nobody needs so long a link, and each character is looked at several times."""
+
+MAX_ENTITY_LEVELS = 8
+"""How often a body's HTML entities may have been encoded, one within the other. Each level is one more pass over the
+text when it is looked for on StockTwits; one or two are somebody's mistake, and more are an attack."""
 
 LINK_CHARACTERS = 23
 """What a link counts, whatever its length: the larger of the two published numbers (20 and 23)."""
@@ -39,10 +48,11 @@ MAX_ENVELOPES = 3
 """How deep a message may be wrapped: EventBridge inside SNS is two, and nobody needs more than three."""
 
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
-_QUERY = re.compile(r"(https?://[^\s?]+)\?\S+", re.IGNORECASE)
 _CHART_URL = r"^(https://[^\s/]+/\S*|s3://[^\s/]+/\S.*)$(?!\n)"
 _ALLOWED_CONTROLS = frozenset("\t\n\r")
 _NONCHARACTERS = frozenset("\ufffe\uffff")  # no SQS attribute can hold them, so no dead letter could carry such a key
+_LEADING_ZEROS = re.compile(r"&#0+(?=[0-9])")
+_BEYOND_UNICODE = re.compile(r"&#[0-9]{8,};?")
 _BYTE_ORDER_MARK = "\ufeff"  # some tools begin every text with it; before JSON it would make the JSON a text to post
 
 
@@ -92,6 +102,11 @@ def read(body: str) -> Post:
         post = _unwrap(body, MAX_ENVELOPES)
     except RecursionError:
         raise Reject("the message is JSON nested too deeply to be an alert") from None
+    if len(post.body) > MAX_TEXT_CHARACTERS:
+        raise Reject(
+            f"the body has {len(post.body)} characters as it stands; whatever its links count, at most "
+            f"{MAX_TEXT_CHARACTERS} are taken"
+        )
     count = count_characters(post.body) + (CHART_CHARACTERS if post.chart else 0)
     if count > MAX_BODY_CHARACTERS:
         raise Reject(
@@ -100,6 +115,8 @@ def read(body: str) -> Post:
         )
     # Last, and not of a megabyte that is refused for its length: each character is looked at.
     _check_text("body", post.body)
+    if unescaped(post.body) is None:
+        raise Reject(f"body: its HTML entities are encoded more than {MAX_ENTITY_LEVELS} times, one within the other")
     check_key("key", post.key)
     _check_text("chart", post.chart or "")
     return post
@@ -130,7 +147,19 @@ def shown(text: str) -> str:
 
 def without_queries(text: str) -> str:
     """Cut off what follows each link's ``?``."""
-    return _QUERY.sub(r"\1?…", text)
+    # Each link is found whole and cut then: a pattern with the mark in it would begin anew at every link in a link.
+    return _LINK.sub(_without_query, text)
+
+
+def unescaped(text: str, levels: int = MAX_ENTITY_LEVELS) -> str | None:
+    """Resolve HTML entities, those within others too; None if there are more than so many levels of them."""
+    for _ in range(levels + 1):
+        # The standard library fails on decimal numbers of more than 4300 digits; nothing else changes by these two.
+        plain = html.unescape(_BEYOND_UNICODE.sub("\ufffd", _LEADING_ZEROS.sub("&#", text)))
+        if plain == text:
+            return text
+        text = plain
+    return None
 
 
 def schema() -> dict[str, Any]:
@@ -141,6 +170,11 @@ def schema() -> dict[str, Any]:
         **components["Post"],
         "title": "A JSON message for the Outbox of StockTwits Relay",
     }
+
+
+def _without_query(link: re.Match[str]) -> str:
+    shown, _, query = link[0].partition("?")
+    return f"{shown}?…" if query else link[0]
 
 
 def _unwrap(body: str, envelopes_left: int) -> Post:

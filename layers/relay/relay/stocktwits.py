@@ -6,7 +6,6 @@ to differ in practice, the comment says so.
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from contextlib import suppress
@@ -21,7 +20,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from relay import __version__
 from relay.delivery import Published
 from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
-from relay.message import without_queries
+from relay.message import MAX_ENTITY_LEVELS, unescaped, without_queries
 from relay.tls import standard_context
 
 if TYPE_CHECKING:
@@ -56,6 +55,9 @@ STREAM_LIMIT = 30
 
 CLOCK_SKEW_SECONDS = 30
 """How far StockTwits' clock may be off ours when a post is looked for."""
+
+ADDED_ENTITY_LEVELS = 4
+"""How often StockTwits may have encoded a post's HTML entities on top of what was posted; it was seen to do so once."""
 
 MAX_QUOTED_CHARACTERS = 300
 """How much of StockTwits' own error text goes into a reason."""
@@ -270,10 +272,14 @@ def image_type(content: bytes) -> tuple[str, str]:
 
 
 def normal_form(text: str) -> str:
-    """Reduce a text to what survives StockTwits: entities resolved, links taken out, white space collapsed."""
-    while (plain := html.unescape(text)) != text:
-        text = plain
-    return " ".join(_LINK.sub(" ", unicodedata.normalize("NFC", text)).split())
+    """Reduce a text to what survives StockTwits: entities resolved, links taken out, white space collapsed.
+
+    One whose entities go deeper than those of any post of ours stays as it is, and so equals none of ours.
+    """
+    plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS)
+    if plain is None:
+        return text
+    return " ".join(_LINK.sub(" ", unicodedata.normalize("NFC", plain)).split())
 
 
 class _NeverConnected(NewConnectionError):
