@@ -139,7 +139,13 @@ class Accounts:
         body = urlencode(fields) if fields else None
         try:
             response = self._http.request(
-                method, self._api_url + path, body=body, headers=headers, redirect=False, preload_content=False
+                method,
+                self._api_url + path,
+                body=body,
+                headers=headers,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
             )
             content = response.read(MAX_ANSWER_BYTES)
             response.close()

@@ -1,6 +1,8 @@
 """`relay send`: what cannot be posted is refused before anything is sent, and what is sent is one post."""
 
 import json
+import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -179,7 +181,7 @@ def test_many_go_ten_at_a_time(desk):
 
 
 def test_a_batch_has_no_more_bytes_than_sqs_takes(desk):
-    long = json.dumps({"body": "$A https://example.com/" + "x" * 100_000})
+    long = json.dumps({"body": "$A https://example.com/" + "\U0001f402" * 9_900})  # 12 bytes each
     assert desk("send", "--from", "-", typed=f"{long}\n" * 3).code == DONE
     assert [len(batch) for batch in sent_batches(desk)] == [2, 1]
 
@@ -215,6 +217,16 @@ def test_what_was_kept_before_is_never_overwritten(desk, tmp_path):
         "relay.unsent2.jsonl": "nonsense 1\n",
         "relay.unsent3.jsonl": "nonsense 2\n",
     }
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(desk, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        desk("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "relay.unsent.jsonl").stat().st_mode) == 0o600
 
 
 def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(desk, world, monkeypatch):

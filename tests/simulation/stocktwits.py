@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import Message as Headers
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+import urllib3
 from relay.stocktwits import BLOCKED_SECONDS, READ_SECONDS, _NeverConnected
 
 from local.stocktwits.api import Api, PostRecord, RefusedError, Reply, SeenRequest, Settings
@@ -111,9 +113,9 @@ class Adapter:
     def close(self) -> None:
         """There is nothing to close."""
 
-    def send(self, request: requests.PreparedRequest, timeout: object) -> requests.Response:
-        """Send a request, and read its answer; raise what requests raises."""
-        del timeout
+    def send(self, request: requests.PreparedRequest, *, stream: bool, timeout: object) -> requests.Response:
+        """Send a request, and give its answer; raise what requests raises."""
+        del stream, timeout
         network, stocktwits, random = self._network, self._stocktwits, self._network.scheduler.random
         began = network.scheduler.now
         seen = _seen(request, began)
@@ -182,5 +184,5 @@ def _response(reply: Reply) -> requests.Response:
     response = requests.Response()
     response.status_code = reply.status
     response.headers.update({"Content-Type": reply.type, **reply.headers})
-    response._content = reply.body
+    response.raw = urllib3.HTTPResponse(io.BytesIO(reply.body), preload_content=False)
     return response

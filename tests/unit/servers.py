@@ -89,14 +89,13 @@ def _more(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
+def answering(status: int, body: bytes, more_headers: bytes = b"") -> Iterator[str]:
     """Give every request the same answer; the address of the API's root."""
 
     def answer(connection: socket.socket) -> None:
         request_of(connection)
-        connection.sendall(
-            b"HTTP/1.1 %d So\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (status, len(body)) + body
-        )
+        headers = b"Content-Length: %d\r\nConnection: close\r\n" % len(body) + more_headers
+        connection.sendall(b"HTTP/1.1 %d So\r\n%b\r\n" % (status, headers) + body)
 
     with tcp_server(answer) as server:
         yield f"http://127.0.0.1:{server.port}"

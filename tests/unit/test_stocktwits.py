@@ -1,11 +1,13 @@
 """The StockTwits client over real HTTP: every row of the table of outcomes, and what must never leak."""
 
+import gzip
 import html
 import json
 import socket
 import ssl
 import threading
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +20,7 @@ from relay import __version__, stocktwits
 from relay.credentials import Credentials
 from relay.delivery import Published
 from relay.errors import Duplicate, Halt, Reject, RelayError, Retry, Unknown, Wait
-from relay.stocktwits import StockTwits, normal_form
+from relay.stocktwits import MAX_ANSWER_BYTES, StockTwits, normal_form
 
 from local.stocktwits import StandIn
 from tests.unit.factories import NOW, Clock, a_post
@@ -430,6 +432,41 @@ def test_an_answer_that_breaks_off_leaves_the_outcome_unknown(client_of: Callabl
 
     with tcp_server(half) as server:
         assert type(failure(client_of(f"http://127.0.0.1:{server.port}"))) is Unknown
+
+
+BOMB = gzip.compress(b'{"message": {"id": 7}, "x": "' + b"x" * (64 * 1024 * 1024) + b'"}', mtime=0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"message": {"id": 7}, "x": "' + b"x" * MAX_ANSWER_BYTES + b'"}',
+        BOMB,
+        b"[" * MAX_ANSWER_BYTES,
+        b'{"message":' * 90_000,
+    ],
+    ids=["too long", "bomb", "nested", "nested objects"],
+)
+@pytest.mark.parametrize("status", [200, 422, 403])
+def test_an_answer_is_read_up_to_a_bound_and_not_decoded(
+    client_of: Callable[..., StockTwits], status: int, content: bytes
+) -> None:
+    with answering(status, content, b"Content-Encoding: gzip\r\n" if content is BOMB else b"") as url:
+        tracemalloc.start()
+        try:
+            error = failure(client_of(url))
+            assert tracemalloc.get_traced_memory()[1] < 8 * MAX_ANSWER_BYTES
+        finally:
+            tracemalloc.stop()
+    assert type(error) is {200: Unknown, 422: Reject, 403: Halt}[status]
+    assert len(error.reason) < 400
+
+
+def test_an_answer_of_just_the_bound_is_read(client_of: Callable[..., StockTwits]) -> None:
+    content = b'{"message": {"id": 7}, "x": "%s"}'
+    filler = b"x" * (MAX_ANSWER_BYTES - len(content) + 2)
+    with answering(200, content % filler) as url:
+        assert client_of(url).publish(a_post(), None).id == 7
 
 
 def test_an_answer_that_is_no_http_leaves_the_outcome_unknown(client_of: Callable[..., StockTwits]) -> None:

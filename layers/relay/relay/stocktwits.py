@@ -6,9 +6,11 @@ to differ in practice, the comment says so.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -59,6 +61,9 @@ CLOCK_SKEW_SECONDS = 30
 ADDED_ENTITY_LEVELS = 4
 """How often StockTwits may have encoded a post's HTML entities on top of what was posted; it was seen to do so once."""
 
+MAX_ANSWER_BYTES = 1_000_000
+"""How much is read of an answer, undecoded: several times the longest stream."""
+
 MAX_QUOTED_CHARACTERS = 300
 """How much of StockTwits' own error text goes into a reason."""
 
@@ -71,6 +76,23 @@ _IMAGE_NAMES = {
     b"GIF87a": ("chart.gif", "image/gif"),
     b"GIF89a": ("chart.gif", "image/gif"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What StockTwits answered; its content is empty if it was too long to be read."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> dict[str, Any] | None:
+        """Return the content if it is a JSON object."""
+        try:
+            answer = json.loads(self.content)
+        except (ValueError, RecursionError):
+            return None
+        return answer if isinstance(answer, dict) else None
 
 
 class StockTwits:
@@ -129,13 +151,13 @@ class StockTwits:
         elif post.chart:
             fields["chart"] = post.chart
 
-        response, credentials = self._answered(lambda credentials: self._publish(fields, files, credentials))
-        if not 200 <= response.status_code < 300:  # noqa: PLR2004
-            self._refused(response, credentials)
-        message = (_json(response) or {}).get("message")
+        answer, credentials = self._answered(lambda credentials: self._publish(fields, files, credentials))
+        if not 200 <= answer.status < 300:  # noqa: PLR2004
+            self._refused(answer, credentials)
+        message = (answer.json() or {}).get("message")
         message_id = message.get("id") if isinstance(message, dict) else None
         if type(message_id) is not int:
-            raise Unknown("StockTwits answered without a message id", status=response.status_code)
+            raise Unknown("StockTwits answered without a message id", status=answer.status)
         return _published(message_id, credentials.username)
 
     def find(self, text: str, since: float) -> Published | None:
@@ -152,15 +174,15 @@ class StockTwits:
             Reject: The stream does not reach back to `since`, so only a person can tell.
             RelayError: The stream cannot be read now.
         """
-        response, credentials = self._answered(self._stream)
-        status = response.status_code
+        answer, credentials = self._answered(self._stream)
+        status = answer.status
         if status in _ABOUT_THE_MESSAGE:  # this request holds no message: what is wrong is the account's name
             reason = f"the stream of account {credentials.user_id} cannot be read ({status}): check the token parameter"
             raise self._halt("stream", reason, status)
         if status != 200:  # noqa: PLR2004
-            self._refused(response, credentials)
-        answer = _json(response) or {}
-        messages = answer.get("messages")
+            self._refused(answer, credentials)
+        stream = answer.json() or {}
+        messages = stream.get("messages")
         if not isinstance(messages, list):
             raise Unknown("the account's stream came without messages", status=status)
         wanted = normal_form(text)
@@ -169,57 +191,64 @@ class StockTwits:
         for each in recent:
             if normal_form(str(each.get("body", ""))) == wanted and isinstance(each.get("id"), int):
                 return _published(each["id"], credentials.username)
-        cursor = answer.get("cursor")
+        cursor = stream.get("cursor")
         more = isinstance(cursor, dict) and cursor.get("more") is True
         if len(recent) == len(messages) and (more or len(messages) >= STREAM_LIMIT):
             raise Reject(f"the account's newest {STREAM_LIMIT} posts do not reach back to the first attempt")
         return None
 
-    def _answered(self, request: Callable[[Credentials], requests.Response]) -> tuple[requests.Response, Credentials]:
+    def _answered(self, request: Callable[[Credentials], _Answer]) -> tuple[_Answer, Credentials]:
         """Send a request, and once more if its token is refused and a newer one is stored."""
         credentials = self._credentials()
-        response = request(credentials)
-        if _token_refused(response):
+        answer = request(credentials)
+        if _token_refused(answer):
             fresh = credentials
             with suppress(Retry):  # no newer one to be had now: the one at hand is refused
                 fresh = self._credentials(fresh=True)
             if fresh.access_token != credentials.access_token:
                 return request(fresh), fresh
-        return response, credentials
+        return answer, credentials
 
-    def _stream(self, credentials: Credentials) -> requests.Response:
+    def _stream(self, credentials: Credentials) -> _Answer:
         path = f"/streams/user/{credentials.user_id}.json"
         return self._send("GET", path, credentials, params={"limit": str(STREAM_LIMIT)})
 
-    def _publish(self, fields: dict[str, str], files: Any, credentials: Credentials) -> requests.Response:  # noqa: ANN401
+    def _publish(self, fields: dict[str, str], files: Any, credentials: Credentials) -> _Answer:  # noqa: ANN401
         if self._auth_style == "form":
             fields = {**fields, "access_token": credentials.access_token}
         return self._send("POST", "/messages/create.json", credentials, data=fields, files=files)
 
-    def _send(self, method: str, path: str, credentials: Credentials, **what: Any) -> requests.Response:  # noqa: ANN401
-        """Send one request, and read its answer whole."""
+    def _send(self, method: str, path: str, credentials: Credentials, **what: Any) -> _Answer:  # noqa: ANN401
+        """Send one request, and read its answer, up to a bound."""
         headers = {"User-Agent": f"StockTwitsRelay/{__version__}", "Accept": "application/json"}
         scheme = {"bearer": "Bearer", "oauth": "OAuth"}.get(self._auth_style)
         if scheme:
             headers["Authorization"] = f"{scheme} {credentials.access_token}"
         request = requests.Request(method, self._api_url + path, headers, **what).prepare()
         try:
-            response = self._adapter.send(request, timeout=(CONNECT_SECONDS, READ_SECONDS))
-            response.content  # noqa: B018  read here, where its failure can be told from a refused connection
-        except requests.RequestException as error:
+            response = self._adapter.send(request, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
+            content = b""
+            # Not decoded: no encoding was asked for, and half a megabyte of gzip may hold a gigabyte. To its end, since
+            # only there urllib3 tells an answer that broke off from a whole one.
+            while piece := response.raw.read(MAX_ANSWER_BYTES + 1 - len(content), decode_content=False):
+                content += piece
+        except (requests.RequestException, HTTPError) as error:
             # Not the exception's own text, and no cause kept: both could show what was sent.
             if _never_connected(error):
                 raise Retry(f"StockTwits could not be reached ({_root(error)})") from None
             raise Unknown(f"the connection to StockTwits broke before its answer ({_root(error)})") from None
-        return response
+        if len(content) > MAX_ANSWER_BYTES:
+            response.raw.close()
+            content = b""
+        return _Answer(response.status_code, response.headers, content)
 
-    def _refused(self, response: requests.Response, credentials: Credentials) -> NoReturn:
+    def _refused(self, answer: _Answer, credentials: Credentials) -> NoReturn:
         """Raise what an answer other than success means."""
-        status, answer = response.status_code, _json(response)
-        said = _quoted(answer, credentials.access_token)
+        status = answer.status
+        said = _quoted(answer.json(), credentials.access_token)
         if status == 429:  # noqa: PLR2004
-            raise Wait(self._rate_limited(response.headers, said), status=status)
-        if _token_refused(response):
+            raise Wait(self._rate_limited(answer.headers, said), status=status)
+        if _token_refused(answer):
             raise self._halt(
                 "token_refused", f"StockTwits refused the token ({status}{said}): store a good one", status
             )
@@ -346,19 +375,9 @@ def _chain(error: BaseException) -> list[BaseException]:
         chain.append(following)
 
 
-def _token_refused(response: requests.Response) -> bool:
+def _token_refused(answer: _Answer) -> bool:
     """Tell a refused token from a bot challenge, which is a 403 too, but a page."""
-    status = response.status_code
-    return status == 401 or (status == 403 and _json(response) is not None)  # noqa: PLR2004
-
-
-def _json(response: requests.Response) -> dict[str, Any] | None:
-    """Return the answer if it is a JSON object."""
-    try:
-        answer = response.json()
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None
+    return answer.status == 401 or (answer.status == 403 and answer.json() is not None)  # noqa: PLR2004
 
 
 def _quoted(answer: dict[str, Any] | None, token: str) -> str:
