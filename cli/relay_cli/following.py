@@ -97,6 +97,8 @@ def _by_entry(sent: Sent, entry: dict[str, Any] | None) -> Ended | None:
         return None
     draft, status = sent.draft, _text(entry, "status")
     if _text(entry, "body_sha256") != draft.fingerprint:
+        if status == Status.REJECTED and "first_claimed_at" not in entry:
+            return None  # certainly not posted: the key will be this message's
         reason = f"its key {draft.key!r} was already used for another text: give every alert a key of its own"
         return Ended(draft, Result.REJECTED, reason=reason)
     if status == Status.POSTED:

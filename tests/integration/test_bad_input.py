@@ -158,6 +158,18 @@ def test_a_key_that_was_used_for_another_text_is_named_in_the_reason(world, outb
     assert len(world.publishes) == 2
 
 
+EXPIRED = '{"body": "$AAPL one", "key": "k", "expires_at": "2020-01-01T00:00:00Z"}'
+
+
+@pytest.mark.parametrize("first", [EXPIRED, '{"body": "$AAPL one", "key": "k", "chart": "s3://elsewhere/a.png"}'])
+def test_a_message_that_is_refused_before_it_is_tried_keeps_its_key_from_nobody(world, outbox, first):
+    outbox.send(first, '{"body": "$AAPL two", "key": "k"}')
+    assert sorted(outbox.run().outcomes) == ["posted", "rejected"]
+    assert world.posted == ["$AAPL two"]
+    ((body, _),) = world.dead_letters()
+    assert body == first
+
+
 def test_a_body_that_leaves_no_room_for_its_reason_gets_into_dead_letters_all_the_same(world, outbox, sqs_event):
     body = "x" * MAX_SQS_BYTES
     run = outbox.invoke(sqs_event(BEFORE, body, AFTER))

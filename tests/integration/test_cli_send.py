@@ -411,6 +411,15 @@ def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(desk, wo
     assert (said.code, "posted https://" in said.out) == (DONE, True)
 
 
+def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(desk, world, outbox):
+    world.post_elsewhere(TEXT)
+    desk("send", TEXT, "--key", "k1")
+    assert outbox.run().outcomes == ["rejected"]
+    desk.meanwhile = [outbox.run]
+    said = desk("send", "another $A", "--key", "k1", "--wait")
+    assert (said.code, "posted https://" in said.out) == (DONE, True)
+
+
 def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(desk, world):
     def give_up():
         (message,) = world.receive(world.outbox)

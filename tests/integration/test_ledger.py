@@ -13,6 +13,7 @@ POSTED = Settlement(
     Status.POSTED, published=Published(600_000_001, "https://stocktwits.com/relay_demo/message/600000001")
 )
 REJECTED = Settlement(Status.REJECTED, reason="StockTwits refused it", http_status=422)
+REJECTED_IN_DOUBT = Settlement(Status.REJECTED, perhaps_posted=True, reason="StockTwits refused it", http_status=422)
 RELEASED = Settlement(Status.RELEASED)
 UNKNOWN = Settlement(Status.UNKNOWN, reason="no answer")
 DRY_RUN = Settlement(Status.DRY_RUN)
@@ -130,12 +131,33 @@ def test_a_dry_run_is_final_for_its_own_message_only(ledger, claim):
     assert claim(message_id="message-2").before is None
 
 
-@pytest.mark.parametrize("settlement", [None, RELEASED, UNKNOWN, POSTED, REJECTED, DRY_RUN])
-def test_a_key_belongs_to_one_text_whatever_became_of_it(ledger, claim, settlement):
+@pytest.mark.parametrize("settlement", [None, RELEASED, UNKNOWN, POSTED, DRY_RUN, REJECTED_IN_DOUBT])
+def test_a_key_belongs_to_one_text_unless_it_was_certainly_refused(ledger, claim, clock, settlement):
     taken = claim()
     if settlement:
         ledger.settle(taken, settlement)
+    clock.forward(10 * LEASE_SECONDS)
     with pytest.raises(Reject, match="'a-key' was already used for another text"):
+        claim(body="$AAPL down", message_id="message-2")
+
+
+def test_nobody_keeps_anothers_key_by_a_message_that_cannot_be_posted(ledger, claim, clock):
+    ledger.settle(claim(), REJECTED)
+    clock.forward(5)
+    taken = claim(body="$AAPL down", message_id="message-2")
+    assert (taken.before, taken.perhaps_posted, taken.first_claimed_at) == (None, False, clock())
+    with pytest.raises(Reject, match="'a-key' was already used for another text"):
+        claim()
+    ledger.settle(taken, POSTED)
+    clock.forward(10 * LEASE_SECONDS)
+    with pytest.raises(Reject, match="'a-key' was already used for another text"):
+        claim(message_id="message-3")
+    assert claim(body="$AAPL down").before is Status.POSTED
+
+
+def test_a_rejected_message_that_comes_again_does_not_take_its_key_back_for_another_text(ledger, claim):
+    ledger.settle(claim(), REJECTED)
+    with pytest.raises(Reject, match="another text"):
         claim(body="$AAPL down")
 
 

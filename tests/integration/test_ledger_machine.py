@@ -60,6 +60,12 @@ class Key:
     def newest(self):
         return self.attempts[-1]
 
+    def yields_to(self, message):
+        """Whether another text may have the key: this one was refused, and certainly never posted."""
+        said = self.newest.said
+        refused = said is not None and said.status is Status.REJECTED and not said.perhaps_posted
+        return refused and self.published is None and message != self.newest.message
+
     @property
     def in_doubt(self):
         """The attempts, oldest first, that may have posted: those since one whose holder was sure of all before it."""
@@ -113,6 +119,7 @@ class LedgerMachine(RuleBasedStateMachine):
         except Reject:
             assert known, "a key that nobody used was refused"
             assert text != known.text, "a key was refused to its own text"
+            assert not known.yields_to(message), "a refused message kept its key from another text"
             return multiple()
         except Retry:
             assert known, "a key that nobody used was held"
@@ -122,12 +129,13 @@ class LedgerMachine(RuleBasedStateMachine):
             return multiple()
         finally:
             self.world.aws.forget()
-        assert not known or text == known.text, "a key was given to two texts"
+        assert not known or text == known.text or known.yields_to(message), "a key was given to two texts"
         if claim.before:
             self.nothing_is_left_to_do(known, claim, message)
             return multiple()
         self.is_a_new_attempt(known, claim, message)
         known = self.known.setdefault(key, Key(text))
+        known.text = text
         known.attempts.append(Attempt(claim, message, self.clock(), self.clock() + LEASE_SECONDS))
         return claim
 

@@ -3,7 +3,7 @@
 One DynamoDB item for each idempotency key, ``pk = "post#" + key``::
 
     status             claimed, posted, rejected, dry_run, released or unknown (see `delivery.Status`)
-    body_sha256        the text's fingerprint: a key belongs to one text
+    body_sha256        the text's fingerprint: a key belongs to one text, unless that one was rejected for certain
     claim_id           the mark of the attempt that holds, or last held, the claim
     message_id         the SQS message that was claimed
     lease_until        nobody else may claim it before (seconds since the epoch); absent once it is posted
@@ -90,8 +90,12 @@ class Ledger:
                     " first_claimed_at = if_not_exists(first_claimed_at, :now) ADD attempts :one"
                 ),
                 ConditionExpression=(
-                    "attribute_not_exists(pk) OR (body_sha256 = :fingerprint AND lease_until <= :now"
-                    " AND NOT (#status IN (:rejected, :dry_run) AND message_id = :message))"
+                    "attribute_not_exists(pk) OR (lease_until <= :now"
+                    " AND NOT (#status IN (:rejected, :dry_run) AND message_id = :message)"
+                    # Nobody keeps another's key by a message that cannot be posted: it goes to another text, too, but
+                    # not as long as an attempt may have posted the first one.
+                    " AND (body_sha256 = :fingerprint"
+                    " OR (#status = :rejected AND attribute_not_exists(first_claimed_at))))"
                 ),
                 ExpressionAttributeNames={"#status": "status", "#before": "before"},
                 ExpressionAttributeValues={
