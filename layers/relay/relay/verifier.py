@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 1024 * 1024
 """How much text is looked at at a time; also the longest line that can be told from a defect."""
+
+LINES_AT_A_TIME = 1024
+"""So many lines' ends are compared at a time: a list of them all would take many times the block for short lines."""
 
 _BRACES = (ord("{"), ord("}"))
 _ends = itemgetter(0, -2)  # a line's last byte is its newline
@@ -99,17 +102,21 @@ class _Text:
 
     def _check(self, end: int) -> None:
         """Check the whole lines before `end`."""
+        count, whole = 0, True
+        lines_ends = map(_ends, io.BytesIO(self._block[:end]))
         try:
-            counts = Counter(map(_ends, io.BytesIO(self._block[:end])))
+            while ends := list(islice(lines_ends, LINES_AT_A_TIME)):
+                count += len(ends)
+                whole = whole and ends.count(_BRACES) == len(ends)
         except IndexError:  # a line of nothing but its newline
-            counts = Counter()
-        if counts.keys() != {_BRACES}:
+            whole = False
+        if not whole:
             lines = enumerate(io.BytesIO(self._block[:end]), self._lines + 1)
             number = next(number for number, line in lines if len(line) == 1 or _ends(line) != _BRACES)
             raise Corrupt(f"line {number} is no JSON object")
         if not self._lines:
             _check_json(bytes(self._block[: self._text.find(b"\n")]), 1)
-        self._lines += counts[_BRACES]
+        self._lines += count
         self._last = bytes(self._block[self._text.rfind(b"\n", 0, end - 1) + 1 : end])
 
 
