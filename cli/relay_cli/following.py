@@ -96,14 +96,13 @@ def _by_entry(sent: Sent, entry: dict[str, Any] | None) -> Ended | None:
     if entry is None:
         return None
     draft, status = sent.draft, _text(entry, "status")
-    if _text(entry, "body_sha256") != draft.fingerprint:
-        if status == Status.REJECTED and "first_claimed_at" not in entry:
-            return None  # certainly not posted: the key will be this message's
+    same = _text(entry, "body_sha256") == draft.fingerprint
+    if not same and (status != Status.REJECTED or "first_claimed_at" in entry):  # else the key will be this message's
         reason = f"its key {draft.key!r} was already used for another text: give every alert a key of its own"
         return Ended(draft, Result.REJECTED, reason=reason)
     if status == Status.POSTED:
         return Ended(draft, Result.POSTED, url=_text(entry, "url"))
-    own = _text(entry, "message_id") == sent.message_id or not draft.post.key
+    own = same and (_text(entry, "message_id") == sent.message_id or not draft.post.key)
     if own and status == Status.REJECTED:
         return Ended(draft, Result.REJECTED, reason=_text(entry, "reason"))
     if own and status == Status.DRY_RUN:
