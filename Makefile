@@ -10,7 +10,7 @@ ARCH ?= $(call default_of,Architecture)
 PARAMETERS ?=
 SECONDS ?= 60
 # More than there are usually processors, since the long ones, which come first, wait for most of their time.
-SIDE_BY_SIDE := --numprocesses 5 --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 4 --no-loadscope-reorder
 TESTS ?= tests
 RUNTIMES ?=
 ALLOW_MISSING ?=

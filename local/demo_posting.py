@@ -19,7 +19,7 @@ from local.logs import Logs
 from local.stack import Stack
 
 BURST = 25
-PATIENCE_SECONDS = 150
+PATIENCE_SECONDS = 240
 LOST_ANSWER = "Answer lost: $NVDA breaks out of its range on twice the usual volume"
 RATE_LIMITED = "Rate limited: $TSLA turns lower at its 50-day average"
 RESET_SECONDS = 5

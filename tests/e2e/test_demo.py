@@ -40,9 +40,10 @@ def left_over(home: Path) -> list[str]:
     return files + processes
 
 
+@pytest.mark.timeout(420)
 def test_the_demo_ends_well_only_because_every_message_and_backup_ended_as_it_should(tmp_path: Path) -> None:
     demo = start("local.demo", tmp_path)
-    output, _ = demo.communicate(timeout=280)
+    output, _ = demo.communicate(timeout=400)
     assert demo.returncode == 0, output
     assert "Every message ended as it should" in output
     assert "found on the account's stream" in output

@@ -119,7 +119,8 @@ def world(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         world = World(s3, strict)
         yield world
         assert world.uploads() == []
-    assert set(threading.enumerate()) <= before
+    # But for a server of another test's that is still answering somebody.
+    assert [each for each in set(threading.enumerate()) - before if "process_request" not in each.name] == []
 
 
 @pytest.fixture(scope="module")
