@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
+GONE_SECONDS = 10
 
 
 def start(module: str, home: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -27,7 +29,15 @@ def start(module: str, home: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def left_over(home: Path) -> list[str]:
-    """Return what a run left behind: files, and processes whose environment names its folder."""
+    """Return what a run left behind, but for what is gone within a few seconds: a killed process takes a moment."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while (left := _there(home)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def _there(home: Path) -> list[str]:
+    """Return the files of a run, and the processes whose environment names its folder."""
     files = [path.name for path in home.iterdir()]
     processes = []
     for path in Path("/proc").glob("[0-9]*/environ"):
