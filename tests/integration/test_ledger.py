@@ -1,6 +1,7 @@
 """The ledger's rules, on a DynamoDB table: who may claim a key, what a claim learns, what a settlement leaves."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -203,6 +204,46 @@ def test_settling_is_repeated_without_harm_when_the_answer_was_lost(world, ledge
     world.aws.lose_answer("UpdateItem")
     ledger.settle(taken, settlement)
     assert world.status("a-key") == settlement.status
+
+
+def test_a_claim_says_how_many_before_it_were_cut_off(claim, clock):
+    for times in range(4):
+        assert claim().cut_off == times
+        clock.forward(LEASE_SECONDS)
+
+
+@pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN])
+def test_an_attempt_that_came_to_its_end_ends_the_row_of_those_that_were_cut_off(ledger, claim, clock, settlement):
+    claim()
+    clock.forward(LEASE_SECONDS)
+    ledger.settle(claim(), settlement)
+    assert claim().cut_off == 0
+
+
+def test_an_attempt_that_was_not_made_leaves_the_row_as_it_is(ledger, claim, clock):
+    claim()
+    clock.forward(LEASE_SECONDS)
+    taken = claim()
+    ledger.settle(taken, replace(UNKNOWN, cut_off=taken.cut_off))
+    assert claim().cut_off == 1
+
+
+def test_a_claim_whose_answer_was_lost_is_counted_once(world, claim, clock):
+    claim()
+    clock.forward(LEASE_SECONDS)
+    world.aws.lose_answer("UpdateItem")
+    assert claim().cut_off == 1
+
+
+def test_an_entry_of_an_older_version_was_never_cut_off(world, ledger, claim, clock):
+    claim()
+    world.dynamodb.update_item(
+        TableName="stocktwits-relay-ledger",
+        Key={"pk": {"S": "post#a-key"}},
+        UpdateExpression="REMOVE unsettled",
+    )
+    clock.forward(LEASE_SECONDS)
+    assert claim().cut_off == 0
 
 
 def test_a_claim_is_still_ours_when_only_its_answer_was_lost(world, ledger, claim):

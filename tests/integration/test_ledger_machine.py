@@ -5,6 +5,7 @@ follows from it.
 """
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import pytest
 from botocore.exceptions import ClientError
@@ -59,6 +60,11 @@ class Key:
     @property
     def newest(self):
         return self.attempts[-1]
+
+    @property
+    def cut_off(self):
+        """How many attempts in a row, up to now, nobody said anything of."""
+        return len(list(takewhile(lambda attempt: attempt.said is None, reversed(self.attempts))))
 
     def yields_to(self, message):
         """Whether another text may have the key: this one was refused, and certainly never posted."""
@@ -158,6 +164,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.clock() >= known.newest.held_until, "two live claims of one key"
         if known.newest.said and known.newest.said.status in {Status.REJECTED, Status.DRY_RUN}:
             assert message != known.newest.message, "a message reopened its own rejection"
+        assert claim.cut_off == known.cut_off
         doubtful = known.in_doubt
         assert claim.perhaps_posted == bool(doubtful), "an attempt without a known end must be told"
         assert claim.first_claimed_at == (doubtful[0].began if doubtful else self.clock())

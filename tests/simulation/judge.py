@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from relay.delivery import PERHAPS_POSTED
+from relay.delivery import CUT_OFF, MOST_CUT_OFF, PERHAPS_POSTED
 from relay.gate import MICROSECONDS
 from relay.posting import LOOK_SECONDS
 from relay.stocktwits import CLOCK_SKEW_SECONDS
@@ -37,6 +37,7 @@ def violations(world: World) -> Iterator[str]:
         yield f"the day does not end: {waiting} still wait"
     yield from _each_once(world)
     yield from _dead_letters(world)
+    yield from _cut_off(world)
     yield from _gate(world)
     yield from _walls(world)
     yield from _pace(world)
@@ -94,6 +95,8 @@ def _dead_letters(world: World) -> Iterator[str]:
     allowed: defaultdict[str, set[str]] = defaultdict(set)
     for _, alert in world.published:
         allowed[alert.body].update(alert.may_be_refused)
+        if _aws_fails(world):  # so may be the function with it, or the answer to what settles it, three times in a row
+            allowed[alert.body].add(CUT_OFF)
     for letter in [*world.dead.messages, *world.retried]:
         if letter.body not in allowed:
             yield f"Dead letters holds {letter.body!r}, which nobody published"
@@ -101,6 +104,13 @@ def _dead_letters(world: World) -> Iterator[str]:
             yield f"{letter.body!r} is in Dead letters without a reason"
         elif not any(words in reason(letter) for words in allowed[letter.body]):
             yield f"{letter.body!r} is in Dead letters without need: {reason(letter)!r}"
+
+
+def _cut_off(world: World) -> Iterator[str]:
+    """A message that ends the function does so three times, and no more."""
+    for text, times in world.stocktwits.ended.items():
+        if times > MOST_CUT_OFF and not (_aws_fails(world) or world.forecast.stocktwits):
+            yield f"{text!r} ended a function {times} times"
 
 
 def _gate(world: World) -> Iterator[str]:
@@ -121,8 +131,7 @@ def _gate(world: World) -> Iterator[str]:
 
 def _walls(world: World) -> Iterator[str]:
     """What StockTwits told one worker is soon known to all."""
-    forecast = world.forecast
-    if forecast.throttled or forecast.answer_lost or forecast.killed:  # then it may be that nobody could be told
+    if _aws_fails(world):  # then it may be that nobody could be told
         return
     for wall in world.stocktwits.requests:
         for request in world.stocktwits.requests:
@@ -146,6 +155,11 @@ def _pace(world: World) -> Iterator[str]:
     for day, count in days.items():
         if pace.per_day and count > pace.per_day:
             yield f"PACE: {count} posts on {day}, at most {pace.per_day} are allowed"
+
+
+def _aws_fails(world: World) -> bool:
+    forecast = world.forecast
+    return bool(forecast.throttled or forecast.answer_lost or forecast.killed)
 
 
 def _dead(world: World) -> dict[tuple[str, str | None], list[Stored]]:

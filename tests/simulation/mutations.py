@@ -194,6 +194,22 @@ def no_look_at_the_gate() -> AbstractContextManager[object]:
     return patch.object(posting, "LOOK_SECONDS", 1e9)
 
 
+@contextmanager
+def cut_off_deliveries_forgotten() -> Iterator[None]:
+    """A message that ends the function is delivered over and over."""
+    claimed = ledger._claim
+    with patch.object(ledger, "_claim", lambda *given: replace(claimed(*given), cut_off=0)):
+        yield
+
+
+@contextmanager
+def cut_off_beside_others() -> Iterator[None]:
+    """A message that ends the function is delivered beside others, which are held to be what ended it."""
+    held_back = delivery._Attempt.held_back
+    with patch.object(delivery._Attempt, "held_back", lambda self, **_: held_back(self, alone=True)):
+        yield
+
+
 MUTATIONS: dict[Mutation, int] = {
     no_ledger: 0,
     no_lease: 78,
@@ -213,5 +229,7 @@ MUTATIONS: dict[Mutation, int] = {
     everything_given_back: 31,
     walls_kept_to_oneself: 20,
     no_look_at_the_gate: 49,
+    cut_off_deliveries_forgotten: 1,
+    cut_off_beside_others: 819,
 }
 """Each defect, and the first day to look at: one on which it shows."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
 
+from relay.delivery import CUT_OFF
 from relay.gate import Pace
 
 from tests.simulation.network import Weather
@@ -29,6 +30,7 @@ class Alert:
         key: The publisher's own idempotency key, if it has one.
         expires_at: When it must not be posted any more, in seconds since the epoch.
         may_be_refused: Words of the reasons for which it may end in Dead letters.
+        deadly: Whether it ends the function that delivers it.
     """
 
     after: float
@@ -37,6 +39,7 @@ class Alert:
     key: str | None = None
     expires_at: float | None = None
     may_be_refused: tuple[str, ...] = ()
+    deadly: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def scenario(seed: int, *, rough: bool = False) -> Scenario:
     by_hand = [random.uniform(0, storm)] * 35 if random.random() < 0.05 else []
     alerts = _alerts(random, nature, looked_over=bool(by_hand))
     a_day = random.choice([0, 0, 0, 3 + len(alerts) // 4])
+    alerts += _deadly(Random(f"deadly {seed}"), [each.after for each in alerts])
     return Scenario(
         seed=seed,
         alerts=alerts,
@@ -146,6 +150,14 @@ def _alerts(random: Random, nature: Nature, *, looked_over: bool) -> list[Alert]
         burst = [f"$MANY{chr(64 + number)} opens, says {number}" for number in range(1, random.randint(8, 16) + 1)]
         alerts += [Alert(after, text, text, may_be_refused=usual) for text in burst]
     return alerts
+
+
+def _deadly(random: Random, moments: list[float]) -> list[Alert]:
+    """Make, on some days, an alert that comes along with another and ends the function."""
+    if random.random() < 0.8:
+        return []
+    text = "$DOOM ends whoever delivers it"
+    return [Alert(random.choice(moments), text, text, may_be_refused=(CUT_OFF, "do not reach back"), deadly=True)]
 
 
 def _with_a_key(random: Random, number: int, after: float, text: str, usual: tuple[str, ...]) -> list[Alert]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import Message as Headers
@@ -78,8 +79,16 @@ class StockTwits(Api):
         self.network = network
         self.nature = nature
         self.requests: list[Request] = []
+        self.blocked: set[str] = set()
+        """The texts that bot protection answers with a page."""
+        self.deadly: set[str] = set()
+        """The texts that end the function that sends them."""
+        self.ended: Counter[str] = Counter()
+        """How many functions each of them ended."""
 
     def answer(self, seen: SeenRequest) -> Reply:
+        if seen.fields.get("body") in self.blocked:
+            return plan(Fault.BOT_BLOCK, 1, None, "", {}).reply(seen.at)
         if self.nature.forgetful:
             self.timeline._said.clear()
         try:
@@ -125,6 +134,10 @@ class Adapter:
         asked = Request(began, self._container.name, text, admission.at, admission.probe)
         stocktwits.requests.append(asked)
         network.calls[f"stocktwits.{'create' if text else 'stream'}"] += 1
+        if text in stocktwits.deadly:
+            asked.counts = False
+            stocktwits.ended[text] += 1
+            network.kill(self._container)
         fault = random.choice([*Fault, NOT_REACHED, LATE]) if network.chance(network.weather.stocktwits) else None
         network.travel(random.uniform(0.05, 1.5) * stocktwits.nature.slowness)
         if fault == NOT_REACHED:

@@ -193,6 +193,8 @@ class World:
         self.network.calls["sqs.SendMessage"] += 1
         self.network.tell(f"publishes {message_id}: {alert.body}", "publisher")
         self.published.append((message_id, alert))
+        if alert.deadly and alert.text:
+            self.stocktwits.deadly.add(alert.text)
 
     def _operate(self, what: str, act: Callable[[Any], Any], item: Any) -> None:
         self.network.tell(what, "operator")

@@ -13,6 +13,7 @@ from relay.message import Post
 from tests.unit.factories import NOW, a_claim, a_message, a_pause, a_post, published
 
 PERHAPS_POSTED = a_claim(perhaps_posted=True, first_claimed_at=NOW - 600)
+CUT_OFF_TWICE = a_claim(perhaps_posted=True, first_claimed_at=NOW - 600, cut_off=2)
 DUPLICATE = Duplicate("StockTwits says it is a duplicate", status=422)
 
 
@@ -40,8 +41,10 @@ class Desk:
         post: Post | None = None,
         slot: Any = None,
         stopped: Callable[[], Pause | None] = lambda: None,
+        *,
+        alone: bool = False,
     ) -> Outcome:
-        return self._delivery.deliver(a_message(), post or a_post(), slot or nullcontext(), stopped)
+        return self._delivery.deliver(a_message(), post or a_post(), slot or nullcontext(), stopped, alone=alone)
 
     def _claim(self, *_: str) -> Claim:
         self.happened.append("claim")
@@ -271,6 +274,37 @@ def test_a_stop_between_looking_and_sending_still_stops() -> None:
     desk = Desk(PERHAPS_POSTED)
     assert desk.deliver(stopped=lambda: next(answers)).tried is False
     assert desk.happened == ["claim", "find", "prepare", "settle"]
+
+
+def test_a_message_whose_delivery_was_cut_off_is_not_touched_beside_others() -> None:
+    desk = Desk(CUT_OFF_TWICE)
+    outcome = desk.deliver()
+    assert (outcome.result, outcome.tried, outcome.alone) == (Result.DEFERRED, False, True)
+    assert (desk.happened, desk.settled) == (["claim", "settle"], [Settlement(Status.UNKNOWN, cut_off=2)])
+
+
+def test_alone_it_is_delivered_and_what_was_cut_off_is_forgotten() -> None:
+    desk = Desk(CUT_OFF_TWICE)
+    outcome = desk.deliver(alone=True)
+    assert (outcome.result, outcome.alone) == (Result.POSTED, False)
+    assert (desk.happened, desk.settled[0].cut_off) == (["claim", "find", "prepare", "send", "settle"], 0)
+
+
+def test_a_message_that_was_cut_off_and_is_stopped_now_counts_as_often_cut_off_as_before() -> None:
+    desk = Desk(CUT_OFF_TWICE)
+    desk.deliver(stopped=a_pause, alone=True)
+    assert desk.settled == [Settlement(Status.UNKNOWN, cut_off=2)]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_message_that_was_cut_off_three_times_is_rejected_before_anything_is_done(*, alone: bool) -> None:
+    desk = Desk(a_claim(perhaps_posted=True, cut_off=3))
+    outcome = desk.deliver(alone=alone)
+    assert outcome.result is Result.REJECTED
+    assert outcome.reason.startswith("its delivery was cut off three times")
+    assert "look on StockTwits" in outcome.reason
+    assert desk.happened == ["claim", "settle"]
+    assert (desk.settled[0].status, desk.settled[0].cut_off) == (Status.REJECTED, 0)
 
 
 def test_a_dry_run_does_everything_but_the_request() -> None:

@@ -116,6 +116,13 @@ class Office:
         return True
 
 
+def raising(error: type[BaseException]) -> Callable[[], Any]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
 def results(outcomes: Sequence[Outcome]) -> list[str]:
     return [str(outcome.result) for outcome in outcomes]
 
@@ -179,6 +186,77 @@ def test_of_two_messages_with_one_key_the_later_waits_for_the_outcome_of_the_ear
     )
     assert results(office.deliver(messages("a", "a", relay_key="k"))) == ["posted", "posted"]
     assert not claimed_twice.is_set()
+
+
+# --- What ends the function that delivers it
+
+
+class Ended(BaseException):
+    """The function is gone."""
+
+
+def test_a_message_that_was_cut_off_is_delivered_when_all_others_are_settled() -> None:
+    office = Office(concurrency=4, claims={"a": a_claim("m-1", perhaps_posted=True, cut_off=1)})
+    assert results(office.deliver(messages("a", "b", "c"))) == ["posted", "posted", "posted"]
+    assert office.sent[-1] == "a"
+    assert list(office.settled.values()) == [Status.POSTED] * 3
+
+
+def test_each_message_that_was_cut_off_is_let_through_by_itself() -> None:
+    cut_off = {each: a_claim(key, perhaps_posted=True, cut_off=1) for each, key in (("a", "m-1"), ("b", "m-2"))}
+    office = Office(claims=cut_off)
+    office.deliver(messages("a", "b", "c"))
+    assert office.gate.asked == [3, 1, 1]
+    assert (office.gate.state.count, sorted(office.sent)) == (3, ["a", "b", "c"])
+
+
+def test_a_message_that_ends_the_function_again_costs_the_gate_one_post() -> None:
+    office = Office(claims={"a": a_claim("m-1", perhaps_posted=True, cut_off=2)}, answers={"a": raising(Ended)})
+    with pytest.raises(Ended):
+        office.deliver(messages("a", "b", "c"))
+    assert office.gate.state.count == 3
+    assert office.settled["m-2"] is office.settled["m-3"] is Status.POSTED
+
+
+def test_a_message_that_was_cut_off_waits_while_the_gate_is_shut() -> None:
+    office = Office(claims={"a": a_claim("m-1", perhaps_posted=True, cut_off=1)})
+    office.answers = {"b": Halt(a_pause("blocked", 900, probe=True), status=403)}
+    (first, _) = office.deliver(messages("a", "b"))
+    assert (first.result, first.tried, first.pause and first.pause.cause) == (Result.DEFERRED, False, "blocked")
+    assert office.sent == ["b"]
+
+
+def test_a_message_that_was_cut_off_is_told_of_once() -> None:
+    told: list[str] = []
+    office = Office(
+        claims={"a": a_claim("m-1", perhaps_posted=True, cut_off=1)},
+        tell=lambda message, outcome: told.append(f"{message.id} {outcome.result}"),
+    )
+    office.deliver(messages("a", "b"))
+    assert told == ["m-2 posted", "m-1 posted"]
+
+
+def test_a_message_that_was_cut_off_three_times_is_buried_and_uses_no_admission() -> None:
+    office = Office(claims={"a": a_claim("m-1", perhaps_posted=True, cut_off=3)})
+    (outcome,) = office.deliver(messages("a"))
+    ((body, reason),) = office.buried
+    assert (outcome.result, body, office.gate.state.count) == (Result.REJECTED, "a", 0)
+    assert reason.startswith("its delivery was cut off three times")
+
+
+def test_a_defect_that_reading_a_message_meets_buries_it_and_not_its_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def read(body: str) -> Post:
+        if body == "b":
+            raise ZeroDivisionError
+        return Post(body=body)
+
+    monkeypatch.setattr("relay.message.read", read)
+    office = Office()
+    assert results(office.deliver(messages("a", "b", "c"))) == ["posted", "rejected", "posted"]
+    ((_, reason),) = office.buried
+    assert "unexpected ZeroDivisionError" in reason
 
 
 def test_an_empty_batch_asks_nobody() -> None:

@@ -95,6 +95,15 @@ def test_a_message_is_held_until_its_back_off_and_the_gate_allow_it_and_little_l
     assert least <= hold_seconds(outcome, 40, NOW) <= least + min(least, 60) / 4 + 1
 
 
+@pytest.mark.usefixtures("jitter")
+@pytest.mark.parametrize(("cause", "behind"), [("token_refused", 120), ("blocked", 480), ("unexpected_answer", 480)])
+def test_a_message_whose_answer_shut_the_gate_comes_back_behind_those_that_wait_for_it(cause: str, behind: int) -> None:
+    shut = a_pause(cause, 300, probe=True)
+    assert 300 + behind <= hold_seconds(deferred(pause=shut, status=403), 40, NOW) <= 300 + behind + 16
+    for waits_for_the_gate in (deferred(pause=shut, tried=False), deferred(pause=shut)):
+        assert 300 <= hold_seconds(waits_for_the_gate, 40, NOW) <= 300 + 16
+
+
 def test_a_hold_is_drawn_out_so_that_what_failed_together_does_not_come_back_together() -> None:
     assert len({hold_seconds(deferred(), 40, NOW) for _ in range(200)}) > 5
 

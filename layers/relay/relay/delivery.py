@@ -5,7 +5,7 @@ Told top to bottom in `Delivery.deliver`. What talks to AWS and to StockTwits co
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from traceback import extract_tb
@@ -25,6 +25,13 @@ PERHAPS_POSTED = (
     "an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
 )
 """What is said of a rejected message whose earlier attempt ended without anyone knowing how."""
+
+MOST_CUT_OFF = 3
+"""How many deliveries of a message in a row may be cut off, by a time-out or for want of memory. All but the first had
+no other message beside it, so that it is this one that ends them."""
+
+CUT_OFF = "its delivery was cut off three times: the function's log says what ended it"
+"""What is said of a message that ends the function that delivers it."""
 
 NOTHING_SENT = "dry run: nothing was sent"
 """What a dry run says of every message."""
@@ -72,6 +79,7 @@ class Claim:
         published: The post, when it was posted before.
         reason: The reason, when it was rejected before.
         status: StockTwits' HTTP status of that rejection, if any.
+        cut_off: How many attempts before this one, in a row, ended without a settlement.
     """
 
     key: str
@@ -82,6 +90,7 @@ class Claim:
     published: Published | None = None
     reason: str = ""
     status: int | None = None
+    cut_off: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,7 @@ class Settlement:
         reason: Why there is none.
         http_status: StockTwits' HTTP status, if it refused.
         hold_until: Keeps others off an unknown outcome, in seconds since the epoch.
+        cut_off: What the claim said of attempts that were cut off, if this one was not made after all.
     """
 
     status: Status
@@ -103,6 +113,7 @@ class Settlement:
     reason: str = ""
     http_status: int | None = None
     hold_until: float = 0.0
+    cut_off: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,7 @@ class Outcome:
         pause: The pause this outcome imposes on everyone, or that kept it from being tried.
         retry_at: Not before this moment again, in seconds since the epoch; None: the edge's own back-off.
         tried: Whether an attempt was made; an untried message waits for the gate alone, without back-off.
+        alone: Whether it was left untried because it may only be delivered while no other message is.
         sent: Whether a request to publish left us, and so counts towards the pace.
         text: The post's text as `relay.message.shown` has it; empty when the message could not be read.
         sentiment: The post's sentiment, when it has one.
@@ -131,6 +143,7 @@ class Outcome:
     pause: Pause | None = None
     retry_at: float | None = None
     tried: bool = True
+    alone: bool = False
     sent: bool = False
     text: str = ""
     sentiment: str | None = None
@@ -139,6 +152,11 @@ class Outcome:
     def done(self) -> bool:
         """Whether the message can leave its queue."""
         return self.result is not Result.DEFERRED
+
+    @property
+    def shut_the_gate(self) -> bool:
+        """Whether StockTwits' answer to this message shut the gate until another one's is better."""
+        return bool(self.pause and self.pause.probe and self.tried and self.status)
 
 
 @dataclass(frozen=True)
@@ -168,6 +186,8 @@ class Delivery:
         post: Post,
         slot: AbstractContextManager[object],
         stopped: Callable[[], Pause | None],
+        *,
+        alone: bool = False,
     ) -> Outcome:
         """Deliver one message.
 
@@ -176,6 +196,8 @@ class Delivery:
             post: What it says.
             slot: Held while StockTwits is spoken to: bounds the requests at a time.
             stopped: Asked right before each request; a pause here leaves the message untried.
+            alone: Whether no other message is being delivered. One whose delivery was cut off before is left untried
+                otherwise: should it be what ends the function, no other one is to be taken for it.
 
         Returns:
             The outcome; no exception of the collaborators passes.
@@ -186,16 +208,16 @@ class Delivery:
         except RelayError as error:
             return _failed(error, key)
         except Exception as error:  # noqa: BLE001  one message's trouble must not take its neighbours with it
-            return _failed(Retry(_unexpected(error)), key)
+            return _failed(Retry(unexpected(error)), key)
         if claim.before:
             return _as_before(claim)
         attempt = _Attempt(self, claim, post)
         try:
-            return attempt.run(slot, stopped)
+            return attempt.held_back(alone=alone) or attempt.run(slot, stopped)
         except RelayError as error:
             return attempt.failed(error)
         except Exception as error:  # noqa: BLE001  a defect of ours must not count as "nothing was sent"
-            return attempt.failed(Unknown(_unexpected(error)))
+            return attempt.failed(Unknown(unexpected(error)))
 
 
 @dataclass
@@ -206,6 +228,16 @@ class _Attempt:
     claim: Claim
     post: Post
     sent: bool = False
+
+    def held_back(self, *, alone: bool) -> Outcome | None:
+        """Leave what may end this function for later, while there are others; refuse what ended three in a row."""
+        if self.claim.cut_off >= MOST_CUT_OFF:  # the stream is not read: that may be what ends the function
+            raise Reject(CUT_OFF)
+        if alone or not self.claim.cut_off:
+            return None
+        remark = self._settle(self._nothing_tried())
+        reason = "an earlier delivery was cut off: it is delivered while no other message is"
+        return Outcome(Result.DEFERRED, self.claim.key, reason + remark, tried=False, alone=True)
 
     def run(self, slot: AbstractContextManager[object], stopped: Callable[[], Pause | None]) -> Outcome:
         if self.claim.perhaps_posted:
@@ -254,7 +286,7 @@ class _Attempt:
         return _failed(error, self.claim.key, remark, sent=self.sent)
 
     def _untried(self, pause: Pause) -> Outcome:
-        remark = self._settle(self._nothing_sent())
+        remark = self._settle(self._nothing_tried())
         return Outcome(Result.DEFERRED, self.claim.key, pause.reason + remark, pause=pause, tried=False)
 
     def _find(self) -> Published | None:
@@ -290,6 +322,10 @@ class _Attempt:
         """This attempt posted nothing; whether an earlier one did stays as unknown as it was."""
         return Settlement(Status.UNKNOWN if self.claim.perhaps_posted else status)
 
+    def _nothing_tried(self) -> Settlement:
+        """Nothing was found out about it either, not even that it can be delivered to its end."""
+        return replace(self._nothing_sent(), cut_off=self.claim.cut_off)
+
     def _settle(self, settlement: Settlement) -> str:
         """Tell the ledger; a failure changes nothing of what happened, so it becomes a remark."""
         try:
@@ -319,7 +355,7 @@ def _failed(error: RelayError, key: str, remark: str = "", *, sent: bool = False
     )
 
 
-def _unexpected(error: Exception) -> str:
+def unexpected(error: Exception) -> str:
     """Name a defect by its type and place; an exception's own text might hold a secret."""
     place = extract_tb(error.__traceback__)[-1]
     return f"unexpected {type(error).__name__} at {place.filename}:{place.lineno}: please report it"

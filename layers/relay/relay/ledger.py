@@ -10,6 +10,7 @@ One DynamoDB item for each idempotency key, ``pk = "post#" + key``::
     first_claimed_at   when the first attempt began that is not known to have posted nothing
     before             the status that this claim found
     attempts           how many claims there were
+    unsettled          how many of them, in a row, were never settled: this one, and those that were cut off
     stocktwits_id, url, reason, http_status, settled_at
     expires_at         when DynamoDB forgets it (TTL)
 """
@@ -87,7 +88,8 @@ class Ledger:
                 UpdateExpression=(
                     "SET #before = if_not_exists(#status, :released), #status = :claimed, body_sha256 = :fingerprint,"
                     " claim_id = :claim, message_id = :message, lease_until = :lease, expires_at = :expires,"
-                    " first_claimed_at = if_not_exists(first_claimed_at, :now) ADD attempts :one"
+                    " first_claimed_at = if_not_exists(first_claimed_at, :now)"
+                    " ADD attempts :one, unsettled :one"
                 ),
                 ConditionExpression=(
                     "attribute_not_exists(pk) OR (lease_until <= :now"
@@ -151,6 +153,11 @@ class Ledger:
             }
             if settlement.status is not Status.UNKNOWN and not settlement.perhaps_posted:
                 removes = ["first_claimed_at"]
+        if settlement.cut_off:
+            sets += ["unsettled = :unsettled"]
+            values |= {":unsettled": {"N": str(settlement.cut_off)}}
+        else:
+            removes += ["unsettled"]
         if settlement.reason:
             sets += ["reason = :reason"]
             values |= {":reason": {"S": settlement.reason}}
@@ -196,6 +203,7 @@ def _claim(key: str, claim_id: str, item: dict[str, Any], now: float) -> Claim:
         claim_id,
         perhaps_posted=left_open or first_claimed_at < float(number(now)["N"]),
         first_claimed_at=first_claimed_at,
+        cut_off=int(item["unsettled"]["N"]) - 1,
     )
 
 

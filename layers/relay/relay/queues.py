@@ -57,6 +57,14 @@ LEFTOVERS_RECEIVES = 200
 OPERATORS_PAUSE_RECHECK_SECONDS = 60
 """How long to hold a message while a pause without an end is in force."""
 
+BEHIND_OTHERS_SECONDS = 120
+"""How much later than the others a message comes back whose answer shut the gate: two runs of the drain. Another one is
+the probe then, and the gate opens unless it is refused as well."""
+
+BEHIND_OTHERS_FACTOR = 12
+"""After a page, which may be about the message's text, it is so many times its back-off: 3 hours in the end. Several
+such messages would otherwise take turns at shutting the gate."""
+
 JITTER = 0.25
 """The largest part by which a hold is drawn out, so that what failed together does not come back together."""
 
@@ -87,7 +95,8 @@ def requests_back_off(receive_count: int) -> float:
 def hold_seconds(outcome: Outcome, back_off: float, now: float) -> int:
     """Return how long a message that stays is to be invisible.
 
-    Never shorter than the gate is known to be shut; a message that was not even tried waits for the gate alone.
+    Never shorter than the gate is known to be shut. A message that was not even tried waits for the gate alone; one
+    whose answer shut it comes after the others.
     """
     waits = [back_off if outcome.tried else 1.0]
     if outcome.retry_at is not None:
@@ -95,6 +104,10 @@ def hold_seconds(outcome: Outcome, back_off: float, now: float) -> int:
     if outcome.pause:
         until = outcome.pause.until
         waits.append(OPERATORS_PAUSE_RECHECK_SECONDS if until is None else until - now)
+        if until is not None and outcome.shut_the_gate:
+            about_the_token = outcome.pause.cause == "token_refused"
+            behind = BEHIND_OTHERS_SECONDS if about_the_token else BEHIND_OTHERS_FACTOR * back_off
+            waits.append(until - now + behind)
     return with_jitter(max(waits))
 
 
