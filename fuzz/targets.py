@@ -4,6 +4,7 @@ Each function returns when the promise was kept, and raises anything else: an `A
 """
 
 import gzip
+import html
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,12 +21,25 @@ from relay.backups import Backups, Outcome, Result, Run
 from relay.errors import Absent, Corrupt, Reject
 from relay.firestream import Download, Firestream
 from relay.gunzip import READ_BYTES
-from relay.message import CHART_CHARACTERS, MAX_BODY_CHARACTERS, MAX_KEY_CHARACTERS, Post, count_characters, read
+from relay.message import (
+    CHART_CHARACTERS,
+    MAX_BODY_CHARACTERS,
+    MAX_KEY_CHARACTERS,
+    MAX_SHOWN_CHARACTERS,
+    Post,
+    count_characters,
+    read,
+    shown,
+    unescaped,
+    without_queries,
+)
 from relay.orders import FILE_TYPES, FIRST_DAY, Backfill, Backup, Requests, read_event, read_request
 from relay.received import Message
+from relay.stocktwits import normal_form
 from relay.verifier import BLOCK_BYTES, Content, verify
 
 from functions.fetch_backups import app
+from fuzz.shapes import UNITS
 
 if TYPE_CHECKING:
     from relay.archive import Archive
@@ -68,6 +82,17 @@ def message(text: str) -> None:
         assert isinstance(post.expires_at.timestamp(), float)
         assert post.expires_at.isoformat()
     assert read(_written(post)) == post  # what was read once is read again: nothing of it is an accident
+
+
+def text(text: str) -> None:
+    """A text, whoever wrote it, can be looked at in every way that texts are."""
+    assert len(shown(text)) <= MAX_SHOWN_CHARACTERS
+    assert count_characters(text) >= 0
+    assert without_queries(without_queries(text)) == without_queries(text)
+    plain = unescaped(text)
+    assert plain is None or unescaped(html.escape(plain), 1) == plain
+    if plain is not None:  # what StockTwits encodes once more is still the same text
+        assert normal_form(html.escape(text)) == normal_form(text)
 
 
 def backup(content: bytes, piece_bytes: int) -> None:
@@ -320,6 +345,10 @@ def _run_message(data: bytes) -> None:
     message(_text(data))
 
 
+def _run_text(data: bytes) -> None:
+    text(_text(data))
+
+
 def _run_backup(data: bytes) -> None:
     """The first byte says what the others are: the file, or a text that is zipped and then, perhaps, hit somewhere."""
     if len(data) < _RECIPE_BYTES:
@@ -370,7 +399,10 @@ _ORDERS = ("first_day", "last_day", "file_types", "retry_absent", "file_type", "
 _VALUES = ('"Notification"', "https://", "s3://", '"bullish"', "2026-11-21T16:00:00Z")
 
 TARGETS = {
-    "message": Target(_run_message, _bodies(), (*_MARKS, *_VALUES, *(f'"{name}":' for name in _FIELDS))),
+    "message": Target(
+        _run_message, _bodies(), (*_MARKS, *_VALUES, *UNITS.values(), *(f'"{name}":' for name in _FIELDS))
+    ),
+    "text": Target(_run_text, [name.encode() for name in UNITS], tuple(UNITS.values())),
     "backup": Target(
         _run_backup,
         [

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fuzz import targets
+from fuzz.shapes import UNITS
 
 fuzzed = settings(
     derandomize=True,
@@ -83,13 +84,31 @@ def eventbridge(inner):
     return inner.map(lambda text: f'{{"detail-type":"Alert","source":"scanner","detail":{text}}}')
 
 
-messages = st.text() | anything | posts | sns(st.text() | posts | anything) | eventbridge(posts | anything)
+hostile = st.lists(st.tuples(st.sampled_from(list(UNITS.values())), st.sampled_from([1, 1, 2, 300]))).map(
+    lambda parts: "".join(unit * times for unit, times in parts)
+)
+hostile_posts = hostile.map(lambda text: json.dumps({"body": text}))
+messages = (
+    hostile
+    | hostile_posts
+    | st.text()
+    | anything
+    | posts
+    | sns(st.text() | posts | anything)
+    | eventbridge(posts | anything)
+)
 
 
 @fuzzed
 @given(messages | sns(messages) | eventbridge(sns(messages)))
 def test_any_message_is_a_post_within_its_limits_or_refused_with_a_reason(text):
     targets.message(text)
+
+
+@fuzzed
+@given(st.text() | hostile)
+def test_any_text_can_be_looked_at_in_every_way_that_texts_are(text):
+    targets.text(text)
 
 
 @pytest.mark.parametrize("unit", ["x", "https://a.b ", "http", "\0", " ", "{},", '{"a":', "["])

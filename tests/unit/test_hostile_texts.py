@@ -1,70 +1,102 @@
-"""Texts that are made to keep a processor busy are refused, or handled, in a time that grows with their length alone.
-
-At 1 MiB, what grows with the square of the length takes minutes here, and does not get past this file's time-out.
-"""
+"""Texts that are made to keep a processor busy are refused, or handled, in steps that grow with their length alone."""
 
 import html
 import json
+import re
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relay import message, stocktwits
 from relay.errors import Reject
-from relay.message import MAX_ENTITY_LEVELS, MAX_TEXT_CHARACTERS, count_characters, read, shown, unescaped
+from relay.message import (
+    MAX_ENTITY_LEVELS,
+    MAX_ENVELOPES,
+    MAX_TEXT_CHARACTERS,
+    count_characters,
+    read,
+    shown,
+    unescaped,
+)
 from relay.stocktwits import ADDED_ENTITY_LEVELS, normal_form
+
+from fuzz.shapes import NAMES, shape
+from tests.unit.steps import Counter, TooManyStepsError, found, steps
 
 pytestmark = pytest.mark.timeout(30)
 
 SIZE = 1024 * 1024
-UNITS = {
-    "links in a link": "http://",
-    "secure links in a link": "https://",
-    "a link that has no end": "http://x",
-    "queries": "http://x?",
-    "marks": "?",
-    "encoded ampersands": "amp;",
-    "decimal ampersands": "#38;",
-    "numbers": "9",
-    "zeros": "0",
-    "entities": "&lt;",
-    "ampersands": "&",
-    "one word": "x",
-    "spaces": " ",
-    "lines": "\n",
-    "cashtags": "$A",
-    "braces": "{",
-    "quotes": '"',
-    "backslashes": "\\",
-    "combining marks": "\u0301",
-}
-SHAPES = {name: (unit * SIZE)[:SIZE] for name, unit in UNITS.items()} | {
-    "ampersands one within the other": "&" + "amp;" * (SIZE // 4),
-    "numbers one within the other": "&" + "#38;" * (SIZE // 4),
-    "letters one within the other": "&" * (SIZE // 4) + "#35;" * (SIZE // 4),
-    "an entity with a large number": "&#" + "9" * SIZE + ";",
-    "an entity with many zeros": "&#" + "0" * SIZE + "65;",
-    "a link to an entity with a large number": "https://x.org/&#" + "9" * 5000 + ";",
-}
 
 SMALL = {"spaces", "lines", "braces", "a link to an entity with a large number"}
 """Empty, unreadable, or within every limit."""
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_hostile_text_is_looked_at_in_every_way_that_we_look_at_texts(shape: str) -> None:
-    text = SHAPES[shape]
-    count_characters(text)
-    assert len(shown(text)) <= 1000
-    unescaped(text)
-    normal_form(text)
+def refused(text: str) -> None:
+    """Read a message, which may be refused."""
+    with suppress(Reject):
+        read(text)
+
+
+def in_envelopes(text: str) -> str:
+    """Wrap a text once more than is taken."""
+    for _ in range(MAX_ENVELOPES + 1):
+        text = json.dumps({"Type": "Notification", "TopicArn": "arn", "Message": text})
+    return text
+
+
+LOOKS: dict[str, Callable[[str], object]] = {
+    "its characters are counted": count_characters,
+    "the log shows it": lambda text: len(shown(text)) <= 1000 or pytest.fail("too much is shown"),
+    "its entities are resolved": unescaped,
+    "the stream is searched for it": normal_form,
+    "a reason quotes it": message._quoted,
+    "StockTwits says it of an error": lambda text: stocktwits._quoted({"errors": [{"message": text}]}, "token"),
+    "StockTwits says it in many errors": lambda text: stocktwits._quoted(
+        {"errors": [{"message": each} for each in text[:: len(text) // 1000]]}, "token"
+    ),
+    "it is read as a message": refused,
+    "it is read as a message's body": lambda text: refused(json.dumps({"body": text})),
+    "it is read inside too many envelopes": lambda text: refused(in_envelopes(text[: len(text) // 8])),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_text_of_twice_the_length_takes_twice_the_steps(look: str, name: str) -> None:
+    counted = [steps(LOOKS[look], shape(name, size), [message, stocktwits, html]) for size in SIZES]
+    assert all(larger <= 2.1 * smaller + 1000 for smaller, larger in pairwise(counted))
+
+
+SIZES = [SIZE >> halvings for halvings in (4, 3, 2, 1, 0)]
+
+
+def test_what_grows_with_the_square_of_the_length_is_stopped() -> None:
+    links_cut_at_their_question_mark = re.compile(r"(https?://[^\s?]+)\?\S*")
+    with pytest.raises(TooManyStepsError):
+        list(found(links_cut_at_their_question_mark, "http://" * 500, Counter(100 * 3500)))
+
+
+@given(st.lists(st.sampled_from(["http://", "s", "&#0", "&lt", ";", "&#38;", "x", "?", " ", "0", "amp;"])).map("".join))
+def test_steps_are_counted_along_what_the_patterns_really_find(text: str) -> None:
+    for pattern in (message._LINK, message._LEADING_ZEROS, message._BEYOND_UNICODE, html._charref):  # type: ignore[attr-defined]
+        assert list(found(pattern, text, Counter(10**9))) == [each.span() for each in pattern.finditer(text)]
+
+
+@given(st.text(alphabet="ae\u0301\u0327\u0308\u0344\u00e9\u1e69\u0f71\u0f72\u0f74 "))
+def test_marks_that_are_put_in_order_first_are_normalized_to_the_same(text: str) -> None:
+    assert unicodedata.normalize("NFC", stocktwits._marks_in_order(text)) == unicodedata.normalize("NFC", text)
 
 
 @pytest.mark.parametrize("wrap", [str, lambda text: json.dumps({"body": text})], ids=["text", "json"])
-@pytest.mark.parametrize("shape", [each for each in SHAPES if each not in SMALL])
-def test_a_hostile_message_is_refused_for_its_size_or_its_entities(shape: str, wrap: object) -> None:
-    with pytest.raises(Reject, match=r"as it stands|HTML entities|cannot be read|as StockTwits counts") as refused:
-        read(wrap(SHAPES[shape]))  # type: ignore[operator]
-    assert len(refused.value.reason) < 400
+@pytest.mark.parametrize("name", [each for each in NAMES if each not in SMALL])
+def test_a_hostile_message_is_refused_for_its_size_or_its_entities(name: str, wrap: object) -> None:
+    with pytest.raises(Reject, match=r"as it stands|HTML entities|cannot be read|as StockTwits counts") as error:
+        read(wrap(shape(name, SIZE)))  # type: ignore[operator]
+    assert len(error.value.reason) < 400
 
 
 @pytest.mark.parametrize("unit", ["https://x/", "s3://x/", "https://", "s3://", " ", "x"])
