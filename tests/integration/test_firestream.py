@@ -176,6 +176,31 @@ def test_a_content_encoding_unpacks_nothing(client: Firestream, stand_in: Firest
     assert whole(client) == CONTENT
 
 
+@pytest.mark.parametrize("host", ["Firestream", "the link's host"])
+@pytest.mark.parametrize("encoding", [b"", b"Content-Encoding: gzip\r\n"], ids=["plain", "packed"])
+def test_an_error_without_an_end_is_read_to_a_bound(
+    client_of: Callable[..., Firestream], host: str, encoding: bytes
+) -> None:
+    sent = 0
+
+    def serve(connection: socket.socket) -> None:
+        nonlocal sent
+        if b"GET /backups/" in request_of(connection) and host != "Firestream":
+            connection.sendall(FOUND % b"/elsewhere")
+            return
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n" + encoding + b"\r\n")
+        while sent < 1 << 26:
+            connection.sendall(b"x" * (1 << 16))
+            sent += 1 << 16
+
+    with tcp_server(serve) as server:
+        with pytest.raises(RelayError) as error:
+            client_of(f"http://127.0.0.1:{server.port}/").open(MESSAGES, plenty)
+        assert error.value.status == 400
+        assert len(error.value.reason) < 400
+    assert sent < 1 << 25  # what the sockets hold was under way; the rest never was
+
+
 def test_a_redirect_may_be_relative(client_of: Callable[..., Firestream]) -> None:
     def serve(connection: socket.socket) -> None:
         if b"GET /backups/" in request_of(connection):
