@@ -11,14 +11,18 @@ from tests.e2e.leaks import leaks
 
 QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQueue", "BackupFailuresQueue")
 
-PUBLISHERS = ("arn:aws:sns:*:*:alerts", "arn:aws:sns:*:*:raw-alerts", "arn:aws:events:*:*:rule/*")
-"""The topics and rules of the documents."""
+PUBLISHERS = ("sns:*:000000000000:alerts", "sns:*:000000000000:raw-alerts", "events:*:000000000000:rule/*")
+"""The topics and rules of the documents, in the emulator's account."""
 
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     build = tmp_path_factory.mktemp("stack") / "build"  # other tests build at the same time
-    parameters = {**PACE, "ResultEventBusName": "default", "PublisherArns": ",".join(PUBLISHERS)}
+    parameters = {
+        **PACE,
+        "ResultEventBusName": "default",
+        "PublisherArns": ",".join(f"arn:aws:{each}" for each in PUBLISHERS),
+    }
     with Stack(parameters, say=lambda _: None, build_directory=build, enforce_iam=True) as running:
         yield running
 

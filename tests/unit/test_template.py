@@ -313,12 +313,29 @@ def test_the_topics_and_rules_that_the_owner_names_and_no_others_may_publish_to_
         ("arn:aws:sns:us-east-1:123456789012:alerts", True),
         ("arn:aws:events:us-east-1:123456789012:rule/alerts", True),
         ("arn:aws:events:*:123456789012:rule/*", True),
+        ("arn:aws-us-gov:sns:*:123456789012:*", True),
+        ("arn:aws:sns:us-east-1:123456789012:alerts.fifo", True),
+        ("arn:aws:events:us-east-1:123456789012:rule/my-bus/alerts", True),
+        ("arn:aws:events:us-east-1:123456789012:event-bus/alerts", False),
+        ("arn:aws:events:us-east-1:123456789012:*", False),
         ("arn:aws:s3:::alerts", False),
         ("*", False),
     ],
 )
 def test_only_topics_and_rules_can_be_named_as_publishers(arn: str, fits: bool) -> None:
     assert bool(re.fullmatch(TEMPLATE["Parameters"]["PublisherArns"]["AllowedPattern"], arn)) is fits
+
+
+@pytest.mark.parametrize(
+    "account", ["*", "", "12345678901*", "1234567890123", "12345678901", "????????????", "\u0661" * 12]
+)
+def test_a_topic_of_any_account_cannot_become_a_publisher(account: str) -> None:
+    pattern = TEMPLATE["Parameters"]["PublisherArns"]["AllowedPattern"]
+    assert not re.fullmatch(pattern, f"arn:aws:sns:us-east-1:{account}:alerts")
+    assert not re.fullmatch(pattern, f"arn:aws:events:us-east-1:{account}:rule/alerts")
+    # Nor by a wildcard that stands for the account and its neighbours.
+    assert not re.fullmatch(pattern, f"arn:aws:sns:*:{account}:*")
+    assert not re.fullmatch(pattern, "arn:aws:sns:*:alerts")
 
 
 @pytest.mark.parametrize(
