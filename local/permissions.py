@@ -1,9 +1,9 @@
 """What the template grants to whom, and how the emulator has to be told so that it means the same there."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _BATCH_NAMES = {
@@ -11,13 +11,16 @@ _BATCH_NAMES = {
     "sqs:SendMessage": "sqs:SendMessageBatch",
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
 }
+_UNKNOWN_KEYS = frozenset({"dynamodb:LeadingKeys", "events:source"})
+"""Condition keys of what is allowed that the emulator gives no request, so that nothing would be allowed."""
+
 _OF_RESOURCES = {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}
 _RESOURCE = re.compile(r"\$\{(?!AWS::)(\w+)(?:\.Arn)?\}(.*)")
 
 
 @dataclass(frozen=True)
 class Grant:
-    """One action that somebody is allowed.
+    """One action that somebody is allowed, or denied.
 
     Attributes:
         holder: Whose it is: the template's name of a role, or of a managed policy.
@@ -25,6 +28,8 @@ class Grant:
         statement: Which of the policy's statements that is, counted from 0.
         action: Such as ``sqs:SendMessage``.
         resource: The template's name of what it is allowed on, with what follows the name in the ARN.
+        part: Which of the statement's resources that is, counted from 0.
+        condition: The statement's condition, as it is written there.
     """
 
     holder: str
@@ -32,25 +37,26 @@ class Grant:
     statement: int
     action: str
     resource: str
+    part: int = 0
+    condition: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
 
 def granted(template: dict[str, Any]) -> list[Grant]:
     """List every action that the template's roles and managed policies allow."""
-    return [
-        Grant(holder, policy, number, action, _name(resource))
-        for holder, policy, document in _policies(template["Resources"])
-        for number, statement in enumerate(document["Statement"])
-        if statement["Effect"] == "Allow"
-        for action in _list(statement["Action"])
-        for resource in _list(statement["Resource"])
-    ]
+    return _actions(template, "Allow")
+
+
+def denied(template: dict[str, Any]) -> list[Grant]:
+    """List every action that they deny, whatever else allows it."""
+    return _actions(template, "Deny")
 
 
 def for_the_emulator(template: dict[str, Any]) -> dict[str, Any]:
     """Fit a template to an emulator that speaks no TLS, and that asks for a batch call's own name.
 
     On AWS the permission for a batch call is that of the single call:
-    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html.
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html. Conditions on keys that the
+    emulator does not know go, too; ``tests/iam.py`` judges by them.
     """
     fitted = deepcopy(template)
     for name, resource in list(fitted["Resources"].items()):
@@ -63,12 +69,34 @@ def for_the_emulator(template: dict[str, Any]) -> dict[str, Any]:
         for statement in document["Statement"]:
             everything = [name for action in _list(statement["Action"]) for name in names(action)]
             statement["Action"] = list(dict.fromkeys(everything))  # a document that two roles hold comes twice
+            if statement["Effect"] == "Allow" and "Condition" in statement:
+                statement["Condition"] = known(statement["Condition"])
     return fitted
 
 
 def names(action: str) -> list[str]:
     """Return the names by which the emulator asks for an action."""
     return [action, *([_BATCH_NAMES[action]] if action in _BATCH_NAMES else [])]
+
+
+def known(condition: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what of a condition the emulator can judge."""
+    judged = {
+        operator: {key: value for key, value in keys.items() if key not in _UNKNOWN_KEYS}
+        for operator, keys in condition.items()
+    }
+    return {operator: keys for operator, keys in judged.items() if keys}
+
+
+def _actions(template: dict[str, Any], effect: str) -> list[Grant]:
+    return [
+        Grant(holder, policy, number, action, _name(resource), part, statement.get("Condition", {}))
+        for holder, policy, document in _policies(template["Resources"])
+        for number, statement in enumerate(document["Statement"])
+        if statement["Effect"] == effect
+        for action in _list(statement["Action"])
+        for part, resource in enumerate(_list(statement["Resource"]))
+    ]
 
 
 def _policies(resources: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -1,4 +1,7 @@
-"""``make iam``: is every permission needed? Each is removed in turn, and what it is for has to fail without it.
+"""``make iam``: is every permission needed, and is none wider than its job?
+
+Each is removed in turn, and what it is for has to fail without it; what somebody who took over a function would try has
+to be denied to its role.
 
 The stack is deployed once, with IAM enforced. Its queues trigger nothing and its schedules are gone, so that nothing
 happens but what is asked for here: a queue's messages are handed to its function as SQS would, with real receipts.
@@ -26,13 +29,22 @@ from local.build import ROOT, BuildError
 from local.emulator import REGION, EmulatorError
 from local.logs import Logs
 from local.permissions import Grant, granted, names
-from local.stack import CHART_BUCKET, CHART_KEY, PACE, STACK_NAME, Stack, a_chart
+from local.stack import (
+    CHART_BUCKET,
+    CHART_KEY,
+    LOGIN_PARAMETER,
+    PACE,
+    STACK_NAME,
+    TOKEN_PARAMETER,
+    Stack,
+    a_chart,
+)
 from reliability import page
 
 DAY = date(2016, 12, 5)
-KEY = "message/2016/12/05/stocktwits_message_2016_12_05.gz"
 PUBLISHER = "publisher"
 COLUMNS = ("Whose", "Action", "On", "Without it", "What is said then")
+ATTACK_COLUMNS = ("With the role", "Somebody tries to", "The answer")
 HELD_SECONDS = 345
 """What is held comes back before: a first hold is 300 s and a little at most. What is not held stays away longer."""
 
@@ -73,6 +85,7 @@ class Site:
             self.s3.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         self.stocktwits.reset()
         self.firestream.reset()
+        self.firestream.configure(missing=[])
         list(self._logs.new())
         self._error = ""
 
@@ -125,6 +138,10 @@ class Site:
         (message,) = self.messages(queue)
         return bool(0 < message["VisibleAt"] - time.time() < HELD_SECONDS)
 
+    def stored(self) -> list[str]:
+        """Return the keys in the archive."""
+        return [each["Key"] for each in self.s3.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
+
     def uploads(self) -> list[dict[str, Any]]:
         """Return the uploads that are neither completed nor aborted."""
         found: list[dict[str, Any]] = self.s3.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
@@ -152,14 +169,7 @@ class Site:
         iam = self.stack.client("iam")
         iam.create_user(UserName=PUBLISHER)
         iam.attach_user_policy(UserName=PUBLISHER, PolicyArn=self.stack.outputs["PublishPolicyArn"])
-        key = iam.create_access_key(UserName=PUBLISHER)["AccessKey"]
-        return boto3.client(
-            "sqs",
-            endpoint_url=self.stack.emulator.url,
-            region_name=REGION,
-            aws_access_key_id=key["AccessKeyId"],
-            aws_secret_access_key=key["SecretAccessKey"],
-        )
+        return _session_of(self.stack, PUBLISHER).client("sqs", endpoint_url=self.stack.emulator.url)
 
     def _made_consumer(self) -> str:
         queue: str = self.sqs.create_queue(QueueName="consumer")["QueueUrl"]
@@ -168,6 +178,11 @@ class Site:
         events.put_rule(Name="results", EventPattern=json.dumps({"source": ["stocktwits-relay"]}))
         events.put_targets(Rule="results", Targets=[{"Id": "consumer", "Arn": arn}])
         return queue
+
+
+def _session_of(stack: Stack, user: str) -> boto3.Session:
+    key = stack.client("iam").create_access_key(UserName=user)["AccessKey"]
+    return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION)
 
 
 # ---------------------------------------------------------------- scenarios: what permissions are for
@@ -235,31 +250,54 @@ class Edge:
         return "paused by make iam" in site.said()
 
 
-def fetches(site: Site) -> bool:
-    """A backup is stored with its tags."""
-    request_backup(site)
-    there = [each["Key"] for each in site.s3.list_objects_v2(Bucket=site.bucket).get("Contents", [])]
-    return there == [KEY] and bool(site.s3.get_object_tagging(Bucket=site.bucket, Key=KEY)["TagSet"])
+@dataclass(frozen=True)
+class Backup:
+    """The backup of one day."""
 
+    file_type: str
 
-def fetches_first(site: Site) -> bool:
-    """A new worker reads the login, and stores a backup."""
-    site.restart("FetchBackupsFunction")
-    return fetches(site)
+    @property
+    def key(self) -> str:
+        """Where it is stored."""
+        return f"{self.file_type}/{DAY:%Y/%m/%d}/stocktwits_{self.file_type}_{DAY:%Y_%m_%d}.gz"
 
+    def request(self, site: Site) -> None:
+        """Hand over a request for it."""
+        request = json.dumps({"file_type": self.file_type, "day": DAY.isoformat()})
+        site.deliver("FetchBackupsFunction", "BackupRequestsQueue", request)
 
-def aborts(site: Site) -> bool:
-    """Of a damaged backup nothing is left, not even an unfinished upload."""
-    site.firestream.fail("flipped-byte", file_type="message", day=DAY)
-    request_backup(site)
-    return not site.uploads()
+    def damage(self, site: Site) -> None:
+        """Let the next download of it be damaged."""
+        site.firestream.fail("flipped-byte", file_type=self.file_type, day=DAY)
 
+    def is_fetched(self, site: Site) -> bool:
+        """A backup is stored with its tags."""
+        self.request(site)
+        stored = site.stored() == [self.key]
+        return stored and bool(site.s3.get_object_tagging(Bucket=site.bucket, Key=self.key)["TagSet"])
 
-def holds_a_request(site: Site) -> bool:
-    """A request that could not be fulfilled comes back after its back-off."""
-    site.firestream.fail("flipped-byte", file_type="message", day=DAY)
-    request_backup(site)
-    return site.held("BackupRequestsQueue")
+    def is_fetched_first(self, site: Site) -> bool:
+        """A new worker reads the login, and stores a backup."""
+        site.restart("FetchBackupsFunction")
+        return self.is_fetched(site)
+
+    def is_aborted(self, site: Site) -> bool:
+        """Of a damaged backup nothing is left, not even an unfinished upload."""
+        self.damage(site)
+        self.request(site)
+        return not site.uploads()
+
+    def is_noted_as_absent(self, site: Site) -> bool:
+        """A backup that Firestream does not have is noted as absent."""
+        site.firestream.configure(missing=[(self.file_type, DAY)])
+        self.request(site)
+        return site.stored() == [f"absent/{self.key.removesuffix('.gz')}.json"]
+
+    def comes_back(self, site: Site) -> bool:
+        """A request that could not be fulfilled comes back after its back-off."""
+        self.damage(site)
+        self.request(site)
+        return site.held("BackupRequestsQueue")
 
 
 def buries_a_request(site: Site) -> bool:
@@ -282,15 +320,10 @@ def publishes(site: Site) -> bool:
     return len(site.messages("OutboxQueue")) == 1
 
 
-def request_backup(site: Site) -> None:
-    """Hand over a request for one backup."""
-    request = json.dumps({"file_type": "message", "day": DAY.isoformat()})
-    site.deliver("FetchBackupsFunction", "BackupRequestsQueue", request)
-
-
 # ---------------------------------------------------------------- which scenario needs which permission
 OUTBOX, LEFTOVERS = Edge("PostMessagesFunction", "OutboxQueue"), Edge("DrainLeftoversFunction", "LeftoversQueue")
 EDGES = {"PostMessagesRole": OUTBOX, "DrainLeftoversRole": LEFTOVERS}
+MESSAGE, ACTIVITY = Backup("message"), Backup("activity")
 Wanted = tuple[str, str, str]
 """Who is allowed what on which resource, in the template's names."""
 
@@ -308,14 +341,21 @@ SCENARIOS: dict[Wanted, Scenario] = {
     **{(role, "ssm:GetParameter", "StockTwitsTokenParameter"): edge.posts_first for role, edge in EDGES.items()},
     **{(role, "s3:GetObject", "ChartBucketName/*"): edge.posts_a_chart for role, edge in EDGES.items()},
     **{(role, "events:PutEvents", "ResultEventBusName"): edge.announces for role, edge in EDGES.items()},
-    ("FetchBackupsRole", "sqs:ChangeMessageVisibility", "BackupRequestsQueue"): holds_a_request,
+    ("FetchBackupsRole", "sqs:ChangeMessageVisibility", "BackupRequestsQueue"): MESSAGE.comes_back,
     ("FetchBackupsRole", "sqs:SendMessage", "BackupRequestsQueue"): requests_days,
     ("FetchBackupsRole", "sqs:SendMessage", "BackupFailuresQueue"): buries_a_request,
-    ("FetchBackupsRole", "s3:ListBucket", "BackupBucket"): fetches,
-    ("FetchBackupsRole", "s3:PutObject", "BackupBucket/*"): fetches,
-    ("FetchBackupsRole", "s3:AbortMultipartUpload", "BackupBucket/*"): aborts,
-    ("FetchBackupsRole", "s3:PutObjectTagging", "BackupBucket/*"): fetches,
-    ("FetchBackupsRole", "ssm:GetParameter", "FirestreamCredentialsParameter"): fetches_first,
+    ("FetchBackupsRole", "s3:ListBucket", "BackupBucket"): MESSAGE.is_fetched,
+    **{
+        ("FetchBackupsRole", action, f"BackupBucket/{backup.file_type}/*"): scenario
+        for backup in (ACTIVITY, MESSAGE)
+        for action, scenario in (
+            ("s3:PutObject", backup.is_fetched),
+            ("s3:AbortMultipartUpload", backup.is_aborted),
+            ("s3:PutObjectTagging", backup.is_fetched),
+        )
+    },
+    ("FetchBackupsRole", "s3:PutObject", "BackupBucket/absent/*"): MESSAGE.is_noted_as_absent,
+    ("FetchBackupsRole", "ssm:GetParameter", "FirestreamCredentialsParameter"): MESSAGE.is_fetched_first,
     ("PublishPolicy", "sqs:SendMessage", "OutboxQueue"): publishes,
 }
 
@@ -346,9 +386,19 @@ class Policies:
 
     def __init__(self, stack: Stack) -> None:
         """Look up what the template's names became."""
+        self._stack = stack
         self._iam = stack.client("iam")
         found = stack.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
         self._physical = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
+
+    def copied(self, role: str) -> boto3.Session:
+        """Make a user who may do what a role may, and act as that one."""
+        name = self._physical[role]
+        self._iam.create_user(UserName=role)
+        for policy in self._iam.list_role_policies(RoleName=name)["PolicyNames"]:
+            document = self._iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+            self._iam.put_user_policy(UserName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+        return _session_of(self._stack, role)
 
     @contextmanager
     def without(self, grant: Grant) -> Iterator[None]:
@@ -381,13 +431,93 @@ class Policies:
 
 
 def _without(document: dict[str, Any], grant: Grant) -> dict[str, Any]:
+    """Take an action on one resource away; on the statement's other resources it stays."""
     statements = [dict(each) for each in document["Statement"]]
-    actions = statements[grant.statement]["Action"]
-    kept = [each for each in actions if each not in names(grant.action)]
-    if len(kept) == len(actions):
+    statement = statements[grant.statement]
+    taken = [each for each in statement["Action"] if each in names(grant.action)]
+    if not taken:
         raise LookupError(f"{grant} is not in what is deployed")
-    statements[grant.statement]["Action"] = kept or [NOTHING]
+    resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+    elsewhere = [each for part, each in enumerate(resources) if part != grant.part]
+    if elsewhere:
+        statements.append({**statement, "Action": taken, "Resource": elsewhere})
+    statement["Action"] = [each for each in statement["Action"] if each not in taken] or [NOTHING]
     return {**document, "Statement": statements}
+
+
+# ---------------------------------------------------------------- what nobody may do with a function's role
+class Intruder:
+    """Somebody who has what a role is allowed, as it is deployed."""
+
+    def __init__(self, site: Site, policies: Policies, role: str) -> None:
+        """Make a user with the role's policies."""
+        self.site = site
+        self._session = policies.copied(role)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
+        """Return a boto3 client that acts with the role's permissions."""
+        return self._session.client(service, endpoint_url=self.site.stack.emulator.url)  # type: ignore[call-overload]
+
+    def answer(self, attack: "Attack") -> str:
+        """Return the code of AWS's answer; empty when it did what was asked."""
+        try:
+            attack(self)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return ""
+
+
+Attack = Callable[[Intruder], object]
+
+_OF_POSTING: dict[str, Attack] = {
+    "delete an operator's pause": lambda by: by.client("dynamodb").delete_item(
+        TableName=by.site.ledger, Key={"pk": {"S": "pause"}}
+    ),
+    "read the ledger as a whole": lambda by: by.client("dynamodb").scan(TableName=by.site.ledger),
+    "publish to the Outbox": lambda by: by.client("sqs").send_message(
+        QueueUrl=by.site.url("OutboxQueue"), MessageBody="In your name $AAPL"
+    ),
+    "read Firestream's login": lambda by: by.client("ssm").get_parameter(Name=LOGIN_PARAMETER, WithDecryption=True),
+    "replace the account's token": lambda by: by.client("ssm").put_parameter(
+        Name=TOKEN_PARAMETER, Type="SecureString", Value="{}", Overwrite=True
+    ),
+    "see what is in the archive": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket, Prefix="message/"),
+}
+_OF_BACKUPS: dict[str, Attack] = {
+    "write outside the archive's folders": lambda by: by.client("s3").put_object(
+        Bucket=by.site.bucket, Key="index.html", Body=b"", IfNoneMatch="*"
+    ),
+    "write the results of queries": lambda by: by.client("s3").put_object(
+        Bucket=by.site.bucket, Key="athena-results/1.csv", Body=b"", IfNoneMatch="*"
+    ),
+    "begin an upload outside the archive's folders": lambda by: by.client("s3").create_multipart_upload(
+        Bucket=by.site.bucket, Key="messages.gz"
+    ),
+    "list the results of queries": lambda by: by.client("s3").list_objects_v2(
+        Bucket=by.site.bucket, Prefix="athena-results/"
+    ),
+    "list the bucket as a whole": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket),
+    "read a backup": lambda by: by.client("s3").get_object(Bucket=by.site.bucket, Key=MESSAGE.key),
+    "delete a backup": lambda by: by.client("s3").delete_object(Bucket=by.site.bucket, Key=MESSAGE.key),
+    "read the account's token": lambda by: by.client("ssm").get_parameter(Name=TOKEN_PARAMETER, WithDecryption=True),
+    "publish to the Outbox": _OF_POSTING["publish to the Outbox"],
+}
+ATTACKS: dict[str, dict[str, Attack]] = {
+    **dict.fromkeys(EDGES, _OF_POSTING),
+    "FetchBackupsRole": _OF_BACKUPS,
+}
+JOBS: dict[str, Attack] = {
+    **dict.fromkeys(
+        EDGES,
+        lambda by: by.client("dynamodb").batch_get_item(
+            RequestItems={by.site.ledger: {"Keys": [{"pk": {"S": "gate"}}, {"pk": {"S": "pause"}}]}}
+        ),
+    ),
+    "FetchBackupsRole": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket, Prefix="message/"),
+}
+"""What each role must be able to do, or a denial of anything else shows nothing."""
+
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 
 
 # ---------------------------------------------------------------- the run
@@ -397,10 +527,12 @@ class Findings:
 
     Attributes:
         rows: Of each permission: whose it is, the action, the resource, what failed without it, what was said then.
+        attacks: Of each attack: with whose role, what was tried, the answer's code.
         wrong: What must not be, in words.
     """
 
     rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
+    attacks: list[tuple[str, str, str]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def note(self, grant: Grant, found: str, said: str = "") -> None:
@@ -445,12 +577,28 @@ def examine(site: Site, policies: Policies, say: Callable[[str], None]) -> Findi
     return findings
 
 
+def attack(site: Site, policies: Policies, findings: Findings, say: Callable[[str], None]) -> None:
+    """Try what must be denied, with what each role is allowed."""
+    site.clear()
+    for role, attacks in ATTACKS.items():
+        intruder = Intruder(site, policies, role)
+        if answer := intruder.answer(JOBS[role]):
+            findings.wrong.append(f"{role}: not even its own job is allowed ({answer})")
+        for words, tried in attacks.items():
+            say(f"with {role}: {words}")
+            answer = intruder.answer(tried)
+            findings.attacks.append((role, words, answer or "done"))
+            if answer not in _DENIED:
+                findings.wrong.append(f"{role}: whoever has it can {words} ({answer or 'it was done'})")
+
+
 def show(findings: Findings, console: Console) -> None:
-    """Print a row for each permission, and what is wrong."""
-    table = Table(*COLUMNS)
-    for row in findings.rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
+    """Print a row for each permission and each attack, and what is wrong."""
+    for columns, rows in ((COLUMNS, findings.rows), (ATTACK_COLUMNS, findings.attacks)):
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
     for line in findings.wrong:
         console.print(line, style="red", markup=False)
 
@@ -462,13 +610,25 @@ def section(findings: Findings) -> str:
         alike.setdefault(tuple(what), []).append(holder)
     rows = [[", ".join(holders), f"`{action}`", f"`{on}`", found] for (action, on, found), holders in alike.items()]
     told = sum(found.startswith("fails") for _, _, _, found, _ in findings.rows)
+    tried: dict[tuple[str, str], list[str]] = {}
+    for role, words, answer in findings.attacks:
+        tried.setdefault((words, answer), []).append(role)
+    attacks = [[", ".join(roles), words, f"`{answer}`"] for (words, answer), roles in tried.items()]
     return f"""## Permissions
 
 The functions' roles and the policy for publishers allow {len(findings.rows)} actions, each on a resource of its own.
 `make iam` takes each away in turn, with IAM enforced by the emulator, and does what it is for: {told} were missed.
 Of the others the emulator cannot tell.
 
-{page.table(COLUMNS[:-1], rows)}"""
+{page.table(COLUMNS[:-1], rows)}
+
+Then it acts as somebody who took over a function, with what the function's role is allowed:
+
+{page.table(ATTACK_COLUMNS, attacks)}
+
+The emulator does not know the conditions on the ledger's items, on an event's source and on replacing what is stored.
+Tests judge by these as AWS does: `tests/unit/test_roles.py` tries what each is against, and every call that a function
+makes in an integration test has to pass them."""
 
 
 def _title(scenario: Scenario) -> str:
@@ -478,11 +638,15 @@ def _title(scenario: Scenario) -> str:
 def main() -> int:
     """Print the findings and put them on the page; 0 only if no permission is superfluous, and none unknown here."""
     console = Console(highlight=False)
+
+    def say(step: str) -> None:
+        console.print(step, style="dim", markup=False)
+
     try:
         with Stack({**PACE, "ResultEventBusName": "default"}, say=console.print, enforce_iam=True) as stack:
-            findings = examine(
-                Site(stack), Policies(stack), lambda step: console.print(step, style="dim", markup=False)
-            )
+            site, policies = Site(stack), Policies(stack)
+            findings = examine(site, policies, say)
+            attack(site, policies, findings, say)
     except (BuildError, EmulatorError) as error:
         console.print(str(error), style="red", markup=False)
         return 1

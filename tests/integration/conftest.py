@@ -42,6 +42,7 @@ from functions.fetch_backups import app as fetch_backups
 from functions.post_messages import app as post_messages
 from local.firestream import FirestreamStandIn
 from local.stocktwits import StandIn
+from tests.iam import refused
 from tests.strict_s3 import StrictS3
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
@@ -831,6 +832,7 @@ def world(moto, stand_in, clock, monkeypatch, capsys):
     world = World(moto, stand_in, clock, monkeypatch, capsys)
     yield world
     world.no_secret_was_written()
+    assert refused(("PostMessagesRole", "DrainLeftoversRole"), moto.calls) == []
 
 
 @pytest.fixture(scope="session")
@@ -856,6 +858,7 @@ def backups(moto, firestream, clock, monkeypatch, capsys):
     yield world
     world.nothing_dangles()
     world.no_secret_was_written()
+    assert refused(("FetchBackupsRole",), moto.calls) == []
 
 
 @pytest.fixture

@@ -161,10 +161,11 @@ def test_a_password_that_was_changed_is_found_at_once(backups):
 
 
 def test_a_login_that_nobody_stored_is_told_of(backups):
-    backups.settings(FIRESTREAM_CREDENTIALS_PARAMETER="/nothing")
+    backups.ssm.delete_parameter(Name="/stocktwits-relay/firestream")
     run = backups.nightly()
     assert run.counted("FirestreamRefused") == {"login_unreadable": 1}
-    assert "the Firestream credentials parameter /nothing cannot be read (ParameterNotFound)" in run.answer["stopped"]
+    missing = "the Firestream credentials parameter /stocktwits-relay/firestream cannot be read (ParameterNotFound)"
+    assert missing in run.answer["stopped"]
     assert backups.asked() == []
 
 

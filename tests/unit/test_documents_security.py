@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import typer.main
+from relay.orders import FILE_TYPES
 from relay_cli.app import app
 from samtranslator.translator.transform import transform
 
-from local.permissions import granted
+from local.permissions import Grant, denied, granted
 from tests.template import TEMPLATE
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -56,14 +57,31 @@ def of_schedules() -> set[tuple[str, str, str]]:
     return {(each.holder, each.action, each.resource) for each in granted({"Resources": roles})}
 
 
+def terms(grant: Grant) -> list[str]:
+    """The keys by which an action is bound or denied, and their values; Null's says only whether there is a key."""
+    same = [each for each in denied(TEMPLATE) if permission(each) == permission(grant)]
+    found = {
+        term
+        for each in (grant, *same)
+        for operator, keys in each.condition.items()
+        for key, wanted in keys.items()
+        for term in (key, *(listed(wanted) if operator != "Null" else ()))
+    }
+    return sorted(found)
+
+
+def permission(grant: Grant) -> tuple[str, str, str]:
+    return grant.holder, grant.action, grant.resource
+
+
 def test_the_table_of_roles_is_what_the_template_grants() -> None:
     said = [
-        each
-        for roles, actions, on, _ in table("role or policy")
+        (each, sorted(quoted(condition)))
+        for roles, actions, on, condition, _ in table("role or policy")
         for each in product(*map(quoted, (roles, actions, on)))
     ]
-    given = {(each.holder, each.action, each.resource) for each in granted(TEMPLATE)} | of_schedules()
-    assert sorted(said) == sorted(given)
+    given = [(permission(each), terms(each)) for each in granted(TEMPLATE)]
+    assert sorted(said) == sorted(given + [(each, []) for each in of_schedules()])
 
 
 def test_the_table_of_commands_names_every_command_and_no_other() -> None:
@@ -107,7 +125,16 @@ def test_the_operator_may_store_the_secrets_that_the_template_reads() -> None:
 def test_the_operator_can_write_nothing_into_the_ledger_but_the_pause() -> None:
     writing = [each for each in OPERATOR["Statement"] if "dynamodb:PutItem" in listed(each["Action"])]
     (only,) = writing
-    assert only["Condition"] == {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["pause"]}}
+    assert only["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["pause"]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+
+
+def test_the_operator_reads_backups_and_not_what_others_queried() -> None:
+    (reading,) = [each for each in OPERATOR["Statement"] if "s3:GetObject" in listed(each["Action"])]
+    folders = {each.partition(":::stocktwits-relay-backupbucket-*/")[2] for each in reading["Resource"]}
+    assert folders == {f"{file_type}/*" for file_type in FILE_TYPES}
 
 
 @pytest.mark.parametrize(

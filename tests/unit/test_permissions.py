@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from local.permissions import Grant, for_the_emulator, granted
+from local.permissions import Grant, denied, for_the_emulator, granted
 from reliability import iam
 from reliability.iam import NOTHING, SCENARIOS, UNTELLABLE, _without
 from tests.template import TEMPLATE
@@ -67,7 +68,15 @@ def test_each_holder_of_a_policy_has_each_action_of_each_statement() -> None:
 
 
 def test_a_denial_grants_nothing() -> None:
-    assert granted(template_of(statement("a:One", effect="Deny"))) == []
+    template = template_of(statement("a:One", effect="Deny"))
+    assert granted(template) == []
+    assert denied(template) == [Grant(holder, "shared", 0, "a:One", "Q") for holder in ("A", "B")]
+
+
+def test_each_resource_of_a_statement_is_a_grant_of_its_own_under_the_statements_condition() -> None:
+    both = {**statement("a:One", ["Q/1", "Q/2"]), "Condition": {"Bool": {"a:key": "true"}}}
+    grants = [(each.part, each.resource, each.condition) for each in granted(template_of(both)) if each.holder == "A"]
+    assert grants == [(0, "Q/1", both["Condition"]), (1, "Q/2", both["Condition"])]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +103,22 @@ def test_the_emulator_is_told_a_batch_calls_own_name_too_and_once() -> None:
     ]
 
 
+def test_the_emulator_is_told_no_condition_on_a_key_that_it_does_not_know() -> None:
+    keys = {"dynamodb:LeadingKeys": ["gate"], "s3:prefix": ["a/*"]}
+    bound = {**statement("a:One"), "Condition": {"StringLike": keys, "Null": {"dynamodb:LeadingKeys": "false"}}}
+    template = template_of(bound)
+    (fitted,) = for_the_emulator(template)["Resources"]["Shared"]["Properties"]["PolicyDocument"]["Statement"]
+    assert fitted["Condition"] == {"StringLike": {"s3:prefix": ["a/*"]}}
+    assert bound["Condition"]["StringLike"] == keys
+
+
+def test_what_the_emulator_is_told_to_deny_is_denied_under_the_same_condition() -> None:
+    refused = {**statement("a:One", effect="Deny"), "Condition": {"Null": {"dynamodb:LeadingKeys": "true"}}}
+    template = template_of(refused)
+    (fitted,) = for_the_emulator(template)["Resources"]["Shared"]["Properties"]["PolicyDocument"]["Statement"]
+    assert fitted["Condition"] == refused["Condition"]
+
+
 def test_of_the_template_only_that_goes_which_refuses_plain_http() -> None:
     before = json.dumps(TEMPLATE)
     fitted = for_the_emulator(TEMPLATE)["Resources"]
@@ -114,6 +139,15 @@ def test_an_action_is_taken_away_with_its_batch_and_nothing_else() -> None:
 def test_a_statement_whose_only_action_is_taken_away_allows_what_everybody_may() -> None:
     less = _without({"Statement": [statement(["a:One"])]}, Grant("A", "p", 0, "a:One", "Q"))
     assert [each["Action"] for each in less["Statement"]] == [[NOTHING]]
+
+
+def test_an_action_that_is_taken_away_on_one_resource_stays_on_the_others_under_the_same_condition() -> None:
+    both = {**statement(["a:One", "a:Two"], ["Q/1", "Q/2"]), "Condition": {"Bool": {"a:key": "true"}}}
+    less = _without({"Statement": [both]}, Grant("A", "p", 0, "a:One", "Q/2", part=1))
+    assert less["Statement"] == [
+        {**both, "Action": ["a:Two"]},
+        {**both, "Action": ["a:One"], "Resource": ["Q/1"]},
+    ]
 
 
 def test_what_is_not_granted_cannot_be_taken_away() -> None:
@@ -179,3 +213,59 @@ def test_a_permission_that_is_idle_or_new_or_never_works_is_a_problem(
 ) -> None:
     (wrong,) = findings(monkeypatch, action).wrong
     assert problem in wrong
+
+
+# What nobody may do with a role
+
+
+class FakePolicies:
+    """A role's permissions, of which nothing needs to be deployed."""
+
+    def copied(self, _role: str) -> None:
+        return None
+
+
+def denial(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": ""}}, "DoIt")
+
+
+def attacked(monkeypatch: pytest.MonkeyPatch, answer: str, job: str = "") -> iam.Findings:
+    """Try one attack that AWS answers so, with a role whose own job is answered so; empty for done."""
+
+    def answering(code: str) -> iam.Attack:
+        def attack(_by: iam.Intruder) -> None:
+            if code:
+                raise denial(code)
+
+        return attack
+
+    monkeypatch.setattr(iam, "ATTACKS", {"A": {"lift the pause": answering(answer)}})
+    monkeypatch.setattr(iam, "JOBS", {"A": answering(job)})
+    found = iam.Findings()
+    site, policies = FakeSite(), FakePolicies()
+    iam.attack(site, policies, found, lambda _: None)  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
+def test_an_attack_that_is_denied_is_noted_with_the_answer(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = attacked(monkeypatch, code)
+    assert (found.attacks, found.wrong) == ([("A", "lift the pause", code)], [])
+
+
+@pytest.mark.parametrize("code", ["", "NoSuchKey", "InvalidClientTokenId"])
+def test_an_attack_that_succeeds_or_fails_for_another_reason_is_a_problem(
+    code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (wrong,) = attacked(monkeypatch, code).wrong
+    assert "lift the pause" in wrong
+
+
+def test_denials_to_a_role_that_cannot_even_do_its_job_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    (wrong,) = attacked(monkeypatch, "AccessDenied", job="AccessDenied").wrong
+    assert "its own job" in wrong
+
+
+def test_each_role_of_a_function_is_attacked() -> None:
+    functions = {name for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::IAM::Role"}
+    assert iam.ATTACKS.keys() == iam.JOBS.keys() == functions

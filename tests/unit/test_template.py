@@ -14,6 +14,7 @@ import pytest
 from relay import __version__, backups, gate, ledger, queues
 from relay.credentials import AUTH_STYLES
 from relay.orders import FILE_TYPES, Backup, Nightly, read_event
+from relay.result_events import SOURCE
 from relay.settings import BackupSettings, PostingSettings, stack_name
 from samcli.commands.build.command import cli as build_cli
 from samcli.commands.deploy.command import cli as deploy_cli
@@ -407,7 +408,12 @@ def test_who_posts_takes_messages_and_of_its_own_may_only_count_what_is_in_the_o
 
 def test_who_fetches_keeps_the_archive_and_can_neither_read_nor_delete_what_is_in_it() -> None:
     policies = properties("FetchBackupsRole")["Policies"]
-    allowed = {json.dumps(each["Resource"]): each["Action"] for policy in policies for each in statements(policy)}
+    allowed = {
+        json.dumps(each["Resource"]): each["Action"]
+        for policy in policies
+        for each in statements(policy)
+        if each["Effect"] == "Allow"
+    }
     name = "${AWS::Region}:${AWS::AccountId}:parameter${FirestreamCredentialsParameter}"
     assert {resource: sorted(as_list(actions)) for resource, actions in allowed.items()} == {
         '{"Fn::GetAtt": ["BackupRequestsQueue", "Arn"]}': [
@@ -419,7 +425,12 @@ def test_who_fetches_keeps_the_archive_and_can_neither_read_nor_delete_what_is_i
         ],
         '{"Fn::GetAtt": ["BackupFailuresQueue", "Arn"]}': ["sqs:SendMessage"],
         '{"Fn::GetAtt": ["BackupBucket", "Arn"]}': ["s3:ListBucket"],
-        '{"Fn::Sub": "${BackupBucket.Arn}/*"}': ["s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectTagging"],
+        json.dumps([{"Fn::Sub": f"${{BackupBucket.Arn}}/{file_type}/*"} for file_type in FILE_TYPES]): [
+            "s3:AbortMultipartUpload",
+            "s3:PutObject",
+            "s3:PutObjectTagging",
+        ],
+        '{"Fn::Sub": "${BackupBucket.Arn}/absent/*"}': ["s3:PutObject"],
         json.dumps({"Fn::Sub": f"arn:${{AWS::Partition}}:ssm:{name}"}): ["ssm:GetParameter"],
     }
 
@@ -763,7 +774,15 @@ def test_results_may_be_put_on_the_named_bus_and_nowhere_else() -> None:
     (name,) = switched_by("ResultsAreAnnounced")
     (only,) = statements(properties(name))
     arn = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${ResultEventBusName}"
-    assert only == {"Effect": "Allow", "Action": "events:PutEvents", "Resource": {"Fn::Sub": arn}}
+    assert only == {
+        "Effect": "Allow",
+        "Action": "events:PutEvents",
+        "Resource": {"Fn::Sub": arn},
+        "Condition": {
+            "ForAllValues:StringEquals": {"events:source": [SOURCE]},
+            "Null": {"events:source": "false"},
+        },
+    }
     assert [each["Ref"] for each in properties(name)["Roles"]] == ["PostMessagesRole", "DrainLeftoversRole"]
 
 
