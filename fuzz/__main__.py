@@ -99,8 +99,8 @@ def _options(name: str, seconds: int) -> list[str]:
     ]
 
 
-def _escaped(word: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in word.encode("latin-1"))
+def _escaped(word: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in word)
 
 
 def _finding(name: str, output: str, log: Path) -> str:

@@ -333,12 +333,12 @@ class Target:
     Attributes:
         run: Holds the promise against what bytes stand for.
         seeds: What to begin with.
-        words: What the input is likely to be made of.
+        words: What the input is likely to be made of, in bytes.
     """
 
     run: Callable[[bytes], None]
     seeds: Sequence[bytes]
-    words: Sequence[str] = ()
+    words: Sequence[bytes] = ()
 
 
 def _run_message(data: bytes) -> None:
@@ -385,6 +385,10 @@ def _text(data: bytes) -> str:
     return data.decode(errors="surrogateescape")
 
 
+def _words(*words: str) -> Sequence[bytes]:
+    return [word.encode() for word in words]
+
+
 def _samples() -> Mapping[str, Any]:
     return {path.stem: json.loads(path.read_bytes()) for path in sorted((ROOT / "events").glob("*.json"))}
 
@@ -400,20 +404,20 @@ _VALUES = ('"Notification"', "https://", "s3://", '"bullish"', "2026-11-21T16:00
 
 TARGETS = {
     "message": Target(
-        _run_message, _bodies(), (*_MARKS, *_VALUES, *UNITS.values(), *(f'"{name}":' for name in _FIELDS))
+        _run_message, _bodies(), _words(*_MARKS, *_VALUES, *UNITS.values(), *(f'"{name}":' for name in _FIELDS))
     ),
-    "text": Target(_run_text, [name.encode() for name in UNITS], tuple(UNITS.values())),
+    "text": Target(_run_text, [name.encode() for name in UNITS], _words(*UNITS.values())),
     "backup": Target(
         _run_backup,
         [
             *(bytes([kind, 9, 0, 30, 255]) + b'{"id":1}\n{"id":2}\n|{"id":3}\n' for kind in (1, 3, 5, 9)),
             bytes([0, 255, 0, 0, 0]) + gzip.compress(b'{"id":1}\n', mtime=0) * 2,
         ],
-        ("{}\n", "|", "\x1f\x8b\x08"),
+        (b"{}\n", b"|", b"\x1f\x8b\x08"),
     ),
     "order": Target(
         _run_order,
         [json.dumps(sample).encode() for sample in _samples().values()] + _bodies(),
-        (*_MARKS, *(f'"{name}":' for name in _ORDERS)),
+        _words(*_MARKS, *(f'"{name}":' for name in _ORDERS)),
     ),
 }
