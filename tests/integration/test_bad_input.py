@@ -67,6 +67,7 @@ UNREADABLE = {
         message(chart="s3://others/c.png"),
         "chart: the relay may not read from bucket others",
     ),
+    "chart whose name no object can have": (message(chart=CHART + "x" * 1900), "chart: there is no object 'xxx"),
     "chart that is not there": (message(chart=CHART + "none.png"), "chart: there is no object 'none.png'"),
     "chart of 3 MB": (message(chart=CHART + "large.png"), "chart: 3000000 bytes, but it must be under 2000000"),
     "chart of 2 MB": (message(chart=CHART + "limit.png"), "chart: 2000000 bytes, but it must be under 2000000"),

@@ -321,6 +321,8 @@ def test_a_duplicate_is_a_rejection_of_its_own_kind(client: StockTwits, stand_in
         ({"retry_after": 10**7}, NOW + 24 * 3600),
         ({"retry_after": "Fri, 15 Jan 2027 09:00:00 GMT"}, NOW + 60),
         ({"retry_after": "-1", "reset_in_seconds": 1200}, NOW + 1200),
+        ({"retry_after": "9" * 5000}, NOW + 60),
+        ({"retry_after": "9" * 15}, NOW + 24 * 3600),
     ],
 )
 def test_a_rate_limit_waits_until_its_reset_or_a_minute(
@@ -488,13 +490,32 @@ def test_a_success_without_a_message_id_leaves_the_outcome_unknown(
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"[]", b"{}", b'{"message": 7}', b'{"message": {"id": true}}', b'{"message": {"id": null}}']
+    "answer",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"message": 7}',
+        *(
+            b'{"message": {"id": %b}}' % each
+            for each in (b"true", b"null", b"0", b"-7", b"7.0", b"9" * 40, b"9" * 5000)
+        ),
+    ],
 )
 def test_whatever_else_a_success_holds_leaves_the_outcome_unknown(
     client_of: Callable[..., StockTwits], answer: bytes
 ) -> None:
     with answering(200, answer) as url:
         assert type(failure(client_of(url))) is Unknown
+
+
+@pytest.mark.parametrize("message_id", [b"true", b"null", b'"7"', b"0", b"9" * 40])
+def test_a_post_on_the_stream_whose_id_cannot_be_read_is_for_a_person(
+    client_of: Callable[..., StockTwits], message_id: bytes
+) -> None:
+    stream = b'{"messages": [{"id": %b, "body": "$AAPL up", "created_at": "2027-01-15T08:00:00Z"}]}' % message_id
+    with answering(200, stream) as url, pytest.raises(Reject, match="but not its id"):
+        client_of(url).find("$AAPL up", NOW)
 
 
 # --- Connections that never came about: nothing was sent

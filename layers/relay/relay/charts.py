@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relay.errors import Reject, Retry
+from relay.message import MAX_QUOTED_CHARACTERS
 from relay.stocktwits import image_type
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MAX_CHART_BYTES = 2_000_000
 """StockTwits takes charts under 2 MB: https://api.stocktwits.com/developers/docs/api#messages-create-docs."""
 
-_NOT_THERE = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
+_NOT_THERE = frozenset({"NoSuchKey", "NoSuchBucket", "KeyTooLongError", "404"})
 
 
 class Charts:
@@ -42,7 +43,7 @@ class Charts:
         bucket, _, key = post.chart.removeprefix("s3://").partition("/")
         if bucket != self._bucket:
             allowed = f"only s3://{self._bucket}/ is allowed" if self._bucket else "no chart bucket is set up"
-            raise Reject(f"chart: the relay may not read from bucket {bucket}: {allowed}")
+            raise Reject(f"chart: the relay may not read from bucket {bucket[:MAX_QUOTED_CHARACTERS]}: {allowed}")
         try:
             answer = self._s3().get_object(Bucket=bucket, Key=key)
             if answer["ContentLength"] >= MAX_CHART_BYTES:
@@ -51,10 +52,10 @@ class Charts:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in _NOT_THERE:
-                raise Reject(f"chart: there is no object {key!r} in bucket {bucket}") from None
+                raise Reject(f"chart: there is no object {key[:MAX_QUOTED_CHARACTERS]!r} in bucket {bucket}") from None
             if code == "AccessDenied":
                 raise Reject(
-                    f"chart: S3 denies the relay {key!r} in bucket {bucket}: check the bucket's policy"
+                    f"chart: S3 denies the relay {key[:MAX_QUOTED_CHARACTERS]!r} in bucket {bucket}: check its policy"
                 ) from None
             raise Retry(f"chart: S3 did not answer ({code})") from error
         except BotoCoreError as error:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -64,6 +64,12 @@ ADDED_ENTITY_LEVELS = 4
 
 MAX_ANSWER_BYTES = 1_000_000
 """How much is read of an answer, undecoded: several times the longest stream."""
+
+MAX_ID = 2**63 - 1
+"""The largest id that is believed. Ids have nine or ten digits today; DynamoDB's numbers have 38 at most."""
+
+MAX_NUMBER_CHARACTERS = 15
+"""The longest number that is read from a header; Python refuses to read some thousands of digits at all."""
 
 MAX_QUOTED_CHARACTERS = 300
 """How much of StockTwits' own error text goes into a reason."""
@@ -157,7 +163,7 @@ class StockTwits:
             self._refused(answer, credentials)
         message = (answer.json() or {}).get("message")
         message_id = message.get("id") if isinstance(message, dict) else None
-        if type(message_id) is not int:
+        if not _is_id(message_id):
             raise Unknown("StockTwits answered without a message id", status=answer.status)
         return _published(message_id, credentials.username)
 
@@ -190,7 +196,9 @@ class StockTwits:
         start = since - CLOCK_SKEW_SECONDS
         recent = [each for each in messages if isinstance(each, dict) and _created_at(each, start) >= start]
         for each in recent:
-            if normal_form(str(each.get("body", ""))) == wanted and isinstance(each.get("id"), int):
+            if normal_form(str(each.get("body", ""))) == wanted:
+                if not _is_id(each.get("id")):
+                    raise Reject("the account's stream shows a post with this text, but not its id")
                 return _published(each["id"], credentials.username)
         cursor = stream.get("cursor")
         more = isinstance(cursor, dict) and cursor.get("more") is True
@@ -280,9 +288,9 @@ class StockTwits:
         now = self._now()
         until = now + RATE_LIMIT_SECONDS
         retry_after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
-        if retry_after.isdecimal():
+        if _is_number(retry_after):
             until = now + int(retry_after)
-        elif reset.isdecimal() and int(reset) > now:
+        elif _is_number(reset) and int(reset) > now:
             until = float(reset)
         return Pause(
             "rate_limited", f"StockTwits limits the rate (429{said})", min(until, now + LONGEST_RATE_LIMIT_SECONDS)
@@ -400,6 +408,16 @@ def _quoted(answer: dict[str, Any] | None, token: str) -> str:
     )
     text = without_queries(" ".join(filter(None, texts))).replace(token, "…")
     return f": {text[:MAX_QUOTED_CHARACTERS]}" if text else ""
+
+
+def _is_id(value: object) -> TypeGuard[int]:
+    """Tell an id that the ledger can hold."""
+    return type(value) is int and 0 < value <= MAX_ID
+
+
+def _is_number(header: str) -> bool:
+    """Tell a header that is a number, of no more digits than any moment has."""
+    return header.isdecimal() and len(header) <= MAX_NUMBER_CHARACTERS
 
 
 def _created_at(message: dict[str, Any], otherwise: float) -> float:
