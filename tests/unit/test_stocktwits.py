@@ -518,6 +518,33 @@ def test_a_post_on_the_stream_whose_id_cannot_be_read_is_for_a_person(
         client_of(url).find("$AAPL up", NOW)
 
 
+@pytest.mark.parametrize("part", ["the status", "the headers", "the body", "chunks"])
+def test_an_answer_that_trickles_in_is_given_up_after_the_time_that_a_whole_one_may_take(
+    client_of: Callable[..., StockTwits], monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr("relay.stocktwits.READ_SECONDS", 0.5)
+    ok, given_up = b"HTTP/1.1 200 OK\r\n", threading.Event()
+    begun = {
+        "the status": b"",
+        "the headers": ok + b"X: ",
+        "the body": ok + b"Content-Length: 100000\r\n\r\n",
+        "chunks": ok + b"Transfer-Encoding: chunked\r\n\r\n",
+    }[part]
+    piece = b"1\r\nx\r\n" if part == "chunks" else b"x"
+
+    def trickle(connection: socket.socket) -> None:
+        request_of(connection)
+        connection.sendall(begun)
+        while not given_up.wait(0.05):
+            connection.sendall(piece)
+
+    with tcp_server(trickle) as server:
+        error = failure(client_of(f"http://127.0.0.1:{server.port}"))
+        given_up.set()
+    assert type(error) is Unknown
+    assert "broke before its answer" in error.reason
+
+
 # --- Connections that never came about: nothing was sent
 
 

@@ -6,12 +6,15 @@ to differ in practice, the comment says so.
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import time
 import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPResponse
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
@@ -36,7 +39,8 @@ CONNECT_SECONDS = 3.05
 """Just over one TCP retransmission: https://requests.readthedocs.io/en/latest/user/advanced/#timeouts."""
 
 READ_SECONDS = 10.0
-"""How long StockTwits may be silent before the outcome counts as unknown."""
+"""How long StockTwits' answer may take, to its last byte, before the outcome counts as unknown. A time-out of a socket
+is for each piece of it, so that an answer in small pieces would never end."""
 
 RATE_LIMIT_SECONDS = 60
 """The pause after a 429 that does not say when it ends; the reset header was not always seen."""
@@ -345,12 +349,43 @@ class _Connects:
             raise _NeverConnected(self, type(error).__name__) from error  # type: ignore[arg-type]
 
 
+class _PunctualReader(io.RawIOBase):
+    """Reads from a socket's file until a moment."""
+
+    def __init__(self, file: Any, seconds: float) -> None:  # noqa: ANN401
+        self._file = file
+        self._end = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._file._sock.settimeout(left)  # noqa: SLF001  there is no other way to a connection's deadline
+        read: int | None = self._file.readinto(buffer)
+        return read
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _PunctualResponse(HTTPResponse):
+    """An answer that has to come to its end in `READ_SECONDS`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.fp = io.BufferedReader(_PunctualReader(self.fp.detach(), READ_SECONDS))
+
+
 class _Http(_Connects, HTTPConnection):
-    pass
+    response_class = _PunctualResponse
 
 
 class _Https(_Connects, HTTPSConnection):
-    pass
+    response_class = _PunctualResponse
 
 
 class _Adapter(HTTPAdapter):
