@@ -168,7 +168,10 @@ def code_in(pasted: str) -> str:
         Failure: There is none in it, or the owner said no.
     """
     text = pasted.strip().strip("'\"")
-    query = urlsplit(text).query if "://" in text or "?" in text else text if "=" in text else ""
+    try:
+        query = urlsplit(text).query if "://" in text or "?" in text else text if "=" in text else ""
+    except ValueError:  # no address
+        query = ""
     if not query:
         if text and not any(each.isspace() for each in text) and "://" not in text:
             return text

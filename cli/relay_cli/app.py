@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import sys
+import traceback
 from typing import Annotated, NoReturn
 
 import typer
@@ -16,8 +18,9 @@ from relay_cli.backups import backups
 from relay_cli.cat import cat
 from relay_cli.context import Context
 from relay_cli.dashboard.command import dashboard
-from relay_cli.failure import Failure, of_aws
+from relay_cli.failure import INTERRUPTED, UNDONE, Failure, of_aws
 from relay_cli.get import get
+from relay_cli.output import LogHandler, complain
 from relay_cli.pause import pause, resume
 from relay_cli.posts import posts
 from relay_cli.send import send
@@ -72,27 +75,53 @@ login.app.info.help = _flowing(login.stocktwits.__doc__ or "")
 
 def main() -> None:
     """Run a command; an expected failure is two lines at most, and an exit code that means something."""
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING, handlers=[LogHandler()])
     try:
         try:
-            app()
+            code = app(standalone_mode=False) or 0
         finally:
             if sys.stdout:  # a caller may have closed it
                 sys.stdout.flush()
-    except Failure as failure:
-        _stop(failure)
-    except (ClientError, BotoCoreError) as error:
-        _stop(of_aws(error))
     except BrokenPipeError:
         _close_quietly()
-    except OSError as error:  # a full disk, above all: what a command reads or writes it tells of itself
-        _forget_output()
-        _stop(Failure(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}."))
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # typer's own way to end there is 1
             _close_quietly()
         raise
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001  each is told
+        code = _tell(error)
+    sys.exit(code)
+
+
+def _tell(error: Exception) -> int:
+    """Say what went wrong; return the exit code."""
+    match error:
+        case Failure():
+            failure = error
+        case ClientError() | BotoCoreError():
+            failure = of_aws(error)
+        case typer.TyperException():
+            failure = _misused(error)
+        case OSError():  # a full disk, above all: what a command reads or writes it tells of itself
+            _forget_output()
+            failure = Failure(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.")
+        case _:  # a defect of ours
+            complain("".join(traceback.format_exception(error)).rstrip())
+            return UNDONE
+    if failure.reason:
+        complain(f"relay: {failure.reason}")
+    return failure.code
+
+
+def _misused(error: typer.TyperException) -> Failure:
+    """Say what typer does not know, and where to read what it does; nothing when it showed that by itself."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    words = error.format_message()
+    if context and words:
+        words = f"{words}\nSee `{context.command_path} --help`."
+    return Failure(words, error.exit_code)
 
 
 def _close_quietly() -> NoReturn:
@@ -104,8 +133,3 @@ def _close_quietly() -> NoReturn:
 def _forget_output() -> None:
     """Leave nothing to write for the end of the process, which would complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _stop(failure: Failure) -> None:
-    print(f"relay: {failure.reason}", file=sys.stderr)
-    sys.exit(failure.code)

@@ -174,7 +174,7 @@ def _start(relay: Context, order: Backfill) -> None:
     if run["failed"]:
         relay.notes.print(f"SQS did not take {run['failed']:,} of the requests: run it again for them.")
     if run["stopped"]:
-        relay.notes.print(f"Not all was requested: {run['stopped']}", markup=False)
+        relay.notes.print(f"Not all was requested: {run['stopped']}")
 
 
 def _follow(relay: Context, following: Following) -> None:
@@ -231,7 +231,7 @@ def _conclude(relay: Context, following: Following) -> None:
     words += [f"{len(lost):,} neither stored nor failed"] if lost else []
     relay.console.print(", ".join(words) + ".")
     for backup, reason in sorted(following.failed.items())[:FAILURES_SHOWN]:
-        relay.notes.print(f"{backup}: {reason}", markup=False, soft_wrap=True)
+        relay.notes.print(f"{backup}: {reason}", soft_wrap=True)
     if following.failed:
         raise Failure("Some failed: `relay backups` shows which; run it again once the reason is mended.", UNDONE)
     if lost:

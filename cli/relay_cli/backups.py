@@ -10,8 +10,8 @@ from relay.orders import FILE_TYPES, FIRST_DAY
 
 from relay_cli import calendar, heatmap
 from relay_cli.calendar import Status
-from relay_cli.context import print_json
 from relay_cli.failure import WRONG, Failure
+from relay_cli.output import print_json
 
 if TYPE_CHECKING:
     from relay.orders import Backfill
@@ -53,7 +53,7 @@ def backups(  # noqa: PLR0913  the options of a command
     relay: Context = context.obj
     overview = calendar.read(relay.stack, _range(year, first_day, last_day, file_types))
     if missing:
-        _list(overview, as_json=json)
+        _list(relay, overview, as_json=json)
     elif json:
         print_json(overview)
     else:
@@ -78,7 +78,7 @@ def _a_year_before(last_day: str) -> str:
         return last_day  # no day, which is told of it
 
 
-def _list(overview: Overview, *, as_json: bool) -> None:
+def _list(relay: Context, overview: Overview, *, as_json: bool) -> None:
     found = [
         {"file_type": each.file_type, "day": day.day, "status": day.status, "reason": day.reason}
         for each in overview.calendars
@@ -88,8 +88,9 @@ def _list(overview: Overview, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    for line in found:
-        print(line["file_type"], line["day"])
+    if found:
+        lines = "\n".join(f"{line['file_type']} {line['day']}" for line in found)
+        relay.console.print(lines, soft_wrap=True)
 
 
 def _show(relay: Context, overview: Overview) -> None:
@@ -107,7 +108,7 @@ def _show(relay: Context, overview: Overview) -> None:
         if day.status is Status.FAILED
     ]
     for reason in failed[:FAILURES_SHOWN]:
-        console.print(f"F {reason}", markup=False, soft_wrap=True)
+        console.print(f"F {reason}", soft_wrap=True)
     if len(failed) > FAILURES_SHOWN:
         console.print(f"F and {len(failed) - FAILURES_SHOWN:,} more: relay backups --missing --json")
     if overview.requested:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
@@ -14,14 +13,16 @@ from relay.reading import read_backup
 from relay_cli import calendar
 from relay_cli.failure import UNDONE, WRONG, Failure
 from relay_cli.get import Day, FileType  # noqa: TC001  typer reads them
+from relay_cli.output import ascii_json, write_lines
 from relay_cli.stored import Stored
+from relay_cli.wording import Escapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from relay_cli.context import Context
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_ESCAPES = Escapes({ord("\\"): "\\\\"})
 
 
 def cat(
@@ -34,10 +35,13 @@ def cat(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Print no more lines than this.")] = None,
 ) -> None:
-    r"""Print the lines of one backup: JSON as it is stored, or some fields of it.
+    r"""Print the lines of one backup: its JSON, or some fields of it.
+
+    The JSON has the values that are stored, in ASCII: other characters are escaped, as in \u00eb.
 
     A dot leads into an object, and into each object of a list, whose values then have commas between them.
-    A field that is not there is empty. Within a value, \t is a tab, \n and \r end a line, a backslash is doubled.
+    A field that is not there is empty. Within a value, \t is a tab, \n and \r end a line, a backslash is doubled;
+    what would steer your terminal is escaped, as in \x1b or \u202e.
 
     [dim]relay cat message 2016-12-05 --limit 10
     relay cat message 2016-12-05 --fields id,user.username,symbols.symbol,body | grep AAPL[/dim]
@@ -45,21 +49,20 @@ def cat(
     relay: Context = context.obj
     backup = calendar.wanted(file_type, day)
     columns = Columns(fields) if fields is not None else None
-    write = sys.stdout.buffer.write
     with Stored(relay.stack, backup) as stored:
         try:
-            lines = (
-                columns.rows(stored) if columns else map(bytes, read_backup(cast("BinaryIO", stored), type=msgspec.Raw))
-            )
-            for line in islice(lines, limit):
-                write(line)
-                write(b"\n")
+            rows = columns.rows(stored) if columns else _lines(stored)
+            write_lines(islice(rows, limit))
         except Corrupt as error:
             raise Failure(f"{backup} is damaged, what came before may be too: {error.reason}.", UNDONE) from None
         except Reject as error:
             raise Failure(f"{backup} is no list of JSON objects: {error.reason}.", UNDONE) from None
     if columns and columns.unknown:
-        relay.notes.print(f"No line has {', '.join(columns.unknown)}.", markup=False)
+        relay.notes.print(f"No line has {', '.join(columns.unknown)}.")
+
+
+def _lines(stored: Stored) -> Iterator[bytes]:
+    return map(ascii_json, map(bytes, read_backup(cast("BinaryIO", stored), type=msgspec.Raw)))
 
 
 class Columns:
@@ -112,4 +115,5 @@ def _values(value: object, path: Sequence[str]) -> Iterator[object]:
 def _text(value: object) -> str:
     if value is None:
         return ""
-    return (value if isinstance(value, str) else msgspec.json.encode(value).decode()).translate(_ESCAPES)
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if text.isprintable() and "\\" not in text else text.translate(_ESCAPES)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import asdict, dataclass, is_dataclass
-from datetime import date, datetime
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from relay_cli import stack
+from relay_cli.output import SafeConsole
 
 if TYPE_CHECKING:
     from relay_cli.stack import Stack
@@ -37,25 +33,11 @@ class Context:
         return stack.find(self.stack_name, self.region, self.profile)
 
     @cached_property
-    def console(self) -> Console:
+    def console(self) -> SafeConsole:
         """For people: what is asked for."""
-        return Console(highlight=False)
+        return SafeConsole()
 
     @cached_property
-    def notes(self) -> Console:
+    def notes(self) -> SafeConsole:
         """For people: progress, questions and warnings, beside what is asked for."""
-        return Console(stderr=True, highlight=False)
-
-
-def print_json(value: object) -> None:
-    """Print a value for scripts: data classes as objects, moments in ISO 8601."""
-    json.dump(value, sys.stdout, indent=2, default=_plain, ensure_ascii=False)
-    sys.stdout.write("\n")
-
-
-def _plain(value: object) -> Any:  # noqa: ANN401  whatever JSON can hold
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    return str(value)
+        return SafeConsole(stderr=True)

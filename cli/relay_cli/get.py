@@ -16,8 +16,8 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from relay_cli import calendar
-from relay_cli.context import print_json
 from relay_cli.failure import UNDONE, WRONG, Failure
+from relay_cli.output import print_json
 from relay_cli.stored import Stored
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def get(  # noqa: PLR0913  the arguments of a command
         print_json(copy)
     else:
         words = f"{target}: {decimal(copy.bytes)}, {copy.lines:,} lines, whole."
-        relay.console.print(words, markup=False, soft_wrap=True)
+        relay.console.print(words, soft_wrap=True)
 
 
 def _target(backup: Backup, output: Path | None) -> Path:

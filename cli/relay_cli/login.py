@@ -75,7 +75,7 @@ def stocktwits(  # noqa: PLR0913  each is an option
         )
         page = accounts.authorize_url(application)
         relay.notes.print("Allow your application to post, at:")
-        relay.notes.print(page, soft_wrap=True, markup=False)
+        relay.notes.print(page, soft_wrap=True)
         if not no_browser:
             webbrowser.open(page)
         pasted = ask("The address that the browser came back to, or the code in it")
@@ -99,7 +99,6 @@ def stocktwits(  # noqa: PLR0913  each is an option
     _store(stack, name, access_token=access_token, username=account.username, user_id=account.user_id)
     relay.console.print(
         f"Stored the token of @{account.username} in {name}. The relay uses it within five minutes.",
-        markup=False,
         soft_wrap=True,
     )
 
@@ -124,7 +123,7 @@ def firestream(
     name = stack.parameter("FirestreamCredentialsParameter")
     _store(stack, name, username=login.username, password=login.password)
     relay.console.print(
-        f"Stored the login of {login.username} in {name}. The next nightly run uses it.", markup=False, soft_wrap=True
+        f"Stored the login of {login.username} in {name}. The next nightly run uses it.", soft_wrap=True
     )
 
 

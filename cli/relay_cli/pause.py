@@ -12,7 +12,7 @@ import typer
 from relay_cli import gate_state
 from relay_cli.failure import WRONG, Failure
 from relay_cli.spans import span
-from relay_cli.wording import at, moment, one_line, printable
+from relay_cli.wording import at, moment, one_line
 
 if TYPE_CHECKING:
     from relay_cli.context import Context
@@ -44,11 +44,9 @@ def pause(
     until = time.time() + lasting.total_seconds() if lasting else None
     before = impose(relay.stack, why, who, until)
     if before:
-        relay.console.print(f"It replaces the pause of {before}.", markup=False, soft_wrap=True)
+        relay.console.print(f"It replaces the pause of {before}.", soft_wrap=True)
     end = f"until {moment(at(until))}" if until else "until somebody says `relay resume`"
-    relay.console.print(
-        f"Paused by {printable(who)}: {printable(why)}. Nothing is posted {end}.", markup=False, soft_wrap=True
-    )
+    relay.console.print(f"Paused by {who}: {why}. Nothing is posted {end}.", soft_wrap=True)
 
 
 def resume(context: typer.Context) -> None:
@@ -59,10 +57,10 @@ def resume(context: typer.Context) -> None:
     relay: Context = context.obj
     before = lift(relay.stack)
     words = f"Lifted the pause of {before}." if before else "There was no pause."
-    relay.console.print(words, markup=False, soft_wrap=True)
+    relay.console.print(words, soft_wrap=True)
     for shut in gate_state.read(relay.stack).shut:
         end = f" until {moment(shut.until)}" if shut.until else ""
-        relay.console.print(f"The gate is still shut{end}: {printable(shut.reason)}", markup=False, soft_wrap=True)
+        relay.console.print(f"The gate is still shut{end}: {shut.reason}", soft_wrap=True)
 
 
 def impose(stack: Stack, why: str, who: str, until: float | None = None) -> str | None:
@@ -77,6 +75,7 @@ def impose(stack: Stack, why: str, who: str, until: float | None = None) -> str 
     Returns:
         Who ordered the pause that it replaces, and why; None when there was none.
     """
+    who, why = (each.encode(errors="replace").decode() for each in (who, why))  # a terminal may not speak UTF-8
     item = {**_ITEM, "who": {"S": who}, "why": {"S": why}}
     if until is not None:
         item["until"] = {"N": f"{until:.0f}"}

@@ -11,9 +11,9 @@ from relay.delivery import Result
 from rich.text import Text
 
 from relay_cli import deliveries
-from relay_cli.context import print_json
 from relay_cli.failure import WRONG, Failure
 from relay_cli.logs import Logs
+from relay_cli.output import print_json
 from relay_cli.spans import span
 from relay_cli.wording import at, length, moment, one_line, read_moment
 

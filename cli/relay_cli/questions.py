@@ -7,6 +7,8 @@ import sys
 import typer
 
 from relay_cli.failure import UNDONE, WRONG, Failure
+from relay_cli.output import complain
+from relay_cli.wording import printable
 
 
 def ask(what: str) -> str:
@@ -16,7 +18,7 @@ def ask(what: str) -> str:
         Failure: Nobody answered.
     """
     try:
-        return str(typer.prompt(what, err=True)).strip()
+        return str(typer.prompt(printable(what), err=True)).strip()
     except typer.Abort:
         raise _unanswered(f"{what}: nobody answered. It is an option, too: see --help.") from None
 
@@ -28,12 +30,15 @@ def ask_secret(what: str) -> str:
         Failure: Nobody answered.
     """
     if not sys.stdin.isatty():
-        secret = sys.stdin.readline().rstrip("\r\n")
+        try:
+            secret = sys.stdin.readline().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise Failure(f"{what}: what came from the pipe is not text in UTF-8.", WRONG) from None
         if not secret:
             raise Failure(f"{what}: nothing came from the pipe.", WRONG)
         return secret
     try:
-        return str(typer.prompt(what, hide_input=True, err=True)).strip()
+        return str(typer.prompt(printable(what), hide_input=True, err=True)).strip()
     except typer.Abort:
         raise _unanswered(f"{what}: nobody answered.") from None
 
@@ -50,7 +55,7 @@ def agree(question: str, otherwise: str, unasked: str) -> None:
         Failure: The operator does not, or nobody answered.
     """
     try:
-        agreed = typer.confirm(question, err=True)
+        agreed = typer.confirm(printable(question), err=True)
     except typer.Abort:
         raise _unanswered(f"{otherwise}: nobody answered. Where nobody can, say {unasked}.") from None
     if not agreed:
@@ -61,5 +66,5 @@ def _unanswered(reason: str) -> Failure:
     """Take Ctrl-C in front of a question for what it is."""
     if sys.stdin.isatty():
         raise KeyboardInterrupt
-    print(file=sys.stderr)  # the question has no end of line yet
+    complain("")  # the question has no end of line yet
     return Failure(reason, UNDONE)

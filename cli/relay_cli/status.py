@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from relay_cli import backup_state, deliveries, gate_state, queue_state
-from relay_cli.context import print_json
 from relay_cli.failure import WRONG, Failure
 from relay_cli.logs import Logs
+from relay_cli.output import print_json
 from relay_cli.wording import at, count, length, moment, one_line
 
 if TYPE_CHECKING:

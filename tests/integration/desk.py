@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import unicodedata
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ from tests.integration.conftest import ARCHIVE, CHARTS, REGION, TABLE, TOKEN_PAR
 
 DONE, UNDONE, WRONG, NO_AWS, NO_STACK, REFUSED = range(6)
 STACK = "stocktwits-relay"
+OVERRIDE, SHOWN = "\u202e", r"\u202e"
+"""A character that turns the order of a text around (even SQS carries it), and what is shown of it."""
+
 DESKS = []
 LOG_GROUPS = {"post_messages": "PostMessagesLogs", "drain_leftovers": "DrainLeftoversLogs"}
 
@@ -36,6 +40,11 @@ class Said:
     @property
     def json(self):
         return json.loads(self.out)
+
+
+def steering(text):
+    """The characters of a text that a terminal obeys, or that hide its order; a line may end."""
+    return {each for each in text if each != "\n" and unicodedata.category(each) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
 
 
 def _ask_the_desk(**call):

@@ -47,7 +47,7 @@ def dashboard(
     with listener:
         token = secrets.token_urlsafe()
         address = f"http://{ADDRESS}:{listener.getsockname()[1]}/{token}/"
-        relay.console.print(f"The dashboard of {relay.stack.name}: {address}", markup=False, soft_wrap=True)
+        relay.console.print(f"The dashboard of {relay.stack.name}: {address}", soft_wrap=True)
         relay.console.print("Keep the address to yourself. Stop with Ctrl-C.", style="dim")
         if browser and not webbrowser.open(address):
             relay.notes.print("No browser was found here: open the address yourself.")
