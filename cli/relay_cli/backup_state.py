@@ -11,8 +11,8 @@ from relay.archive import Archive
 from relay.errors import RelayError
 
 from relay_cli.failure import NO_AWS, Failure
-from relay_cli.logs import BACKUPS
-from relay_cli.wording import at
+from relay_cli.logs import BACKUPS, UNREADABLE
+from relay_cli.wording import at, read_number
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -62,5 +62,6 @@ def last_nightly(logs: Logs) -> NightlyRun | None:
     if not lines:
         return None
     fields: dict[str, Any] = lines[-1].fields
-    counts = {name: fields[name] for name in _COUNTED if isinstance(fields.get(name), int) and fields[name]}
-    return NightlyRun(lines[-1].at, counts, fields.get("stopped") or None)
+    counts = {name: number for name in _COUNTED if (number := read_number(fields.get(name)))}
+    stopped = str(fields.get("stopped") or "") if lines[-1].readable else UNREADABLE
+    return NightlyRun(lines[-1].at, counts, stopped or None)

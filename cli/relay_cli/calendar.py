@@ -231,7 +231,8 @@ def _buried(message: Mapping[str, Any]) -> Buried:
     except Reject:
         backup = None
     attributes = message.get("MessageAttributes", {})
-    reason = attributes.get("RejectReason", {}).get("StringValue", "")
+    ours = "DeadLetterQueueSourceArn" not in message["Attributes"]  # as in `relay_cli.dead_letters`
+    reason = attributes.get("RejectReason", {}).get("StringValue", "") if ours else ""
     return Buried(message["MessageId"], backup, reason or UNTOLD)
 
 

@@ -9,8 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.text import Text
 
 from relay_cli import dead_letters
-from relay_cli.context import print_json
 from relay_cli.failure import UNDONE, WRONG, Failure, of_aws
+from relay_cli.output import print_json
 from relay_cli.questions import agree
 from relay_cli.wording import count, moment, one_line, printable
 
@@ -78,15 +78,17 @@ def show(
         "Key": letter.key,
         "First seen": moment(letter.first_seen),
         "Attempts": str(letter.attempts),
-        **{name: value for name, value in letter.attributes.items() if name not in _SHOWN},
+        "Status": str(letter.status_code or ""),
+        **{f"Attribute {name}:": value for name, value in letter.attributes.items() if name not in _SHOWN},
     }
     for name, value in about.items():
-        relay.console.print(Text(f"{name:<12}{one_line(value, 2000)}"), soft_wrap=True)
+        if value:
+            relay.console.print(Text(f"{name:<11} {one_line(value, 2000)}"), soft_wrap=True)
     relay.console.print()
     relay.console.print(Text(printable(letter.body)), soft_wrap=True)
 
 
-_SHOWN = frozenset({"RejectReason", "RelayKey", "FirstSeen", "Attempts"})
+_SHOWN = frozenset({"RejectReason", "RelayKey", "FirstSeen", "Attempts", "StatusCode"})
 
 
 @app.command()
@@ -129,7 +131,7 @@ def drop(
 
     def delete(box: DeadLetterBox, letter: DeadLetter) -> None:
         box.drop(letter)
-        relay.console.print(f"Dropped {letter.id[:SHORT_ID]}.", markup=False)
+        relay.console.print(f"Dropped {letter.id[:SHORT_ID]}.")
 
     with dead_letters.opened(relay.stack, _complain(relay)) as box:
         letters = _chosen(box, letter_ids, everything=everything)

@@ -12,7 +12,7 @@ from relay.errors import Reject
 
 from relay_cli import peek
 from relay_cli.failure import WRONG, Failure
-from relay_cli.wording import at, one_line, read_moment
+from relay_cli.wording import at, one_line, read_moment, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NO_REASON = "no reason was kept with it: look for its message id in the log"
 _GIVEN_UP = "SQS moved it here after its last receive: the log has the reason"
+_MOST_ATTEMPTS, _MOST_STATUS = 1_000_000, 999
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class DeadLetter:
         attempts: How often it was received before.
         status_code: StockTwits' HTTP status, if one decided it.
         body: The original body, untouched.
-        attributes: All its message attributes.
+        attributes: All its message attributes, whoever wrote them.
     """
 
     id: str
@@ -72,7 +73,7 @@ class DeadLetterBox:
 
     def letters(self) -> Iterator[DeadLetter]:
         """Return each letter once, about in the order in which they came; each is hidden from now on."""
-        yield from map(_letter, self._peek.messages())
+        yield from map(_shown, self._peek.messages())
 
     def named(self, names: list[str]) -> list[DeadLetter]:
         """Return the letters with these ids, or beginnings of ids.
@@ -128,26 +129,41 @@ def _named(name: str, letters: list[DeadLetter]) -> DeadLetter:
     return found[0]
 
 
-def _letter(received: dict[str, Any]) -> DeadLetter:
+def _shown(received: dict[str, Any]) -> DeadLetter:
+    """Read a letter; one that cannot be read is shown all the same, as are the others beside it."""
     attributes = {
         name: str(value.get("StringValue", "")) for name, value in received.get("MessageAttributes", {}).items()
     }
+    try:
+        return _letter(received, attributes)
+    except Exception as error:  # noqa: BLE001  publishers wrote it: whatever is wrong with it, it is this letter's alone
+        name, body = received["MessageId"], received["Body"]
+        reason = f"it cannot be read here ({type(error).__name__}): look for its message id in the log"
+        return DeadLetter(name, reason, body, attributes.get("RelayKey") or name, None, 0, None, body, attributes)
+
+
+def _letter(received: dict[str, Any], attributes: dict[str, str]) -> DeadLetter:
     system, body, post = received["Attributes"], received["Body"], None
+    # SQS moves a message with the attributes of its publisher, and says from where: what we send has ours, and no such
+    # word. No sender can take it away or add it, who may set AWSTraceHeader alone:
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+    moved = "DeadLetterQueueSourceArn" in system
+    ours = {} if moved else attributes
     try:
         post = messages.read(body)
     except Reject:
         text = body
     else:
         text = post.body
-    status, attempts = attributes.get("StatusCode", ""), attributes.get("Attempts", "")
+    attempts = read_number(ours.get("Attempts"), _MOST_ATTEMPTS)
     return DeadLetter(
         id=received["MessageId"],
-        reason=attributes.get("RejectReason") or (_GIVEN_UP if "DeadLetterQueueSourceArn" in system else _NO_REASON),
+        reason=ours.get("RejectReason") or (_GIVEN_UP if moved else _NO_REASON),
         text=text,
         key=(post.key if post else None) or attributes.get("RelayKey") or received["MessageId"],
-        first_seen=read_moment(attributes.get("FirstSeen")) or at(int(system["SentTimestamp"]) / 1000),
-        attempts=int(attempts) if attempts.isdecimal() else int(system["ApproximateReceiveCount"]) - 1,
-        status_code=int(status) if status.isdecimal() else None,
+        first_seen=read_moment(ours.get("FirstSeen")) or at(int(system["SentTimestamp"]) / 1000),
+        attempts=int(system["ApproximateReceiveCount"]) - 1 if attempts is None else attempts,
+        status_code=read_number(ours.get("StatusCode"), _MOST_STATUS),
         body=body,
         attributes=attributes,
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from relay.delivery import Result
 
-from relay_cli.logs import POSTING
-from relay_cli.wording import DAY, HOUR, at, read_moment
+from relay_cli.logs import POSTING, UNREADABLE
+from relay_cli.wording import DAY, HOUR, at, read_moment, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ class Delivered:
 
     Attributes:
         at: When its last attempt ended.
-        outcome: The name of a `relay.delivery.Result`.
+        outcome: The name of a `relay.delivery.Result`; ``unreadable`` when the log does not tell.
         text: What it said; None when the log does not tell.
         sentiment: What it was marked as, when it was.
         url: The post's page, when there is one.
@@ -88,20 +88,22 @@ def last_posted(logs: Logs) -> Delivered | None:
 
 def _rows(lines: Iterable[Line]) -> list[Delivered]:
     """Make a row of each message's lines, which come oldest first; the newest message first."""
-    rows: dict[str, Delivered] = {}
+    rows: dict[object, Delivered] = {}
     for line in lines:
         row = _row(line)
-        before = rows.get(row.message_id)
+        message = row.message_id or object()  # whose message it tells of is not known: it is a row of its own
+        before = rows.get(message)
         if before and before.outcome == Result.POSTED and row.outcome == Result.ALREADY_POSTED:
             continue  # SQS handed it over once more: nothing happened
-        rows.pop(row.message_id, None)
-        rows[row.message_id] = row
+        rows.pop(message, None)
+        rows[message] = row
     return sorted(rows.values(), key=lambda row: row.at, reverse=True)
 
 
 def _row(line: Line) -> Delivered:
     fields = line.fields
-    outcome, queued_at = str(fields.get("outcome", "")), read_moment(fields.get("queued_at"))
+    outcome = str(fields.get("outcome", "")) if line.readable else "unreadable"
+    queued_at = read_moment(fields.get("queued_at"))
     delay = max(0.0, (line.at - queued_at).total_seconds()) if queued_at and outcome == Result.POSTED else None
     return Delivered(
         at=line.at,
@@ -109,20 +111,16 @@ def _row(line: Line) -> Delivered:
         text=_text(fields.get("text")),
         sentiment=_text(fields.get("sentiment")),
         url=_text(fields.get("url")),
-        stocktwits_id=_number(fields.get("stocktwits_id")),
-        reason=str(fields.get("reason") or ""),
+        stocktwits_id=read_number(fields.get("stocktwits_id")),
+        reason=str(fields.get("reason") or "") if line.readable else UNREADABLE,
         key=str(fields.get("key", "")),
         message_id=str(fields.get("message_id", "")),
-        attempts=_number(fields.get("receive_count")) or 1,
+        attempts=read_number(fields.get("receive_count")) or 1,
         queued_at=queued_at,
         delay_seconds=delay,
-        status_code=_number(fields.get("status_code")),
+        status_code=read_number(fields.get("status_code")),
     )
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401  whatever a line holds
     return value if isinstance(value, str) and value else None
-
-
-def _number(value: Any) -> int | None:  # noqa: ANN401  likewise
-    return value if isinstance(value, int) else None

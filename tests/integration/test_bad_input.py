@@ -267,3 +267,31 @@ def test_without_a_chart_bucket_a_chart_from_s3_is_refused_in_words(world, outbo
     outbox.run()
     ((_, attributes),) = world.dead_letters()
     assert "no chart bucket is set up" in attributes["RejectReason"]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"RelayKey": {"DataType": "Binary", "BinaryValue": b"\xff"}},
+        {"RelayKey": {"DataType": "Number", "StringValue": "7"}},
+        {
+            "RejectReason": {"DataType": "String", "StringValue": "forged"},
+            "Attempts": {"DataType": "String", "StringValue": "9" * 5000},
+            "FirstSeen": {"DataType": "Binary", "BinaryValue": b"\xff"},
+        },
+    ],
+    ids=["binary key", "number for a key", "our own attributes"],
+)
+def test_the_attributes_of_a_publisher_take_no_neighbour_with_them(world, edge, attributes):
+    edge.send(BEFORE)
+    world.sqs.send_message(QueueUrl=edge.queue, MessageBody="$TSLA", MessageAttributes=attributes)
+    edge.send(AFTER)
+    assert edge.run().outcomes == ["posted"] * 3
+
+
+def test_a_pause_until_further_than_any_calendar_stops_everybody(world, outbox):
+    world.pause(who={"S": "Ann"}, why={"S": "lunch"}, until={"N": "9.9E+125"})
+    (key,) = outbox.send("$TSLA")
+    run = outbox.run()
+    assert run.answer == {"batchItemFailures": [{"itemIdentifier": key}]}
+    assert world.stand_in.requests == []

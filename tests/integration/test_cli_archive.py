@@ -22,7 +22,7 @@ from moto.core.botocore_stubber import MockRawResponse
 from relay import backup_wiring
 from relay.orders import Backup, days
 from relay_cli import backfill as backfill_room
-from relay_cli import calendar, get, stored
+from relay_cli import calendar, get, peek, stored
 from relay_cli.app import main
 from urllib3.exceptions import ProtocolError
 
@@ -31,7 +31,7 @@ from local.build import ROOT
 from local.firestream import Fault
 from local.serving import Handler, Server
 from tests.integration.conftest import ARCHIVE, Context
-from tests.integration.desk import Said
+from tests.integration.desk import OVERRIDE, SHOWN, Said, steering
 from tests.strict_s3 import refuse
 
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -87,6 +87,7 @@ class Operator:
         self.works = True
         self.interrupts = False
         self.answers = []
+        self.everything = ""
         self.outputs = {
             "OutboxQueueUrl": "the Outbox",
             "BackupBucketName": ARCHIVE,
@@ -110,7 +111,9 @@ class Operator:
             main()
         except SystemExit as ended:
             code = ended.code
-        return Said(code, *self._capsys.readouterr())
+        said = Said(code, *self._capsys.readouterr())
+        self.everything += said.out + said.err
+        return said
 
     def store(self, *backups):
         """Let the function fetch backups."""
@@ -203,6 +206,11 @@ def note_absent(relay, backup):
 
 def lines_of(*objects):
     return gzip.compress(b"".join(json.dumps(each).encode() + b"\n" for each in objects), mtime=0)
+
+
+def values(text):
+    """The values of JSON lines, whatever characters they are written in."""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 # relay backups
@@ -679,7 +687,7 @@ def test_a_transfer_that_breaks_is_taken_up_where_it_broke(relay, command):
         (file,) = relay.folder.iterdir()
         assert file.read_bytes() == relay.backups.content(BACKUP)
     else:
-        assert said.out.encode() == gzip.decompress(relay.backups.content(BACKUP))
+        assert values(said.out) == values(gzip.decompress(relay.backups.content(BACKUP)))
 
 
 def test_a_transfer_that_never_gets_on_is_given_up_and_nothing_kept(relay):
@@ -753,11 +761,95 @@ def test_a_backup_that_cannot_be_is_refused_in_a_line(relay, command, words, rea
 # relay cat
 
 
-def test_the_lines_come_as_they_are_stored(relay):
+def test_the_lines_have_the_values_that_are_stored_in_ascii(relay):
     relay.store(BACKUP)
     said = relay("cat", "message", "2016-12-05")
-    assert said.out.encode() == gzip.decompress(relay.backups.content(BACKUP))
+    content = gzip.decompress(relay.backups.content(BACKUP))
     assert (said.code, said.err) == (DONE, "")
+    assert (said.out.isascii(), content.isascii()) == (True, False)
+    assert values(said.out) == values(content)
+
+
+def test_a_line_of_printable_ascii_comes_as_it_is_stored(relay):
+    line = b'{ "id":1.50, "body" : "caf\\u00E9 \\/ \\n" }'
+    put(relay, BACKUP, gzip.compress(line + b"\n"))
+    assert relay("cat", "message", "2016-12-05").out.encode() == line + b"\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["\x7f", "\x9b31m", "\x85", "\u202egpj.exe", "\u2066", "\u200f", "\u061c", "\U000e0041", "\U0001f680"]
+)
+def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(relay, text):
+    put(relay, BACKUP, gzip.compress(json.dumps({"body": text}, ensure_ascii=False).encode() + b"\n"))
+    said = relay("cat", "message", "2016-12-05")
+    assert steering(said.out) == set()
+    assert said.out.isascii()
+    assert values(said.out) == [{"body": text}]
+
+
+def test_white_space_between_values_that_overwrites_what_was_shown_comes_as_spaces(relay):
+    put(relay, BACKUP, gzip.compress(b'{"body": "hidden",\r"id":\t1}\r\n'))
+    assert relay("cat", "message", "2016-12-05").out == '{"body": "hidden", "id": 1}\n'
+
+
+def test_bytes_that_are_not_utf_8_come_as_replacement_characters(relay):
+    put(relay, BACKUP, gzip.compress(b'{"body": "\xff\xed\xa0\x80"}\n'))
+    assert relay("cat", "message", "2016-12-05").out == '{"body": "' + r"\ufffd" * 4 + '"}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b]52;c;cm0gLXJm\x07", r"\x1b]52;c;cm0gLXJm\x07"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\x7f\x00\x08", r"\x7f\x00\x08"),
+        ("\u202egpj.exe\u2069", r"\u202egpj.exe\u2069"),
+        ("\u200e\u061c\u2028", r"\u200e\u061c\u2028"),
+        ("\U000e0041", r"\U000e0041"),
+        (r"\x1b", r"\\x1b"),
+        ("[red]\u00a0caf\u00e9\u3000\U0001f680", "[red]\u00a0caf\u00e9\u3000\U0001f680"),
+    ],
+)
+@pytest.mark.parametrize("fields", ["body", "user.name"])
+def test_a_field_that_steers_a_terminal_comes_escaped(relay, text, shown, fields):
+    put(relay, BACKUP, lines_of({"body": text, "user": {"name": text}}))
+    assert relay("cat", "message", "2016-12-05", "--fields", fields).out == f"{shown}\n"
+
+
+def test_an_object_in_a_field_comes_escaped_too(relay):
+    put(relay, BACKUP, lines_of({"user": {"\u202e": "\x7f"}}))
+    assert relay("cat", "message", "2016-12-05", "--fields", "user").out == r'{"\u202e":"\x7f"}' + "\n"
+
+
+def test_a_failure_that_steers_a_terminal_is_shown_escaped(relay):
+    relay.bury(BACKUP, f"{OVERRIDE} [bold]no[/] gzip")
+    said = relay("backups", "--from", "2016-12-05", "--to", "2016-12-05")
+    assert rf"F message 2016-12-05: {SHOWN} [bold]no[/] gzip" in said.out
+    assert SHOWN in relay("get", "message", "2016-12-05").err
+    assert relay("backups", "--from", "2016-12-05", "--to", "2016-12-05", "--json").out.isascii()
+    assert OVERRIDE not in relay.everything
+
+
+def test_a_file_type_that_steers_a_terminal_is_shown_escaped(relay):
+    relay.parameters["BackupFileTypes"] = OVERRIDE
+    assert relay("backups", "--from", "2016-12-05", "--to", "2016-12-05", "--missing").out == f"{SHOWN} 2016-12-05\n"
+
+
+def test_what_the_function_says_of_its_failure_is_shown_escaped(relay):
+    relay.answers = [(200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": OVERRIDE})]
+    assert relay("backfill", *A_WEEK).err.endswith(f"The function that fetches backups failed: {SHOWN}\n")
+
+
+def test_a_reason_that_travelled_with_a_request_that_sqs_moved_is_not_ours(relay, monkeypatch):
+    def moved(self):
+        for each in messages(self):
+            yield each | {"Attributes": each["Attributes"] | {"DeadLetterQueueSourceArn": "arn"}}
+
+    messages = peek.Peek.messages
+    monkeypatch.setattr(peek.Peek, "messages", moved)
+    relay.bury(BACKUP, "forged")
+    said = relay("backups", "--from", "2016-12-05", "--to", "2016-12-05").out
+    assert f"F message 2016-12-05: {calendar.UNTOLD}" in said
 
 
 def test_no_more_lines_than_the_limit_are_printed(relay):

@@ -26,7 +26,7 @@ from relay_cli.deliveries import Delivered
 
 from local.build import ROOT
 from tests.integration.conftest import ARCHIVE, Clock
-from tests.integration.desk import DONE, WRONG, Desk, iso
+from tests.integration.desk import DONE, OVERRIDE, SHOWN, WRONG, Desk, iso, steering
 
 TOKEN = "the-secret-of-the-page"
 REASON = "StockTwits refused it (422: Body can't be blank)"
@@ -545,3 +545,106 @@ def test_what_the_page_is_made_of_is_installed_with_it():
     ]
     assert files
     assert all(any(fnmatch.fnmatch(file, pattern) for pattern in patterns) for file in files)
+
+
+# What strangers write
+
+
+def letters(desk, **attributes):
+    """Let SQS hand over a letter with such attributes, and another one."""
+    system = {"ApproximateReceiveCount": "2", "SentTimestamp": "1795273200000"}
+    found = [
+        {
+            "MessageId": name,
+            "ReceiptHandle": name,
+            "Body": f"{name} $AAPL",
+            "Attributes": system,
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        }
+        for name in ("poisoned", "other")
+    ]
+    desk.plan("ReceiveMessage", lambda _: {"Messages": found}, lambda _: {})
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"StatusCode": "9" * 5000},
+        {"Attempts": "9" * 5000},
+        {"FirstSeen": "0001-01-01T00:00:00+23:59"},
+        {"RejectReason": "\x1b" * 5000},
+    ],
+    ids=lambda each: next(iter(each)),
+)
+def test_a_poisoned_letter_takes_no_part_of_the_page_away(page, desk, attributes):
+    letters(desk, **attributes)
+    shown = page.ask()
+    assert shown.status == 200
+    assert "poisoned $AAPL" in shown.part("letters")
+    assert "other $AAPL" in shown.part("letters")
+    assert "Pause posting" in shown.part("steer")
+    assert page.do("pause", why="lunch", lasting="").notice == "Paused until somebody resumes: lunch."
+
+
+@pytest.mark.parametrize("part", ["gate", "queues", "posts", "letters", "backups"])
+def test_a_part_that_fails_in_a_way_nobody_foresaw_leaves_the_others_and_the_pause(archive, monkeypatch, world, part):
+    def defective(_):
+        raise OverflowError("\x1b[2J")
+
+    monkeypatch.setattr(desk_room.Desk, f"_{part}", defective)
+    with served() as page:
+        shown = page.ask()
+        assert shown.part(part) == "Cannot be shown. Something went wrong here that should not (OverflowError)."
+        assert shown.html.count("Cannot be shown") == 1
+        assert "Pause posting" in shown.part("steer")
+        assert page.do("pause", why="lunch", lasting="").notice == "Paused until somebody resumes: lunch."
+        assert world.gate().look(1).pause.cause == "operator"
+        assert page.do("resume").notice == "Lifted the pause of Ann: lunch."
+
+
+@pytest.mark.parametrize("part", ["gate", "queues", "posts", "letters", "backups"])
+def test_a_part_that_cannot_be_drawn_leaves_the_others_and_the_pause(archive, monkeypatch, part):
+    monkeypatch.setattr(desk_room.Desk, f"_{part}", lambda _: object())
+    with served() as page:
+        shown = page.ask()
+        assert shown.part(part).startswith("Cannot be shown. It could not be drawn (")
+        assert shown.html.count("Cannot be shown") == 1
+        assert "Pause posting" in shown.part("steer")
+        assert page.do("pause", why="lunch", lasting="").notice == "Paused until somebody resumes: lunch."
+
+
+def test_while_the_gate_cannot_be_read_both_pause_and_resume_are_offered(page, desk):
+    desk.plan("BatchGetItem", "AccessDeniedException")
+    steer = page.ask().part("steer")
+    assert ("Pause posting" in steer, "Resume posting" in steer) == (True, True)
+
+
+def test_what_is_done_in_a_way_nobody_foresaw_is_told(page, monkeypatch):
+    def defective(*_):
+        raise OverflowError("\x1b[2J")
+
+    monkeypatch.setattr(desk_room.pause, "impose", defective)
+    assert (
+        page.do("pause", why="lunch", lasting="").notice
+        == "Not done. Something went wrong here that should not (OverflowError)."
+    )
+
+
+def test_what_turns_the_order_of_a_text_around_is_shown_as_what_it_is(page, desk, world, outbox):
+    desk.bury(f"{OVERRIDE}1 $AAPL", RejectReason=f"{OVERRIDE}2")
+    world.pause(who={"S": f"{OVERRIDE}3"}, why={"S": "\x9b4"})
+    line = {"service": "post_messages", "message": "delivery", "outcome": f"{OVERRIDE}5", "message_id": "m"}
+    desk.log(SimpleNamespace(lines=[line | {"text": f"{OVERRIDE}6", "url": f"https://example.com/{OVERRIDE}7"}]))
+    shown = page.ask()
+    assert steering(shown.html) == set()
+    for number in "123567":
+        assert f"{SHOWN}{number}" in shown.html
+    assert r"\x9b4" in shown.part("gate")
+    assert steering(page.do("pause", why="\x9b31m", lasting="").html) == set()
+
+
+@pytest.mark.parametrize("template", sorted((HERE / "templates").glob("*.html")), ids=lambda each: each.stem)
+def test_no_template_takes_a_value_for_markup(template):
+    assert not re.search(r"\|\s*safe|autoescape", template.read_text())

@@ -57,6 +57,11 @@ class Desk:
         self.letters: Kept[list[DeadLetter]] = Kept(self._letters, LETTERS_SECONDS)
         self.backups: Kept[Overview] = Kept(self._backups, BACKUPS_SECONDS)
 
+    @property
+    def posts_here(self) -> bool:
+        """Whether this stack posts at all."""
+        return "PostMessagesFunctionName" in self.stack.outputs
+
     # What is done
 
     def pause(self, why: str, lasting: str) -> Seen[str]:
@@ -103,7 +108,7 @@ class Desk:
     # What is seen
 
     def _gate(self) -> GateState:
-        if "PostMessagesFunctionName" not in self.stack.outputs:
+        if not self.posts_here:
             raise Failure("Posting is switched off in this stack (PostingEnabled).", NO_STACK)
         return gate_state.read(self.stack)
 

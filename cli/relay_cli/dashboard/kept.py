@@ -84,3 +84,5 @@ def looked(read: Callable[[], T]) -> Seen[T]:
         return Seen(problem=f"{error.reason}.")
     except (ClientError, BotoCoreError) as error:
         return Seen(problem=of_aws(error).reason)
+    except Exception as error:  # noqa: BLE001  whatever it is, the other parts are shown
+        return Seen(problem=f"Something went wrong here that should not ({type(error).__name__}).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 from anyio import create_task_group, to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from relay.delivery import Result
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -53,7 +55,15 @@ SIGNS = {"bullish": "▲", "bearish": "▼", "neutral": "◆"}
 """What is shown beside a sentiment's word and colour."""
 
 _HERE = Path(__file__).parent
-_PARTS = {"gate": "Gate", "queues": "Queues", "letters": "Dead letters", "posts": "Posts", "backups": "Backups"}
+_PARTS = {
+    "gate": ("Gate", ("gate", "steer")),
+    "queues": ("Queues", ("queues",)),
+    "letters": ("Dead letters", ("letters",)),
+    "posts": ("Posts", ("posts",)),
+    "backups": ("Backups", ("backups",)),
+}
+"""The page's sections: what the desk calls each, its title, and the templates of its pieces."""
+
 _TOO_LARGE = 413
 
 
@@ -72,6 +82,7 @@ def made(desk: Desk, listener: socket.socket, token: str) -> uvicorn.Server:
             http="h11",
             ws="none",
             lifespan="off",
+            log_config=None,  # it logs as everything here does
             log_level="error",
             access_log=False,  # an address is a secret
             server_header=False,
@@ -131,25 +142,39 @@ class Page:
         async with create_task_group() as looks:
             for name in _PARTS:
                 looks.start_soon(see, name, getattr(self._desk, name))
+        shown = {
+            piece: self._piece(piece, name, seen[name]) for name, (_, pieces) in _PARTS.items() for piece in pieces
+        }
         template = self._templates.get_template("page.html")
         return HTMLResponse(
             template.render(
-                seen,
                 parts=_PARTS,
+                shown=shown,
                 stack=self._desk.stack.name,
                 now=at(time.time()),
                 done=done or Seen(),
-                lasting=LASTING,
             )
         )
 
+    def _piece(self, piece: str, name: str, seen: Seen[Any]) -> Markup:
+        """Draw a piece of the page; whatever is wrong with what it shows, it is drawn, as are the others."""
+        draw = partial(
+            self._templates.get_template(f"{piece}.html").render, posting=self._desk.posts_here, lasting=LASTING
+        )
+        try:
+            drawn = draw({name: seen})
+        except Exception as error:  # noqa: BLE001  others wrote what it shows
+            drawn = draw({name: Seen(problem=f"It could not be drawn ({type(error).__name__}).")})
+        return Markup(drawn)  # noqa: S704  our templates escape every value
+
 
 def _templates() -> Environment:
-    """Prepare the templates: every value is escaped, and one that is misspelt is an error."""
+    """Prepare the templates: every value is escaped, what would steer its display too; a misspelt one is an error."""
     templates = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,  # not markup, which is a subclass
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -159,7 +184,6 @@ def _templates() -> Environment:
         "length": length,
         "moment": moment,
         "one_line": one_line,
-        "printable": printable,
         "words": heatmap.words,
         "summary": lambda calendar: heatmap.summary(calendar).plain,
         "chart": drawing.chart,

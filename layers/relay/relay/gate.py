@@ -7,6 +7,7 @@ it, see ``docs/operating.md``.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -301,11 +302,19 @@ def _state(item: dict[str, Any]) -> State:
         and Pause(
             cause=shut["cause"]["S"],
             reason=shut["reason"]["S"],
-            until=float(shut["until"]["N"]),
+            until=_finite(shut["until"]["N"]),
             who=shut["who"]["S"],
             probe=shut["probe"]["BOOL"],
         ),
     )
+
+
+def _finite(number: str) -> float:
+    """Read a number; raises ValueError when nobody could wait for that moment."""
+    read = float(number)
+    if not math.isfinite(read):
+        raise ValueError(number)
+    return read
 
 
 def _operators(item: dict[str, Any] | None, now: float) -> Pause | None:
@@ -314,7 +323,7 @@ def _operators(item: dict[str, Any] | None, now: float) -> Pause | None:
         return None
     who, why = (next(iter(item.get(name, {"S": ""}).values())) or "unknown" for name in ("who", "why"))
     try:
-        until = float(item["until"]["N"])
+        until = _finite(item["until"]["N"])
     except (KeyError, ValueError):
         until = None
     if until is not None and until <= now:
