@@ -76,6 +76,8 @@ login.app.info.help = _flowing(login.stocktwits.__doc__ or "")
 def main() -> None:
     """Run a command; an expected failure is two lines at most, and an exit code that means something."""
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING, handlers=[LogHandler()])
+    if any(each.startswith("--install-completion") for each in sys.argv):
+        os.umask(0o077)  # typer writes a file that shells will run, and perhaps their first settings
     try:
         try:
             code = app(standalone_mode=False) or 0

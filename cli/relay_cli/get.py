@@ -17,6 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from relay_cli import calendar
 from relay_cli.failure import UNDONE, WRONG, Failure
+from relay_cli.files import for_the_owner, share
 from relay_cli.output import print_json
 from relay_cli.stored import Stored
 
@@ -110,10 +111,11 @@ def _copy(backup: Backup, stored: Stored, target: Path, tell: Callable[[int], ob
     """
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:
+        with open(part, "xb", opener=for_the_owner) as file:
             copying = _Copying(stored, file, tell)
             lines = verify(copying).lines
         copying.check()
+        share(part)
         part.replace(target)
     except Corrupt as error:
         raise Failure(f"{backup} is not whole: {error.reason}. Nothing was kept; try again.", UNDONE) from None

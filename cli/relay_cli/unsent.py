@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from relay_cli.failure import UNDONE, Failure
+from relay_cli.files import for_the_owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from relay_cli.drafts import Draft, Wrong
-
-
-OWNER_ALONE = 0o600
-"""Nobody else on this machine reads alerts that were not published yet."""
 
 
 def keep(file: str, drafts: Sequence[Draft], wrong: Sequence[Wrong]) -> Path:
@@ -50,16 +46,10 @@ def keep(file: str, drafts: Sequence[Draft], wrong: Sequence[Wrong]) -> Path:
 
 
 def _fresh(stem: str) -> BinaryIO:
-    """Open a file that is not there yet, for its owner alone, whatever the umask."""
+    """Open a file that is not there yet; nobody else reads alerts that were not published yet."""
     number = ""
     while True:
         try:
-            return open(f"{stem}.unsent{number}.jsonl", "xb", opener=_for_the_owner)
+            return open(f"{stem}.unsent{number}.jsonl", "xb", opener=for_the_owner)
         except FileExistsError:
             number = str(int(number or 1) + 1)
-
-
-def _for_the_owner(path: str, flags: int) -> int:
-    file = os.open(path, flags, OWNER_ALONE)
-    os.fchmod(file, OWNER_ALONE)  # the umask may have taken rights from the owner, too
-    return file

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import stat
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stdout
@@ -756,6 +757,35 @@ def test_a_backup_that_cannot_be_is_refused_in_a_line(relay, command, words, rea
     said = relay(command, *words)
     assert (said.code, said.out, said.err.count("\n")) == (WRONG, "", 1)
     assert reason in said.err
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o000, 0o666), (0o022, 0o644), (0o777, 0o000)])
+def test_a_download_is_for_its_owner_alone_until_it_is_whole(relay, monkeypatch, umask, rights):
+    def copied(self):
+        (part,) = relay.folder.iterdir()
+        meanwhile.append(stat.S_IMODE(part.stat().st_mode))
+        check(self)
+
+    meanwhile, check = [], get._Copying.check
+    monkeypatch.setattr(get._Copying, "check", copied)
+    relay.store(BACKUP)
+    before = os.umask(umask)
+    try:
+        assert relay("get", "message", "2016-12-05").code == DONE
+    finally:
+        os.umask(before)
+    (file,) = relay.folder.iterdir()
+    assert (meanwhile, stat.S_IMODE(file.stat().st_mode)) == ([0o600], rights)
+
+
+def test_a_download_to_where_files_have_no_rights_is_kept(relay, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refused)
+    monkeypatch.setattr(Path, "chmod", refused)
+    relay.store(BACKUP)
+    assert relay("get", "message", "2016-12-05").code == DONE
 
 
 # relay cat

@@ -1,7 +1,9 @@
 """What strangers write, where `relay` reads it: it steers no terminal, and one thing's defect hides no other."""
 
 import json
+import os
 import re
+import stat
 
 import pytest
 from relay import message as messages
@@ -413,3 +415,18 @@ def test_an_age_that_is_no_number_is_unknown(desk):
     point = {"Timestamp": desk.world.clock(), "Maximum": float("nan")}
     desk.plan("GetMetricStatistics", lambda _: {"Datapoints": [point]})
     assert "age of the oldest: unknown" in desk("status").out
+
+
+# Files
+
+
+def test_a_completion_file_is_for_its_owner_alone(desk, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = os.umask(0)
+    try:
+        assert desk("--install-completion", "bash").code == DONE
+    finally:
+        os.umask(before)
+    files = [each for each in tmp_path.rglob("*") if each.is_file()]
+    assert {each.name for each in files} >= {".bashrc", "relay.sh"}
+    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
