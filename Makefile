@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up down build deploy validate check style scan collect test test-runtimes test-browser unit iam reliability simulate bench fuzz lock clean
+.PHONY: help demo up down build deploy deploy-built bundle unbundle validate check style scan collect test test-runtimes test-browser unit iam reliability simulate bench fuzz lock clean
 
 # Python may keep what it compiled, whatever the machine's setting: what is installed here comes without.
 export PYTHONDONTWRITEBYTECODE :=
@@ -26,6 +26,8 @@ AWS := .local/awscli/.ready
 FUZZ := .local/fuzz/.ready
 UV := .local/uv/.ready
 
+DEPLOY = .venv/bin/python -m local.deploy --runtime $(RUNTIME) --architecture $(ARCH) $(PARAMETERS)
+
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
@@ -44,7 +46,16 @@ build: $(LOCAL) ## Build for AWS and compile: RUNTIME=python3.13 ARCH=arm64
 	@.venv/bin/python -m local.build --runtime $(RUNTIME) --architecture $(ARCH)
 
 deploy: build ## Build and deploy to AWS: PARAMETERS="DryRun=true MaxPostsPerHour=6"
-	@.venv/bin/sam deploy --parameter-overrides PythonRuntime=$(RUNTIME) Architecture=$(ARCH) $(PARAMETERS)
+	@$(DEPLOY)
+
+deploy-built: $(LOCAL) ## Deploy to AWS what was built, and build nothing: PARAMETERS, RUNTIME and ARCH as above
+	@$(DEPLOY)
+
+bundle: build ## Build into one file, build.tar, to deploy it elsewhere
+	@.venv/bin/python -m local.bundle pack
+
+unbundle: $(LOCAL) ## Unpack build.tar for `make deploy-built`, if its digest is SHA256
+	@.venv/bin/python -m local.bundle unpack
 
 validate: $(LOCAL) ## Check the template
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint
@@ -107,7 +118,7 @@ lock: $(UV) ## Pin all requirements anew
 	@sh requirements/lock.sh
 
 clean: ## Remove everything that was made here
-	rm -rf .venv .local .aws-sam .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .local .aws-sam build.tar .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The Python to work with, written anew only when it is another one: then every environment is made anew, too.
 .local/python: FORCE

@@ -1,16 +1,22 @@
 """The workflows on GitHub: what they test is what is supported, and nobody can slip other code or keys into them."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from local.bundle import BUNDLE
 from tests.template import TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*"))
+
+BUILDS = {"build", "test", "test-browser"}
+"""What runs other people's code: the layer's packages, or tests."""
 
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 NAMED = re.compile(r"uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
@@ -28,6 +34,23 @@ def jobs() -> list[tuple[str, dict[str, Any]]]:
 
 def steps() -> list[tuple[str, dict[str, Any]]]:
     return [(job, step) for job, content in jobs() for step in content["steps"]]
+
+
+def deploy_job(name: str) -> dict[str, Any]:
+    job: dict[str, Any] = workflow("deploy.yml")["jobs"][name]
+    return job
+
+
+def reached(command: str) -> set[str]:
+    """Return the targets that a command of make brings about, and the files of environments among them."""
+    targets = dict(re.findall(r"^([a-z-]+):(?: ([^#\n]*))?", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    found: set[str] = set()
+    ahead = [command.removeprefix("make ")]
+    while ahead:
+        target = ahead.pop()
+        found.add(target)
+        ahead += targets.get(target, "").split()
+    return found
 
 
 def commands(job: dict[str, Any]) -> list[str]:
@@ -54,10 +77,10 @@ def test_each_python_that_the_template_allows_is_tested_with_itself() -> None:
 
 def test_what_is_deployed_is_built_with_the_python_that_the_template_runs_it_with() -> None:
     runtime = TEMPLATE["Parameters"]["PythonRuntime"]["Default"]
-    job = workflow("deploy.yml")["jobs"]["deploy"]
-    (version,) = (step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
-    assert f"python{version}" == runtime
-    assert {step["env"]["PYTHON"] for step in job["steps"] if "run" in step} == {runtime}
+    for job in workflow("deploy.yml")["jobs"].values():
+        (version,) = (step["with"]["python-version"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
+        assert f"python{version}" == runtime
+        assert {step["env"]["PYTHON"] for step in job["steps"] if "run" in step} == {runtime}
 
 
 @pytest.mark.parametrize(("job", "step"), [each for each in steps() if "uses" in each[1]])
@@ -98,11 +121,51 @@ def test_no_stored_key_is_used() -> None:
         assert "access-key" not in text
 
 
-def test_a_role_is_taken_on_after_everything_is_installed_and_built() -> None:
-    done = [
-        step.get("run") or step["uses"].partition("@")[0] for step in workflow("deploy.yml")["jobs"]["deploy"]["steps"]
+def test_no_job_that_builds_can_ask_for_a_token_so_a_hostile_package_cannot_take_credentials() -> None:
+    able = {name for name, job in jobs() if "id-token" in job.get("permissions", {})}
+    builds = {name for name, job in jobs() for command in commands(job) if BUILDS & reached(command)}
+    assert builds == {"deploy.yml build", "test.yml test", "test.yml browser"}
+    assert not able & builds
+
+
+def test_the_job_that_can_take_credentials_installs_the_tools_alone_and_before_it_takes_them() -> None:
+    done = [each.get("run") or each["uses"].partition("@")[0] for each in deploy_job("deploy")["steps"]]
+    assert done == [
+        "actions/checkout",
+        "actions/setup-python",
+        "actions/download-artifact",
+        "make unbundle",
+        "aws-actions/configure-aws-credentials",
+        "make deploy-built",
     ]
-    assert done[-3:] == ["make build", "aws-actions/configure-aws-credentials", "make deploy"]
+    environments = {"$(LOCAL)"}
+    assert {each for command in done[3::2] for each in reached(command) if each.startswith("$(")} == environments
+
+
+def test_a_file_that_another_job_put_in_place_of_the_build_is_not_deployed() -> None:
+    build, deploy = deploy_job("build"), deploy_job("deploy")
+    bundle, upload = build["steps"][-2:]
+    assert upload["with"] == {"name": "build", "path": BUNDLE.name, "if-no-files-found": "error"}
+    assert build["outputs"] == {"sha256": f"${{{{ steps.{bundle['id']}.outputs.sha256 }}}}"}
+    assert deploy["needs"] == "build"
+    download, unbundle = deploy["steps"][2:4]
+    assert download["with"] == {"name": "build"}
+    assert unbundle["env"]["SHA256"] == "${{ needs.build.outputs.sha256 }}"
+
+
+def test_a_digest_that_holds_a_command_is_not_run(tmp_path: Path) -> None:
+    """The job that built wrote it, and may be hostile."""
+    digest = f"$(shell touch {tmp_path}/run)`touch {tmp_path}/run`"
+    (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nprintf %s "$SHA256" > digest')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / ".local").touch()
+    command = ["make", "--silent", "--assume-old=.venv/.local", "unbundle"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"SHA256": digest}, check=True)
+    assert (tmp_path / "digest").read_text() == digest
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("job", "step"), [each for each in steps() if "run" in each[1]])

@@ -1,0 +1,73 @@
+"""What ``make build`` built as one file, to be deployed by another job or on another machine.
+
+A tar file, since artifacts of GitHub lose the files' modes, and leave out folders like ``.aws-sam``. Its digest goes
+another way than the file. Whoever packed it ran other people's code, and whoever unpacks it may be lent credentials:
+what is unpacked stays in its folder, and none of it is run.
+"""
+
+import argparse
+import hashlib
+import io
+import os
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+from local.build import BUILD, ROOT, BuildError
+
+BUNDLE = ROOT / "build.tar"
+
+
+def pack(bundle: Path = BUNDLE, directory: Path = BUILD) -> str:
+    """Put a build into a file, and return the file's SHA-256 in hexadecimal digits."""
+    with tarfile.open(bundle, "w") as file:
+        file.add(directory, arcname=".")
+    return hashlib.sha256(bundle.read_bytes()).hexdigest()
+
+
+def unpack(sha256: str, bundle: Path = BUNDLE, directory: Path = BUILD) -> None:
+    """Put a build back, in place of what is there.
+
+    Args:
+        sha256: What `pack` returned.
+        bundle: The file.
+        directory: Where the build goes.
+
+    Raises:
+        BuildError: It is another file, or one that reaches out of its folder.
+    """
+    content = bundle.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise BuildError(f"{bundle.name} is not what was built: its SHA-256 is {found}, not {sha256 or 'given'}.")
+    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as file:
+            file.extractall(directory, filter="data")
+    except tarfile.TarError as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise BuildError(f"{bundle.name} is not a build: {error}") from error
+
+
+def main() -> int:
+    """Pack, and tell GitHub's job the digest; or unpack what has the digest in the environment's ``SHA256``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=("pack", "unpack"))
+    if parser.parse_args().action == "pack":
+        sha256 = pack()
+        print(f"Packed into {BUNDLE.name}, whose SHA-256 is {sha256}")
+        if output := os.environ.get("GITHUB_OUTPUT"):
+            with Path(output).open("a") as file:
+                file.write(f"sha256={sha256}\n")
+        return 0
+    try:
+        unpack(os.environ.get("SHA256", ""))
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

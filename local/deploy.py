@@ -1,0 +1,102 @@
+"""``sam deploy`` of what ``make build`` built, after a look at whether it is what shall be deployed.
+
+It may have been built long ago, for another runtime, or somewhere else, by a job that ran other people's code: what is
+created in AWS must be what this folder's template says.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
+
+from local.build import BUILD, ROOT, BuildError, runtimes
+
+CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
+
+
+def check(runtime: str, architecture: str, directory: Path = BUILD, *, template: Path = ROOT / "template.yaml") -> None:
+    """See that a build is for a runtime and an architecture, and of a template.
+
+    Args:
+        runtime: Such as ``python3.13``.
+        architecture: ``arm64`` or ``x86_64``.
+        directory: Where ``make build`` put it.
+        template: What it must be a build of.
+
+    Raises:
+        BuildError: It is not; the text says what to do.
+    """
+    file = directory / "template.yaml"
+    if not file.exists():
+        raise BuildError("Nothing was built: make build comes first.")
+    built, expected = yaml_parse(file.read_text()), _expected(template, runtime, architecture, directory)
+    made_for, wanted = (_made_for(each["Resources"]["RelayLayer"]) for each in (built, expected))
+    if made_for != wanted:
+        raise BuildError(f"What was built is for {made_for}, not for {wanted}: build it for that first.")
+    if _text(built) != _text(expected):
+        raise BuildError(f"What was built has another template than {template.name}: build it anew.")
+
+
+def deploy(runtime: str, architecture: str, parameters: Sequence[str]) -> int:
+    """Run ``sam deploy`` and return its exit code.
+
+    Raises:
+        BuildError: The build is not for these, or a parameter names others.
+    """
+    for name, variable in (("PythonRuntime", "RUNTIME"), ("Architecture", "ARCH")):
+        if any(re.search(rf"\b{name}\b[=,]", word) for word in parameters):
+            raise BuildError(
+                f"{name} says what was built. Name it so that it is built, too: make deploy {variable}=..."
+            )
+    check(runtime, architecture)
+    overrides = [f"PythonRuntime={runtime}", f"Architecture={architecture}", *parameters]
+    command = [str(Path(sys.executable).parent / "sam"), "deploy", "--parameter-overrides", *overrides]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def _expected(template: Path, runtime: str, architecture: str, directory: Path) -> dict[str, Any]:
+    """Read a template as ``sam build`` writes it: code lies beside it, in a folder with its resource's logical id."""
+    expected: dict[str, Any] = yaml_parse(template.read_text())
+    for name, resource in expected["Resources"].items():
+        if resource["Type"] in CODE:
+            resource["Properties"][CODE[resource["Type"]]] = name
+            resource.setdefault("Metadata", {})["SamResourceId"] = name
+    expected["Resources"]["RelayLayer"]["Metadata"] |= {"BuildMethod": runtime, "BuildArchitecture": architecture}
+    application = expected["Metadata"]["AWS::ServerlessRepo::Application"]
+    for name in ("LicenseUrl", "ReadmeUrl"):
+        application[name] = os.path.relpath(template.parent / application[name], directory)
+    return expected
+
+
+def _text(template: dict[str, Any]) -> str:
+    """Write a template down without the order of its keys, which SAM changes, and its reader compares."""
+    return json.dumps(template, sort_keys=True)
+
+
+def _made_for(layer: dict[str, Any]) -> str:
+    return f"{layer['Metadata']['BuildMethod']} on {layer['Metadata']['BuildArchitecture']}"
+
+
+def main() -> int:
+    """Deploy, as ``make deploy`` does after building."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runtime", choices=runtimes(), required=True)
+    parser.add_argument("--architecture", choices=("arm64", "x86_64"), required=True)
+    parser.add_argument("parameters", nargs=argparse.REMAINDER, metavar="NAME=VALUE")
+    wanted = parser.parse_args()
+    try:
+        return deploy(wanted.runtime, wanted.architecture, wanted.parameters)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""`make bundle` and `make unbundle`: what is deployed is what was built, and unpacking it changes nothing else."""
+
+import hashlib
+import io
+import stat
+import sys
+import tarfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from local import bundle
+from local.build import BuildError
+from local.bundle import pack, unpack
+from local.deploy import deploy
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    folder = tmp_path / "build"
+    (folder / "RelayLayer").mkdir(parents=True)
+    (folder / "RelayLayer" / ".hidden").write_text("hidden")
+    (folder / "RelayLayer" / "program").write_text("program")
+    (folder / "RelayLayer" / "program").chmod(0o755)
+    return folder
+
+
+def sealed(file: Path, member: tarfile.TarInfo, content: bytes = b"") -> str:
+    """Make a bundle of one member, and return its digest."""
+    member.size = len(content)
+    with tarfile.open(file, "w") as tar:
+        tar.addfile(member, io.BytesIO(content))
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_build_comes_out_as_it_went_in(build: Path, tmp_path: Path) -> None:
+    sha256 = pack(tmp_path / "build.tar", build)
+    other = tmp_path / "elsewhere" / "build"
+    unpack(sha256, tmp_path / "build.tar", other)
+    files = {each.relative_to(other): each for each in other.rglob("*") if each.is_file()}
+    assert {str(name): each.read_text() for name, each in files.items()} == {
+        "RelayLayer/.hidden": "hidden",
+        "RelayLayer/program": "program",
+    }
+    assert stat.S_IMODE(files[Path("RelayLayer/program")].stat().st_mode) == 0o755
+
+
+def test_what_was_built_here_before_is_gone(build: Path, tmp_path: Path) -> None:
+    sha256 = pack(tmp_path / "build.tar", build)
+    (build / "old").touch()
+    unpack(sha256, tmp_path / "build.tar", build)
+    assert not (build / "old").exists()
+
+
+@pytest.mark.parametrize("sha256", ["", "0" * 64], ids=["none", "another"])
+def test_a_bundle_with_another_digest_is_not_unpacked(build: Path, tmp_path: Path, sha256: str) -> None:
+    pack(tmp_path / "build.tar", build)
+    with pytest.raises(BuildError, match="is not what was built"):
+        unpack(sha256, tmp_path / "build.tar", tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("name", ["../Makefile", "RelayLayer/../../Makefile", "{folder}/Makefile"])
+def test_a_bundle_cannot_write_outside_its_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "Makefile").write_text("ours")
+    sha256 = sealed(tmp_path / "build.tar", tarfile.TarInfo(name.format(folder=tmp_path)), b"theirs")
+    with suppress(BuildError):
+        unpack(sha256, tmp_path / "build.tar", tmp_path / "build")
+    assert (tmp_path / "Makefile").read_text() == "ours"
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize("target", ["../../secret", "/etc/passwd"])
+def test_a_bundle_cannot_take_along_what_lies_outside_its_folder(tmp_path: Path, kind: bytes, target: str) -> None:
+    (tmp_path / "secret").write_text("secret")
+    member = tarfile.TarInfo("RelayLayer/link")
+    member.type, member.linkname = kind, target
+    sha256 = sealed(tmp_path / "build.tar", member)
+    with pytest.raises(BuildError, match="is not a build: "):
+        unpack(sha256, tmp_path / "build.tar", tmp_path / "build")
+
+
+def test_what_is_no_tar_file_is_not_a_build(tmp_path: Path) -> None:
+    (tmp_path / "build.tar").write_text("<html>")
+    sha256 = hashlib.sha256(b"<html>").hexdigest()
+    with pytest.raises(BuildError, match="is not a build: "):
+        unpack(sha256, tmp_path / "build.tar", tmp_path / "build")
+
+
+def test_github_is_told_the_digest(build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    monkeypatch.setattr(sys, "argv", ["bundle", "pack"])
+    monkeypatch.setattr(bundle, "pack", lambda: pack(tmp_path / "build.tar", build))
+    assert bundle.main() == 0
+    sha256 = hashlib.sha256((tmp_path / "build.tar").read_bytes()).hexdigest()
+    assert (tmp_path / "output").read_text() == f"sha256={sha256}\n"
+
+
+# --- Deploying it
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        ["DryRun=true", "PythonRuntime=python3.11"],
+        ["Architecture=x86_64"],
+        ["ParameterKey=PythonRuntime,ParameterValue=python3.11"],
+        ["DryRun=true Architecture=x86_64"],
+    ],
+)
+def test_a_parameter_cannot_deploy_a_layer_of_one_runtime_or_processor_to_another(parameters: list[str]) -> None:
+    with pytest.raises(BuildError, match=r"make deploy (RUNTIME|ARCH)="):
+        deploy("python3.13", "arm64", parameters)
