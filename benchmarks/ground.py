@@ -74,8 +74,13 @@ class Builds:
         """Build the relay as `make build` does, and the usual recipe by plain ``sam build``."""
         relay = build(HOST_RUNTIME, HOST_ARCHITECTURE, _DIRECTORY / "relay" / "build")
         compile_all(HOST_RUNTIME, relay)
-        template = ROOT / "benchmarks" / "usual_recipe" / "template.yaml"
-        usual = build(HOST_RUNTIME, HOST_ARCHITECTURE, _DIRECTORY / "usual" / "build", template=template)
+        usual = build(
+            HOST_RUNTIME,
+            HOST_ARCHITECTURE,
+            _DIRECTORY / "usual" / "build",
+            template=ROOT / "benchmarks" / "usual_recipe" / "template.yaml",
+            requirements=ROOT / "benchmarks" / "usual_recipe" / "layer" / "requirements.txt",
+        )
         compiled = _DIRECTORY / "usual_compiled"
         shutil.rmtree(compiled, ignore_errors=True)
         shutil.copytree(usual, compiled)

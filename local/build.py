@@ -3,10 +3,15 @@
 SAM's own builder leaves Python without its bytecode, and Lambda's file system is read-only: every cold start would
 compile every import anew. The files are ``unchecked-hash``, since a zip file does not keep the time stamps by which
 Python otherwise trusts bytecode.
+
+Nor does it check hashes for another processor than this machine's: it gives pip the requirements, which have them, and
+then asks anew for the wheels that do not fit, by their versions alone. So pip fetches all of them beforehand, for both,
+and SAM's pip gets no others.
 """
 
 import argparse
 import fcntl
+import hashlib
 import os
 import platform
 import re
@@ -25,6 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".aws-sam" / "build"
 HOST_RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 HOST_ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
+REQUIREMENTS = ROOT / "layers" / "relay" / "requirements.txt"
+
+_OTHER_HASHES = re.compile(r"^ +Expected +or .*\n", re.MULTILINE)
+"""For a file with a wrong hash, pip names each one that would do; it begins with what has happened."""
 
 
 class BuildError(Exception):
@@ -50,20 +59,28 @@ def interpreter(runtime: str) -> Path | None:
     return Path(found.strip()) if found else None
 
 
-def build(runtime: str, architecture: str, directory: Path = BUILD, *, template: Path = ROOT / "template.yaml") -> Path:
-    """Run ``sam build``.
+def build(
+    runtime: str,
+    architecture: str,
+    directory: Path = BUILD,
+    *,
+    template: Path = ROOT / "template.yaml",
+    requirements: Path = REQUIREMENTS,
+) -> Path:
+    """Run ``sam build``, with files whose hashes the requirements name.
 
     Args:
         runtime: Such as ``python3.13``; its interpreter must be on this machine.
         architecture: ``arm64`` or ``x86_64``.
         directory: Where the artifacts go.
         template: What to build; its paths count from the project's root.
+        requirements: What its layer needs, with hashes.
 
     Returns:
         The directory.
 
     Raises:
-        BuildError: SAM said no, or there is no such Python.
+        BuildError: SAM said no, a file is not what the requirements name, or there is no such Python.
     """
     python = interpreter(runtime)
     if python is None:
@@ -73,6 +90,7 @@ def build(runtime: str, architecture: str, directory: Path = BUILD, *, template:
         memory, known = directory.with_name("build.toml"), workshop / "build.toml"  # SAM's own name and place for it
         if known.exists():
             shutil.copy(known, memory)
+        wheels = _wheels(python, runtime, architecture, requirements, workshop)
         sam(
             "build",
             "--template-file",
@@ -86,7 +104,11 @@ def build(runtime: str, architecture: str, directory: Path = BUILD, *, template:
             "--parameter-overrides",
             f"PythonRuntime={runtime}",
             f"Architecture={architecture}",
-            environment={"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
+            environment={
+                "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+                "PIP_NO_INDEX": "1",
+                "PIP_FIND_LINKS": wheels.as_uri(),  # pip splits what it reads from the environment at spaces
+            },
             folder=workshop,
         )
         shutil.copy(memory, known)
@@ -133,6 +155,35 @@ def _workshop(runtime: str, architecture: str) -> Iterator[Path]:
         yield workshop
 
 
+def _wheels(python: Path, runtime: str, architecture: str, requirements: Path, workshop: Path) -> Path:
+    """Give the folder with the wheels of a requirements file: Lambda's, and this machine's if it has another processor.
+
+    The folder has the file's digest in its name, so that other requirements, or hashes, are fetched and checked anew.
+    """
+    wheels = workshop / f"wheels-{hashlib.sha256(requirements.read_bytes()).hexdigest()}"
+    if not wheels.exists():
+        for old in workshop.glob("wheels-*"):
+            shutil.rmtree(old)
+        fetched = Path(tempfile.mkdtemp(prefix="wheels-", dir=workshop))
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "download", "--dest", str(fetched)]
+        pip += ["--require-hashes", "--only-binary", ":all:", "--requirement", str(requirements)]
+        for platforms in [_platforms(runtime, architecture), *([] if architecture == HOST_ARCHITECTURE else [()])]:
+            _run([*pip, *platforms])
+        fetched.rename(wheels)
+    return wheels
+
+
+def _platforms(runtime: str, architecture: str) -> tuple[str, ...]:
+    """Name the platforms of the wheels that Lambda can load, as options of pip.
+
+    Python 3.11 runs on Amazon Linux 2, with glibc 2.26, later ones on Amazon Linux 2023, with 2.34:
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html.
+    """
+    machine = {"arm64": "aarch64", "x86_64": "x86_64"}[architecture]
+    newer = () if runtime == "python3.11" else ("manylinux_2_28", "manylinux_2_34")
+    return tuple(f"--platform={name}_{machine}" for name in ("manylinux2014", "manylinux_2_17", *newer))
+
+
 def _run(command: list[str], environment: Mapping[str, str] = os.environ, folder: Path = ROOT) -> str:
     """Run a tool, with a session and temporary files of its own; both go with it, also when we are interrupted."""
     with tempfile.TemporaryDirectory(prefix="relay-build-") as scratch:
@@ -152,7 +203,8 @@ def _run(command: list[str], environment: Mapping[str, str] = os.environ, folder
             end_session(process)
             raise
     if process.returncode:
-        raise BuildError(f"{' '.join(command[:2])} failed:\n{output[-4000:]}")
+        said = _OTHER_HASHES.sub("", output)
+        raise BuildError(f"{' '.join(command[:2])} failed:\n{said[-4000:]}")
     return output
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # environment.sh DIRECTORY REQUIREMENTS...: makes a virtual environment, or brings the one that is there up to date. One
-# that another Python made is made anew.
+# that another Python made is made anew. Each file that is installed must have a hash that its requirement names.
 set -eu
 directory=$1
 shift
@@ -22,11 +22,12 @@ with_uv() {
     index=$(sh local/pip_setting.sh "$python" index-url)
     certificates=$(sh local/pip_setting.sh "$python" cert)
     env ${index:+"UV_DEFAULT_INDEX=$index"} ${certificates:+"SSL_CERT_FILE=$certificates"} \
-        .local/uv/bin/uv pip install --quiet --python "$directory/bin/python" "$@"
+        .local/uv/bin/uv pip install --quiet --require-hashes --python "$directory/bin/python" "$@"
 }
 
 # Python compiles what is imported when it is imported: a fraction of what is installed. Debian ships venv without what
 # puts pip into one, so the pip at hand installs into it from outside.
 echo "Installing $directory ..."
 with_uv "$@" ||
-    "$python" -m pip --python "$directory/bin/python" --disable-pip-version-check install -qq --no-compile "$@"
+    "$python" -m pip --python "$directory/bin/python" --disable-pip-version-check install -qq --no-compile \
+        --require-hashes "$@"

@@ -21,7 +21,8 @@ CVE = {"id": "PYSEC-2026-1", "aliases": ["CVE-2026-1"], "fixed_in": ["1.1"], "su
 @pytest.fixture
 def requirements(tmp_path: Path) -> Path:
     file = tmp_path / "requirements.txt"
-    file.write_text("relay-example-one==1.0\nrelay-example-two==2.0\n")
+    pinned = [f"relay-example-{each} \\\n    --hash=sha256:{'0' * 64}\n" for each in ("one==1.0", "two==2.0")]
+    file.write_text("--only-binary :all:\n\n" + "".join(pinned))
     return file
 
 
@@ -103,7 +104,7 @@ def test_an_index_that_is_not_there_did_not_answer(requirements: Path, monkeypat
 
 
 def test_a_version_that_is_not_pinned_is_a_mistake_of_ours(requirements: Path) -> None:
-    requirements.write_text("relay-example-one>=1.0\n")
+    requirements.write_text(requirements.read_text().replace("==", ">="))
     (problem,) = audit(requirements).problems
     assert "pip-audit failed (1)" in problem
     assert "relay-example-one" in problem

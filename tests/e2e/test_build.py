@@ -1,14 +1,28 @@
 """What `sam build` and `make build` make: for each runtime that is here, and both architectures."""
 
+import os
 import re
 import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from local.build import HOST_ARCHITECTURE, build, compile_all, interpreter, runtimes
+from local.build import (
+    HOST_ARCHITECTURE,
+    HOST_RUNTIME,
+    REQUIREMENTS,
+    BuildError,
+    _platforms,
+    build,
+    compile_all,
+    interpreter,
+    runtimes,
+    sam,
+)
+from local.deploy import check
 
 pytestmark = pytest.mark.e2e
 
@@ -30,6 +44,7 @@ def test_the_template_switches_off_no_rule_of_the_linter_that_make_check_runs() 
 @pytest.mark.parametrize("runtime", PRESENT)
 def test_the_layer_builds_for_every_runtime_that_is_here(runtime: str, architecture: str, tmp_path: Path) -> None:
     directory = build(runtime, architecture, tmp_path / "build")
+    check(runtime, architecture, directory)
     layer = directory / "RelayLayer" / "python"
     assert (layer / "relay" / "delivery.py").exists()
     assert list(directory.rglob("*.pyc")) == []
@@ -54,6 +69,62 @@ def test_the_layer_builds_for_every_runtime_that_is_here(runtime: str, architect
         code = f"import sys; sys.path.insert(0, {str(layer)!r}); import relay.wiring, relay.backup_wiring"
         subprocess.run([str(python), "-I", "-S", "-c", code], check=True)
     assert sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) < MAX_UNZIPPED_BYTES / 2
+
+
+@pytest.mark.parametrize("architecture", ELF_MACHINE)
+@pytest.mark.parametrize("runtime", [runtime for runtime in runtimes() if runtime not in PRESENT])
+def test_the_layer_has_wheels_with_hashes_for_every_runtime_that_is_not_here(
+    runtime: str, architecture: str, tmp_path: Path
+) -> None:
+    pip = [sys.executable, "-m", "pip", "download", "--require-hashes", "--no-deps", "--requirement", str(REQUIREMENTS)]
+    pip += ["--dest", str(tmp_path), "--python-version", runtime.removeprefix("python"), "--implementation", "cp"]
+    subprocess.run([*pip, *_platforms(runtime, architecture)], check=True)
+
+
+def test_plain_sam_build_takes_no_file_whose_hash_was_not_pinned(tmp_path: Path) -> None:
+    """For this machine's processor; for another one, SAM asks for some wheels without their hashes."""
+    shutil.copytree(ROOT / "functions", tmp_path / "functions")
+    shutil.copytree(ROOT / "layers", tmp_path / "layers")
+    shutil.copy(ROOT / "template.yaml", tmp_path)
+    requirements = tmp_path / "layers" / "relay" / "requirements.txt"
+    pinned = requirements.read_text()
+    requirements.write_text(re.sub(r"(?<=--hash=sha256:).", lambda digit: "1" if digit[0] == "0" else "0", pinned))
+    python = interpreter(HOST_RUNTIME)
+    assert python
+    with pytest.raises(BuildError, match="THESE PACKAGES DO NOT MATCH THE HASHES"):
+        sam(
+            "build",
+            "--parameter-overrides",
+            f"PythonRuntime={HOST_RUNTIME}",
+            f"Architecture={HOST_ARCHITECTURE}",
+            environment={"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"},
+            folder=tmp_path,
+        )
+
+
+def test_what_was_built_is_deployed_as_what_it_is(tmp_path: Path) -> None:
+    directory = build(HOST_RUNTIME, HOST_ARCHITECTURE, tmp_path / "build")
+    check(HOST_RUNTIME, HOST_ARCHITECTURE, directory)
+    another = next(each for each in ELF_MACHINE if each != HOST_ARCHITECTURE)
+    with pytest.raises(BuildError, match=f"is for {HOST_RUNTIME} on {HOST_ARCHITECTURE}, not for .* on {another}"):
+        check(HOST_RUNTIME, another, directory)
+    older = next(each for each in runtimes() if each != HOST_RUNTIME)
+    with pytest.raises(BuildError, match=f"is for {HOST_RUNTIME} on .*, not for {older}"):
+        check(older, HOST_ARCHITECTURE, directory)
+    with pytest.raises(BuildError, match="Nothing was built"):
+        check(HOST_RUNTIME, HOST_ARCHITECTURE, tmp_path)
+    template = directory / "template.yaml"
+    built = template.read_text()
+    for ours, theirs in (
+        ("dynamodb:UpdateItem", "dynamodb:*"),
+        ("CodeUri: PostMessagesFunction", "CodeUri: /root"),
+        ("Resources:\n", "Resources:\n  Another: {Type: AWS::SNS::Topic}\n"),
+        ("Transform:", "Transform: [Another]\nTheirs:"),
+    ):
+        assert ours in built
+        template.write_text(built.replace(ours, theirs))
+        with pytest.raises(BuildError, match=r"has another template than template\.yaml"):
+            check(HOST_RUNTIME, HOST_ARCHITECTURE, directory)
 
 
 def test_environments_are_made_anew_when_their_requirements_or_the_python_change_and_only_then(tmp_path: Path) -> None:
@@ -84,10 +155,3 @@ def test_make_help_lists_every_target() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("demo", "up", "down", "build", "deploy", "test", "test-runtimes", "bench"):
         assert f"  make {target} " in shown
-
-
-def test_pinned_requirements_name_no_host_and_no_path() -> None:
-    for path in [*(ROOT / "requirements").glob("*.txt"), ROOT / "layers" / "relay" / "requirements.txt"]:
-        for line in path.read_text().splitlines():
-            assert "==" in line
-            assert "/" not in line
