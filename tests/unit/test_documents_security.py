@@ -74,6 +74,17 @@ def permission(grant: Grant) -> tuple[str, str, str]:
     return grant.holder, grant.action, grant.resource
 
 
+def test_every_threat_is_shown_by_tests_that_there_are() -> None:
+    found = {
+        name
+        for file in (DOCS.parent / "tests").rglob("test_*.py")
+        for name in re.findall(r"^ *def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    for *threat, tests, _ in table("who"):
+        assert quoted(tests), threat
+        assert set(quoted(tests)) <= found, threat
+
+
 def test_the_table_of_roles_is_what_the_template_grants() -> None:
     said = [
         (each, sorted(quoted(condition)))
