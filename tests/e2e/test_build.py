@@ -127,6 +127,21 @@ def test_what_was_built_is_deployed_as_what_it_is(tmp_path: Path) -> None:
             check(HOST_RUNTIME, HOST_ARCHITECTURE, directory)
 
 
+def test_a_digest_that_holds_a_command_is_not_run(tmp_path: Path) -> None:
+    """The job that builds tells it to the one that deploys, and may be hostile."""
+    digest = f"$(shell touch {tmp_path}/run)`touch {tmp_path}/run`"
+    (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nprintf %s "$SHA256" > digest')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / ".local").touch()
+    command = ["make", "--silent", "--assume-old=.venv/.local", "unbundle"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"SHA256": digest}, check=True)
+    assert (tmp_path / "digest").read_text() == digest
+    assert not (tmp_path / "run").exists()
+
+
 def test_environments_are_made_anew_when_their_requirements_or_the_python_change_and_only_then(tmp_path: Path) -> None:
     (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
     (tmp_path / "template.yaml").symlink_to(ROOT / "template.yaml")
