@@ -165,7 +165,7 @@ class Page:
             drawn = draw({name: seen})
         except Exception as error:  # noqa: BLE001  others wrote what it shows
             drawn = draw({name: Seen(problem=f"It could not be drawn ({type(error).__name__}).")})
-        return Markup(drawn)  # noqa: S704  our templates escape every value
+        return Markup(drawn)  # noqa: S704  # nosec B704  # our templates escape every value
 
 
 def _templates() -> Environment:
