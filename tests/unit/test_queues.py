@@ -96,7 +96,9 @@ def test_a_message_is_held_until_its_back_off_and_the_gate_allow_it_and_little_l
 
 
 @pytest.mark.usefixtures("jitter")
-@pytest.mark.parametrize(("cause", "behind"), [("token_refused", 120), ("blocked", 480), ("unexpected_answer", 480)])
+@pytest.mark.parametrize(
+    ("cause", "behind"), [("token_refused", 120), ("stream", 120), ("blocked", 480), ("unexpected_answer", 480)]
+)
 def test_a_message_whose_answer_shut_the_gate_comes_back_behind_those_that_wait_for_it(cause: str, behind: int) -> None:
     shut = a_pause(cause, 300, probe=True)
     assert 300 + behind <= hold_seconds(deferred(pause=shut, status=403), 40, NOW) <= 300 + behind + 16

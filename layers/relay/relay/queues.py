@@ -105,8 +105,8 @@ def hold_seconds(outcome: Outcome, back_off: float, now: float) -> int:
         until = outcome.pause.until
         waits.append(OPERATORS_PAUSE_RECHECK_SECONDS if until is None else until - now)
         if until is not None and outcome.shut_the_gate:
-            about_the_token = outcome.pause.cause == "token_refused"
-            behind = BEHIND_OTHERS_SECONDS if about_the_token else BEHIND_OTHERS_FACTOR * back_off
+            a_page = outcome.pause.cause in {"blocked", "unexpected_answer"}
+            behind = BEHIND_OTHERS_FACTOR * back_off if a_page else BEHIND_OTHERS_SECONDS
             waits.append(until - now + behind)
     return with_jitter(max(waits))
 
