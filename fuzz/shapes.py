@@ -23,6 +23,7 @@ UNITS = {
     "backslashes": "\\",
     "combining marks": "\u0301",
     "combining marks out of order": "\u0301\u0327",
+    "a character of two marks": "\u0f73",
 }
 """What is repeated."""
 

@@ -233,7 +233,8 @@ def _normalizing(counter: Counter) -> Callable[[str, str], str]:
 
     def counted(form: Any, text: str) -> str:
         counter.add(len(text))
-        for marks, run in groupby(map(unicodedata.combining, text), key=bool):
+        decomposed = "".join(normalize("NFD", character) for character in text)
+        for marks, run in groupby(map(unicodedata.combining, decomposed), key=bool):
             classes = list(run)
             if marks and classes != sorted(classes):
                 counter.add(len(classes) ** 2 // 4)

@@ -545,6 +545,51 @@ def test_an_answer_that_trickles_in_is_given_up_after_the_time_that_a_whole_one_
     assert "broke before its answer" in error.reason
 
 
+def test_after_answers_that_are_too_long_there_are_connections_as_before(client_of: Callable[..., StockTwits]) -> None:
+    with answering(200, b" " * (2 * MAX_ANSWER_BYTES - 1000)) as url:
+        client = client_of(url)
+        for _ in range(9):
+            assert type(failure(client)) is Unknown
+
+
+@pytest.mark.parametrize("size", [b"-1", b"-7fffffff", b"7fffffff"])
+def test_no_chunk_is_read_beyond_the_bound_whatever_size_it_claims(
+    client_of: Callable[..., StockTwits], size: bytes
+) -> None:
+    sent = 0
+
+    def serve(connection: socket.socket) -> None:
+        nonlocal sent
+        request_of(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n")
+        while sent < 1 << 26:
+            connection.sendall(b"x" * (1 << 16))
+            sent += 1 << 16
+
+    with tcp_server(serve) as server:
+        assert type(failure(client_of(f"http://127.0.0.1:{server.port}"))) is Unknown
+    assert sent < 1 << 25
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Set-Cookie: a=b\r\n" + (b"Set-Cookie2: " + b"a," * 10_000 + b"\r\n") * 60,
+        (b"Set-Cookie: " + b"a;" * 10_000 + b"\r\n") * 60,
+    ],
+    ids=["Set-Cookie2", "Set-Cookie"],
+)
+def test_no_cookie_is_read(
+    client_of: Callable[..., StockTwits], monkeypatch: pytest.MonkeyPatch, headers: bytes
+) -> None:
+    def parse(*_: object) -> None:
+        pytest.fail("a cookie was parsed")
+
+    monkeypatch.setattr("http.cookiejar.CookieJar.extract_cookies", parse)
+    with answering(200, b'{"message": {"id": 7}}', headers) as url:
+        assert client_of(url).publish(a_post(), None).id == 7
+
+
 # --- Connections that never came about: nothing was sent
 
 
@@ -804,8 +849,60 @@ def test_a_short_page_that_says_there_is_more_leaves_it_to_a_person_too(
                 client.find("$AAPL up", NOW)
 
 
-def a_stream(*messages: dict[str, object]) -> bytes:
+def a_stream(*messages: object) -> bytes:
     return json.dumps({"messages": messages}).encode()
+
+
+OTHERS = [{"id": i, "body": f"post {i}", "created_at": "2027-01-15T08:00:00Z"} for i in range(1, 30)]
+PINNED = {"id": 900, "body": "pinned", "created_at": "2020-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("page", [[PINNED, *OTHERS], [None, *OTHERS], [*OTHERS, None], [*OTHERS, {"id": 30}]])
+def test_neither_a_pinned_post_nor_an_odd_one_makes_a_stream_reach_back(
+    client_of: Callable[..., StockTwits], page: list[object]
+) -> None:
+    with answering(200, a_stream(*page)) as url, pytest.raises(Reject, match="do not reach back"):
+        client_of(url).find("$AAPL up", NOW)
+
+
+@pytest.mark.parametrize("odd", [None, 7, {}, {"body": None}, {"body": ["$AAPL up"]}, {"id": [[[]]], "body": 7}])
+def test_what_is_no_post_keeps_no_other_from_being_found(client_of: Callable[..., StockTwits], odd: object) -> None:
+    post = {"id": 7, "body": "$AAPL up", "created_at": "2027-01-15T08:00:00Z"}
+    with answering(200, a_stream(odd, post)) as url:
+        found = client_of(url).find("$AAPL up", NOW)
+    assert found is not None
+    assert found.id == 7
+
+
+def test_a_body_that_is_nested_deeply_is_no_text(client_of: Callable[..., StockTwits]) -> None:
+    nested = b'{"messages": [{"id": 1, "body": ' + b"[" * 900 + b"]" * 900 + b"}]}"
+    with answering(200, nested) as url:
+        assert client_of(url).find("$AAPL up", NOW) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "cannot fetch https://b.example/x.png?signature=secret",
+        "cannot fetch /x.png?signature=secret now",
+        "cannot fetch https%3A%2F%2Fb.example%2Fx.png%3Fsignature%3Dsecret",
+        "b.example/x.png%3fsignature=secret",
+    ],
+)
+def test_what_follows_a_question_mark_in_an_error_is_not_quoted(
+    client_of: Callable[..., StockTwits], said: str
+) -> None:
+    with answering(400, json.dumps({"errors": [{"message": said}]}).encode()) as url:
+        error = failure(client_of(url))
+    assert "x.png" in error.reason
+    assert "secret" not in error.reason
+
+
+def test_an_error_is_quoted_in_characters_that_can_be_written_anywhere(client_of: Callable[..., StockTwits]) -> None:
+    with answering(400, b'{"errors": [{"message": "half an emoji \\ud83d\\u0000\\u001b[31m\\u202e"}]}') as url:
+        reason = failure(client_of(url)).reason
+    assert reason.isprintable()
+    assert reason.encode()
 
 
 @pytest.mark.parametrize("created_at", [{}, {"created_at": None}, {"created_at": "just now"}])

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPResponse
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import requests
@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from relay import __version__
 from relay.delivery import Published
 from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
-from relay.message import MAX_ENTITY_LEVELS, unescaped, without_queries
+from relay.message import MAX_ENTITY_LEVELS, unescaped
 from relay.tls import standard_context
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ MAX_QUOTED_CHARACTERS = 300
 """How much of StockTwits' own error text goes into a reason."""
 
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+_QUERY = re.compile(r"(\?|%3F)\S+", re.IGNORECASE)
 _ABOUT_THE_MESSAGE = frozenset({400, 404, 413, 414, 418, 422})
 _UNSURE = frozenset({408, 425})
 _IMAGE_NAMES = {
@@ -198,15 +199,18 @@ class StockTwits:
             raise Unknown("the account's stream came without messages", status=status)
         wanted = normal_form(text)
         start = since - CLOCK_SKEW_SECONDS
-        recent = [each for each in messages if isinstance(each, dict) and _created_at(each, start) >= start]
-        for each in recent:
-            if normal_form(str(each.get("body", ""))) == wanted:
+        posts = [each for each in messages if isinstance(each, dict)]
+        for each in posts:
+            body = each.get("body")
+            if _created_at(each, start) >= start and isinstance(body, str) and normal_form(body) == wanted:
                 if not _is_id(each.get("id")):
                     raise Reject("the account's stream shows a post with this text, but not its id")
                 return _published(each["id"], credentials.username)
         cursor = stream.get("cursor")
         more = isinstance(cursor, dict) and cursor.get("more") is True
-        if len(recent) == len(messages) and (more or len(messages) >= STREAM_LIMIT):
+        # By the last one: a pinned post comes first, however old it is.
+        reaches_back = bool(posts) and _created_at(posts[-1], start) < start
+        if not reaches_back and (more or len(messages) >= STREAM_LIMIT):
             raise Reject(f"the account's newest {STREAM_LIMIT} posts do not reach back to the first attempt")
         return None
 
@@ -245,13 +249,14 @@ class StockTwits:
             # only there urllib3 tells an answer that broke off from a whole one.
             while piece := response.raw.read(MAX_ANSWER_BYTES + 1 - len(content), decode_content=False):
                 content += piece
-        except (requests.RequestException, HTTPError) as error:
+        except (requests.RequestException, HTTPError, ValueError) as error:  # the latter of a chunk's odd size
             # Not the exception's own text, and no cause kept: both could show what was sent.
             if _never_connected(error):
                 raise Retry(f"StockTwits could not be reached ({_root(error)})") from None
             raise Unknown(f"the connection to StockTwits broke before its answer ({_root(error)})") from None
         if len(content) > MAX_ANSWER_BYTES:
             response.raw.close()
+            response.raw.release_conn()  # or whoever waits for a connection waits for ever
             content = b""
         return _Answer(response.status_code, response.headers, content)
 
@@ -325,13 +330,14 @@ def normal_form(text: str) -> str:
 
 
 def _marks_in_order(text: str) -> str:
-    """Put combining marks into their canonical order, which is the first thing that normalizing does.
+    """Decompose characters, and put combining marks into their canonical order, which is how normalizing begins.
 
     The standard library does it by insertion, which takes minutes for a megabyte of marks.
     """
     if text.isascii():
         return text
-    runs = groupby(text, key=lambda character: unicodedata.combining(character) > 0)
+    decomposed = chain.from_iterable(unicodedata.normalize("NFD", character) for character in text)
+    runs = groupby(decomposed, key=lambda character: unicodedata.combining(character) > 0)
     return "".join("".join(sorted(run, key=unicodedata.combining)) if marks else "".join(run) for marks, run in runs)
 
 
@@ -349,12 +355,13 @@ class _Connects:
             raise _NeverConnected(self, type(error).__name__) from error  # type: ignore[arg-type]
 
 
-class _PunctualReader(io.RawIOBase):
-    """Reads from a socket's file until a moment."""
+class _BoundedReader(io.RawIOBase):
+    """Reads from a socket's file until a moment, and up to a bound: a chunk may claim to be of any size."""
 
-    def __init__(self, file: Any, seconds: float) -> None:  # noqa: ANN401
+    def __init__(self, file: Any, seconds: float, size: int) -> None:  # noqa: ANN401
         self._file = file
         self._end = time.monotonic() + seconds
+        self._left = size
 
     def readable(self) -> bool:
         return True
@@ -365,6 +372,9 @@ class _PunctualReader(io.RawIOBase):
             raise TimeoutError
         self._file._sock.settimeout(left)  # noqa: SLF001  there is no other way to a connection's deadline
         read: int | None = self._file.readinto(buffer)
+        self._left -= read or 0
+        if self._left < 0:
+            raise OSError("the answer is too long")
         return read
 
     def close(self) -> None:
@@ -372,20 +382,20 @@ class _PunctualReader(io.RawIOBase):
         super().close()
 
 
-class _PunctualResponse(HTTPResponse):
-    """An answer that has to come to its end in `READ_SECONDS`."""
+class _BoundedResponse(HTTPResponse):
+    """An answer that has to come to its end in `READ_SECONDS`, its headers and how it is cut into chunks included."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **kwargs)
-        self.fp = io.BufferedReader(_PunctualReader(self.fp.detach(), READ_SECONDS))
+        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), READ_SECONDS, 2 * MAX_ANSWER_BYTES))
 
 
 class _Http(_Connects, HTTPConnection):
-    response_class = _PunctualResponse
+    response_class = _BoundedResponse
 
 
 class _Https(_Connects, HTTPSConnection):
-    response_class = _PunctualResponse
+    response_class = _BoundedResponse
 
 
 class _Adapter(HTTPAdapter):
@@ -398,6 +408,14 @@ class _Adapter(HTTPAdapter):
 
     def cert_verify(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
         """Leave the context as it is: requests would read its own authorities anew for every connection."""
+
+    def build_response(self, _request: Any, answer: Any) -> requests.Response:  # noqa: ANN401
+        """Take status, headers and body alone: requests would parse cookies, which some take it half a minute."""
+        response = requests.Response()
+        response.status_code = answer.status
+        response.headers.update(answer.headers)
+        response.raw = answer
+        return response
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().init_poolmanager(*args, **kwargs | self._tls)
@@ -436,13 +454,15 @@ def _token_refused(answer: _Answer) -> bool:
 
 
 def _quoted(answer: dict[str, Any] | None, token: str) -> str:
-    """Quote StockTwits' error texts, without the token and without what follows a link's ``?``."""
+    """Quote StockTwits' error texts, without the token and without what follows any ``?``: it may be half of a link."""
     errors = (answer or {}).get("errors")
     texts = (
         [str(each.get("message", "")) for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
     )
-    text = without_queries(" ".join(filter(None, texts))).replace(token, "…")
-    return f": {text[:MAX_QUOTED_CHARACTERS]}" if text else ""
+    text = _QUERY.sub(r"\1…", " ".join(filter(None, texts)).replace(token, "…"))[:MAX_QUOTED_CHARACTERS]
+    # Half of an emoji could be written neither into a log nor into an event.
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return f": {text}" if text else ""
 
 
 def _is_id(value: object) -> TypeGuard[int]:
