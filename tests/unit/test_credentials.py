@@ -234,6 +234,19 @@ def test_a_parameter_store_that_does_not_answer_is_asked_again_later(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_parameter_store_that_is_silent_is_not_asked_again_for_ten_seconds(kind: Callable[..., Any]) -> None:
+    parameter, clock = Parameter(ConnectTimeoutError(endpoint_url="https://ssm")), Clock()
+    secret = kind(parameter, clock)
+    for fresh in (False, True):
+        with pytest.raises(Retry, match="was not answered for"):
+            secret.credentials(fresh=fresh)
+    assert parameter.reads == 1
+    clock.now += 10
+    parameter.content = both("s-1")
+    assert secret_of(secret.credentials()) == "s-1"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_failed_read_is_not_kept(kind: Callable[..., Any]) -> None:
     parameter = Parameter(refused_by_aws("ThrottlingException"))
     reader = kind(parameter, Clock())

@@ -172,6 +172,15 @@ def test_only_the_client_of_s3_waits_long_for_an_answer(monkeypatch: pytest.Monk
     assert (S3_CONFIG.retries, S3_CONFIG.connect_timeout) == (AWS_CONFIG.retries, AWS_CONFIG.connect_timeout)
 
 
+def test_a_service_may_have_a_configuration_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: dict[str, Any] = {}
+    monkeypatch.setattr(Session, "create_client", lambda _, service, config: configs.update({service: config}))
+    clients = Clients(s3=AWS_CONFIG)
+    for service in ("s3", "events"):
+        clients.get(service)
+    assert configs == {"s3": AWS_CONFIG, "events": EVENTS_CONFIG}
+
+
 def test_announcing_a_batch_takes_less_time_than_must_be_left_for_it() -> None:
     attempt = (EVENTS_CONFIG.connect_timeout + EVENTS_CONFIG.read_timeout) * EVENTS_CONFIG.retries["total_max_attempts"]
     assert ATTEMPTS * attempt < NEEDED_SECONDS < RESERVE_SECONDS

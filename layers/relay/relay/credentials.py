@@ -27,6 +27,9 @@ CREDENTIALS_SECONDS = 300
 RECHECK_SECONDS = 300
 """How long to wait for a person when there is no readable secret."""
 
+SILENCE_SECONDS = 10
+"""How long a silent SSM is not asked again: those who wait for one another's answer would wait out a time-out each."""
+
 AUTH_STYLES = ("bearer", "oauth", "form")
 """Where the token goes: ``Authorization: Bearer``, ``Authorization: OAuth``, or the form field ``access_token``. Never
 into the query, where it would leak into logs."""
@@ -76,6 +79,8 @@ class _SecretParameter(ABC, Generic[_Secret]):
         self._lock = threading.Lock()
         self._secret: _Secret | None = None
         self._read_at = 0.0
+        self._silence = ""
+        self._silent_at = 0.0
 
     def credentials(self, *, fresh: bool = False) -> _Secret:
         """Return what the parameter holds.
@@ -89,6 +94,8 @@ class _SecretParameter(ABC, Generic[_Secret]):
         """
         with self._lock:
             if fresh or self._secret is None or self._now() - self._read_at > CREDENTIALS_SECONDS:
+                if self._silence and self._now() - self._silent_at < SILENCE_SECONDS:
+                    raise Retry(self._silence)
                 self._secret = self._read()
                 self._read_at = self._now()
             return self._secret
@@ -107,8 +114,9 @@ class _SecretParameter(ABC, Generic[_Secret]):
                 raise self._unusable(f"cannot be read ({code})") from None
             raise Retry(f"the {self._name_in_words} {self._name} was not answered for ({code})") from None
         except BotoCoreError as error:
-            code = type(error).__name__
-            raise Retry(f"the {self._name_in_words} {self._name} was not answered for ({code})") from None
+            self._silence = f"the {self._name_in_words} {self._name} was not answered for ({type(error).__name__})"
+            self._silent_at = self._now()
+            raise Retry(self._silence) from None
         secret = None
         with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
             secret = self._parse(json.loads(answer["Parameter"]["Value"]))

@@ -163,8 +163,9 @@ def _read(environment: Mapping[str, str], name: str, kind: str) -> str | int | b
 class Clients:
     """AWS clients, each made once, when first asked for; making one is not safe in several threads at once."""
 
-    def __init__(self) -> None:
-        """Make nothing yet."""
+    def __init__(self, **configs: Config) -> None:
+        """Make nothing yet; `configs` are those of services that differ from the usual."""
+        self._configs = {**_CONFIGS, **configs}
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._session = botocore.session.get_session()  # boto3's session is the same, and takes longer to import
@@ -173,6 +174,6 @@ class Clients:
         """Return the client of a service, such as ``sqs``."""
         with self._lock:
             if service not in self._clients:
-                config = _CONFIGS.get(service, AWS_CONFIG)
+                config = self._configs.get(service, AWS_CONFIG)
                 self._clients[service] = self._session.create_client(service, config=config)
             return self._clients[service]

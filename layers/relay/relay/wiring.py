@@ -17,7 +17,7 @@ from relay.ledger import Ledger
 from relay.posting import Posting
 from relay.posting_report import PostingReport
 from relay.queues import DeadLetters, Queue
-from relay.settings import Clients, PostingSettings, stack_name
+from relay.settings import AWS_CONFIG, Clients, PostingSettings, stack_name
 from relay.stocktwits import StockTwits
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def relay() -> Relay:
         Misconfigured: A setting is missing or unreadable.
     """
     settings = PostingSettings.from_environment(os.environ)
-    clients = Clients()
+    clients = Clients(s3=AWS_CONFIG)  # a chart is small: a silent S3 must not take the function's time
     dynamodb = clients.get("dynamodb")
     ledger = Ledger(dynamodb, settings.ledger_table_name, time.time)
     pace = Pace(settings.max_posts_per_hour, settings.post_burst, settings.max_posts_per_day)
