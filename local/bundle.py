@@ -44,6 +44,9 @@ def unpack(sha256: str, bundle: Path = BUNDLE, directory: Path = BUILD) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as file:
+            for member in file:
+                if not (member.isfile() or member.isdir()):  # a build has no links; some got past tarfile's filter
+                    raise BuildError(f"{bundle.name} is not a build: {member.name} is neither a file nor a folder.")
             file.extractall(directory, filter="data")
     except tarfile.TarError as error:
         shutil.rmtree(directory, ignore_errors=True)
@@ -51,7 +54,7 @@ def unpack(sha256: str, bundle: Path = BUNDLE, directory: Path = BUILD) -> None:
 
 
 def main() -> int:
-    """Pack, and tell GitHub's job the digest; or unpack what has the digest in the environment's ``SHA256``."""
+    """Pack, and tell GitHub's job the digest; or unpack the environment's ``BUNDLE``, if its digest is ``SHA256``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=("pack", "unpack"))
     if parser.parse_args().action == "pack":
@@ -62,7 +65,7 @@ def main() -> int:
                 file.write(f"sha256={sha256}\n")
         return 0
     try:
-        unpack(os.environ.get("SHA256", ""))
+        unpack(os.environ.get("SHA256", ""), Path(os.environ.get("BUNDLE") or BUNDLE))
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1

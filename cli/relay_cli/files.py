@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from typing import BinaryIO
 
 OWNER_ALONE = 0o600
 """Nobody else on this machine reads it."""
@@ -21,9 +21,12 @@ def for_the_owner(path: str, flags: int) -> int:
     return file
 
 
-def share(path: Path) -> None:
-    """Give a file that was the owner's alone the rights that the umask gives any other."""
+def share(file: BinaryIO) -> None:
+    """Give an open file that was the owner's alone the rights that the umask gives any other.
+
+    Not by its name: in a folder that others may write to, that may be a link to another file by now.
+    """
     umask = os.umask(0o077)  # the only way to ask for it is to set it
     os.umask(umask)
     with suppress(PermissionError):
-        path.chmod(0o666 & ~umask)
+        os.fchmod(file.fileno(), 0o666 & ~umask)

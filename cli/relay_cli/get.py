@@ -114,8 +114,8 @@ def _copy(backup: Backup, stored: Stored, target: Path, tell: Callable[[int], ob
         with open(part, "xb", opener=for_the_owner) as file:
             copying = _Copying(stored, file, tell)
             lines = verify(copying).lines
-        copying.check()
-        share(part)
+            copying.check()
+            share(file)
         part.replace(target)
     except Corrupt as error:
         raise Failure(f"{backup} is not whole: {error.reason}. Nothing was kept; try again.", UNDONE) from None

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType
     from rich.text import Text
 
+LONGEST_KEPT_CHARACTERS = 16
+"""Longer ones hardly repeat, and would be kept."""
+
 _PRINTABLE_ASCII = bytes(range(ord(" "), ord("~") + 1))
 _SPACES = bytes.maketrans(b"\t\r", b"  ")
 _BEYOND_ASCII = re.compile("[^ -~]+")
@@ -84,11 +87,16 @@ def ascii_json(line: bytes) -> bytes:
         return line
     # Strings hold neither tabs nor carriage returns (RFC 8259, section 7): these are between the values.
     text = line.translate(_SPACES).decode(errors="replace")
-    return _BEYOND_ASCII.sub(lambda found: _escaped(found[0]), text).encode("ascii")
+    return _BEYOND_ASCII.sub(_escaped, text).encode("ascii")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    text = found[0]
+    return _escaped_once(text) if len(text) <= LONGEST_KEPT_CHARACTERS else json.dumps(text)[1:-1]
 
 
 @lru_cache(4096)  # what people write beyond ASCII repeats
-def _escaped(text: str) -> str:
+def _escaped_once(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 

@@ -71,7 +71,7 @@ def test_a_bundle_cannot_write_outside_its_folder(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
-@pytest.mark.parametrize("target", ["../../secret", "/etc/passwd"])
+@pytest.mark.parametrize("target", ["../../secret", "/etc/passwd", "program", "a/" * 3000])
 def test_a_bundle_cannot_take_along_what_lies_outside_its_folder(tmp_path: Path, kind: bytes, target: str) -> None:
     (tmp_path / "secret").write_text("secret")
     member = tarfile.TarInfo("RelayLayer/link")
@@ -86,6 +86,17 @@ def test_what_is_no_tar_file_is_not_a_build(tmp_path: Path) -> None:
     sha256 = hashlib.sha256(b"<html>").hexdigest()
     with pytest.raises(BuildError, match="is not a build: "):
         unpack(sha256, tmp_path / "build.tar", tmp_path / "build")
+
+
+def test_a_bundle_may_lie_elsewhere(build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = pack(tmp_path / "elsewhere.tar", build)
+    monkeypatch.setenv("SHA256", sha256)
+    monkeypatch.setenv("BUNDLE", str(tmp_path / "elsewhere.tar"))
+    monkeypatch.setattr(sys, "argv", ["bundle", "unpack"])
+    unpacked: list[tuple[str, Path]] = []
+    monkeypatch.setattr(bundle, "unpack", lambda *given: unpacked.append(given))
+    assert bundle.main() == 0
+    assert unpacked == [(sha256, tmp_path / "elsewhere.tar")]
 
 
 def test_github_is_told_the_digest(build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

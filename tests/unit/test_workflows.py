@@ -147,7 +147,8 @@ def test_a_file_that_another_job_put_in_place_of_the_build_is_not_deployed() -> 
     assert build["outputs"] == {"sha256": f"${{{{ steps.{bundle['id']}.outputs.sha256 }}}}"}
     assert deploy["needs"] == "build"
     download, unbundle = deploy["steps"][2:4]
-    assert download["with"] == {"name": "build"}
+    assert download["with"] == {"name": "build", "path": "${{ runner.temp }}/build"}  # not over what is run later
+    assert unbundle["env"]["BUNDLE"] == "${{ runner.temp }}/build/build.tar"
     assert unbundle["env"]["SHA256"] == "${{ needs.build.outputs.sha256 }}"
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from relay import message as messages
 from relay.delivery import Outcome, Result, unexpected
 from relay.errors import Pause, Reject, RelayError
-from relay.queues import GIVE_UP_SECONDS, LEFTOVERS_RECEIVES
+from relay.queues import GIVE_UP_SECONDS, LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,7 +152,8 @@ class _Turn:
 
     def _bury(self, message: Message, outcome: Outcome) -> Outcome:
         """Bury a message if it can never be posted, or has come too often; others pass."""
-        too_old = self.posting.now() - message.sent_at >= GIVE_UP_SECONDS
+        left_over = message.receive_count > OUTBOX_RECEIVES
+        too_old = left_over and self.posting.now() - message.sent_at >= GIVE_UP_SECONDS
         if not outcome.done and (message.receive_count >= LEFTOVERS_RECEIVES or too_old):
             waited = "13 days and " if too_old else ""
             reason = f"given up after {waited}{message.receive_count} receives, the last one: {outcome.reason}"

@@ -55,8 +55,8 @@ LEFTOVERS_RECEIVES = 200
 """After so many receives a message is given up and buried; a test compares it with the template."""
 
 GIVE_UP_SECONDS = 13 * 24 * 3600
-"""A message that has waited as long is given up and buried, however seldom it was received: a day later SQS deletes it,
-and nobody would know (same source as `MAX_BATCH`). In Dead letters it has another 14 days."""
+"""What was left over and has waited as long is given up and buried, however seldom it was received: a day later SQS
+deletes it, and nobody would know (same source as `MAX_BATCH`). In Dead letters it has another 14 days."""
 
 OPERATORS_PAUSE_RECHECK_SECONDS = 60
 """How long to hold a message while a pause without an end is in force."""
