@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -186,21 +187,26 @@ def _platforms(runtime: str, architecture: str) -> tuple[str, ...]:
 
 def _run(command: list[str], environment: Mapping[str, str] = os.environ, folder: Path = ROOT) -> str:
     """Run a tool, with a session and temporary files of its own; both go with it, also when we are interrupted."""
-    with tempfile.TemporaryDirectory(prefix="relay-build-") as scratch:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**environment, "TMPDIR": scratch},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
+    with tempfile.TemporaryDirectory(prefix="relay-build-") as scratch, ThreadPoolExecutor(1) as starter:
+        # In a thread, which no interrupt reaches: one that came while it starts would leave it without anybody.
+        started = starter.submit(
+            lambda: subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**environment, "TMPDIR": scratch},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
         )
         try:
+            process = started.result()
             output, _ = process.communicate()
         except BaseException:
-            end_session(process)
+            if not started.exception():
+                end_session(started.result())
             raise
     if process.returncode:
         said = _OTHER_HASHES.sub("", output)
