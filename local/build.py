@@ -187,26 +187,32 @@ def _platforms(runtime: str, architecture: str) -> tuple[str, ...]:
 
 def _run(command: list[str], environment: Mapping[str, str] = os.environ, folder: Path = ROOT) -> str:
     """Run a tool, with a session and temporary files of its own; both go with it, also when we are interrupted."""
-    with tempfile.TemporaryDirectory(prefix="relay-build-") as scratch, ThreadPoolExecutor(1) as starter:
-        # In a thread, which no interrupt reaches: one that came while it starts would leave it without anybody.
-        started = starter.submit(
-            lambda: subprocess.Popen(
-                command,
-                cwd=folder,
-                env={**environment, "TMPDIR": scratch},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
+    with tempfile.TemporaryDirectory(prefix="relay-build-") as scratch:
+        started: list[subprocess.Popen[str]] = []
+
+        def start() -> None:
+            started.append(
+                subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env={**environment, "TMPDIR": scratch},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,
+                )
             )
-        )
+
         try:
-            process = started.result()
+            # In a thread, which no interrupt reaches: one that came while it starts would leave it without anybody.
+            with ThreadPoolExecutor(1) as starter:
+                starter.submit(start).result()
+            (process,) = started
             output, _ = process.communicate()
         except BaseException:
-            if not started.exception():
-                end_session(started.result())
+            for each in started:
+                end_session(each)
             raise
     if process.returncode:
         said = _OTHER_HASHES.sub("", output)

@@ -151,6 +151,11 @@ def without_queries(text: str) -> str:
     return _LINK.sub(_without_query, text)
 
 
+def printable(text: str) -> str:
+    """Return a text with a space in place of whatever no log, event or attribute could hold, or would show."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def unescaped(text: str, levels: int = MAX_ENTITY_LEVELS) -> str | None:
     """Resolve HTML entities, those within others too; None if there are more than so many levels of them."""
     for _ in range(levels + 1):
@@ -260,7 +265,7 @@ def _in_words(complaint: str, content: dict[str, Any]) -> str:
 def _quoted(words: object) -> str:
     """Make printable and cut short what may hold a publisher's own words, as long as a message and of any character."""
     text = str(words)
-    shown = "".join(character if character.isprintable() else " " for character in text[:MAX_QUOTED_CHARACTERS])
+    shown = printable(text[:MAX_QUOTED_CHARACTERS])
     return shown if len(text) <= MAX_QUOTED_CHARACTERS else f"{shown}…"
 
 

@@ -81,10 +81,10 @@ class Posting:
         turn.end()
         for place, (message, post, outcome) in enumerate(zip(batch, read, outcomes, strict=True)):
             if outcome.alone and not isinstance(post, Outcome):
-                outcomes[place] = self._deliver_alone(message, post, seconds_left, tell)
+                outcomes[place] = self._deliver_by_itself(message, post, seconds_left, tell)
         return list(zip(batch, outcomes, strict=True))
 
-    def _deliver_alone(
+    def _deliver_by_itself(
         self,
         message: Message,
         post: Post,
@@ -151,7 +151,7 @@ class _Turn:
         return outcome
 
     def _bury(self, message: Message, outcome: Outcome) -> Outcome:
-        """Bury a message if it can never be posted, or has come too often; others pass."""
+        """Bury a message if it can never be posted, or has come too often or too late; others pass."""
         left_over = message.receive_count > OUTBOX_RECEIVES
         too_old = left_over and self.posting.now() - message.sent_at >= GIVE_UP_SECONDS
         if not outcome.done and (message.receive_count >= LEFTOVERS_RECEIVES or too_old):

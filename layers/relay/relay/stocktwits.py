@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from relay import __version__
 from relay.delivery import Published
 from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
-from relay.message import MAX_ENTITY_LEVELS, unescaped
+from relay.message import MAX_ENTITY_LEVELS, printable, unescaped
 from relay.tls import standard_context
 
 if TYPE_CHECKING:
@@ -459,9 +459,8 @@ def _quoted(answer: dict[str, Any] | None, token: str) -> str:
     texts = (
         [str(each.get("message", "")) for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
     )
-    text = _QUERY.sub(r"\1…", " ".join(filter(None, texts)).replace(token, "…"))[:MAX_QUOTED_CHARACTERS]
-    # Half of an emoji could be written neither into a log nor into an event.
-    text = "".join(character if character.isprintable() else " " for character in text)
+    text = _QUERY.sub(r"\1…", " ".join(filter(None, texts)).replace(token, "…"))
+    text = printable(text[:MAX_QUOTED_CHARACTERS])  # half of an emoji could not be written down
     return f": {text}" if text else ""
 
 
