@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 default_of = $(shell sed -n '/^  $(1):/,/Default:/s/^ *Default: *//p' template.yaml)
 RUNTIME ?= $(call default_of,PythonRuntime)
 ARCH ?= $(call default_of,Architecture)
-PARAMETERS ?=
+export PARAMETERS ?=
 SECONDS ?= 60
 # More than there are usually processors, since the long ones, which come first, wait for most of their time.
 SIDE_BY_SIDE := --numprocesses 4 --no-loadscope-reorder
@@ -26,7 +26,7 @@ AWS := .local/awscli/.ready
 FUZZ := .local/fuzz/.ready
 UV := .local/uv/.ready
 
-DEPLOY = .venv/bin/python -m local.deploy --runtime $(RUNTIME) --architecture $(ARCH) $(PARAMETERS)
+DEPLOY = .venv/bin/python -m local.deploy --runtime $(RUNTIME) --architecture $(ARCH)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile

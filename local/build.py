@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -186,35 +187,41 @@ def _platforms(runtime: str, architecture: str) -> tuple[str, ...]:
 
 
 def _run(command: list[str], environment: Mapping[str, str] = os.environ, folder: Path = ROOT) -> str:
-    """Run a tool, with a session and temporary files of its own; both go with it, also when we are interrupted."""
-    with tempfile.TemporaryDirectory(prefix="relay-build-") as scratch:
-        started: list[subprocess.Popen[str]] = []
+    """Run a tool, with a session and temporary files of its own; both go with it, also when we are interrupted.
 
-        def start() -> None:
-            started.append(
-                subprocess.Popen(
-                    command,
-                    cwd=folder,
-                    env={**environment, "TMPDIR": scratch},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    start_new_session=True,
-                )
+    It runs in a thread, which no interrupt reaches: one that came while the tool starts, or while its files are
+    removed, would leave something behind. The main thread only waits, and ends the tool when it is interrupted.
+    """
+    interrupted = threading.Event()
+    running: list[subprocess.Popen[str]] = []
+
+    def run() -> tuple[int, str]:
+        with tempfile.TemporaryDirectory(prefix="relay-build-") as scratch:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**environment, "TMPDIR": scratch},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
             )
-
-        try:
-            # In a thread, which no interrupt reaches: one that came while it starts would leave it without anybody.
-            with ThreadPoolExecutor(1) as starter:
-                starter.submit(start).result()
-            (process,) = started
+            running.append(process)
+            if interrupted.is_set():
+                end_session(process)
             output, _ = process.communicate()
+            return process.returncode, output
+
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            code, output = thread.submit(run).result()
         except BaseException:
-            for each in started:
-                end_session(each)
+            interrupted.set()
+            for process in running:
+                end_session(process)
             raise
-    if process.returncode:
+    if code:
         said = _OTHER_HASHES.sub("", output)
         raise BuildError(f"{' '.join(command[:2])} failed:\n{said[-4000:]}")
     return output

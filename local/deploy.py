@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -44,20 +45,39 @@ def check(runtime: str, architecture: str, directory: Path = BUILD, *, template:
         raise BuildError(f"What was built has another template than {template.name}: build it anew.")
 
 
-def deploy(runtime: str, architecture: str, parameters: Sequence[str]) -> int:
+def parameters(text: str) -> list[str]:
+    """Split ``Name=value Name=value`` into its words; quotes keep a value with spaces together, as in a shell.
+
+    Raises:
+        BuildError: It is something else, such as another option of SAM.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise BuildError(f"PARAMETERS cannot be read ({error}): {text}") from None
+    for word in words:
+        if not re.match(r"[A-Za-z0-9]+=", word):
+            raise BuildError(
+                f"PARAMETERS are Name=value Name=value, with quotes around a value with spaces: not {word}"
+            )
+    return words
+
+
+def deploy(runtime: str, architecture: str, overrides: Sequence[str]) -> int:
     """Run ``sam deploy`` and return its exit code.
 
     Raises:
         BuildError: The build is not for these, or a parameter names others.
     """
     for name, variable in (("PythonRuntime", "RUNTIME"), ("Architecture", "ARCH")):
-        if any(re.search(rf"\b{name}\b[=,]", word) for word in parameters):
+        if any(re.search(rf"\b{name}\b[=,]", word) for word in overrides):
             raise BuildError(
                 f"{name} says what was built. Name it so that it is built, too: make deploy {variable}=..."
             )
     check(runtime, architecture)
-    overrides = [f"PythonRuntime={runtime}", f"Architecture={architecture}", *parameters]
-    command = [str(Path(sys.executable).parent / "sam"), "deploy", "--parameter-overrides", *overrides]
+    sam = str(Path(sys.executable).parent / "sam")
+    built_for = [f"PythonRuntime={runtime}", f"Architecture={architecture}"]
+    command = [sam, "deploy", "--parameter-overrides", *built_for, *overrides]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
@@ -85,14 +105,17 @@ def _made_for(layer: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Deploy, as ``make deploy`` does after building."""
+    """Deploy, as ``make deploy`` does after building, with what the variable PARAMETERS holds.
+
+    It comes from the environment, and through no shell: in a workflow it is a setting of the repository, and the
+    account's credentials lie beside it.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runtime", choices=runtimes(), required=True)
     parser.add_argument("--architecture", choices=("arm64", "x86_64"), required=True)
-    parser.add_argument("parameters", nargs=argparse.REMAINDER, metavar="NAME=VALUE")
     wanted = parser.parse_args()
     try:
-        return deploy(wanted.runtime, wanted.architecture, wanted.parameters)
+        return deploy(wanted.runtime, wanted.architecture, parameters(os.environ.get("PARAMETERS", "")))
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,6 +1,8 @@
-"""MiniStack, an AWS on loopback: in an environment of its own, in a folder that goes away with it."""
+"""MiniStack, an AWS on loopback: in an environment and a folder of its own, for its owner alone."""
 
+import json
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -35,6 +37,7 @@ class Emulator:
             enforce_iam: Let functions do only what their roles allow.
         """
         self.url = ""
+        self._session_token = secrets.token_hex()
         self._enforce_iam = enforce_iam
         self._process: subprocess.Popen[bytes] | None = None
         self._home: Path | None = None
@@ -44,10 +47,10 @@ class Emulator:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._home = Path(tempfile.mkdtemp(prefix="relay-emulator-"))
-        command = ROOT / ".local" / "emulator" / "bin" / "ministack"
+        python = ROOT / ".local" / "emulator" / "bin" / "python"
         # A clean environment: functions inherit all of it.
         environment = {
-            "PATH": f"{command.parent}{os.pathsep}{os.defpath}",
+            "PATH": f"{python.parent}{os.pathsep}{os.defpath}",
             "HOME": str(self._home),
             "TMPDIR": str(self._home),
             "BIND_HOST": "127.0.0.1",
@@ -56,8 +59,11 @@ class Emulator:
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "AUTH": "true" if self._enforce_iam else "false",
+            "AWS_SESSION_TOKEN": self._session_token,  # which it hands on to functions
         }
-        self._process = start_session([command], self._home / "log", cwd=self._home, environment=environment)
+        # -P, or modules that lie beside the program would come before those that the emulator imports.
+        command: list[str | Path] = [python, "-P", ROOT / "local" / "emulator_server.py"]
+        self._process = start_session(command, self._home / "log", cwd=self._home, environment=environment)
         try:
             self._wait_until_healthy()
         except BaseException:
@@ -80,6 +86,7 @@ class Emulator:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_SESSION_TOKEN": self._session_token,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
@@ -94,7 +101,16 @@ class Emulator:
             region_name=REGION,
             aws_access_key_id="test",
             aws_secret_access_key="test",
+            aws_session_token=self._session_token,
         )
+
+    def messages(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the messages of every queue by its URL, those that are not visible too; none is received for it."""
+        headers = {"X-Amz-Security-Token": self._session_token}
+        request = urllib.request.Request(f"{self.url}/_ministack/sqs/messages", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            (regions,) = json.load(answer)["messages"].values()
+        return {queue: waiting for queues in regions.values() for queue, waiting in queues.items()}
 
     def _wait_until_healthy(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -75,6 +75,8 @@ def keep() -> int:
                 "firestream": stack.firestream.url,
                 "outputs": stack.outputs,
             }
+            SETTINGS.unlink(missing_ok=True)
+            SETTINGS.touch(0o600)  # the session token is in it
             SETTINGS.write_text(settings(stack))
             part = STATE.with_suffix(".part")
             part.write_text(json.dumps(state, indent=2))
@@ -115,26 +117,26 @@ def _show() -> int:
     state = json.loads(STATE.read_text())
     outputs = state["outputs"]
     queue = outputs["OutboxQueueUrl"]
-    login = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1"
-    aws = f"{login} \\\n  aws --endpoint-url {state['endpoint']}"
+    aws = f"aws --endpoint-url {state['endpoint']}"
     print(
         f"""
-The relay is up, on this machine only.
+The relay is up, on this machine only, and for you alone.
 
 Outbox:      {queue}
 StockTwits:  {state["page"]}  (the stand-in's page: what was posted)
 Firestream:  {state["firestream"]}  (the stand-in: every day but today has a backup)
 Archive:     {outputs["BackupBucketName"]}
 
+Let this shell use it, `relay` and other tools too:
+  . .local/up.env
+
 Publish an alert:
   {aws} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
 
 Fetch the backups of the last days, and look at them:
-  {login} AWS_ENDPOINT_URL={state["endpoint"]} \\
   .venv/bin/sam remote invoke FetchBackupsFunction --event '{{"run": "nightly"}}'
   {aws} s3 ls --recursive {outputs["BackupBucketName"]}
 
-For `relay` and other tools: . .local/up.env
 Stop it with: make down"""
     )
     return 0

@@ -10,7 +10,6 @@ happens but what is asked for here: a queue's messages are handed to its functio
 import json
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -126,12 +125,8 @@ class Site:
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
         """Return what is in a queue, held messages too, without receiving it."""
-        with urllib.request.urlopen(f"{self.stack.emulator.url}/_ministack/sqs/messages") as answer:
-            (regions,) = json.load(answer)["messages"].values()
-        found: list[dict[str, Any]] = next(
-            waiting for url, waiting in regions[REGION].items() if url.endswith(f"/{self.url(queue).split('/')[-1]}")
-        )
-        return found
+        name = self.url(queue).split("/")[-1]
+        return next(waiting for url, waiting in self.stack.emulator.messages().items() if url.endswith(f"/{name}"))
 
     def held(self, queue: str) -> bool:
         """Say whether the queue's one message comes back when a function wanted it to."""

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,11 +106,8 @@ def items(stack: Stack) -> Iterator[tuple[str, str]]:
 
 def messages(stack: Stack) -> Iterator[tuple[str, str]]:
     """Give every message of every queue, held ones too; none is received for it."""
-    with urllib.request.urlopen(f"{stack.emulator.url}/_ministack/sqs/messages") as answer:
-        (regions,) = json.load(answer)["messages"].values()
-    for queues in regions.values():
-        for queue, waiting in queues.items():
-            yield from ((f"queue {queue}", text_of(message)) for message in waiting)
+    for queue, waiting in stack.emulator.messages().items():
+        yield from ((f"queue {queue}", text_of(message)) for message in waiting)
 
 
 def objects(stack: Stack) -> Iterator[tuple[str, str]]:

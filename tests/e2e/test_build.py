@@ -127,18 +127,21 @@ def test_what_was_built_is_deployed_as_what_it_is(tmp_path: Path) -> None:
             check(HOST_RUNTIME, HOST_ARCHITECTURE, directory)
 
 
-def test_a_digest_that_holds_a_command_is_not_run(tmp_path: Path) -> None:
-    """The job that builds tells it to the one that deploys, and may be hostile."""
-    digest = f"$(shell touch {tmp_path}/run)`touch {tmp_path}/run`"
+@pytest.mark.parametrize(("target", "variable"), [("unbundle", "SHA256"), ("deploy-built", "PARAMETERS")])
+def test_a_setting_of_the_job_that_deploys_is_run_by_no_shell(target: str, variable: str, tmp_path: Path) -> None:
+    """The job that builds, or whoever may change a variable of the repository, may be hostile."""
+    setting = f"$(shell touch {tmp_path}/run)`touch {tmp_path}/run`; touch {tmp_path}/run"
     (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\nprintf %s "$SHA256" > digest')
+    python.write_text(f'#!/bin/sh\nprintf %s "${variable} $*" > received')
     python.chmod(0o755)
     (tmp_path / ".venv" / ".local").touch()
-    command = ["make", "--silent", "--assume-old=.venv/.local", "unbundle"]
-    subprocess.run(command, cwd=tmp_path, env=os.environ | {"SHA256": digest}, check=True)
-    assert (tmp_path / "digest").read_text() == digest
+    command = ["make", "--silent", "--assume-old=.venv/.local", target, "RUNTIME=python3.13", "ARCH=arm64"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {variable: setting}, check=True)
+    received = (tmp_path / "received").read_text()
+    assert received.startswith(f"{setting} -m local.")
+    assert received.count(setting) == 1
     assert not (tmp_path / "run").exists()
 
 

@@ -1,13 +1,19 @@
 """`make demo`, `make up` and `make down`, as a newcomer meets them."""
 
+import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+from local.up import SETTINGS, STATE
 
 pytestmark = pytest.mark.e2e
 
@@ -48,6 +54,15 @@ def _there(home: Path) -> list[str]:
         if str(home).encode() in environment and int(path.parent.name) != os.getpid():
             processes.append(path.parent.name)
     return files + processes
+
+
+def answer_to_a_page_of_a_browser() -> int:
+    """Create a function on the stack of `make up`, as a page could: it knows the address, but no session token."""
+    url = f"{json.loads(STATE.read_text())['endpoint']}/2015-03-31/functions"
+    request = urllib.request.Request(url, b"{}", {"Content-Type": "text/plain", "Origin": "https://page.example"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    return refused.value.code
 
 
 @pytest.mark.timeout(420)
@@ -101,6 +116,8 @@ def test_up_shows_how_to_publish_and_down_stops_everything(tmp_path: Path) -> No
         assert "sqs send-message --queue-url http://127.0.0.1:" in shown
         assert "StockTwits:  http://127.0.0.1:" in shown
         assert '--event \'{"run": "nightly"}\'' in shown
+        assert answer_to_a_page_of_a_browser() == 403
+        assert stat.S_IMODE(SETTINGS.stat().st_mode) == 0o600
     finally:
         down = start("local.up", tmp_path, "--stop")
         output, _ = down.communicate(timeout=90)

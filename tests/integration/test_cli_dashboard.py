@@ -503,7 +503,7 @@ def test_weeks_are_columns_that_begin_on_monday():
 # The command
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(60, func_only=True)
 def test_the_command_opens_a_page_that_works_and_ctrl_c_ends_it(desk, monkeypatch):
     opened, answers = [], []
 

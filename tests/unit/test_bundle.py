@@ -13,7 +13,7 @@ import pytest
 from local import bundle
 from local.build import BuildError
 from local.bundle import pack, unpack
-from local.deploy import deploy
+from local.deploy import deploy, parameters
 
 
 @pytest.fixture
@@ -112,7 +112,29 @@ def test_github_is_told_the_digest(build: Path, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "parameters",
+    ("text", "words"),
+    [
+        ("", []),
+        ("DryRun=true MaxPostsPerHour=6", ["DryRun=true", "MaxPostsPerHour=6"]),
+        (
+            """'BackupSchedule="cron(0 6 * * ? *)"' BackupTimeZone=America/New_York""",
+            ['BackupSchedule="cron(0 6 * * ? *)"', "BackupTimeZone=America/New_York"],
+        ),
+        ("AlarmEmail=$(id);id", ["AlarmEmail=$(id);id"]),
+    ],
+)
+def test_parameters_are_read_as_a_shell_would_and_run_as_none(text: str, words: list[str]) -> None:
+    assert parameters(text) == words
+
+
+@pytest.mark.parametrize("text", ["--s3-bucket=mine", "DryRun=true --role-arn arn", "DryRun", "'DryRun=true", "; id"])
+def test_what_is_no_parameter_is_not_deployed(text: str) -> None:
+    with pytest.raises(BuildError, match="PARAMETERS"):
+        parameters(text)
+
+
+@pytest.mark.parametrize(
+    "overrides",
     [
         ["DryRun=true", "PythonRuntime=python3.11"],
         ["Architecture=x86_64"],
@@ -120,6 +142,6 @@ def test_github_is_told_the_digest(build: Path, tmp_path: Path, monkeypatch: pyt
         ["DryRun=true Architecture=x86_64"],
     ],
 )
-def test_a_parameter_cannot_deploy_a_layer_of_one_runtime_or_processor_to_another(parameters: list[str]) -> None:
+def test_a_parameter_cannot_deploy_a_layer_of_one_runtime_or_processor_to_another(overrides: list[str]) -> None:
     with pytest.raises(BuildError, match=r"make deploy (RUNTIME|ARCH)="):
-        deploy("python3.13", "arm64", parameters)
+        deploy("python3.13", "arm64", overrides)

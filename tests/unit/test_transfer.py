@@ -22,7 +22,7 @@ from relay.transfer import store
 from tests.strict_s3 import StrictS3, refuse
 from tests.unit.factories import callers
 
-pytestmark = pytest.mark.timeout(20)  # what waits for ever, waits no longer
+pytestmark = pytest.mark.timeout(20, func_only=True)  # what waits for ever, waits no longer
 
 BUCKET, KEY = "archive", "message/2016/12/05/stocktwits_message_2016_12_05.gz"
 PART = 1000

@@ -63,6 +63,7 @@ def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
         **stack.emulator.environment,
         "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": "",
         "PATH": os.defpath,
         "PYTHONPATH": f"{ROOT / 'cli'}{os.pathsep}{ROOT / 'layers' / 'relay'}",
     }
