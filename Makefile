@@ -37,10 +37,10 @@ demo: ## Show all of it on this machine: no AWS account, no Docker, no configura
 
 up: ## Start the same stack and leave it running
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
-	@.venv/bin/python -m local.up
+	@.venv/bin/python -m local.stack.up
 
 down: ## Stop what `make up` started
-	@.venv/bin/python -m local.up --stop
+	@.venv/bin/python -m local.stack.up --stop
 
 build: $(LOCAL) ## Build for AWS and compile: RUNTIME=python3.13 ARCH=arm64
 	@.venv/bin/python -m local.build --runtime $(RUNTIME) --architecture $(ARCH)
@@ -66,13 +66,13 @@ check: $(DEV) ## Check the code and the template without running them
 style:
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
-	@.venv/bin/mypy layers/relay/relay functions/post_messages local benchmarks reliability fuzz cli
+	@.venv/bin/mypy layers/relay/relay functions/post_messages local verification cli
 	@.venv/bin/mypy functions/drain_leftovers
 	@.venv/bin/mypy functions/fetch_backups
 
 scan: $(SCAN)
 	@$(dir $(SCAN))bin/bandit --quiet --recursive layers/relay/relay functions cli
-	@$(dir $(SCAN))bin/bandit --quiet --recursive --configfile pyproject.toml local benchmarks reliability
+	@$(dir $(SCAN))bin/bandit --quiet --recursive --configfile pyproject.toml local verification
 	@said=$$($(dir $(SCAN))bin/checkov --config-file .checkov.yaml --file template.yaml) || { echo "$$said"; exit 1; }
 	@.venv/bin/python -m local.audit
 
@@ -81,7 +81,7 @@ collect: $(DEV)
 	@.venv/bin/python -m pytest --collect-only $(TESTS) > .local/tests
 
 unit: $(DEV) ## Run the tests that need no emulator
-	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration
+	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration tests/stand_ins tests/project tests/verification
 
 test: ## Run every check and every test, on the Python that is deployed if it is here
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN) $(AWS)
@@ -97,22 +97,22 @@ test-browser: ## Try the dashboard in a browser (chromium; root's apt-get instal
 
 iam: ## Take each permission away in turn, and see what fails without it
 	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
-	@.venv/bin/python -m reliability.iam
+	@.venv/bin/python -m verification.reliability.iam
 
 reliability: ## Put every promise to the test at length; writes docs/reliability.md
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR)
-	@PYTHONPATH=layers/relay .venv/bin/python -m reliability
+	@PYTHONPATH=layers/relay .venv/bin/python -m verification.reliability
 
 simulate: $(DEV) ## Live through many days in simulated time: SEEDS=2000, or SEED=17 for one with its trace
-	@PYTHONPATH=layers/relay .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	@PYTHONPATH=layers/relay .venv/bin/python -m verification.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 bench: ## Measure speed and memory beside other ways; writes docs/benchmarks.md
 	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(BENCH)
-	@.venv/bin/python -m benchmarks
+	@.venv/bin/python -m verification.benchmarks
 
 fuzz: ## Look for input that breaks what must hold: SECONDS=60 (x86-64 Linux, CPython 3.11 to 3.13)
 	@$(MAKE) -s $(FUZZ)
-	@PYTHONPATH=layers/relay $(dir $(FUZZ))bin/python -m fuzz --seconds $(SECONDS)
+	@PYTHONPATH=layers/relay $(dir $(FUZZ))bin/python -m verification.fuzz --seconds $(SECONDS)
 
 lock: $(UV) ## Pin all requirements anew
 	@sh requirements/lock.sh

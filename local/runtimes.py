@@ -19,7 +19,7 @@ from local.build import HOST_RUNTIME, ROOT, deployed_runtime, interpreter, runti
 
 HOME = ROOT / ".local" / "runtimes"
 REQUIREMENTS = ("requirements/local.txt", "requirements/dev.txt")
-TESTS = ("tests/unit", "tests/integration")
+TESTS = ("tests/unit", "tests/integration", "tests/stand_ins", "tests/project", "tests/verification")
 PROCESSES = 3
 """One more than there are usually processors: some tests wait."""
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from relay import backup_wiring, wiring
+from relay.backups import bootstrap as backup_wiring
+from relay.posting import bootstrap as wiring
 from xdist.scheduler import LoadScopeScheduling
 
-MADE_ONCE = (wiring.relay, wiring.report, backup_wiring.fetching, backup_wiring.report)
+MADE_ONCE = (wiring.container, wiring.telemetry, backup_wiring.container, backup_wiring.telemetry)
 
 
 class ByFile(LoadScopeScheduling):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.permissions import Grant, denied, granted
+from local.stack.iam import Grant, denied, granted
 from tests.template import TEMPLATE
 
 ALLOWED, DENIED = granted(TEMPLATE), denied(TEMPLATE)

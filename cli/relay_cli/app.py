@@ -12,19 +12,19 @@ from typing import Annotated, NoReturn
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relay_cli import dead, login
-from relay_cli.backfill import backfill
-from relay_cli.backups import backups
-from relay_cli.cat import cat
+from relay_cli.commands import dead, login
+from relay_cli.commands.backfill import backfill
+from relay_cli.commands.backups import backups
+from relay_cli.commands.cat import cat
+from relay_cli.commands.dashboard import dashboard
+from relay_cli.commands.get import get
+from relay_cli.commands.pause import pause, resume
+from relay_cli.commands.posts import posts
+from relay_cli.commands.send import send
+from relay_cli.commands.status import status
 from relay_cli.context import Context
-from relay_cli.dashboard.command import dashboard
 from relay_cli.failure import INTERRUPTED, UNDONE, Failure, of_aws
-from relay_cli.get import get
 from relay_cli.output import LogHandler, complain
-from relay_cli.pause import pause, resume
-from relay_cli.posts import posts
-from relay_cli.send import send
-from relay_cli.status import status
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from relay_cli import stack
+from relay_cli.deployed import stack
 from relay_cli.output import SafeConsole
 
 if TYPE_CHECKING:
-    from relay_cli.stack import Stack
+    from relay_cli.deployed.stack import Stack
 
 
 @dataclass

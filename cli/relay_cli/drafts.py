@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from relay import message as messages
 from relay.errors import Reject
+from relay.posting import alert as messages
 
 from relay_cli.failure import WRONG, Failure
-from relay_cli.wording import count, one_line
+from relay_cli.text import count, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from relay.message import Post
+    from relay.posting.alert import Alert
 
-    from relay_cli.stack import Stack
+    from relay_cli.deployed.stack import Stack
 
 MAX_MESSAGE_BYTES = 262_144 - 1024
 """The Outbox's MaximumMessageSize, less what the key takes; a test compares it with the template."""
@@ -43,7 +43,7 @@ class Draft:
     """
 
     body: str
-    post: Post
+    post: Alert
     relay_key: str
     line: int = 0
 
@@ -162,8 +162,8 @@ def chart(given: str, bucket: str) -> Chart:
     Raises:
         Failure: The file cannot be read, or is no chart that StockTwits takes, or there is no bucket.
     """
-    from relay.charts import MAX_CHART_BYTES  # noqa: PLC0415  both bring requests, which only a chart needs here
-    from relay.stocktwits import image_type  # noqa: PLC0415
+    from relay.posting.charts import MAX_CHART_BYTES  # noqa: PLC0415  both bring requests, which only a chart needs here
+    from relay.posting.stocktwits import image_type  # noqa: PLC0415
 
     file = Path(given)
     try:

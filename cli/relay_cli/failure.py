@@ -35,7 +35,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from relay_cli.wording import one_line
+from relay_cli.text import one_line
 
 UNDONE, WRONG, NO_AWS, NO_STACK, REFUSED = 1, 2, 3, 4, 5
 INTERRUPTED = 130

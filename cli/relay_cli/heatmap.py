@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 from rich.text import Text
 
-from relay_cli.calendar import Status
+from relay_cli.deployed.calendar import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from relay_cli.calendar import Calendar, Day
+    from relay_cli.deployed.calendar import Calendar, Day
 
 SHADES, ASCII_SHADES = "░▒▓█", "1234"
 """Up to a quarter of the largest backup, half, three quarters, all of it."""

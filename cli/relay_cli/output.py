@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.segment import Segment
 
-from relay_cli.wording import printable
+from relay_cli.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,11 +1,13 @@
-"""Leftovers' edge: every minute, deliver as much of what was left over as the gate allows."""
+"""Leftovers' handler: every minute, deliver as much of what was left over as the gate allows."""
 
 import time
+from contextlib import closing
 from typing import Any
 
-from relay.posting import RESERVE_SECONDS
-from relay.queues import MAX_BATCH, hold_seconds, leftovers_back_off
-from relay.wiring import relay, report
+from relay.posting.backoff import leftovers_back_off, visibility_seconds
+from relay.posting.batch import RESERVE_SECONDS
+from relay.posting.bootstrap import container, telemetry
+from relay.queues import MAX_BATCH
 
 
 def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ANN401
@@ -21,15 +23,12 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
     Returns:
         ``{"done": messages that left the queue, "left": messages that stay}``.
     """
-
-    def seconds_left() -> float:
-        return float(context.get_remaining_time_in_millis()) / 1000
-
-    say = report("drain_leftovers")
-    with say.invocation(context):
-        leftovers, gate = relay().queue, relay().gate
+    log = telemetry("drain_leftovers")
+    with log.invocation(context) as seconds_left:
+        relay = container()
+        leftovers, gate = relay.queue, relay.gate
         count = {"done": 0, "left": 0}
-        with relay().connected() as posting:
+        with closing(relay.stocktwits):
             while seconds_left() > RESERVE_SECONDS:
                 admission = gate.look(MAX_BATCH)
                 if not admission.granted:
@@ -37,22 +36,24 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                         break
                     wait = admission.opens_in(time.time())
                     if wait is None or wait >= seconds_left() - RESERVE_SECONDS:
-                        say.gate_shut(admission.pause)
+                        log.gate_closed(admission.pause)
                         break
                     time.sleep(wait)
                     continue
                 batch = leftovers.receive(admission.granted)
                 if not batch:
-                    say.outbox_holds(relay().outbox.held())
+                    log.outbox_depth(relay.outbox.depth())
                     break
-                delivered = posting.deliver(batch, seconds_left, say.delivery)
-                say.batch(delivered)
+                delivered = relay.batches.deliver(batch, seconds_left, log.delivery)
+                log.batch(delivered)
                 done = [message for message, outcome in delivered if outcome.done]
-                left = [(each, outcome) for each, outcome in delivered if not outcome.done]
+                left = [(message, outcome) for message, outcome in delivered if not outcome.done]
                 now = time.time()
-                holds = [(each, hold_seconds(out, leftovers_back_off(each.receive_count), now)) for each, out in left]
-                say.complaints(leftovers.delete(done) + leftovers.hold(holds))
-                say.unannounced(relay().announce(delivered, seconds_left))
+                timeouts = [
+                    (each, visibility_seconds(out, leftovers_back_off(each.receive_count), now)) for each, out in left
+                ]
+                log.failures(leftovers.delete(done) + leftovers.set_visibility(timeouts))
+                log.unannounced(relay.announce(delivered, seconds_left))
                 count["done"] += len(done)
                 count["left"] += len(left)
         return count

@@ -1,10 +1,12 @@
-"""The edge of backups: fetch what is missing of the last days, request a range of days, or fulfil requests."""
+"""The handler of backups: fetch what is missing of the last days, request a range of days, or fulfil requests."""
 
+from contextlib import closing
 from typing import Any
 
-from relay.backup_wiring import fetching, report
-from relay.orders import Backfill, Requests, read_event
-from relay.queues import from_event, requests_back_off, with_jitter
+from relay.backups.bootstrap import container, telemetry
+from relay.backups.events import Backfill, Requests, read_event
+from relay.backups.fetcher import requests_back_off
+from relay.queues import from_record, with_jitter
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -24,25 +26,24 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     Raises:
         Reject: The event is none of these; the reason names the field.
     """
-
-    def seconds_left() -> float:
-        return float(context.get_remaining_time_in_millis()) / 1000
-
-    say = report()
-    with say.invocation(context), fetching().connected() as backups:
-        today = backups.today()
-        order = read_event(event, today)
-        if isinstance(order, Requests):
-            requests = [from_event(record) for record in order.records]
-            fulfilled = backups.fulfil(requests, seconds_left, say.backup)
-            left = [request for request, outcome in fulfilled if not outcome.done]
-            holds = [(each, with_jitter(requests_back_off(each.receive_count))) for each in left]
-            say.complaints(fetching().queue.hold(holds))
-            return {"batchItemFailures": [{"itemIdentifier": each.id} for each in left]}
-        run = (
-            backups.backfill(order, seconds_left, say.backup)
-            if isinstance(order, Backfill)
-            else backups.nightly(seconds_left, say.backup)
-        )
-        say.run(run, today)
+    log = telemetry()
+    with log.invocation(context) as seconds_left:
+        fetching = container()
+        backups = fetching.backups
+        with closing(fetching.firestream):
+            today = backups.today()
+            request = read_event(event, today)
+            if isinstance(request, Requests):
+                messages = [from_record(record) for record in request.records]
+                fulfilled = backups.fulfil(messages, seconds_left, log.backup)
+                left = [message for message, outcome in fulfilled if not outcome.done]
+                timeouts = [(each, with_jitter(requests_back_off(each.receive_count))) for each in left]
+                log.failures(fetching.queue.set_visibility(timeouts))
+                return {"batchItemFailures": [{"itemIdentifier": each.id} for each in left]}
+            run = (
+                backups.backfill(request, seconds_left, log.backup)
+                if isinstance(request, Backfill)
+                else backups.nightly(seconds_left, log.backup)
+            )
+        log.run(run, today)
         return run.summary()

@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from relay.orders import FILE_TYPES, Backup
+from relay.backups.backup import FILE_TYPES, Backup
 
 from local.build import ROOT
-from local.firestream.data import backup as content_of
-from local.stack import PACE, Stack
+from local.stack.stack import PACE, Stack
+from local.stand_ins.firestream.data import backup as content_of
 
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 """Chromium asks nobody else's servers for anything."""

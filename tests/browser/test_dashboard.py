@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Locator, Page, Response, expect
 
 from local.build import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.browser.conftest import AT_SECOND_ATTEMPT, PATIENCE_MS, POSTED, REJECTED, send
 
 SCREENSHOT = ROOT / ".local" / "dashboard.png"

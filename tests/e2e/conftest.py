@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.stack import PACE, Stack
+from local.stack.stack import PACE, Stack
 from tests.e2e.denials import denials
 from tests.e2e.leaks import leaks
 

@@ -1,6 +1,6 @@
 """Looks for what the functions were not allowed to do."""
 
-from local.stack import Stack
+from local.stack.stack import Stack
 from tests.e2e.leaks import logs
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from local.stack import STACK_NAME, Stack
+from local.stack.stack import STACK_NAME, Stack
 
 MARK = "[a secret]"
 AROUND = 60

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local.audit import Audit, audit
-from tests.unit.servers import request_of, self_signed, tcp_server
+from tests.servers import request_of, self_signed, tcp_server
 
 pytestmark = pytest.mark.e2e
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from local.emulator import Emulator
-from local.firestream import FirestreamStandIn
+from local.stack.emulator import Emulator
+from local.stand_ins.firestream.server import FirestreamStandIn
 
 pytestmark = pytest.mark.e2e
 

@@ -66,7 +66,9 @@ def test_the_layer_builds_for_every_runtime_that_is_here(runtime: str, architect
             compiled = (source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc").read_bytes()
             assert compiled[:8] == magic + struct.pack("<I", UNCHECKED_HASH), source
             assert str(tmp_path).encode() not in compiled
-        code = f"import sys; sys.path.insert(0, {str(layer)!r}); import relay.wiring, relay.backup_wiring"
+        code = (
+            f"import sys; sys.path.insert(0, {str(layer)!r}); import relay.posting.bootstrap, relay.backups.bootstrap"
+        )
         subprocess.run([str(python), "-I", "-S", "-c", code], check=True)
     assert sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) < MAX_UNZIPPED_BYTES / 2
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from local.up import SETTINGS, STATE
+from local.stack.up import SETTINGS, STATE
 
 pytestmark = pytest.mark.e2e
 
@@ -62,7 +62,8 @@ def answer_to_a_page_of_a_browser() -> int:
     request = urllib.request.Request(url, b"{}", {"Content-Type": "text/plain", "Origin": "https://page.example"})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=10)
-    return refused.value.code
+    with refused.value:
+        return refused.value.code
 
 
 @pytest.mark.timeout(420)
@@ -109,7 +110,7 @@ def test_a_demo_whose_deployment_fails_says_why_and_leaves_nothing_behind(tmp_pa
 
 
 def test_up_shows_how_to_publish_and_down_stops_everything(tmp_path: Path) -> None:
-    up = start("local.up", tmp_path)
+    up = start("local.stack.up", tmp_path)
     try:
         shown, _ = up.communicate(timeout=200)
         assert up.returncode == 0, shown
@@ -119,7 +120,7 @@ def test_up_shows_how_to_publish_and_down_stops_everything(tmp_path: Path) -> No
         assert answer_to_a_page_of_a_browser() == 403
         assert stat.S_IMODE(SETTINGS.stat().st_mode) == 0o600
     finally:
-        down = start("local.up", tmp_path, "--stop")
+        down = start("local.stack.up", tmp_path, "--stop")
         output, _ = down.communicate(timeout=90)
     assert "Stopped." in output
     assert left_over(tmp_path) == []

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local.emulator import REGION, Emulator
+from local.stack.emulator import REGION, Emulator
 from tests.template import RESOURCES
 
 pytestmark = pytest.mark.e2e

@@ -31,17 +31,18 @@ from botocore.session import Session
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.sqs import models as moto_sqs
-from relay import backup_wiring, wiring
+from relay.aws import Clients
+from relay.backups import bootstrap as backup_wiring
 from relay.errors import RelayError
-from relay.gate import Gate, Pace
-from relay.ledger import Ledger
-from relay.settings import Clients
+from relay.posting import bootstrap as wiring
+from relay.posting.gate import Gate, Pace
+from relay.posting.ledger import Ledger
 
 from functions.drain_leftovers import app as drain_leftovers
 from functions.fetch_backups import app as fetch_backups
 from functions.post_messages import app as post_messages
-from local.firestream import FirestreamStandIn
-from local.stocktwits import StandIn
+from local.stand_ins.firestream.server import FirestreamStandIn
+from local.stand_ins.stocktwits.server import StandIn
 from tests.iam import refused
 from tests.strict_s3 import StrictS3
 
@@ -221,7 +222,7 @@ class Edge:
         """A fresh container of the function: nothing shared with another one."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SOURCE_QUEUE_URL", self.queue)
-            return wiring.relay.__wrapped__()
+            return wiring.container.__wrapped__()
 
     def relay(self):
         if container := CONTAINER.get(None):
@@ -239,7 +240,7 @@ class Edge:
         return [self.world.send(self.queue, body, **attributes) for body in bodies]
 
     def invoke(self, event, remaining_ms=60_000):
-        for handler in wiring.report(self.name).logger.handlers:
+        for handler in wiring.telemetry(self.name).logger.handlers:
             handler.stream = sys.stdout  # it keeps the one of the process's first test
         answer = self.app.handler(event, self.world.context(remaining_ms))
         return Run(answer, self.world.written())
@@ -330,7 +331,7 @@ class World:
         )
         self.edges = {"outbox": Outbox(self), "leftovers": Leftovers(self)}
         for edge in self.edges.values():
-            patch.setattr(edge.app, "relay", edge.relay)
+            patch.setattr(edge.app, "container", edge.relay)
             patch.setattr(edge.app, "time", clock.module)
 
     def _resources(self):
@@ -481,7 +482,7 @@ class World:
 
     def impatient(self):
         """Let the relay give a silent StockTwits up after half a second: the one wait that the clock cannot take."""
-        self.patch.setattr("relay.stocktwits.READ_SECONDS", 0.5)
+        self.patch.setattr("relay.posting.stocktwits.READ_SECONDS", 0.5)
 
     @contextmanager
     def unreachable(self):
@@ -502,7 +503,7 @@ class World:
                 arrived.set()
                 assert released.wait(30)
 
-        self.patch.setattr("relay.stocktwits.READ_SECONDS", 60)
+        self.patch.setattr("relay.posting.stocktwits.READ_SECONDS", 60)
         self.on_request(hold)
         try:
             yield arrived
@@ -602,7 +603,7 @@ class Archivist:
 
     def restart(self):
         """Let the next invocation start cold."""
-        backup_wiring.fetching.cache_clear()
+        backup_wiring.container.cache_clear()
 
     def store_login(self, password=PASSWORD):
         login = json.dumps({"username": self.firestream.username, "password": password})
@@ -611,10 +612,10 @@ class Archivist:
     # Invocations
 
     def invoke(self, event, remaining_ms=900_000):
-        for handler in backup_wiring.report().logger.handlers:
+        for handler in backup_wiring.telemetry().logger.handlers:
             handler.stream = sys.stdout  # it keeps the one of the process's first test
         with suppress(RelayError):
-            backup_wiring.fetching().firestream.first_wait_seconds = 0.0
+            backup_wiring.container().firestream.first_wait_seconds = 0.0
         answer = fetch_backups.handler(event, Context(self.clock, remaining_ms))
         return BackupRun(answer, self.written())
 
@@ -828,7 +829,7 @@ def moto(aws, clock, monkeypatch):
 @pytest.fixture
 def world(moto, stand_in, clock, monkeypatch, capsys):
     monkeypatch.setattr(wiring, "time", clock.module)
-    monkeypatch.setattr("relay.posting_report.time", clock.module)
+    monkeypatch.setattr("relay.posting.telemetry.time", clock.module)
     world = World(moto, stand_in, clock, monkeypatch, capsys)
     yield world
     world.no_secret_was_written()
@@ -853,7 +854,7 @@ def firestream(running_firestream, clock):
 @pytest.fixture
 def backups(moto, firestream, clock, monkeypatch, capsys):
     monkeypatch.setattr(backup_wiring, "time", clock.module)
-    monkeypatch.setattr("relay.firestream.READ_SECONDS", 0.5)  # the one wait that the clock cannot take
+    monkeypatch.setattr("relay.backups.firestream.READ_SECONDS", 0.5)  # the one wait that the clock cannot take
     world = Archivist(moto, firestream, clock, monkeypatch, capsys)
     yield world
     world.nothing_dangles()

@@ -12,7 +12,7 @@ import uvicorn
 from anyio import create_task_group, to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from relay.delivery import Result
+from relay.posting.delivery import Result
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
@@ -20,12 +20,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from relay_cli import heatmap
-from relay_cli.calendar import Status
-from relay_cli.dashboard import drawing
-from relay_cli.dashboard.desk import LASTING
+from relay_cli.dashboard import svg as drawing
+from relay_cli.dashboard.cache import PATIENCE_AFTER_A_CHANGE_SECONDS, PATIENCE_SECONDS, Seen
 from relay_cli.dashboard.guard import Guard
-from relay_cli.dashboard.kept import PATIENCE_AFTER_A_CHANGE_SECONDS, PATIENCE_SECONDS, Seen
-from relay_cli.wording import at, count, length, moment, one_line, printable
+from relay_cli.dashboard.model import LASTING
+from relay_cli.deployed.calendar import Status
+from relay_cli.text import at, count, length, moment, one_line, printable
 
 if TYPE_CHECKING:
     import socket
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from relay_cli.dashboard.desk import Desk
-    from relay_cli.dashboard.kept import Kept
+    from relay_cli.dashboard.cache import Kept
+    from relay_cli.dashboard.model import Desk
 
 MAX_FORM_BYTES = 16_384
 """More than a form of the page ever has."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
+from relay.aws_errors import AWS_ERRORS, error_code
 from relay.errors import Halt, Pause, Retry
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ CREDENTIALS_SECONDS = 300
 """How long a secret is used without looking for a newer one."""
 
 RECHECK_SECONDS = 300
-"""How long to wait for a person when there is no readable secret."""
+"""How long to wait for an operator when no secret can be read."""
 
 SILENCE_SECONDS = 10
-"""How long a silent SSM is not asked again: those who wait for one another's answer would wait out a time-out each."""
+"""How long an SSM that timed out is not asked again: threads that need the same secret would each wait for it."""
 
 AUTH_STYLES = ("bearer", "oauth", "form")
 """Where the token goes: ``Authorization: Bearer``, ``Authorization: OAuth``, or the form field ``access_token``. Never
@@ -64,15 +64,31 @@ class SecretSource(Protocol[_Secret_co]):
 CredentialsSource = SecretSource[Credentials]
 
 
-class _SecretParameter(ABC, Generic[_Secret]):
+@dataclass(frozen=True)
+class SecretKind(Generic[_Secret]):
+    """What a parameter holds, and how to read it.
+
+    Attributes:
+        name: What it is called in reasons.
+        fields: The fields that it must have, for a reason.
+        cause: The cause of the pause while it cannot be used.
+        parse: Returns the secret of a JSON object, or None; may also raise what reading an object raises.
+    """
+
+    name: str
+    fields: str
+    cause: str
+    parse: Callable[[dict[str, Any]], _Secret | None]
+
+
+class SecretParameter(Generic[_Secret]):
     """A JSON object in an SSM SecureString; threads may share it."""
 
-    _name_in_words: ClassVar[str]
-    _shape: ClassVar[str]
-    _cause: ClassVar[str]
-
-    def __init__(self, ssm: Callable[[], SSMClient], name: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self, kind: SecretKind[_Secret], ssm: Callable[[], SSMClient], name: str, now: Callable[[], float]
+    ) -> None:
         """Read the parameter `name` with the client that `ssm` gives, when first asked."""
+        self._kind = kind
         self._ssm = ssm
         self._name = name
         self._now = now
@@ -100,61 +116,46 @@ class _SecretParameter(ABC, Generic[_Secret]):
                 self._read_at = self._now()
             return self._secret
 
-    @staticmethod
-    @abstractmethod
-    def _parse(content: dict[str, Any]) -> _Secret | None:
-        """Return the secret that the object holds, or None, or fail as reading an object fails."""
-
     def _read(self) -> _Secret:
         try:
             answer = self._ssm().get_parameter(Name=self._name, WithDecryption=True)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
+        except AWS_ERRORS as error:
+            code = error_code(error)
             if code in _PARAMETER_MISSING:
                 raise self._unusable(f"cannot be read ({code})") from None
-            raise Retry(f"the {self._name_in_words} {self._name} was not answered for ({code})") from None
-        except BotoCoreError as error:
-            self._silence = f"the {self._name_in_words} {self._name} was not answered for ({type(error).__name__})"
-            self._silent_at = self._now()
-            raise Retry(self._silence) from None
+            reason = f"the {self._kind.name} {self._name} was not answered for ({code})"
+            if isinstance(error, BotoCoreError):
+                self._silence, self._silent_at = reason, self._now()
+            raise Retry(reason) from None
         secret = None
         with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            secret = self._parse(json.loads(answer["Parameter"]["Value"]))
+            secret = self._kind.parse(json.loads(answer["Parameter"]["Value"]))
         if secret is None:
             # No cause: a JSON error shows the text it failed on, and that is a secret.
-            raise self._unusable(f"holds no JSON object with {self._shape}")
+            raise self._unusable(f"holds no JSON object with {self._kind.fields}")
         return secret
 
     def _unusable(self, problem: str) -> Halt:
-        reason = f"the {self._name_in_words} {self._name} {problem}: store the account's credentials there, see README"
-        return Halt(Pause(self._cause, reason, self._now() + RECHECK_SECONDS, probe=True))
+        reason = f"the {self._kind.name} {self._name} {problem}: store the account's credentials there, see README"
+        return Halt(Pause(self._kind.cause, reason, self._now() + RECHECK_SECONDS, probe=True))
 
 
-class TokenParameter(_SecretParameter[Credentials]):
-    """The account's credentials in an SSM SecureString: ``{"access_token", "username", "user_id"}``."""
-
-    _name_in_words = "token parameter"
-    _shape = "access_token, username and user_id"
-    _cause = "token_unreadable"
-
-    @staticmethod
-    def _parse(content: dict[str, Any]) -> Credentials | None:
-        token, username = content["access_token"].strip(), content["username"].strip()
-        if username and token and token.isascii() and token.isprintable():
-            return Credentials(token, username, str(content.get("user_id") or username))
-        return None
+def _parse_token(content: dict[str, Any]) -> Credentials | None:
+    token, username = content["access_token"].strip(), content["username"].strip()
+    if username and token and token.isascii() and token.isprintable():
+        return Credentials(token, username, str(content.get("user_id") or username))
+    return None
 
 
-class LoginParameter(_SecretParameter[Login]):
-    """Firestream's login in an SSM SecureString: ``{"username", "password"}``."""
+def _parse_login(content: dict[str, Any]) -> Login | None:
+    username, password = content["username"].strip(), content["password"]
+    if username and ":" not in username and password and username.isprintable() and password.isprintable():
+        return Login(username, password)
+    return None
 
-    _name_in_words = "Firestream credentials parameter"
-    _shape = "username and password"
-    _cause = "login_unreadable"
 
-    @staticmethod
-    def _parse(content: dict[str, Any]) -> Login | None:
-        username, password = content["username"].strip(), content["password"]
-        if username and ":" not in username and password and username.isprintable() and password.isprintable():
-            return Login(username, password)
-        return None
+TOKEN = SecretKind("token parameter", "access_token, username and user_id", "token_unreadable", _parse_token)
+"""The account's credentials: ``{"access_token", "username", "user_id"}``."""
+
+LOGIN = SecretKind("Firestream credentials parameter", "username and password", "login_unreadable", _parse_login)
+"""Firestream's login: ``{"username", "password"}``."""

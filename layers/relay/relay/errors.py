@@ -3,7 +3,7 @@
 ::
 
     RelayError
-    ├── Reject          this can never be done as it is asked for: bury it with its reason
+    ├── Reject          this can never be done as it is asked for: move it to Dead letters
     │   └── Duplicate   StockTwits holds it to be one
     ├── Retry           nothing was done: leave it, try again later
     │   ├── Corrupt     the bytes are no whole backup: keep none of them
@@ -96,7 +96,7 @@ class Wait(_Shut):
 
 
 class Halt(_Shut):
-    """Somebody must mend something; one probe when the pause ends."""
+    """An operator must fix something; one probe when the pause ends."""
 
 
 class Misconfigured(RelayError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.stack import Stack
+from local.stack.stack import Stack
 
 pytestmark = pytest.mark.e2e
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.rie import Rie
-from local.stack import CHART_BUCKET, LOGIN_PARAMETER, Stack
+from local.stack.lambda_runtime import Rie
+from local.stack.stack import CHART_BUCKET, LOGIN_PARAMETER, Stack
 
 pytestmark = pytest.mark.e2e
 

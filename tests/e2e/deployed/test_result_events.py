@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from relay.result_events import schema
+from relay.posting.result_events import schema
 
-from local.stack import Stack
+from local.stack.stack import Stack
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.stack import CHART_BUCKET, CHART_KEY, Stack
+from local.stack.stack import CHART_BUCKET, CHART_KEY, Stack
 from tests.e2e.denials import denials
 from tests.e2e.leaks import logs
 

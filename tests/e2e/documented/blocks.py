@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local.build import ROOT
 from local.processes import end_session, start_session
-from local.stack import Stack
+from local.stack.stack import Stack
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SECONDS = 240

@@ -7,10 +7,10 @@ from itertools import groupby
 
 import pytest
 
-from local.firestream import FirestreamStandIn
-from local.stack import LOGIN_PARAMETER, TOKEN_PARAMETER, Stack
-from local.stocktwits import StandIn
-from local.up import settings
+from local.stack.stack import LOGIN_PARAMETER, TOKEN_PARAMETER, Stack
+from local.stack.up import settings
+from local.stand_ins.firestream.server import FirestreamStandIn
+from local.stand_ins.stocktwits.server import StandIn
 from tests.e2e.documented.blocks import AWS, SECONDS, Block, Reader, blocks, blocks_of, escapes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2 * SECONDS)]
@@ -23,13 +23,13 @@ NOT_HERE = {
     "make build": "sam local invoke, which follows, needs Docker: test_events.py gives each event to Lambda's runtime",
     "make .local/runtime/.ready": "it installs Lambda's runtime: test_events.py runs the functions in it",
     "PYTHON=/path/to/python": "it names a Python that is not here",
-    "PYTHONPATH=layers/relay .venv/bin/python -m reliability": "it deploys a stack of its own, and takes minutes",
-    ".venv/bin/python -m benchmarks": "it takes minutes, and needs what is compared with",
-    "make deploy": "it deploys to AWS; to the emulator, local/stack.py does, in the same way",
-    "sam build": "it makes what AWS runs, and deploys it there: tests/e2e/test_build.py builds, local/stack.py deploys",
+    "PYTHONPATH=layers/relay .venv/bin/python -m verification.reliability": "it deploys a stack, and takes minutes",
+    ".venv/bin/python -m verification.benchmarks": "it takes minutes, and needs what is compared with",
+    "make deploy": "it deploys to AWS; to the emulator, local/stack/stack.py does, in the same way",
+    "sam build": "it makes what AWS runs, and deploys it there: test_build.py builds, local/stack/stack.py deploys",
     "sam delete": "it would take the stack away from the tests that follow",
     "sam local invoke": "it needs Docker: test_events.py gives each event to Lambda's runtime",
-    "from relay.archive import read_backup": "tests/unit/test_reading.py reads a file and an object",
+    "from relay.archive import read_backup": "tests/unit/backups/test_reader.py reads a file and an object",
     "pip install .": "it needs the package index",
 }
 """How the blocks begin that do not run here, and why."""

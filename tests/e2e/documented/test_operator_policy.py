@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from local.build import ROOT
-from local.permissions import known, names
-from local.stack import Stack, a_chart
+from local.stack.iam import known, names
+from local.stack.stack import Stack, a_chart
 
 pytestmark = pytest.mark.e2e
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from local.stack import Stack
-from reliability import backups_under_fire, posting_under_fire
-from reliability.accounts import End
+from local.stack.stack import Stack
+from verification.reliability import backups_under_fire, posting_under_fire
+from verification.reliability.checker import End
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import requests
 
-from local.firestream import Fault as BackupFault
-from local.firestream import api_host
-from local.firestream.faults import API_FAULTS
-from local.stack import CHART_BUCKET, CHART_KEY, LOGIN_PARAMETER, TOKEN_PARAMETER, Stack
-from local.stocktwits import Fault, faults
-from local.stocktwits.api import Reply
+from local.stack.stack import CHART_BUCKET, CHART_KEY, LOGIN_PARAMETER, TOKEN_PARAMETER, Stack
+from local.stand_ins.firestream import api_host
+from local.stand_ins.firestream.faults import API_FAULTS
+from local.stand_ins.firestream.faults import Fault as BackupFault
+from local.stand_ins.stocktwits import faults
+from local.stand_ins.stocktwits.api import Reply
+from local.stand_ins.stocktwits.faults import Fault
 from tests.e2e.leaks import MARK, Secrets, leaks, logs
 
 pytestmark = pytest.mark.e2e

@@ -1,0 +1,25 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from relay.backups.backup import FILE_TYPES
+
+FAILURES_SHOWN = 5
+"""How many failures are told with their reasons; a refused login fails thousands, all alike."""
+
+
+Types = Annotated[
+    list[str] | None,
+    typer.Option("--type", help="message or activity; else those the stack keeps.", autocompletion=lambda: FILE_TYPES),
+]
+
+
+FileType = Annotated[
+    str, typer.Argument(metavar="TYPE", help="message or activity.", autocompletion=lambda: FILE_TYPES)
+]
+
+
+Day = Annotated[str, typer.Argument(metavar="DAY", help="The day, such as 2016-12-05.")]

@@ -1,0 +1,97 @@
+"""``relay posts``: what became of the last messages."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime  # noqa: TC003  typer reads them
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from relay.posting.delivery import Result
+from rich.text import Text
+
+from relay_cli.deployed import deliveries
+from relay_cli.deployed.logs import Logs
+from relay_cli.durations import span
+from relay_cli.failure import WRONG, Failure
+from relay_cli.output import print_json
+from relay_cli.text import at, length, moment, one_line, read_moment
+
+if TYPE_CHECKING:
+    from relay_cli.context import Context
+    from relay_cli.deployed.deliveries import Delivered
+
+STYLES: dict[str, str] = {
+    Result.POSTED: "green",
+    Result.ALREADY_POSTED: "green",
+    Result.REJECTED: "red",
+    Result.DEFERRED: "yellow",
+    Result.DRY_RUN: "cyan",
+}
+
+
+def _since(text: str) -> datetime:
+    """Read how far back to look: a span of time, or a moment."""
+    moment_named = read_moment(text)
+    if moment_named:
+        return moment_named
+    try:
+        start = at(time.time() - span(text).total_seconds())
+    except Failure as failure:
+        raise Failure(f"{failure.reason} A moment is written as in 2026-11-21T09:00Z.", WRONG) from None
+    if start is None:
+        raise Failure(f"{text} is before all time.", WRONG)
+    return start
+
+
+def posts(  # noqa: PLR0913  each is an option
+    context: typer.Context,
+    last: Annotated[int | None, typer.Option(min=1, help="How many at most; 20, unless --since is given.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=_since, metavar="SPAN", help="How far back: 30m, 24h, 7d, or a moment as in 2026-11-21T09:00Z."
+        ),
+    ] = None,
+    outcome: Annotated[Result | None, typer.Option(help="Only those that ended so.")] = None,
+    key: Annotated[str | None, typer.Option(help="Only the message with this idempotency key.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Show what became of the last messages, newest first.
+
+    It reads the functions' log, which takes up to a minute to show what just happened.
+
+    [dim]relay posts
+    relay posts --since 24h --outcome rejected
+    relay posts --key NVDA-2026-11-20 --json[/dim]
+    """
+    relay: Context = context.obj
+    most = last or (None if since else 20)
+    rows = deliveries.newest(Logs(relay.stack), most, since, outcome, key)
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        relay.console.print("The log shows no such message.")
+        return
+    for row in rows:
+        relay.console.print(_shown(row), soft_wrap=True)
+
+
+def _shown(row: Delivered) -> Text:
+    """Show a message in a few lines, whose links can be copied whatever the terminal's width."""
+    text = Text(moment(row.at))
+    text.append(f"  {one_line(row.outcome)}", STYLES.get(row.outcome, ""))
+    if row.delay_seconds is not None:
+        text.append(f", {length(row.delay_seconds)} after it was queued")
+    if row.attempts > 1:
+        text.append(f", {row.attempts} attempts")
+    if row.sentiment:
+        text.append(f", {one_line(row.sentiment, 40)}")
+    text.append(f"\n    {one_line(row.text)}" if row.text else f"\n    key {one_line(row.key)}")
+    if row.url:
+        text.append(f"\n    {one_line(row.url)}", "blue")
+    if row.reason:
+        text.append(f"\n    {one_line(row.reason)}", "dim")
+    return text

@@ -1,0 +1,135 @@
+"""The page's two drawings, as numbers: how long posts took, and a year of backups. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log
+from statistics import median
+from typing import TYPE_CHECKING
+
+from rich.filesize import decimal
+
+from relay_cli.deployed.calendar import Status
+from relay_cli.heatmap import column, words
+from relay_cli.text import DAY, HOUR, MINUTE, count, length
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from relay_cli.deployed.calendar import Calendar, Day
+    from relay_cli.deployed.deliveries import Delivered
+
+WIDTH, HEIGHT, MARGIN = 400, 110, 48
+"""Of the chart; the margin is for the names of its lines."""
+
+STEP = 13
+"""From one square of a calendar to the next."""
+
+LEAST_SECONDS = 0.1
+"""The delay that is drawn as nothing; each line is a multiple of the one below."""
+
+_LINES = (1, 10, MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 35 * DAY)
+_LEAST_HEIGHT = 2
+_WIDEST = 28
+_LINKS = ("https://", "http://")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A post's delay."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """How long posts took from queued to posted, oldest on the left, on a scale of powers.
+
+    Attributes:
+        bars: A post each.
+        lines: Height and name of the lines behind them.
+        says: The same in a sentence.
+    """
+
+    bars: list[Bar]
+    lines: list[tuple[float, str]]
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A day of a calendar; its shade is 1 to 4 when it is stored, else 0."""
+
+    x: int
+    y: int
+    status: Status
+    shade: int
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weeks:
+    """A calendar: weeks are columns, weekdays are rows.
+
+    Attributes:
+        width: Of all of it.
+        height: Of all of it.
+        squares: A day each.
+        months: Where each begins, and its name.
+    """
+
+    width: int
+    height: int
+    squares: list[Square]
+    months: list[tuple[int, str]]
+
+
+def chart(posts: Sequence[Delivered]) -> Chart | None:
+    """Draw the delays of posts, which come newest first; None when there is none to draw."""
+    delays = [(each, each.delay_seconds) for each in reversed(posts) if each.delay_seconds is not None]
+    if not delays:
+        return None
+    longest = max(delay for _, delay in delays)
+    most = next((line for line in _LINES if line >= longest), longest)
+    step = min((WIDTH - MARGIN) / len(delays), _WIDEST)
+    bars = []
+    for number, (post, delay) in enumerate(delays):
+        height = max(_height(delay, most), _LEAST_HEIGHT)
+        says = f"{post.at:%Y-%m-%d %H:%M:%S} UTC: {length(delay)}"
+        bars.append(Bar(MARGIN + number * step, HEIGHT - height, step * 0.75, height, says))
+    lines = [(HEIGHT - _height(line, most), length(line).replace(".0", "")) for line in _LINES if line <= most]
+    middle = length(median(delay for _, delay in delays))
+    says = f"From queued to posted, {count(len(delays), 'post')}: median {middle}, longest {length(longest)}."
+    return Chart(bars, lines, says)
+
+
+def weeks(calendar: Calendar) -> Weeks:
+    """Draw a calendar."""
+    start, largest = calendar.days[0].day, calendar.largest
+    squares = [_square(each, start, largest) for each in calendar.days]
+    begins = [(column(each.day, start) * STEP, f"{each.day:%b}") for each in calendar.days if each.day.day == 1]
+    return Weeks(squares[-1].x + STEP, 7 * STEP, squares, begins)
+
+
+def link(url: str | None) -> str | None:
+    """Return an address that may be a link; a log can say anything."""
+    return url if url and url.startswith(_LINKS) else None
+
+
+def _height(delay: float, most: float) -> float:
+    return HEIGHT * log(max(delay, LEAST_SECONDS) / LEAST_SECONDS) / log(most / LEAST_SECONDS)
+
+
+def _square(day: Day, start: date, largest: int) -> Square:
+    shade = max(ceil(4 * day.bytes / largest), 1) if day.status is Status.STORED and largest else 0
+    says = f"{day.day}: {words(day.status)}"
+    if day.status is Status.STORED:
+        says += f", {decimal(day.bytes)}"
+    if day.reason:
+        says += f", {day.reason}"
+    return Square(column(day.day, start) * STEP, day.day.weekday() * STEP, day.status, shade, says)

@@ -1,0 +1,1 @@
+"""What a deployed stack holds, read and changed through AWS's interfaces."""

@@ -1,0 +1,203 @@
+"""Whose StockTwits account a token is: the OAuth exchange, and a look at the account."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import urllib3
+from relay import __version__
+from relay.tls import standard_context
+from urllib3.exceptions import HTTPError
+
+from relay_cli.failure import REFUSED, UNDONE, WRONG, Failure
+from relay_cli.text import one_line
+
+SCOPE = "read,publish_messages"
+"""What the relay needs: to post, and to read the account's stream back."""
+
+CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
+"""Time-outs in seconds; a person waits."""
+
+MAX_ANSWER_BYTES = 1_000_000
+"""What is read of an answer: far more than these have."""
+
+_OK = 200
+_REFUSED = frozenset({400, 401, 403})
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An application that is registered at StockTwits.
+
+    Attributes:
+        client_id: Its id.
+        client_secret: Its secret.
+        redirect_uri: Where StockTwits sends the browser back to, as registered; nobody needs to listen there.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    redirect_uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of StockTwits."""
+
+    username: str
+    user_id: int
+
+
+class Accounts:
+    """The part of StockTwits' API that a log-in needs. No token is ever part of an address."""
+
+    def __init__(self, api_url: str, auth_style: str) -> None:
+        """Prepare it; nothing is sent yet.
+
+        Args:
+            api_url: The API's root.
+            auth_style: One of `relay.credentials.AUTH_STYLES`; the form field is for posts alone.
+        """
+        self._api_url = api_url.rstrip("/")
+        self._scheme = "OAuth" if auth_style == "oauth" else "Bearer"
+        context = standard_context() if self._api_url.startswith("https://") else None
+        self._http = urllib3.PoolManager(
+            ssl_context=context,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            headers={"User-Agent": f"StockTwitsRelay/{__version__}", "Accept": "application/json"},
+        )
+
+    def authorize_url(self, application: Application) -> str:
+        """Return the page where the account's owner allows the application to post."""
+        query = {
+            "client_id": application.client_id,
+            "response_type": "code",
+            "redirect_uri": application.redirect_uri,
+            "scope": SCOPE,
+        }
+        return f"{self._api_url}/oauth/authorize?{urlencode(query, safe=',')}"
+
+    def exchange(self, application: Application, code: str) -> str:
+        """Return the access token that a code is good for.
+
+        Raises:
+            Failure: StockTwits gave none.
+        """
+        fields = {
+            "client_id": application.client_id,
+            "client_secret": application.client_secret,
+            "code": code,
+            "grant_type": "authorization_code",
+            "redirect_uri": application.redirect_uri,
+        }
+        status, answer = self._ask("POST", "/oauth/token", fields=fields)
+        token = answer.get("access_token")
+        if status == _OK and isinstance(token, str) and token:
+            scope = str(answer.get("scope") or SCOPE)
+            if "publish_messages" not in scope:
+                raise Failure(f"The token may not post: its scope is {one_line(scope, 80)}. Authorize again.", REFUSED)
+            return token
+        said = _said(answer, application.client_secret, code)
+        if status in _REFUSED:
+            raise Failure(
+                f"StockTwits did not take the code ({status}{said}): it is good once, and for some minutes.\n"
+                "Run `relay login` again; check client id, secret and redirect address if it stays so.",
+                REFUSED,
+            )
+        raise _unexpected(status, said)
+
+    def account(self, token: str) -> Account:
+        """Return whose token it is.
+
+        Raises:
+            Failure: StockTwits does not say.
+        """
+        status, answer = self._ask("GET", "/account/verify.json", token=token)
+        user = answer.get("user")
+        if status == _OK and isinstance(user, dict):
+            username, user_id = user.get("username"), user.get("id")
+            if isinstance(username, str) and username and isinstance(user_id, int):
+                return Account(username, user_id)
+        said = _said(answer, token)
+        if status == 401 or (status == 403 and answer):  # noqa: PLR2004  a 403 with a page is bot protection
+            raise Failure(f"StockTwits refused the token ({status}{said}): get another one.", REFUSED)
+        raise _unexpected(status, said)
+
+    def _ask(
+        self, method: str, path: str, *, fields: dict[str, str] | None = None, token: str | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """Send one request; return the status and the JSON object of the answer, an empty one when it has none."""
+        headers = dict(self._http.headers)
+        if token:
+            headers["Authorization"] = f"{self._scheme} {token}"
+        if fields:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        body = urlencode(fields) if fields else None
+        try:
+            response = self._http.request(
+                method,
+                self._api_url + path,
+                body=body,
+                headers=headers,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            content = response.read(MAX_ANSWER_BYTES)
+            response.close()
+        except (HTTPError, OSError) as error:
+            # Not the error's own text, and no cause kept: both could show what was sent.
+            raise Failure(
+                f"StockTwits could not be reached, or did not answer ({type(error).__name__}): try again.", UNDONE
+            ) from None
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            answer = None
+        return response.status, answer if isinstance(answer, dict) else {}
+
+
+def code_in(pasted: str) -> str:
+    """Take the code out of the address that the browser came back to, or take it as it is.
+
+    Raises:
+        Failure: There is none in it, or the owner said no.
+    """
+    text = pasted.strip().strip("'\"")
+    try:
+        query = urlsplit(text).query if "://" in text or "?" in text else text if "=" in text else ""
+    except ValueError:  # no address
+        query = ""
+    if not query:
+        if text and not any(each.isspace() for each in text) and "://" not in text:
+            return text
+        raise Failure("There is no code in that: paste the whole address that the browser came back to.", WRONG)
+    answer = {name: values[0] for name, values in parse_qs(query).items()}
+    if "error" in answer:
+        why = one_line(answer.get("error_description") or answer["error"], 120)
+        if answer["error"] == "access_denied":
+            raise Failure(f"The account's owner did not allow it ({why}): nothing was stored.", REFUSED)
+        raise Failure(f"StockTwits did not give a code ({why}): nothing was stored.", REFUSED)
+    if not answer.get("code"):
+        raise Failure("There is no code in that address: paste it as a whole, with what follows the `?`.", WRONG)
+    return answer["code"]
+
+
+def _said(answer: dict[str, Any], *secrets: str) -> str:
+    """Quote StockTwits' own words, without a secret."""
+    errors = answer.get("errors")
+    words = errors[0].get("message") if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
+    words = str(words or answer.get("error_description") or answer.get("error") or "")
+    for secret in secrets:
+        words = words.replace(secret, "…")
+    return f": {one_line(words, 160)}" if words else ""
+
+
+def _unexpected(status: int, said: str) -> Failure:
+    return Failure(
+        f"StockTwits answered {status}{said}: try again later, and check StockTwitsApiUrl if it stays so.", REFUSED
+    )

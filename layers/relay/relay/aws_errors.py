@@ -1,0 +1,13 @@
+"""What the errors of AWS's client library are called in reasons and logs."""
+
+from __future__ import annotations
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+AWS_ERRORS = (ClientError, BotoCoreError)
+"""What a call of AWS raises: an answer that says no, or no answer."""
+
+
+def error_code(error: ClientError | BotoCoreError) -> str:
+    """Return the code that AWS answered with, such as ``AccessDenied``; without an answer, the error's type."""
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__

@@ -1,0 +1,56 @@
+"""One file of Firestream: which there are, and what they are called in the archive. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+FILE_TYPES = ("activity", "message")
+"""The types of files that Firestream keeps a day's backup of: https://firestream.stocktwits.com/documentation."""
+
+
+FIRST_DAY = date(2009, 1, 1)
+"""Nobody asks for older days: StockTwits began to keep messages then."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Backup:
+    """One file of Firestream: everything of a type on a day.
+
+    Attributes:
+        day: The day, as Firestream cuts it.
+        file_type: One of `FILE_TYPES`.
+    """
+
+    day: date
+    file_type: str
+
+    @property
+    def key(self) -> str:
+        """Its key in the archive; the name is the one that the vendor's own example gives the file."""
+        name = f"stocktwits_{self.file_type}_{self.day:%Y_%m_%d}.gz"
+        return f"{self.file_type}/{self.day:%Y/%m/%d}/{name}"
+
+    @property
+    def absent_key(self) -> str:
+        """The key of the note that Firestream has no such file."""
+        return f"absent/{self.key.removesuffix('.gz')}.json"
+
+    @property
+    def request(self) -> str:
+        """The body of a request for it, as `read_request` reads it."""
+        return json.dumps({"file_type": self.file_type, "day": self.day.isoformat()})
+
+    def __str__(self) -> str:
+        return f"{self.file_type} {self.day.isoformat()}"
+
+
+def days(first: date, last: date) -> Iterator[date]:
+    """Return the days from the first to the last, both included."""
+    return (first + timedelta(days=number) for number in range((last - first).days + 1))

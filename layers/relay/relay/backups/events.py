@@ -1,0 +1,174 @@
+"""What ``fetch_backups`` is asked to do: its three events, and the backup that a request names. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup
+from relay.errors import Reject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+MAX_QUOTED_CHARACTERS = 80
+"""How much of a wrong value goes into a reason."""
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_COUNT = re.compile(r"[0-9]{1,15}")  # far beyond the milliseconds of our time
+_NIGHTLY = {"run": "nightly"}
+_BACKFILL = frozenset({"first_day", "last_day", "file_types", "retry_absent"})
+_REQUEST = frozenset({"file_type", "day"})
+
+
+@dataclass(frozen=True, slots=True)
+class Nightly:
+    """Fetch what is missing of the last days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """Request every missing day of a range.
+
+    Attributes:
+        first_day: The first day.
+        last_day: The last day, included.
+        file_types: The types; None for those that the stack keeps.
+        retry_absent: Ask again for days that Firestream was found to have no file of.
+    """
+
+    first_day: date
+    last_day: date
+    file_types: tuple[str, ...] | None
+    retry_absent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Fetch the backups that these records of an SQS event name.
+
+    Attributes:
+        records: The records as they came.
+    """
+
+    records: Sequence[Mapping[str, Any]]
+
+
+Order = Nightly | Backfill | Requests
+
+
+def read_event(event: object, today: date) -> Order:
+    """Read an event.
+
+    Args:
+        event: What Lambda hands over.
+        today: The day that is not over yet (UTC).
+
+    Raises:
+        Reject: It is none of the three, or a field of it is wrong; the reason names the field.
+    """
+    if isinstance(event, dict):
+        records = event.get("Records")
+        if isinstance(records, list) and all(map(_from_sqs, records)):
+            return Requests(records)
+        if "first_day" in event or "last_day" in event:
+            return _read_backfill(event, today)
+        if event == _NIGHTLY:
+            return Nightly()
+    raise Reject(
+        'the event is none of the three that fetch_backups knows: {"run": "nightly"}, {"first_day": "2024-01-01", '
+        '"last_day": "2024-12-31"}, or records of BackupRequests'
+    )
+
+
+def read_request(body: str, today: date) -> Backup:
+    """Read the body of a request: ``{"file_type": "message", "day": "2016-12-05"}``.
+
+    Args:
+        body: A record's body.
+        today: The day that is not over yet (UTC).
+
+    Raises:
+        Reject: It names no backup that Firestream could have; the reason names the field.
+    """
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Reject(f"the request is no JSON: {_quoted(body)}") from None
+    if not isinstance(request, dict):
+        raise Reject('the request is no JSON object such as {"file_type": "message", "day": "2016-12-05"}')
+    _refuse_unknown(request, _REQUEST)
+    return Backup(_read_day(request, "day", today), _check_type("file_type", request.get("file_type")))
+
+
+def _from_sqs(record: object) -> bool:
+    """Say whether a record has everything that `relay.queues.from_event` takes of it."""
+    return (
+        isinstance(record, dict)
+        and record.get("eventSource") == "aws:sqs"
+        and all(isinstance(record.get(name), str) for name in ("messageId", "receiptHandle", "body"))
+        and isinstance(attributes := record.get("attributes"), dict)
+        and all(_is_count(attributes.get(name)) for name in ("ApproximateReceiveCount", "SentTimestamp"))
+        and isinstance(of_message := record.get("messageAttributes", {}), dict)
+        and isinstance(of_message.get("RelayKey", {}), dict)
+    )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, str) and _COUNT.fullmatch(value) is not None
+
+
+def _read_backfill(event: Mapping[str, Any], today: date) -> Backfill:
+    _refuse_unknown(event, _BACKFILL)
+    first, last = (_read_day(event, name, today) for name in ("first_day", "last_day"))
+    if first > last:
+        raise Reject(f"first_day: {first} is after last_day, {last}")
+    file_types = event.get("file_types")
+    if file_types is not None:
+        if not isinstance(file_types, list) or not file_types:
+            raise Reject(f"file_types: {_quoted(file_types)} is no list of {', '.join(FILE_TYPES)}")
+        file_types = tuple(dict.fromkeys(_check_type("file_types", each) for each in file_types))
+    retry_absent = event.get("retry_absent", False)
+    if not isinstance(retry_absent, bool):
+        raise Reject(f"retry_absent: {_quoted(retry_absent)} is neither true nor false")
+    return Backfill(first, last, file_types, retry_absent)
+
+
+def _read_day(fields: Mapping[str, Any], name: str, today: date) -> date:
+    value = fields.get(name)
+    if value is None:
+        raise Reject(f"{name}: missing; give a day such as 2016-12-05")
+    try:
+        if not isinstance(value, str) or not _DAY.fullmatch(value):
+            raise ValueError  # noqa: TRY301  fromisoformat knows forms that Firestream does not
+        day = date.fromisoformat(value)
+    except ValueError:
+        raise Reject(f"{name}: {_quoted(value)} is no day; give one such as 2016-12-05") from None
+    if day < FIRST_DAY:
+        raise Reject(f"{name}: {day} is before {FIRST_DAY}, the first day that StockTwits kept")
+    if day >= today:
+        raise Reject(f"{name}: {day} is not over yet; {today - timedelta(days=1)} is the newest day that is (UTC)")
+    return day
+
+
+def _check_type(name: str, value: object) -> str:
+    if not isinstance(value, str) or value not in FILE_TYPES:
+        raise Reject(f"{name}: {_quoted(value)} is none of {', '.join(FILE_TYPES)}")
+    return value
+
+
+def _refuse_unknown(fields: Mapping[str, Any], known: frozenset[str]) -> None:
+    if unknown := sorted(fields.keys() - known):
+        raise Reject(f"{_quoted(unknown[0])} is no field; there are {', '.join(sorted(known))}")
+
+
+def _quoted(value: object) -> str:
+    try:
+        text = repr(value)
+    except RecursionError:  # read where the stack had a little more room
+        return f"a {type(value).__name__} nested too deeply"
+    return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[:MAX_QUOTED_CHARACTERS]}…"

@@ -1,0 +1,333 @@
+"""Fetching backups: one to its outcome, the nightly run, the requests of a backfill, and their fulfilment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from traceback import extract_tb
+from typing import TYPE_CHECKING, Any
+
+from relay.backups.backup import Backup, days
+from relay.backups.events import read_request
+from relay.errors import Absent, Halt, Reject, RelayError, Retry, StartOver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from relay.backups.bucket import Archive
+    from relay.backups.events import Backfill
+    from relay.backups.firestream import Download
+    from relay.errors import Pause
+    from relay.queue_message import QueueMessage
+
+START_SECONDS = 120.0
+"""No download is begun with less time left than this."""
+
+ENQUEUE_SECONDS = 20.0
+"""No requests are sent with less time left than this."""
+
+ENQUEUE_AT_ONCE = 100
+"""Requests between two looks at the clock."""
+
+MAX_STARTS = 3
+"""How often a download is begun because the file changed while it was read."""
+
+REQUEST_RECEIVES = 5
+"""After so many receives a request is given up and moved to BackupFailures; a test compares it with the template."""
+
+
+class Result(StrEnum):
+    """What became of a backup."""
+
+    STORED = "stored"
+    ALREADY_THERE = "already_there"
+    NOT_YET = "not_yet"
+    ABSENT = "absent"
+    QUEUED = "queued"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a backup, and why.
+
+    Attributes:
+        backup: Which one; None when a request names none.
+        result: What became of it.
+        reason: Why, for an operator.
+        status: The HTTP status that decided it, if one did.
+        final: Whether another attempt would be pointless.
+        dead_lettered: Whether its request waits for an operator in BackupFailures.
+        pause: Why nobody needs to try anything now, if so.
+        bytes: How much was stored.
+        lines: How many objects that holds.
+        resumes: How often the transfer broke and was taken up again.
+    """
+
+    backup: Backup | None
+    result: Result
+    reason: str = ""
+    status: int | None = None
+    final: bool = False
+    dead_lettered: bool = False
+    pause: Pause | None = None
+    bytes: int = 0
+    lines: int = 0
+    resumes: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether its request, if it has one, may leave the queue."""
+        return self.result is not Result.FAILED or self.dead_lettered
+
+
+@dataclass(slots=True)
+class Run:
+    """What became of a nightly run or a backfill.
+
+    Attributes:
+        name: ``nightly`` or ``backfill``.
+        on_outcome: Called with each backup that something was done about.
+        counts: How many backups came to each result.
+        bytes: How much was stored.
+        lines: How many objects that holds.
+        stopped: Why it ended before its time, if it did.
+        newest: The newest stored day of each file type; None when there is none.
+        days_beyond_lag: How many days older than it may be the oldest of them is; None when nobody looked.
+    """
+
+    name: str
+    on_outcome: Callable[[Outcome], None]
+    counts: Counter[Result] = field(default_factory=Counter)
+    bytes: int = 0
+    lines: int = 0
+    stopped: str = ""
+    newest: dict[str, date | None] = field(default_factory=dict)
+    days_beyond_lag: int | None = None
+
+    def note(self, outcome: Outcome) -> None:
+        """Count a backup, and pass its outcome on."""
+        self.counts[outcome.result] += 1
+        self.bytes += outcome.bytes
+        self.lines += outcome.lines
+        if outcome.pause:
+            self.stopped = outcome.reason
+        self.on_outcome(outcome)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the function returns."""
+        counts = {str(result): self.counts[result] for result in Result}
+        return {**counts, "bytes": self.bytes, "lines": self.lines, "stopped": self.stopped}
+
+
+@dataclass(frozen=True)
+class Backups:
+    """Fetches backups.
+
+    Attributes:
+        archive: What is there, and where to store.
+        open: Begins a download, as `relay.backups.firestream.Firestream.open`.
+        request: Sends requests; returns those that were not taken.
+        dead_letter: Sends a request to BackupFailures; False when its reason could not go with it.
+        file_types: The types that are kept.
+        lag_days: The age in days up to which a missing file may still come.
+        lookback_days: The age in days up to which the nightly run looks for what is missing.
+        now: The clock, in seconds since the epoch.
+    """
+
+    archive: Archive
+    open: Callable[[Backup, Callable[[], float]], Download]
+    request: Callable[[Sequence[str]], list[str]]
+    dead_letter: Callable[[QueueMessage, Outcome], bool]
+    file_types: Sequence[str]
+    lag_days: int
+    lookback_days: int
+    now: Callable[[], float]
+
+    def today(self) -> date:
+        """Return the day that is not over yet (UTC)."""
+        return datetime.fromtimestamp(self.now(), UTC).date()
+
+    def fetch(self, backup: Backup, seconds_left: Callable[[], float]) -> Outcome:
+        """Fetch one backup, unless somebody else is faster."""
+        try:
+            return self._fetch(backup, seconds_left)
+        except Absent as absent:
+            return self._absent(backup, absent)
+        except RelayError as error:
+            return Outcome(
+                backup=backup,
+                result=Result.FAILED,
+                reason=error.reason,
+                status=error.status,
+                final=isinstance(error, Reject),
+                pause=error.pause if isinstance(error, Halt) else None,
+            )
+        except Exception as error:  # noqa: BLE001  a defect that one file meets must not cost the others
+            where = extract_tb(error.__traceback__)[-1]  # and not its text, which may show a link
+            place = f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}"
+            return Outcome(backup=backup, result=Result.FAILED, reason=f"a defect, please report it: {place}")
+
+    def nightly(self, seconds_left: Callable[[], float], on_outcome: Callable[[Outcome], None]) -> Run:
+        """Fetch what is missing of the last days, oldest first, and request what failed or found no time.
+
+        Args:
+            seconds_left: How long this invocation may still run.
+            on_outcome: Called with each backup as it ends.
+
+        Raises:
+            Retry: S3 did not say what is there.
+        """
+        run = Run("nightly", on_outcome)
+        today = self.today()
+        first, last = today - timedelta(days=self.lookback_days), today - timedelta(days=1)
+        missing = self._missing(run, self.file_types, first, last, retry_absent=False)
+        later = []
+        for backup in missing:
+            if seconds_left() < START_SECONDS:
+                later.append(backup)
+                continue
+            outcome = self.fetch(backup, seconds_left)
+            run.note(outcome)
+            if run.stopped:  # nothing can be fetched before an operator acts, and the next night looks at the same days
+                later = []
+                break
+            if outcome.result is Result.FAILED:
+                later.append(backup)
+        self._enqueue(run, later, seconds_left)
+        run.newest = {file_type: self.archive.newest(file_type) for file_type in self.file_types}
+        never = self.lookback_days + 1  # the age of what is not there at all: more than any that is looked for
+        ages = [(today - newest).days if newest else never for newest in run.newest.values()]
+        run.days_beyond_lag = max(ages) - self.lag_days
+        return run
+
+    def backfill(
+        self, event: Backfill, seconds_left: Callable[[], float], on_outcome: Callable[[Outcome], None]
+    ) -> Run:
+        """Request every day of a range that is missing, oldest first; arguments and errors as for `nightly`."""
+        run = Run("backfill", on_outcome)
+        missing = self._missing(
+            run, event.file_types or self.file_types, event.first_day, event.last_day, retry_absent=event.retry_absent
+        )
+        self._enqueue(run, missing, seconds_left)
+        return run
+
+    def fulfil(
+        self, requests: Sequence[QueueMessage], seconds_left: Callable[[], float], on_outcome: Callable[[Outcome], None]
+    ) -> list[tuple[QueueMessage, Outcome]]:
+        """Fetch what requests name.
+
+        Args:
+            requests: As they came off the queue.
+            seconds_left: How long this invocation may still run.
+            on_outcome: Called with each request as it ends.
+
+        Returns:
+            Each request with its outcome, in the same order. What can never be fetched, or has been tried too often, is
+            in BackupFailures.
+        """
+        fulfilled: list[tuple[QueueMessage, Outcome]] = []
+        refused: Outcome | None = None
+        for request in requests:
+            outcome = self._fulfil(request, seconds_left, refused)
+            if outcome.pause:
+                refused = outcome
+            if outcome.result is Result.FAILED and (outcome.final or request.receive_count >= REQUEST_RECEIVES):
+                outcome = self._dead_letter(request, outcome)
+            on_outcome(outcome)
+            fulfilled.append((request, outcome))
+        return fulfilled
+
+    def _fetch(self, backup: Backup, seconds_left: Callable[[], float]) -> Outcome:
+        for start in range(MAX_STARTS):
+            try:
+                with self.open(backup, seconds_left) as download:
+                    receipt = self.archive.store(backup, download)
+            except StartOver:
+                if start == MAX_STARTS - 1:
+                    raise
+                continue
+            break
+        if receipt is None:
+            return Outcome(backup=backup, result=Result.ALREADY_THERE, reason="another worker was faster")
+        stored = Outcome(
+            backup=backup,
+            result=Result.STORED,
+            bytes=receipt.bytes,
+            lines=receipt.lines,
+            resumes=download.resumes,
+        )
+        try:
+            self.archive.tag(backup, receipt, download.etag)
+        except Retry as error:
+            return replace(stored, reason=f"stored whole, but without tags: {error.reason}")
+        return stored
+
+    def _absent(self, backup: Backup, absent: Absent) -> Outcome:
+        """Distinguish a file that may still come from one that never will."""
+        age = (self.today() - backup.day).days
+        if age <= self.lag_days:
+            return Outcome(backup=backup, result=Result.NOT_YET, reason=absent.reason, status=absent.status)
+        try:
+            self.archive.mark_absent(backup)
+        except Retry as error:
+            return Outcome(backup=backup, result=Result.FAILED, reason=error.reason)
+        return Outcome(backup=backup, result=Result.ABSENT, reason=absent.reason, status=absent.status)
+
+    def _missing(
+        self, run: Run, file_types: Iterable[str], first: date, last: date, *, retry_absent: bool
+    ) -> list[Backup]:
+        """Return what is neither there nor known to be absent, oldest first; count the others."""
+        missing = []
+        for file_type in file_types:
+            stored = self.archive.stored(file_type, first, last)
+            absent = set() if retry_absent else self.archive.absent(file_type, first, last) - stored
+            run.counts[Result.ALREADY_THERE] += len(stored)
+            run.counts[Result.ABSENT] += len(absent)
+            missing += [Backup(day, file_type) for day in days(first, last) if day not in stored | absent]
+        return sorted(missing)
+
+    def _enqueue(self, run: Run, backups: Sequence[Backup], seconds_left: Callable[[], float]) -> None:
+        for start in range(0, len(backups), ENQUEUE_AT_ONCE):
+            if seconds_left() < ENQUEUE_SECONDS:
+                run.stopped = f"time ran out before {backups[start]} was requested: ask again from there"
+                return
+            batch = {each.request: each for each in backups[start : start + ENQUEUE_AT_ONCE]}
+            refused = self.request(list(batch))
+            run.counts[Result.QUEUED] += len(batch) - len(refused)
+            for body in refused:
+                reason = "SQS did not take the request: ask again"
+                run.note(Outcome(backup=batch[body], result=Result.FAILED, reason=reason))
+
+    def _fulfil(self, request: QueueMessage, seconds_left: Callable[[], float], refused: Outcome | None) -> Outcome:
+        try:
+            backup = read_request(request.body, self.today())
+        except Reject as error:
+            return Outcome(backup=None, result=Result.FAILED, reason=error.reason, final=True)
+        if refused:
+            return replace(refused, backup=backup)
+        if seconds_left() < START_SECONDS:
+            return Outcome(backup=backup, result=Result.FAILED, reason="there was no time left to begin it")
+        try:
+            there = self.archive.stored(backup.file_type, backup.day, backup.day)
+        except Retry as error:
+            return Outcome(backup=backup, result=Result.FAILED, reason=error.reason)
+        if there:
+            return Outcome(backup=backup, result=Result.ALREADY_THERE)
+        return self.fetch(backup, seconds_left)
+
+    def _dead_letter(self, request: QueueMessage, outcome: Outcome) -> Outcome:
+        try:
+            with_reason = self.dead_letter(request, outcome)
+        except Exception as error:  # noqa: BLE001  whatever happened, it is not in BackupFailures yet
+            return replace(outcome, reason=f"{outcome.reason}; BackupFailures did not take it ({type(error).__name__})")
+        reason = outcome.reason if with_reason else f"{outcome.reason} (this reason did not fit beside it)"
+        return replace(outcome, dead_lettered=True, reason=reason)
+
+
+def requests_back_off(receive_count: int) -> float:
+    """Return the seconds to wait before a backup is asked for again: 300, 1200, 4800, 14400."""
+    return float(min(300 * 4 ** min(receive_count - 1, 4), 14400))

@@ -1,0 +1,366 @@
+"""Firestream's backups: a day's file as a stream of bytes that goes on where it broke.
+
+A backup is asked for with the login, and answered with a redirect to a temporary link on another host. The link is a
+secret itself, and refuses the login: https://firestream.stocktwits.com/documentation (backups). Redirects are taken by
+hand, so that neither goes where it does not belong, and errors carry no text of the library's, which would show the
+link.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from relay import __version__
+from relay.errors import Absent, Halt, Pause, Reject, Retry, StartOver
+from relay.tls import standard_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from relay.backups.backup import Backup
+    from relay.credentials import Login, SecretSource
+
+CONNECT_SECONDS = 5.0
+"""How long a connection may take to come about."""
+
+READ_SECONDS = 15.0
+"""How long the other side may be silent before the transfer counts as broken."""
+
+MAX_FAILURES = 6
+"""How often in a row a download may fail without a single byte in between."""
+
+FIRST_WAIT_SECONDS = 0.25
+"""The wait after the first of these; each next one is twice as long."""
+
+STOP_SECONDS = 30.0
+"""A transfer is given up with less time left than this: what was uploaded of it must still be taken back."""
+
+REFUSED_SECONDS = 300
+"""How long a refused login is not tried again; another one is, at once."""
+
+MAX_QUOTED_CHARACTERS = 200
+"""How much of Firestream's own error text goes into a reason."""
+
+_OK, _PARTIAL, _FOUND = 200, 206, 302
+_BAD_REQUEST, _NOT_FOUND = 400, 404
+_REFUSED = frozenset({401, 403})
+_CHANGED, _OUT_OF_RANGE = 412, 416
+_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]+)-[0-9]+|\*)/([0-9]+)")
+_S3_CODE = re.compile(rb"<Code>([A-Za-z]{1,60})</Code>")
+
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # below, it logs every address, and a link is one
+
+
+class Firestream:
+    """A client for one login. Downloads may run in several threads."""
+
+    def __init__(
+        self,
+        url: str,
+        login: SecretSource[Login],
+        now: Callable[[], float],
+        *,
+        first_wait_seconds: float = FIRST_WAIT_SECONDS,
+    ) -> None:
+        """Prepare a client; nothing is sent yet.
+
+        Args:
+            url: Firestream's root, such as ``https://firestream.stocktwits.com``.
+            login: Gives the login.
+            now: The clock, in seconds since the epoch.
+            first_wait_seconds: How long to wait after a first failure; see `FIRST_WAIT_SECONDS`.
+        """
+        self._url = url.rstrip("/")
+        self._login = login
+        self._now = now
+        self.first_wait_seconds = first_wait_seconds
+        self._refused: tuple[Login, Pause] | None = None
+        # Only where it is needed: reading all the authorities takes as long as making an AWS client.
+        context = standard_context() if self._url.startswith("https://") else None
+        self._http = urllib3.PoolManager(
+            ssl_context=context,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            headers={"User-Agent": f"StockTwitsRelay/{__version__}", "Accept-Encoding": "identity"},
+        )
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self._http.clear()
+
+    def open(self, backup: Backup, seconds_left: Callable[[], float]) -> Download:
+        """Begin to download a backup.
+
+        Args:
+            backup: Which one.
+            seconds_left: How long this invocation may still run.
+
+        Returns:
+            Its bytes, to be read and closed.
+
+        Raises:
+            Absent: Firestream has no such file.
+            Reject: Firestream says that there can be none.
+            Halt: Firestream refuses the login.
+            Retry: Firestream did not answer as it should.
+        """
+        download = Download(self, backup, seconds_left)
+        download.begin()
+        return download
+
+    def link(self, backup: Backup) -> str:
+        """Ask for a backup's temporary link, which is a secret; errors as for `open`."""
+        refused = self._recently_refused()
+        login = self._login(fresh=refused is not None)
+        if refused and login == refused[0]:
+            raise Halt(refused[1])
+        status, location, said = self._ask(backup, login)
+        if status in _REFUSED:
+            fresh = login
+            with suppress(Retry):  # no newer one to be had now: the one at hand is refused
+                fresh = self._login(fresh=True)
+            if fresh != login:
+                login = fresh
+                status, location, said = self._ask(backup, login)
+        if status == _FOUND:
+            return self._checked(location)
+        if status == _NOT_FOUND:
+            raise Absent(f"Firestream has no file for {backup} ({status}{said})", status=status)
+        if status in _REFUSED:
+            reason = (
+                f"Firestream refused the login of {login.username} ({status}{said}): store one that may read backups"
+            )
+            pause = Pause("firestream_refused", reason, self._now() + REFUSED_SECONDS)
+            self._refused = login, pause
+            raise Halt(pause, status=status)
+        if status == _BAD_REQUEST:
+            raise Reject(f"Firestream refused to look for {backup} ({status}{said})", status=status)
+        raise Retry(f"Firestream answered {status}{said}", status=status)
+
+    def get(self, link: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        """Begin to read from a link; the answer's body is yet to be read.
+
+        Raises:
+            Retry: No answer came.
+        """
+        return self._send(link, headers, "the link's host")
+
+    def _recently_refused(self) -> tuple[Login, Pause] | None:
+        """Return the login that is not to be tried again yet: many requests must not become as many refusals."""
+        if self._refused and (self._refused[1].until or 0) <= self._now():
+            self._refused = None
+        return self._refused
+
+    def _ask(self, backup: Backup, login: Login) -> tuple[int, str, str]:
+        """Return the status, the address and the text of Firestream's answer; the text begins with a colon."""
+        url = f"{self._url}/backups/{backup.file_type}/{backup.day:%Y/%m/%d}"
+        basic = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+        response = self._send(url, {"Authorization": f"Basic {basic}"}, "Firestream")
+        try:
+            text = response.read(MAX_QUOTED_CHARACTERS * 4) or b""
+        except (HTTPError, OSError) as error:
+            raise Retry(f"the connection to Firestream broke before its answer ({_kind(error)})") from None
+        finally:
+            response.close()
+        return (
+            response.status,
+            response.headers.get("Location", ""),
+            _quoted(text.decode(errors="replace"), login.password, basic),
+        )
+
+    def _send(self, url: str, headers: dict[str, str], whom: str) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._http.request(
+                "GET",
+                url,
+                headers={**self._http.headers, **headers},
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (HTTPError, OSError) as error:
+            raise Retry(f"{whom} could not be reached, or did not answer ({_kind(error)})") from None
+
+    def _checked(self, location: str) -> str:
+        link = ""
+        with suppress(ValueError):  # it is no address
+            link = urljoin(self._url, location)
+        if not location or urlsplit(link).scheme != urlsplit(self._url).scheme:
+            raise Retry("Firestream answered 302 without a link that is as safe as its own address", status=_FOUND)
+        return link
+
+
+class Download:
+    """A backup on its way. A broken one goes on where it stopped, with a fresh link, if the file is still the same.
+
+    Attributes:
+        etag: The file's, as the link's host gave it; empty if it gave none.
+        size: The file's, in bytes; None as long as nobody said.
+        position: How many bytes were read so far.
+        resumes: How often it was taken up again.
+    """
+
+    def __init__(self, firestream: Firestream, backup: Backup, seconds_left: Callable[[], float]) -> None:
+        """Prepare it; see `Firestream.open`."""
+        self.etag = ""
+        self.size: int | None = None
+        self.position = 0
+        self.resumes = 0
+        self._firestream = firestream
+        self._backup = backup
+        self._seconds_left = seconds_left
+        self._response: urllib3.BaseHTTPResponse | None = None
+        self._failures = 0
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop; a read that is under way in another thread ends at once, with an error."""
+        self._closed.set()
+        if self._response is not None:
+            with suppress(ValueError, RuntimeError, OSError):  # it ended by itself
+                self._response.shutdown()
+            self._response.close()
+
+    def begin(self) -> None:
+        """Wait for the first answer of the link's host; errors as for `Firestream.open`."""
+        while True:
+            self._go_on()
+            try:
+                self._connect()
+            except StartOver:
+                raise
+            except (Retry, Absent) as error:
+                if isinstance(error, Absent) and not self.position:
+                    raise
+                self._failed(error.reason, error.status)
+            else:
+                return
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes; see `relay.backups.upload.Source`.
+
+        Raises:
+            StartOver: The file changed, or cannot be read from its middle.
+            RelayError: The rest cannot be had now.
+        """
+        while True:
+            self._go_on()
+            try:
+                content = self._read(size)
+            except (HTTPError, OSError) as error:
+                self._take_up(f"the transfer broke ({_kind(error)})")
+                continue
+            if content:
+                self.position += len(content)
+                self._failures = 0
+                return content
+            if self.position == self.size:
+                return b""
+            # Cut off; or nobody said how much there is, and who asks for what comes next learns whether this was all.
+            self._take_up(f"the transfer ended after {self.position} bytes")
+
+    def _read(self, most: int) -> bytes:
+        return self._response.read1(most) if self._response is not None else b""
+
+    def _take_up(self, why: str) -> None:
+        """Connect anew from where the transfer stopped."""
+        if self.size is not None or self._failures or not self.position:
+            self._failed(why)
+        self.begin()
+
+    def _failed(self, why: str, status: int | None = None) -> None:
+        """Wait a little longer each time; give up after `MAX_FAILURES`."""
+        self._failures += 1
+        if self._failures > MAX_FAILURES:
+            reason = f"{self._backup} failed {self._failures} times at byte {self.position}: {why}"
+            raise Retry(reason, status=status)
+        self._closed.wait(self._firestream.first_wait_seconds * 2 ** (self._failures - 1))
+
+    def _go_on(self) -> None:
+        """Raise when there is no point in going on."""
+        if self._closed.is_set():
+            raise Retry("the transfer was given up")
+        if self._seconds_left() < STOP_SECONDS:
+            raise Retry(f"this invocation's time ran out at byte {self.position} of {self._backup}")
+
+    def _connect(self) -> None:
+        """Ask for a fresh link, and for the bytes from `position` on."""
+        if self._response is not None:
+            self._response.close()
+        headers = {}
+        if self.position:
+            if not self.etag or self.etag.startswith("W/"):
+                raise StartOver(f"{self._backup} broke at byte {self.position}, and has no ETag to take it up with")
+            headers = {"Range": f"bytes={self.position}-", "If-Match": self.etag}
+        response = self._firestream.get(self._firestream.link(self._backup), headers)
+        self._response = response
+        if self.position:
+            self._resumed(response)
+        elif response.status == _OK:
+            self.etag = response.headers.get("ETag", "")
+            length = response.headers.get("Content-Length", "")
+            self.size = int(length) if length.isdecimal() else None
+        else:
+            raise _refused(response)
+
+    def _resumed(self, response: urllib3.BaseHTTPResponse) -> None:
+        """See whether the answer is the rest of the same file."""
+        status = response.status
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if status not in {_OK, _PARTIAL, _CHANGED, _OUT_OF_RANGE}:
+            raise _refused(response)
+        start, size = (found[1], int(found[2])) if found else (None, -1)
+        fits = size == self.size or self.size is None
+        if fits and status == _PARTIAL and start == str(self.position):
+            self.size = size
+            self.resumes += 1
+        elif fits and status == _OUT_OF_RANGE and size == self.position:
+            self.size = size
+            response.close()
+            self._response = None
+        else:
+            raise StartOver(f"{self._backup} broke at byte {self.position}, and has changed since ({status})")
+
+
+def _refused(response: urllib3.BaseHTTPResponse) -> Retry:
+    """Say what the link's host answered, by S3's short code alone: its texts repeat what was signed."""
+    try:
+        code = _S3_CODE.search(response.read(4096) or b"")
+    except (HTTPError, OSError):
+        code = None
+    response.close()
+    words = f" {code[1].decode()}" if code else ""
+    return Retry(f"the link's host answered {response.status}{words}", status=response.status)
+
+
+def _quoted(text: str, *secrets: str) -> str:
+    """Quote Firestream's own words, if they are words."""
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    words = " ".join(text.split())[:MAX_QUOTED_CHARACTERS]
+    return f": {words}" if words.isprintable() and words else ""
+
+
+def _kind(error: BaseException) -> str:
+    """Name the error at the root: the texts of these libraries show addresses."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return type(error).__name__

@@ -1,0 +1,1 @@
+"""Alerts to StockTwits: from a message of a queue to its outcome."""

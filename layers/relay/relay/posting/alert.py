@@ -1,0 +1,277 @@
+"""What comes off the queue: reading it, checking it, counting its characters. Pure.
+
+A message is text, or a JSON object with the fields of `Alert`, or either of them inside an SNS notification or an
+EventBridge event. Everything else raises `Reject` with a reason that its publisher understands.
+"""
+
+import html
+import re
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from relay.errors import Reject
+
+MAX_BODY_CHARACTERS = 1000
+"""StockTwits' limit on a counted body: https://api.stocktwits.com/developers/docs/api#messages-create-docs."""
+
+MAX_TEXT_CHARACTERS = 10_000
+"""The longest body as it stands. A link counts the same whatever its length, so a body of any length could be within
+StockTwits' limit; but nobody needs so long a link, and each character is looked at several times."""
+
+MAX_ENTITY_LEVELS = 8
+"""How often a body's HTML entities may have been encoded, one within the other. Each level is one more pass over the
+text when it is looked for on StockTwits; one or two are somebody's mistake, and more are an attack."""
+
+LINK_CHARACTERS = 23
+"""What a link counts, whatever its length: the larger of the two published numbers (20 and 23)."""
+
+CHART_CHARACTERS = 24
+"""What a chart adds to the count (same source)."""
+
+ENTITY_CHARACTERS = 4
+"""What ``<`` and ``>`` count each: StockTwits stores them as ``&lt;`` and ``&gt;`` (same source)."""
+
+MAX_KEY_CHARACTERS = 256
+"""Keeps a key of 4-byte characters inside DynamoDB's 2048 bytes for a partition key:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html."""
+
+MAX_QUOTED_CHARACTERS = 200
+"""How much of what a publisher wrote goes into a reason."""
+
+MAX_SHOWN_CHARACTERS = 1000
+"""How much of a post's text is shown: all of it, unless its links are long."""
+
+MAX_ENVELOPES = 3
+"""How deep a message may be wrapped: EventBridge inside SNS is two, and nobody needs more than three."""
+
+_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+_CHART_URL = r"^(https://[^\s/]+/\S*|s3://[^\s/]+/\S.*)$(?!\n)"
+_ALLOWED_CONTROLS = frozenset("\t\n\r")
+_NONCHARACTERS = frozenset("\ufffe\uffff")  # no SQS attribute can hold them, so no dead letter could carry such a key
+_LEADING_ZEROS = re.compile(r"&#0+(?=[0-9])")
+_BEYOND_UNICODE = re.compile(r"&#[0-9]{8,};?")
+_BYTE_ORDER_MARK = "\ufeff"  # some tools begin every text with it; before JSON it would make the JSON a text to post
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be said on StockTwits."""
+
+    body: Annotated[
+        str, msgspec.Meta(min_length=1, description="The text to post: at most 1000 characters as StockTwits counts.")
+    ]
+    sentiment: Annotated[
+        Literal["bullish", "bearish", "neutral"] | None, msgspec.Meta(description="The sentiment shown with the post.")
+    ] = None
+    in_reply_to_message_id: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
+        msgspec.Meta(description="The StockTwits id of the message that this one answers."),
+    ] = None
+    chart: Annotated[
+        Annotated[str, msgspec.Meta(pattern=_CHART_URL, max_length=2000)] | None,
+        msgspec.Meta(
+            description="An image: an https URL that StockTwits fetches itself, or s3://bucket/key in the relay's "
+            "chart bucket, a JPG, PNG or GIF under 2 MB."
+        ),
+    ] = None
+    key: Annotated[
+        Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY_CHARACTERS)] | None,
+        msgspec.Meta(description="The idempotency key: of all messages with the same key, one is posted."),
+    ] = None
+    expires_at: Annotated[
+        Annotated[datetime, msgspec.Meta(tz=True)] | None,
+        msgspec.Meta(description="Do not post after this moment: ISO 8601 with a zone, as in 2026-11-21T16:00:00Z."),
+    ] = None
+
+
+def read(body: str) -> Alert:
+    """Read a message's body.
+
+    Args:
+        body: The body as it came off the queue.
+
+    Returns:
+        What is to be posted, checked as far as we can check it without a network.
+
+    Raises:
+        Reject: It cannot be posted; the reason says why.
+    """
+    try:
+        alert = _unwrap(body, MAX_ENVELOPES)
+    except RecursionError:
+        raise Reject("the message is JSON nested too deeply to be an alert") from None
+    if len(alert.body) > MAX_TEXT_CHARACTERS:
+        raise Reject(
+            f"the body has {len(alert.body)} characters as it stands; whatever its links count, at most "
+            f"{MAX_TEXT_CHARACTERS} are taken"
+        )
+    count = count_characters(alert.body) + (CHART_CHARACTERS if alert.chart else 0)
+    if count > MAX_BODY_CHARACTERS:
+        raise Reject(
+            f"the body has {count} characters as StockTwits counts (a link {LINK_CHARACTERS}, a chart "
+            f"{CHART_CHARACTERS}, < and > {ENTITY_CHARACTERS} each); at most {MAX_BODY_CHARACTERS} are allowed"
+        )
+    # Last, and not of a megabyte that is refused for its length: each character is looked at.
+    _check_text("body", alert.body)
+    if unescaped(alert.body) is None:
+        raise Reject(f"body: its HTML entities are encoded more than {MAX_ENTITY_LEVELS} times, one within the other")
+    check_key("key", alert.key)
+    _check_text("chart", alert.chart or "")
+    return alert
+
+
+def check_key(name: str, key: str | None) -> None:
+    """Refuse an idempotency key that the ledger cannot hold; a JSON message's own is checked with its fields.
+
+    Raises:
+        Reject: It is too long, or has characters that no SQS attribute can hold.
+    """
+    if key and len(key) > MAX_KEY_CHARACTERS:
+        raise Reject(f"{name}: has {len(key)} characters, at most {MAX_KEY_CHARACTERS} are allowed")
+    _check_text(name, key or "")
+
+
+def count_characters(text: str) -> int:
+    """Count a text's characters as StockTwits does, rounding up where its sources disagree."""
+    without_links, links = _LINK.subn("", text)
+    entities = without_links.count("<") + without_links.count(">")
+    return len(without_links) + entities * (ENTITY_CHARACTERS - 1) + links * LINK_CHARACTERS
+
+
+def shown(text: str) -> str:
+    """Return a text as logs and events show it: cut short, and without what may be a presigned link's secret."""
+    return without_queries(text)[:MAX_SHOWN_CHARACTERS]
+
+
+def without_queries(text: str) -> str:
+    """Cut off what follows each link's ``?``."""
+    # Each link is found whole and cut then: a pattern with the mark in it would begin anew at every link in a link.
+    return _LINK.sub(_without_query, text)
+
+
+def printable(text: str) -> str:
+    """Return a text with a space in place of whatever no log, event or attribute could hold, or would show."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def unescaped(text: str, levels: int = MAX_ENTITY_LEVELS) -> str | None:
+    """Resolve HTML entities, those within others too; None if there are more than so many levels of them."""
+    for _ in range(levels + 1):
+        # The standard library fails on decimal numbers of more than 4300 digits; nothing else changes by these two.
+        plain = html.unescape(_BEYOND_UNICODE.sub("\ufffd", _LEADING_ZEROS.sub("&#", text)))
+        if plain == text:
+            return text
+        text = plain
+    return None
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a JSON message, as published in ``docs/message.schema.json``."""
+    (_, components) = msgspec.json.schema_components([Alert], ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **components["Alert"],
+        "title": "A JSON message for the Outbox of StockTwits Relay",
+    }
+
+
+def _without_query(link: re.Match[str]) -> str:
+    shown, _, query = link[0].partition("?")
+    return f"{shown}?…" if query else link[0]
+
+
+def _unwrap(body: str, envelopes_left: int) -> Alert:
+    """Take a post out of a body, through the envelopes of SNS and EventBridge."""
+    text = body.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
+    if not text:
+        raise Reject("the message is empty")
+    content = _parse(text)
+    if not isinstance(content, dict):
+        return Alert(body=text)
+    inner = _inside(content)
+    if inner is None:
+        return _alert(content)
+    if envelopes_left == 0:
+        raise Reject(f"the message is wrapped in more than {MAX_ENVELOPES} envelopes")
+    return _unwrap(inner, envelopes_left - 1)
+
+
+def _parse(text: str) -> dict[str, Any] | None:
+    """Return a JSON object, or None for plain text; refuse what a publisher cannot have meant as text."""
+    try:
+        content = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        if text.startswith("{"):
+            raise Reject(f"the message begins like a JSON object but cannot be read: {_quoted(error)}") from None
+        return None
+    if not isinstance(content, dict):
+        raise Reject(f"the message is JSON, but a {_json_name(content)}: send plain text, or a JSON object with a body")
+    return content
+
+
+def _json_name(content: object) -> str:
+    match content:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case str():
+            return "string"
+        case list():
+            return "list"
+    return "number"
+
+
+def _inside(content: dict[str, Any]) -> str | None:
+    """Return what an SNS or EventBridge envelope holds, as text; None when the object is no envelope."""
+    if "Type" in content and "TopicArn" in content:
+        if content["Type"] != "Notification":
+            raise Reject(f"the message is an SNS {_quoted(content['Type'])}, not an alert: confirm it by hand")
+        inner, name = content.get("Message"), "SNS notification"
+    elif "detail-type" in content and "source" in content:
+        inner, name = content.get("detail"), "EventBridge event"
+    else:
+        return None
+    if not inner:
+        raise Reject(f"the {name} has nothing inside")
+    return inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
+
+
+def _alert(content: dict[str, Any]) -> Alert:
+    body = content.get("body")
+    if isinstance(body, str):
+        content = {**content, "body": body.strip()}
+    try:
+        return msgspec.convert(content, Alert, strict=True)
+    except msgspec.ValidationError as error:
+        raise Reject(f"the message is not valid: {_quoted(_in_words(str(error), content))}") from None
+
+
+def _in_words(complaint: str, content: dict[str, Any]) -> str:
+    """Name the field first, and spare the reader a regular expression."""
+    problem, _, where = complaint.partition(" - at ")
+    field = where.strip("`").removeprefix("$.")
+    if field == "chart" and "regex" in problem:
+        return "chart: must be an https:// URL, or s3://bucket/key"
+    if field == "body" and content.get("body") == "":
+        return "body: is empty"
+    if field == "expires_at" and isinstance(content.get("expires_at"), str):
+        return "expires_at: must be ISO 8601 with a zone, as in 2026-11-21T16:00:00Z"
+    return f"{field}: {problem}" if field and field != "$" else problem
+
+
+def _quoted(words: object) -> str:
+    """Make printable and cut short what may hold a publisher's own words, as long as a message and of any character."""
+    text = str(words)
+    shown = printable(text[:MAX_QUOTED_CHARACTERS])
+    return shown if len(text) <= MAX_QUOTED_CHARACTERS else f"{shown}…"
+
+
+def _check_text(field: str, text: str) -> None:
+    """Refuse characters that no person typed: StockTwits would drop them silently, or refuse the post."""
+    for position, character in enumerate(text):
+        control = unicodedata.category(character) in {"Cc", "Cs"} and character not in _ALLOWED_CONTROLS
+        if control or character in _NONCHARACTERS:
+            raise Reject(f"{field}: has the control character U+{ord(character):04X} at position {position + 1}")

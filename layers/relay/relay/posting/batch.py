@@ -1,0 +1,244 @@
+"""A batch of queue messages to their outcomes: ask the gate once, deliver side by side, stop when a pause is met.
+
+Both functions that post call `BatchDelivery.deliver`; they differ only in where messages come from and how they are
+acknowledged.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from relay.errors import Pause, Reject, RelayError
+from relay.posting import alert as alerts
+from relay.posting.backoff import GIVE_UP_SECONDS, LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
+from relay.posting.delivery import Outcome, Result, idempotency_key, unexpected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from relay.posting.alert import Alert
+    from relay.posting.delivery import Delivery
+    from relay.posting.gate import Admission, Gate
+    from relay.queue_message import QueueMessage
+
+RESERVE_SECONDS = 20
+"""No request is begun with less time left: connecting and reading take 13 s at most, settling a moment more."""
+
+LOOK_SECONDS = 1.0
+"""How old a look at the gate may be: so long at most one worker goes on after another met a 429."""
+
+LEDGER_THREADS = 3
+"""Threads beside those that hold a request: they claim and settle while the others wait for StockTwits."""
+
+
+@dataclass(frozen=True)
+class BatchDelivery:
+    """Delivers batches.
+
+    Attributes:
+        delivery: Takes one message to its outcome.
+        gate: Asked once a batch, and given the pauses that StockTwits' answers impose.
+        dead_letter: Sends a rejected message to Dead letters; False when its reason could not go with it.
+        concurrency: Requests to StockTwits at a time; 1 is strictly in order.
+        now: The clock, in seconds since the epoch.
+    """
+
+    delivery: Delivery
+    gate: Gate
+    dead_letter: Callable[[QueueMessage, Outcome], bool]
+    concurrency: int
+    now: Callable[[], float]
+
+    def deliver(
+        self,
+        batch: Sequence[QueueMessage],
+        seconds_left: Callable[[], float],
+        on_outcome: Callable[[QueueMessage, Outcome], None] = lambda _message, _outcome: None,
+    ) -> list[tuple[QueueMessage, Outcome]]:
+        """Deliver a batch.
+
+        Args:
+            batch: The messages, in the order in which to begin.
+            seconds_left: How long this invocation may still run.
+            on_outcome: Called with each message as it ends, in several threads, so that a function that is cut off has
+                logged what it did by then.
+
+        Returns:
+            Each message with its outcome, in the same order; the rejected ones are in Dead letters.
+        """
+        read = [_read(each) for each in batch]
+        wanted = sum(not isinstance(alert, Outcome) for alert in read)
+        run = _BatchRun(self, seconds_left, on_outcome)
+        if wanted:
+            run.ask(wanted)
+        threads = 1 if self.concurrency == 1 else self.concurrency + LEDGER_THREADS
+        with ThreadPoolExecutor(min(threads, max(1, len(batch)))) as pool:
+            outcomes = list(pool.map(run.deliver, batch, read))
+        run.end()
+        for place, (message, alert, outcome) in enumerate(zip(batch, read, outcomes, strict=True)):
+            if outcome.alone and not isinstance(alert, Outcome):
+                outcomes[place] = self._deliver_by_itself(message, alert, seconds_left, on_outcome)
+        return list(zip(batch, outcomes, strict=True))
+
+    def _deliver_by_itself(
+        self,
+        message: QueueMessage,
+        alert: Alert,
+        seconds_left: Callable[[], float],
+        on_outcome: Callable[[QueueMessage, Outcome], None],
+    ) -> Outcome:
+        """Deliver a message that may end this function: everything else is settled, and given back to the gate."""
+        run = _BatchRun(self, seconds_left, on_outcome, alone=True)
+        run.ask(1)
+        outcome = run.deliver(message, alert)
+        run.end()
+        return outcome
+
+
+def _read(message: QueueMessage) -> Alert | Outcome:
+    """Read one message; what cannot be read is an outcome already, whatever the gate says."""
+    try:
+        alerts.check_key("RelayKey", message.relay_key)
+        return alerts.read(message.body)
+    except Reject as error:
+        reason = error.reason
+    except Exception as error:  # noqa: BLE001  a defect that this one meets, it meets each time; its neighbours do not
+        reason = unexpected(error)
+    return Outcome(Result.REJECTED, idempotency_key(message)[: alerts.MAX_KEY_CHARACTERS], reason)
+
+
+@dataclass
+class _BatchRun:
+    """One batch's share of the gate: how many may still go, how many at a time, and whether a pause was met.
+
+    It is what `relay.posting.delivery.Requests` describes.
+    """
+
+    batches: BatchDelivery
+    seconds_left: Callable[[], float]
+    on_outcome: Callable[[QueueMessage, Outcome], None]
+    alone: bool = False
+    admission: Admission | None = None
+    left: int = 0
+    met: Pause | None = None
+    looked_at: float = 0.0
+    proven: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    keys: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+
+    def __post_init__(self) -> None:
+        # A queue wakes one thread once; a semaphore may do so twice.
+        self.free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self.batches.concurrency):
+            self.free.put(None)
+
+    def ask(self, wanted: int) -> None:
+        """Ask the gate for the whole batch."""
+        self.admission = self.batches.gate.admit(wanted)
+        self.left = self.admission.granted
+        self.looked_at = self.batches.now()
+
+    def deliver(self, message: QueueMessage, alert: Alert | Outcome) -> Outcome:
+        """Deliver one message, or leave it untried; what can never be posted, or came too often, is a dead letter."""
+        outcome = alert if isinstance(alert, Outcome) else self._deliver(message, alert)
+        if outcome.alone:  # its outcome is yet to come
+            return outcome
+        outcome = self._dead_letter(message, outcome)
+        self.on_outcome(message, outcome)
+        return outcome
+
+    def end(self) -> None:
+        """Give back what nobody used; if the gate cannot be told, the pace is slower for it, never faster."""
+        if not self.admission or not self.admission.granted:
+            return
+        try:
+            if self.left:
+                self.batches.gate.give_back(self.admission, self.left)
+            elif self.admission.probe and self.proven:
+                self.batches.gate.open(self.admission)
+        except RelayError:
+            return
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Hold one of the requests at a time."""
+        self.free.get()
+        try:
+            yield
+        finally:
+            self.free.put(None)
+            time.sleep(0)  # whoever waits for a slot goes first: settling can wait, StockTwits' answer takes its time
+
+    def pause(self) -> Pause | None:
+        """Return why nothing more may be sent: a pause was met, time runs short, or the gate was closed meanwhile."""
+        now = self.batches.now()
+        if self.met is None and self.seconds_left() < RESERVE_SECONDS:
+            self.met = Pause("time", "this invocation's time runs short", now)
+        if self.met is None and self.admission and now - self.looked_at > LOOK_SECONDS:
+            self.looked_at = now
+            self.met = self.batches.gate.pause_since(self.admission)
+        return self.met
+
+    def stop(self, pause: Pause) -> None:
+        """Begin no more requests of this batch."""
+        self.met = pause
+
+    def _deliver(self, message: QueueMessage, alert: Alert) -> Outcome:
+        key = idempotency_key(message, alert)
+        with self.lock:
+            lock = self.keys[key]
+        with lock:  # of two messages with one key, the later one finds the earlier one's outcome
+            pause = self._take()
+            if pause:
+                outcome = Outcome(Result.DEFERRED, key, pause.reason, pause=pause, tried=False)
+            else:
+                outcome = self.batches.delivery.deliver(message, alert, self, alone=self.alone)
+                with self.lock:
+                    self.left += not outcome.sent
+                    self.proven |= outcome.sent and outcome.done
+            if outcome.pause and outcome.tried:
+                self._close_gate(outcome.pause)
+        return replace(outcome, text=alerts.shown(alert.body), sentiment=alert.sentiment)
+
+    def _take(self) -> Pause | None:
+        """Take one of the posts that the gate granted; or return why there is none."""
+        pause = self.pause()
+        if pause or not self.admission:
+            return pause
+        with self.lock:
+            if self.left == 0:
+                return self.admission.pause or Pause("pace", "the gate granted no more to this batch", self.looked_at)
+            self.left -= 1
+        return None
+
+    def _close_gate(self, pause: Pause) -> None:
+        """Stop this batch and everyone else; without the gate the others meet the same pause themselves."""
+        self.stop(pause)
+        try:
+            self.batches.gate.close(pause)
+        except RelayError:
+            return
+
+    def _dead_letter(self, message: QueueMessage, outcome: Outcome) -> Outcome:
+        """Move a message to Dead letters if it can never be posted, or has come too often or too late; others pass."""
+        left_over = message.receive_count > OUTBOX_RECEIVES
+        too_old = left_over and self.batches.now() - message.sent_at >= GIVE_UP_SECONDS
+        if not outcome.done and (message.receive_count >= LEFTOVERS_RECEIVES or too_old):
+            waited = "13 days and " if too_old else ""
+            reason = f"given up after {waited}{message.receive_count} receives, the last one: {outcome.reason}"
+            outcome = replace(outcome, result=Result.REJECTED, reason=reason)
+        if outcome.result is Result.REJECTED:
+            try:
+                if not self.batches.dead_letter(message, outcome):
+                    return replace(outcome, reason=f"{outcome.reason} (Dead letters has it without this reason)")
+            except Exception as error:  # noqa: BLE001  whatever happened, it is not in Dead letters yet
+                reason = f"{outcome.reason} (Dead letters did not take it: {type(error).__name__})"
+                return replace(outcome, result=Result.DEFERRED, reason=reason)
+        return outcome

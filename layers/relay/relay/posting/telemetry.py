@@ -1,0 +1,103 @@
+"""The telemetry of posting: a log line for each delivery, metrics of the outcomes, and why the gate is closed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from relay.posting.delivery import Outcome, Result
+from relay.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from relay.errors import Pause
+    from relay.queue_message import QueueMessage
+
+_METRIC = {
+    Result.POSTED: "Posted",
+    Result.ALREADY_POSTED: "AlreadyPosted",
+    Result.REJECTED: "Rejected",
+    Result.DEFERRED: "Deferred",
+}
+
+_FOR_AN_OPERATOR = {"token_refused", "token_unreadable", "blocked", "stream", "unexpected_answer", "ledger"}
+"""The causes that do not end by themselves."""
+
+EXPIRING_SECONDS = 12 * 24 * 3600
+"""A message this old will soon be deleted: SQS keeps one for 14 days at most, Outbox and Leftovers together
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)."""
+
+
+class PostingTelemetry(Telemetry):
+    """One function's log and metrics."""
+
+    def batch(self, delivered: Sequence[tuple[QueueMessage, Outcome]]) -> None:
+        """Count a batch's outcomes, and report what closed the gate."""
+        counts = Counter(outcome.result for _, outcome in delivered)
+        for result, count in counts.items():
+            if result in _METRIC:
+                self.metrics.add_metric(_METRIC[result], MetricUnit.Count, count)
+        waited = [(outcome, max(0.0, time.time() - message.sent_at)) for message, outcome in delivered]
+        for outcome, seconds in waited:
+            if outcome.result is Result.POSTED:
+                self.metrics.add_metric("SecondsFromQueuedToPosted", MetricUnit.Seconds, seconds)
+        if counts[Result.POSTED]:
+            self.for_alarm("PostedInAll", MetricUnit.Count, counts[Result.POSTED])
+        if still := [seconds for outcome, seconds in waited if _waits_although_open(outcome)]:
+            self.for_alarm("OldestSecondsWhileOpen", MetricUnit.Seconds, max(still))
+        if oldest := max((seconds for _, seconds in waited if seconds > EXPIRING_SECONDS), default=None):
+            reason = "SQS keeps a message for 14 days: raise MaxPostsPerHour or MaxPostsPerDay, or fix what keeps it"
+            self.logger.warning("messages expire", extra={"reason": reason, "oldest_seconds": round(oldest)})
+            self.for_alarm("NeedsAPerson", MetricUnit.Count, 1)
+        pauses = {outcome.pause.cause: outcome.pause for _, outcome in delivered if outcome.pause}
+        for pause in pauses.values():
+            self.gate_closed(pause)
+
+    def gate_closed(self, pause: Pause | None) -> None:
+        """Report why nothing may be posted; that an invocation ends is not such a reason."""
+        if pause is None or pause.cause == "time":
+            return
+        self.logger.warning("gate shut", extra={"cause": pause.cause, "reason": pause.reason, "until": pause.until})
+        self.count("GateShut", MetricUnit.Count, 1, reason=pause.cause)
+        if pause.cause in _FOR_AN_OPERATOR:
+            self.for_alarm("NeedsAPerson", MetricUnit.Count, 1)
+
+    def outbox_depth(self, messages: int) -> None:
+        """Count the messages in the Outbox while the gate is open: a minute later they should be gone."""
+        if messages:
+            self.for_alarm("OutboxHoldsWhileOpen", MetricUnit.Count, messages)
+
+    def unannounced(self, lines: Sequence[str]) -> None:
+        """Report result events that did not reach their bus."""
+        self.failures(lines)
+        if lines:
+            self.metrics.add_metric("ResultEventsLost", MetricUnit.Count, len(lines))
+
+    def delivery(self, message: QueueMessage, outcome: Outcome) -> None:
+        """Log a delivery as it ends; safe to call from several threads, unlike the metrics."""
+        log = self.logger.info if outcome.done and outcome.result is not Result.REJECTED else self.logger.warning
+        log(
+            "delivery",
+            extra={
+                "key": outcome.key,
+                "outcome": str(outcome.result),
+                "reason": outcome.reason,
+                "text": outcome.text,
+                "sentiment": outcome.sentiment,
+                "stocktwits_id": outcome.published.id if outcome.published else None,
+                "url": outcome.published.url if outcome.published else None,
+                "status_code": outcome.status,
+                "receive_count": message.receive_count,
+                "message_id": message.id,
+                "queued_at": message.queued_at,
+            },
+        )
+
+
+def _waits_although_open(outcome: Outcome) -> bool:
+    """Return whether a message waits for another reason than the gate: it failed, or time ran short."""
+    return not outcome.done and (outcome.pause is None or outcome.pause.cause == "time")

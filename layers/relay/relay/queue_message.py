@@ -1,0 +1,32 @@
+"""A message as it came off a queue, before it was read. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """One message as it came off a queue.
+
+    Attributes:
+        id: Its SQS message id, kept along a redrive.
+        body: Its untouched body.
+        receipt_handle: What SQS asks for to delete it or to change its visibility.
+        receive_count: How often it was received, this time included.
+        sent_at: When it was sent, in seconds since the epoch.
+        relay_key: Its message attribute ``RelayKey``, which keeps its idempotency key when it is sent again.
+    """
+
+    id: str
+    body: str
+    receipt_handle: str
+    receive_count: int
+    sent_at: float
+    relay_key: str | None = None
+
+    @property
+    def queued_at(self) -> str:
+        """When it was sent, as logs and events show it: ISO 8601 in UTC."""
+        return datetime.fromtimestamp(self.sent_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

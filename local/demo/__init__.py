@@ -1,0 +1,1 @@
+"""``make demo``: the relay at work on this machine."""

@@ -1,0 +1,50 @@
+"""``make demo``: the relay at work on this machine, for real: what became of each message, and of each backup."""
+
+import signal
+import sys
+from types import FrameType
+
+from rich.console import Console
+from rich.text import Text
+
+from local.build import BuildError
+from local.demo.backups import BackupDemo
+from local.demo.posting import PostingDemo
+from local.stack.emulator import EmulatorError
+from local.stack.stack import PACE, Stack
+
+EVERY_MINUTE = {"BackupSchedule": "rate(1 minute)"}
+"""A nightly schedule that need not be waited for all night."""
+
+
+def run(stack: Stack, console: Console) -> bool:
+    """Show both halves; say whether everything ended as it should."""
+    posting, backups = PostingDemo(stack, console), BackupDemo(stack, console)
+    posting.begin()
+    backups.begin()  # while the messages find their way
+    posted = posting.end()
+    return backups.end() and posted
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the demo; 0 only if everything ended as it should."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGHUP, _stop)
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        with Stack({**PACE, **EVERY_MINUTE}, say=lambda step: console.print(f"[cyan]•[/] {step}")) as stack:
+            return 0 if run(stack, console) else 1
+    except (BuildError, EmulatorError) as error:
+        console.print(Text(str(error), style="red"))
+        return 1
+    except KeyboardInterrupt:
+        console.print("Stopped, and cleaned up.")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""The demo of backups: a night with a hole to heal, a month drained by parallel workers, and a question to the archive.
+
+The real function, queue and schedule do the work; this module damages what Firestream gives, watches and compares.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from local.stack.logs import Logs
+from local.stack.stack import Stack
+from local.stand_ins import athena
+from local.stand_ins.firestream.data import FILE_TYPES
+
+LOOKBACK_DAYS = 7
+FIRST_DAY, LAST_DAY = date(2016, 12, 1), date(2016, 12, 31)
+QUESTION = "Most mentioned symbols"
+ROWS_SHOWN = 5
+PATIENCE_SECONDS = 150
+
+File = tuple[str, date]
+
+
+class BackupDemo:
+    """Prepares a night, runs it, backfills a month, waits for the schedule's own night, and compares."""
+
+    def __init__(self, stack: Stack, console: Console) -> None:
+        """Use a running stack."""
+        self._stack = stack
+        self._console = console
+        self._s3 = stack.client("s3")
+        self._bucket = stack.outputs["BackupBucketName"]
+        self._logs = Logs(stack, "FetchBackupsLogs")
+        self._lines: list[dict[str, Any]] = []
+        today = datetime.now(UTC).date()
+        self._window = [today - timedelta(days=age) for age in range(LOOKBACK_DAYS, 0, -1)]
+        self._late: File = ("message", self._window[-1])
+        self._truncated: File = ("message", self._window[1])
+        self._corrupt: File = ("message", self._window[3])
+        self._hole: set[File] = {
+            *((file_type, self._window[-1]) for file_type in FILE_TYPES),
+            *((file_type, self._window[1]) for file_type in FILE_TYPES),
+            self._corrupt,
+        }
+
+    def begin(self) -> None:
+        """Run a night by hand, and begin a backfill and see it through."""
+        self._prepare()
+        self._night()
+        self._backfill()
+
+    def end(self) -> bool:
+        """Wait for the schedule's own night, and show the archive; say whether it holds just what Firestream has."""
+        scheduled = self._scheduled_night()
+        self._show_archive()
+        self._ask()
+        complaints = list(self._complaints(scheduled))
+        for complaint in complaints:
+            self._console.print(Text(f"Not as it should be: {complaint}", style="bold red"))
+        if not complaints:
+            self._console.print(
+                f"[bold green]Every backup is whole:[/] {len(self._keys())} files, each byte for byte Firestream's."
+            )
+        return not complaints
+
+    def _prepare(self) -> None:
+        """Fill the archive as former nights left it, and spoil what comes next."""
+        firestream = self._stack.firestream
+        for day in self._window:
+            for file_type in FILE_TYPES:
+                if (file_type, day) not in self._hole:
+                    body = firestream.content(file_type, day)
+                    self._s3.put_object(Bucket=self._bucket, Key=_key(file_type, day), Body=body)
+        firestream.configure(missing=[self._late])
+        firestream.fail("truncated", file_type=self._truncated[0], day=self._truncated[1], after=0.6)
+        firestream.fail("flipped-byte", file_type=self._corrupt[0], day=self._corrupt[1])
+
+    def _night(self) -> None:
+        self._console.print(
+            f"\n[bold]A night[/]: the archive lacks {len(self._hole)} of the last {LOOKBACK_DAYS} days' "
+            f"{LOOKBACK_DAYS * len(FILE_TYPES)} files; one transfer will break, one file is damaged, one is late"
+        )
+        summary = self._invoke({"run": "nightly"})
+        self._read_logs()
+        for line in self._lines:
+            if line["message"] == "backup":
+                self._show_line(line)
+        self._console.print(Text(f"  {_in_words(summary)}", style="dim"))
+        self._stack.firestream.configure(missing=[])  # and now it is there
+
+    def _backfill(self) -> None:
+        event = {"first_day": FIRST_DAY.isoformat(), "last_day": LAST_DAY.isoformat()}
+        self._console.print(f"\n[bold]A backfill[/] of {json.dumps(event)}")
+        # These files are so small that workers would hardly meet: let some of them take their time.
+        self._stack.firestream.fail("stall", file_type="message", times=5, seconds=2)
+        queued = self._invoke(event)["queued"]
+        progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        with progress:
+            task = progress.add_task("files in the archive", total=queued)
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not progress.finished and time.monotonic() < deadline:
+                time.sleep(0.3)
+                progress.update(task, completed=len(self._keys(f"/{FIRST_DAY:%Y/%m}/")))
+        self._console.print(
+            Text(f"  {queued} requests, at most {self._stack.firestream.most_at_once} transfers at a time", style="dim")
+        )
+
+    def _scheduled_night(self) -> dict[str, Any] | None:
+        """Wait until the schedule's own run has fetched the late file."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with self._console.status("waiting for the nightly schedule, which is set to every minute here"):
+            while time.monotonic() < deadline:
+                self._read_logs()
+                nights = [line for line in self._lines if line.get("run") == "nightly"][1:]
+                if nights and self._stored(self._late):
+                    night = next((each for each in nights if each["stored"]), nights[0])
+                    self._console.print(f"\n[bold]The schedule's own night[/], at {night['timestamp'][11:19]} UTC")
+                    self._console.print(Text(f"  {_in_words(night)}", style="dim"))
+                    return night
+                time.sleep(0.5)
+        return None
+
+    def _show_archive(self) -> None:
+        self._console.print("\n[bold]The archive[/]")
+        for file_type in FILE_TYPES:
+            objects = [each for each in self._objects() if each["Key"].startswith(f"{file_type}/")]
+            size = sum(each["Size"] for each in objects) / 1e6
+            first, last = objects[0]["Key"].split("/")[1:4], objects[-1]["Key"].split("/")[1:4]
+            self._console.print(
+                f"  {file_type:<9}{len(objects):>3} days from {'-'.join(first)} to {'-'.join(last)}, {size:.1f} MB"
+            )
+
+    def _ask(self) -> None:
+        self._console.print(f"\n[bold]{QUESTION}[/] of December 2016 (docs/athena.md, answered by DuckDB here)")
+        self._answer = athena.answer(
+            athena.documented()[QUESTION], athena.objects(self._s3, self._bucket), athena.tables()
+        )
+        for row in self._answer[:ROWS_SHOWN]:
+            self._console.print("  " + "  ".join(f"{value!s:<8}" for value in row.values()))
+
+    def _differences(self) -> Iterator[str]:
+        """Compare the archive with Firestream."""
+        month = [FIRST_DAY + timedelta(days=number) for number in range((LAST_DAY - FIRST_DAY).days + 1)]
+        expected = {_key(each, day): (each, day) for each in FILE_TYPES for day in [*month, *self._window]}
+        if set(self._keys()) != set(expected):
+            yield f"the archive differs in {sorted(set(self._keys()) ^ set(expected))}"
+        for key in set(self._keys()) & set(expected):
+            if self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read() != self._stack.firestream.content(
+                *expected[key]
+            ):
+                yield f"{key} is not what Firestream has"
+        if self._s3.list_multipart_uploads(Bucket=self._bucket).get("Uploads"):
+            yield "an upload was left dangling"
+
+    def _complaints(self, scheduled: dict[str, Any] | None) -> Iterator[str]:
+        """Compare the archive with Firestream, and the log with what should have happened."""
+        yield from self._differences()
+        if not any(line["resumes"] for line in self._about(self._truncated)):
+            yield "the broken transfer was not taken up again"
+        if not any(line["outcome"] == "failed" for line in self._about(self._corrupt)):
+            yield "the damaged file was not refused"
+        if not any(line["outcome"] == "not_yet" for line in self._about(self._late)):
+            yield "the late file was not found to be late"
+        if self._stack.firestream.most_at_once == 1:
+            yield "the workers of the backfill took turns"
+        if scheduled is None:
+            yield "the schedule did not fire"
+        if not self._answer:
+            yield "the archive had no answer"
+
+    def _about(self, file: File) -> list[dict[str, Any]]:
+        wanted = ("backup", file[0], file[1].isoformat())
+        return [line for line in self._lines if (line["message"], line.get("file_type"), line.get("day")) == wanted]
+
+    def _stored(self, file: File) -> bool:
+        return any(line["outcome"] == "stored" for line in self._about(file))
+
+    def _show_line(self, line: dict[str, Any]) -> None:
+        good = line["outcome"] != "failed"
+        words = f"{line['bytes']:,} bytes, {line['lines']:,} lines" if line["bytes"] else line["reason"]
+        if line["resumes"]:
+            words += ", taken up again where it broke"
+        self._console.print(
+            Text.assemble(
+                ("  ✓ " if good else "  ✗ ", "green" if good else "red"),
+                (f"{line['file_type']:<9}{line['day']}  ", "bold"),
+                f"{line['outcome'].replace('_', ' '):<8} {words}",
+            )
+        )
+
+    def _read_logs(self) -> None:
+        self._lines += [line for line in self._logs.new() if line.get("message") in {"backup", "backups"}]
+
+    def _invoke(self, event: dict[str, str]) -> dict[str, Any]:
+        answer = self._stack.client("lambda").invoke(
+            FunctionName=self._stack.outputs["FetchBackupsFunctionName"], Payload=json.dumps(event)
+        )
+        result: dict[str, Any] = json.loads(answer["Payload"].read())
+        return result
+
+    def _objects(self) -> list[dict[str, Any]]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
+        return [each for page in pages for each in page.get("Contents", [])]
+
+    def _keys(self, part: str = "") -> list[str]:
+        return [each["Key"] for each in self._objects() if part in each["Key"]]
+
+
+def _key(file_type: str, day: date) -> str:
+    return f"{file_type}/{day:%Y/%m/%d}/stocktwits_{file_type}_{day:%Y_%m_%d}.gz"
+
+
+def _in_words(summary: dict[str, Any]) -> str:
+    names = ("stored", "already_there", "not_yet", "absent", "failed", "queued")
+    return ", ".join(f"{summary[name]} {name.replace('_', ' ')}" for name in names if summary[name])

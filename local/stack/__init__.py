@@ -1,0 +1,1 @@
+"""The application on this machine: the emulator of AWS, and what is deployed to it."""

@@ -1,0 +1,172 @@
+"""``make up`` and ``make down``: the whole stack, left running behind the terminal."""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local.build import ROOT, BuildError
+from local.processes import start_session
+from local.stack.emulator import EmulatorError
+from local.stack.stack import PACE, Stack
+
+if TYPE_CHECKING:
+    import subprocess
+
+STATE = ROOT / ".local" / "up.json"
+SETTINGS = ROOT / ".local" / "up.env"
+LOG = ROOT / ".local" / "up.log"
+START_SECONDS = 240
+STOP_SECONDS = 60
+
+
+def start() -> int:
+    """Start the stack in a process of its own, and show how to use it once it is there."""
+    if _running():
+        print("It is running already.")
+        return _show()
+    STATE.unlink(missing_ok=True)
+    keeper = start_session([sys.executable, "-m", "local.stack.up", "--keep"], LOG, cwd=ROOT)
+    try:
+        _follow(keeper)
+    except KeyboardInterrupt:
+        keeper.terminate()
+        keeper.wait()
+        return 130
+    if keeper.poll() is not None or not STATE.exists():
+        keeper.terminate()
+        return 1
+    return _show()
+
+
+def stop() -> int:
+    """Stop the stack, and wait until it is gone."""
+    process_id = _running()
+    if process_id is None:
+        print("Nothing is running.")
+        return 0
+    os.kill(process_id, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _lives(process_id) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if _lives(process_id):
+        print(f"It does not stop: see process {process_id}.", file=sys.stderr)
+        return 1
+    print("Stopped.")
+    return 0
+
+
+def keep() -> int:
+    """Be the process that holds the stack until it is told to stop."""
+    stopped = {signal.SIGTERM, signal.SIGINT}
+    for number in stopped:
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        with Stack(PACE, say=lambda step: print(step, flush=True)) as stack:
+            state = {
+                "pid": os.getpid(),
+                "endpoint": stack.emulator.url,
+                "page": stack.stocktwits.url,
+                "firestream": stack.firestream.url,
+                "outputs": stack.outputs,
+            }
+            SETTINGS.unlink(missing_ok=True)
+            SETTINGS.touch(0o600)  # the session token is in it
+            SETTINGS.write_text(settings(stack))
+            part = STATE.with_suffix(".part")
+            part.write_text(json.dumps(state, indent=2))
+            part.rename(STATE)
+            signal.pthread_sigmask(signal.SIG_BLOCK, stopped)
+            signal.sigwait(stopped)
+    except (BuildError, EmulatorError) as error:
+        print(error)
+        return 1
+    finally:
+        STATE.unlink(missing_ok=True)
+        SETTINGS.unlink(missing_ok=True)
+    return 0
+
+
+def settings(stack: Stack) -> str:
+    """Return what a shell reads to use a stack: where AWS is, and the stand-ins of StockTwits and Firestream."""
+    aws = {name: value for name, value in stack.emulator.environment.items() if name.startswith("AWS_")}
+    variables = {**aws, "STOCKTWITS": stack.stocktwits.url, "FIRESTREAM": stack.firestream.url}
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+
+
+def _follow(keeper: "subprocess.Popen[bytes]") -> None:
+    """Show the steps as the keeper logs them, until the stack is there or the keeper is gone."""
+    shown = 0
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        ready = STATE.exists() or keeper.poll() is not None
+        text = LOG.read_text(errors="replace")
+        print(text[shown:], end="", flush=True)
+        shown = len(text)
+        if ready:
+            return
+        time.sleep(0.2)
+
+
+def _show() -> int:
+    state = json.loads(STATE.read_text())
+    outputs = state["outputs"]
+    queue = outputs["OutboxQueueUrl"]
+    aws = f"aws --endpoint-url {state['endpoint']}"
+    print(
+        f"""
+The relay is up, on this machine only, and for you alone.
+
+Outbox:      {queue}
+StockTwits:  {state["page"]}  (the stand-in's page: what was posted)
+Firestream:  {state["firestream"]}  (the stand-in: every day but today has a backup)
+Archive:     {outputs["BackupBucketName"]}
+
+Let this shell use it, `relay` and other tools too:
+  . .local/up.env
+
+Publish an alert:
+  {aws} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
+
+Fetch the backups of the last days, and look at them:
+  .venv/bin/sam remote invoke FetchBackupsFunction --event '{{"run": "nightly"}}'
+  {aws} s3 ls --recursive {outputs["BackupBucketName"]}
+
+Stop it with: make down"""
+    )
+    return 0
+
+
+def _running() -> int | None:
+    """Return the keeper's process id, if it lives."""
+    try:
+        process_id = int(json.loads(STATE.read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return process_id if _lives(process_id) else None
+
+
+def _lives(process_id: int) -> bool:
+    """Say whether a keeper has this number: after a reboot it may be somebody else's."""
+    try:
+        return b"local.stack.up" in Path(f"/proc/{process_id}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def main() -> int:
+    """Start, stop or keep the stack."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stop", action="store_true")
+    parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    return stop() if wanted.stop else keep() if wanted.keep else start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

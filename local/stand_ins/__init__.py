@@ -1,0 +1,1 @@
+"""Stand-ins on loopback of the services that the relay talks to."""

@@ -1,0 +1,41 @@
+"""The stand-in itself: two servers on loopback that share one state."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from local.stand_ins.firestream.api_host import ApiHandler
+from local.stand_ins.firestream.link_host import LinkHandler
+from local.stand_ins.firestream.state import State
+from local.stand_ins.http_server import Server
+
+
+class FirestreamStandIn(State):
+    """Firestream's backups on loopback; with ports 0 the system picks free ones at the first start."""
+
+    def __post_init__(self) -> None:
+        """Begin with nothing put, seen or planned."""
+        super().__post_init__()
+        self._servers: list[Server[Any]] = []
+
+    def start(self) -> Self:
+        """Serve in the background from now on; after a stop, on the same ports again."""
+        api, links = Server(self.port, ApiHandler, self), Server(self.link_port, LinkHandler, self)
+        self.port, self.link_port = api.server_port, links.server_port
+        self._servers = [api, links]
+        for server in self._servers:
+            server.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop at once: stalled transfers are dropped and every connection is closed."""
+        while self._servers:
+            self._servers.pop().stop()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()

@@ -1,0 +1,88 @@
+"""What unit tests are made of: a message, a post, a claim, and a clock that stands until it is moved."""
+
+import sys
+from types import FrameType
+from typing import Any
+
+from relay.errors import Pause
+from relay.posting.alert import Alert
+from relay.posting.delivery import Claim, Published
+from relay.queue_message import QueueMessage
+
+NOW = 1_800_000_000.0
+"""2027-01-15 08:00:00 UTC."""
+
+
+ENVIRONMENT = {
+    "SOURCE_QUEUE_URL": "https://sqs/outbox",
+    "OUTBOX_QUEUE_URL": "https://sqs/outbox",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs/dead",
+    "LEDGER_TABLE_NAME": "ledger",
+    "STOCKTWITS_API_URL": "https://api.stocktwits.com/api/2",
+    "STOCKTWITS_AUTH_STYLE": "bearer",
+    "STOCKTWITS_TOKEN_PARAMETER": "/relay/token",
+    "MAX_POSTS_PER_HOUR": "60",
+    "POST_BURST": "10",
+    "MAX_POSTS_PER_DAY": "0",
+    "POST_CONCURRENCY": "4",
+    "DRY_RUN": "false",
+    "CHART_BUCKET_NAME": "",
+    "RESULT_EVENT_BUS_NAME": "",
+}
+"""What the template sets for the functions that post."""
+
+BACKUP_ENVIRONMENT = {
+    "BACKUP_REQUESTS_QUEUE_URL": "https://sqs/requests",
+    "BACKUP_FAILURES_QUEUE_URL": "https://sqs/failures",
+    "BACKUP_BUCKET_NAME": "archive",
+    "FIRESTREAM_URL": "https://firestream.stocktwits.com",
+    "FIRESTREAM_CREDENTIALS_PARAMETER": "/relay/firestream",
+    "BACKUP_FILE_TYPES": "message,activity",
+    "BACKUP_LAG_DAYS": "2",
+    "BACKUP_LOOKBACK_DAYS": "7",
+}
+"""What the template sets for the function that fetches backups."""
+
+
+class Clock:
+    """Stands until it is moved."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_message(body: str = "$AAPL up", **but: Any) -> QueueMessage:
+    usual = {"id": "m-1", "receipt_handle": "r-1", "receive_count": 1, "sent_at": NOW - 5}
+    return QueueMessage(body=body, **{**usual, **but})
+
+
+def messages(*bodies: str, **but: Any) -> list[QueueMessage]:
+    return [a_message(body, id=f"m-{i}", receipt_handle=f"r-{i}", **but) for i, body in enumerate(bodies, 1)]
+
+
+def an_alert(body: str = "$AAPL up", **but: Any) -> Alert:
+    return Alert(body=body, **but)
+
+
+def a_claim(key: str = "m-1", **but: Any) -> Claim:
+    return Claim(key, "c-1", **{"first_claimed_at": NOW, **but})
+
+
+def a_pause(cause: str = "rate_limited", seconds: float | None = 60.0, **but: Any) -> Pause:
+    return Pause(cause, f"because of {cause}", None if seconds is None else NOW + seconds, **but)
+
+
+def published(number: int = 1) -> Published:
+    return Published(number, f"https://stocktwits.com/relay_demo/message/{number}")
+
+
+def callers() -> list[FrameType]:
+    """Every frame that is running: what an error's traceback may keep, with all that is in it."""
+    frames, frame = [], sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        frames.append(frame)
+    return frames

@@ -1,0 +1,295 @@
+"""The archive as Athena reads it: the queries of docs/athena.md over the keys that the function writes.
+
+DuckDB stands in for Athena, by way of `local.stand_ins.athena`; the tables are those that the template declares.
+"""
+
+import gzip
+import json
+import re
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+
+import boto3
+import duckdb
+import pytest
+from moto import mock_aws
+from relay.backups.backup import Backup
+
+from local.build import ROOT
+from local.stand_ins import athena
+from local.stand_ins.firestream import data
+from tests.template import TEMPLATE
+
+TABLES = athena.tables()
+QUERIES = athena.documented()
+MESSAGES_A_DAY, MOST_MENTIONED, BULLISH_AGAINST_BEARISH = QUERIES.values()
+
+DAY, NEXT_DAY = date(2016, 12, 5), date(2016, 12, 6)
+TODAY = datetime.now(UTC).date()
+
+
+def key_of(file_type, day):
+    """The key that the function gives a backup."""
+    return Backup(file_type=file_type, day=day).key
+
+
+def stored(file_type, day, *lines):
+    """A backup as it lies in the bucket."""
+    text = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
+    return {key_of(file_type, day): gzip.compress(text.encode())}
+
+
+def about(*symbols):
+    return {"id": 1, "symbols": [{"id": 7, "symbol": symbol, "title": f"{symbol} Inc."} for symbol in symbols]}
+
+
+def marked(sentiment):
+    return {"id": 1, "entities": {"sentiment": sentiment and {"basic": sentiment}}}
+
+
+def rows(sql, archive):
+    return [tuple(row.values()) for row in athena.answer(sql, archive, TABLES)]
+
+
+# The queries
+
+
+def test_the_page_has_the_three_queries():
+    assert list(QUERIES) == ["Messages a day", "Most mentioned symbols", "Bullish against bearish by day"]
+
+
+def test_messages_a_day():
+    archive = stored("message", NEXT_DAY, {"id": 4}) | stored("message", DAY, {"id": 1}, {"id": 2}, {"id": 3})
+    assert athena.answer(MESSAGES_A_DAY, archive, TABLES) == [
+        {"day": "2016/12/05", "messages": 3},
+        {"day": "2016/12/06", "messages": 1},
+    ]
+
+
+def test_most_mentioned_symbols():
+    first_day = stored("message", DAY, about("TSLA"), about("SPY", "AAPL"), about("BRK.B"))
+    archive = first_day | stored("message", NEXT_DAY, about("AAPL"))
+    assert athena.answer(MOST_MENTIONED, archive, TABLES) == [
+        {"symbol": "AAPL", "mentions": 2},
+        {"symbol": "BRK.B", "mentions": 1},
+        {"symbol": "SPY", "mentions": 1},
+        {"symbol": "TSLA", "mentions": 1},
+    ]
+
+
+def test_a_message_that_names_a_symbol_twice_mentions_it_once():
+    assert rows(MOST_MENTIONED, stored("message", DAY, about("AAPL", "AAPL"))) == [("AAPL", 1)]
+
+
+def test_a_message_about_nothing_mentions_nothing():
+    archive = stored("message", DAY, {"id": 1}, {"id": 2, "symbols": None}, {"id": 3, "symbols": []})
+    assert rows(MOST_MENTIONED, archive) == []
+
+
+def test_only_the_twenty_most_mentioned_symbols_are_told():
+    lines = [about(*(f"S{number:02}" for number in range(21))), about("S20")]
+    assert rows(MOST_MENTIONED, stored("message", DAY, *lines)) == [
+        ("S20", 2),
+        *((f"S{number:02}", 1) for number in range(19)),
+    ]
+
+
+def test_bullish_against_bearish_by_day():
+    archive = stored("message", NEXT_DAY, marked("Bearish"))
+    archive |= stored("message", DAY, marked("Bullish"), marked("Bearish"), marked("Bullish"), marked(None))
+    assert athena.answer(BULLISH_AGAINST_BEARISH, archive, TABLES) == [
+        {"day": "2016/12/05", "bullish": 2, "bearish": 1, "bullish_percent": 66.7},
+        {"day": "2016/12/06", "bullish": 0, "bearish": 1, "bullish_percent": 0},
+    ]
+
+
+@pytest.mark.parametrize("line", [{"id": 1}, {"id": 1, "entities": None}, {"id": 1, "entities": {}}, marked(None)])
+def test_a_day_without_a_mark_has_no_share_of_bullish_ones(line):
+    assert rows(BULLISH_AGAINST_BEARISH, stored("message", DAY, line)) == [("2016/12/05", 0, 0, None)]
+
+
+@pytest.mark.parametrize("sql", [MESSAGES_A_DAY, BULLISH_AGAINST_BEARISH])
+def test_days_come_in_their_order(sql):
+    archive = {}
+    for number in (17, 3, 29, 11, 8, 23, 5):
+        archive |= stored("message", date(2016, 12, number), {"id": 1})
+    days = [row[0] for row in rows(sql, archive)]
+    assert days == sorted(days)
+
+
+@pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
+def test_a_query_asks_for_nothing_that_the_tables_do_not_declare(sql):
+    assert rows(sql, {}) == []
+
+
+@pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
+def test_a_query_reads_december_2016_alone(sql):
+    line = about("AAPL") | marked("Bullish")
+    outside = stored("message", date(2016, 11, 30), line) | stored("message", date(2017, 1, 1), line)
+    within = stored("message", date(2016, 12, 1), line) | stored("message", date(2016, 12, 31), line)
+    assert rows(sql, outside) == []
+    assert rows(sql, outside | within) == rows(sql, within) != []
+
+
+def test_the_queries_agree_with_a_count_by_hand_over_the_stand_ins_backups():
+    days = [DAY, NEXT_DAY]
+    archive = {key_of("message", day): data.backup("message", day, 300) for day in days}
+    lines = {day: [json.loads(line) for line in data.lines("message", day, 300)] for day in days}
+    mentions = Counter(symbol["symbol"] for day in days for line in lines[day] for symbol in line["symbols"])
+    marks = {day: Counter(str(line["entities"]["sentiment"]) for line in lines[day]) for day in days}
+
+    assert rows(MESSAGES_A_DAY, archive) == [("2016/12/05", 300), ("2016/12/06", 300)]
+    assert rows(MOST_MENTIONED, archive) == sorted(mentions.items(), key=lambda each: (-each[1], each[0]))[:20]
+    assert [row[1:3] for row in rows(BULLISH_AGAINST_BEARISH, archive)] == [
+        (marks[day]["{'basic': 'Bullish'}"], marks[day]["{'basic': 'Bearish'}"]) for day in days
+    ]
+
+
+# What belongs to the tables
+
+
+@pytest.mark.parametrize(("file_type", "table"), [("message", "messages"), ("activity", "activities")])
+def test_each_type_of_file_is_a_table_of_its_own(file_type, table):
+    (found,) = [each for each in TABLES if each.date_of(key_of(file_type, DAY))]
+    assert found.name == table
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_day_from_2009_to_today_is_looked_for(table):
+    file_type = {"messages": "message", "activities": "activity"}[table.name]
+    first, today, yet_to_come = date(2009, 1, 1), TODAY, TODAY + timedelta(days=2)
+    found = [table.date_of(key_of(file_type, day)) for day in (first, today, yet_to_come)]
+    assert found == ["2009/01/01", f"{today:%Y/%m/%d}", None]
+
+
+@pytest.mark.parametrize(
+    "key", [Backup(day=DAY, file_type="message").absent_key, "athena-results/1.csv", "message/2016/12/5/lines.gz"]
+)
+def test_what_else_is_in_the_bucket_is_in_no_table(key):
+    assert [each.date_of(key) for each in TABLES] == [None, None]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_partitions_step_by_days(table):
+    (parameters,) = [
+        each["Properties"]["TableInput"]["Parameters"]
+        for each in TEMPLATE["Resources"].values()
+        if each["Type"] == "AWS::Glue::Table" and each["Properties"]["TableInput"]["Name"] == table.name
+    ]
+    assert (parameters["projection.day.interval"], parameters["projection.day.interval.unit"]) == ("1", "DAYS")
+
+
+def test_a_declaration_that_finds_no_file_is_refused():
+    properties = TEMPLATE["Resources"]["MessagesTable"]["Properties"]
+    parameters = properties["TableInput"]["Parameters"] | {"projection.enabled": "false"}
+    with pytest.raises(ValueError, match="no projection of dates"):
+        athena.Table.declared({"TableInput": properties["TableInput"] | {"Parameters": parameters}})
+
+
+# How lines are read
+
+
+def test_every_field_of_a_message_of_the_stand_in_that_is_declared_is_read():
+    (line,) = [json.loads(each) for each in data.lines("message", DAY, 1)]
+    archive = {key_of("message", DAY): data.backup("message", DAY, 1)}
+    (row,) = athena.answer("SELECT * FROM messages", archive, TABLES)
+
+    def declared(value, read):
+        """A field as far as the table declares it."""
+        if isinstance(read, dict):
+            return {name: declared(value.get(name), each) for name, each in read.items()}
+        if isinstance(read, list):
+            return [declared(*pair) for pair in zip(value, read, strict=True)]
+        return value
+
+    assert row.pop("day") == "2016/12/05"
+    assert row == {name: declared(line.get(name), read) for name, read in row.items()}
+    assert {name for name, read in row.items() if read is not None} >= line.keys() - {"entities"}
+
+
+@pytest.mark.parametrize("line", ["{", "not JSON", '{"id": 1, "body": }'])
+def test_a_line_that_is_no_json_fails_no_query_and_is_not_counted(line):
+    assert rows(MESSAGES_A_DAY, stored("message", DAY, {"id": 1}, line, {"id": 2})) == [("2016/12/05", 2)]
+
+
+def test_a_file_that_is_no_gzip_fails_the_query():
+    with pytest.raises(duckdb.Error):
+        rows(MESSAGES_A_DAY, {key_of("message", DAY): b"not gzip"})
+
+
+def test_an_activity_in_an_envelope_is_read():
+    data = {"id": 9, "user_id": 7}
+    line = {"object": "LikeMessage", "action": "create", "data": data, "time": "2016-12-05T13:30:00Z"}
+    (row,) = athena.answer("SELECT * FROM activities", stored("activity", DAY, line), TABLES)
+    assert json.loads(row.pop("data")) == data
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "object": "LikeMessage",
+        "action": "create",
+        "time": "2016-12-05T13:30:00Z",
+        "day": "2016/12/05",
+    }
+
+
+def test_a_flat_activity_is_read():
+    line = {
+        "object": "Message",
+        "object_id": 9,
+        "subject": "User",
+        "subject_id": 7,
+        "action": "create",
+        "created_at": "2016-12-05T13:30:00Z",
+    }
+    (row,) = athena.answer("SELECT * FROM activities", stored("activity", DAY, line), TABLES)
+    assert {name: value for name, value in row.items() if value is not None} == line | {"day": "2016/12/05"}
+
+
+def test_an_envelopes_particulars_can_be_asked_for():
+    (expression,) = re.findall(r"`(json_extract_scalar\(.*?\))`", (ROOT / "docs" / "athena.md").read_text())
+    archive = stored("activity", DAY, {"object": "Block", "data": {"user_id": 7}})
+    assert rows(f"SELECT {expression} FROM activities", archive) == [("7",)]
+
+
+def test_either_shape_of_activity_tells_when_it_was():
+    (sql,) = re.findall(r"`(SELECT .* FROM activities)`", (ROOT / "docs" / "athena.md").read_text())
+    flat = {"object": "Block", "action": "create", "created_at": "2016-12-05T01:00:00Z"}
+    envelope = {"object": "Block", "action": "destroy", "data": {}, "time": "2016-12-05T02:00:00Z"}
+    assert rows(sql, stored("activity", DAY, flat, envelope)) == [
+        ("Block", "create", "2016-12-05T01:00:00Z"),
+        ("Block", "destroy", "2016-12-05T02:00:00Z"),
+    ]
+
+
+def test_a_buckets_objects_are_all_fetched():
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="archive")
+        for key, content in {"a": b"1", "b/c": b"2"}.items():
+            s3.put_object(Bucket="archive", Key=key, Body=content)
+        assert athena.objects(s3, "archive") == {"a": b"1", "b/c": b"2"}
+
+
+# The workgroup
+
+
+def workgroup():
+    return TEMPLATE["Resources"]["ArchiveWorkGroup"]["Properties"]["WorkGroupConfiguration"]
+
+
+def test_the_limit_of_a_query_is_the_parameters_number_of_gigabytes():
+    parameter = TEMPLATE["Parameters"]["AthenaScanLimitGB"]
+    limit = workgroup()["BytesScannedCutoffPerQuery"]["Fn::Sub"].replace("${AthenaScanLimitGB}", parameter["Default"])
+    assert int(limit) == 100 * 10**9
+    assert [bool(re.fullmatch(parameter["AllowedPattern"], given)) for given in ("1", "99999")] == [True, True]
+    assert not [given for given in ("0", "1.5", "-1", "", "1e3") if re.fullmatch(parameter["AllowedPattern"], given)]
+
+
+def test_nobody_who_queries_can_go_around_the_limit():
+    assert workgroup()["EnforceWorkGroupConfiguration"] is True
+
+
+def test_results_are_encrypted_and_deleted_after_thirty_days():
+    results = workgroup()["ResultConfiguration"]
+    assert results["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
+    prefix = results["OutputLocation"]["Fn::Sub"].removeprefix("s3://${BackupBucket}/")
+    rules = TEMPLATE["Resources"]["BackupBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert [rule["ExpirationInDays"] for rule in rules if rule.get("Prefix") == prefix] == [30]

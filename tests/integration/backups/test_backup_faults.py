@@ -1,0 +1,264 @@
+"""Every fault of Firestream and of S3 against the edge of backups: nothing of the day is stored, or all of it."""
+
+import gzip
+from datetime import date, timedelta
+from threading import Barrier, Thread
+
+import pytest
+from relay.backups import bootstrap as backup_wiring
+from relay.backups.backup import Backup
+
+from local.stand_ins.firestream.faults import Fault
+from tests.strict_s3 import refuse
+
+DAY = date(2016, 12, 5)
+BACKUP = Backup(DAY, "message")
+
+
+def source(backups, backup=BACKUP):
+    return backups.firestream.content(backup.file_type, backup.day)
+
+
+def served(backups):
+    return backups.firestream.served["message", DAY]
+
+
+# Firestream
+
+STORED, LEFT, BURIED, ABSENT = "stored", "left", "buried", "absent"
+
+ONCE = {
+    Fault.BAD_REQUEST: BURIED,
+    Fault.UNAUTHORIZED: LEFT,
+    Fault.NOT_FOUND: ABSENT,
+    Fault.ERROR: STORED,
+    Fault.UNAVAILABLE: STORED,
+    Fault.TRUNCATED: STORED,
+    Fault.TRUNCATED_UNDECLARED: STORED,
+    Fault.RESET: STORED,
+    Fault.STALL: STORED,
+    Fault.EXPIRED: STORED,
+    Fault.CHANGED: STORED,
+    Fault.SERVER_ERROR: STORED,
+    Fault.NO_RANGE: STORED,
+    Fault.FLIPPED_BYTE: LEFT,
+    Fault.TRAILING_GARBAGE: LEFT,
+    Fault.TWO_MEMBERS: STORED,
+    Fault.NOT_JSON: LEFT,
+    Fault.EMPTY: LEFT,
+    Fault.CONTENT_ENCODING: STORED,
+    Fault.CUT: LEFT,
+    Fault.NO_LENGTH: STORED,
+}
+"""What becomes of a request when a fault strikes once."""
+
+FOR_EVER = ONCE | dict.fromkeys(
+    (
+        Fault.ERROR,
+        Fault.UNAVAILABLE,
+        Fault.TRUNCATED,
+        Fault.TRUNCATED_UNDECLARED,
+        Fault.RESET,
+        Fault.STALL,
+        Fault.EXPIRED,
+        Fault.CHANGED,
+        Fault.SERVER_ERROR,
+    ),
+    LEFT,
+)
+"""The same when it strikes every time. A transfer that always stops half-way never brings its last byte."""
+
+REASONS = {
+    Fault.BAD_REQUEST: "Firestream refused to look for message 2016-12-05 (400: Please verify",
+    Fault.UNAUTHORIZED: "Firestream refused the login of demo-user (401",
+    Fault.NOT_FOUND: "Firestream has no file for message 2016-12-05 (404: The file was not found)",
+    Fault.ERROR: "Firestream answered 500: Something went wrong",
+    Fault.UNAVAILABLE: "Firestream answered 503: The service is not available",
+    Fault.TRUNCATED: "failed 7 times at byte ",
+    Fault.TRUNCATED_UNDECLARED: "failed 7 times at byte ",
+    Fault.RESET: "failed 7 times at byte ",
+    Fault.STALL: "failed 7 times at byte 0: the transfer broke",
+    Fault.EXPIRED: "the link's host answered 403 AccessDenied",
+    Fault.CHANGED: "has changed since",
+    Fault.SERVER_ERROR: "the link's host answered 503 SlowDown",
+    Fault.FLIPPED_BYTE: "the gzip data is damaged",
+    Fault.TRAILING_GARBAGE: "the gzip data ends early",
+    Fault.NOT_JSON: "line 21 is no JSON object",
+    Fault.EMPTY: "the file is empty",
+    Fault.CUT: "the gzip data ends early",
+}
+
+
+def test_every_fault_is_told_of_here():
+    assert ONCE.keys() == set(Fault)
+
+
+def as_it_should_be(backups, run, end, fault):
+    """The bucket holds nothing for the day, or exactly the source's bytes; and everybody was told the truth."""
+    stored = backups.content(BACKUP)
+    outcome = {STORED: "stored", ABSENT: "absent"}.get(end, "failed")
+    assert (run.outcomes, run.backup["buried"]) == ([outcome], end == BURIED)
+    assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}] if end == LEFT else []}
+    backups.nothing_dangles()
+    if end == STORED:
+        content = source(backups)
+        if fault is Fault.TWO_MEMBERS:
+            assert gzip.decompress(stored) == gzip.decompress(content)
+            assert stored != content
+        else:
+            assert stored == content
+        assert run.backup["bytes"] == len(stored)
+        assert run.backup["reason"] == ""
+        assert run.counted("BackupBytes") == {"message": len(stored)}
+    else:
+        assert stored is None
+        assert REASONS[fault] in run.backup["reason"]
+        assert run.backup["bytes"] == 0
+    assert backups.listing() == {STORED: [BACKUP.key], ABSENT: [BACKUP.absent_key]}.get(end, [])
+    assert run.counted("BackupsStored") == ({"message": 1} if end == STORED else {})
+    assert run.counted("BackupsFailed") == ({"message": 1} if end in (LEFT, BURIED) else {})
+    assert run.backup["level"] == ("WARNING" if outcome == "failed" else "INFO")
+    assert len(backups.buried()) == (end == BURIED)
+
+
+@pytest.mark.parametrize(("fault", "end"), ONCE.items())
+def test_after_a_fault_there_is_nothing_of_the_day_or_all_of_it(backups, fault, end):
+    backups.firestream.fail(fault, file_type="message", day=DAY)
+    as_it_should_be(backups, backups.fulfil(BACKUP), end, fault)
+
+
+@pytest.mark.parametrize(("fault", "end"), [each for each in FOR_EVER.items() if each[0] is not Fault.CHANGED])
+def test_after_a_fault_without_an_end_there_is_nothing_of_the_day_or_all_of_it(backups, fault, end):
+    details = {"after": 0} if fault is Fault.STALL else {}
+    backups.firestream.fail(fault, times=None, **details)
+    as_it_should_be(backups, backups.fulfil(BACKUP), end, fault)
+
+
+def test_a_file_that_changes_with_every_look_is_not_stored(backups):
+    for _ in range(3):
+        backups.firestream.fail("changed")
+        backups.firestream.fail("changed", after=0)
+    as_it_should_be(backups, backups.fulfil(BACKUP), LEFT, Fault.CHANGED)
+
+
+@pytest.mark.parametrize("fault", ["truncated", "truncated-undeclared", "reset", "stall", "expired", "link-503"])
+def test_a_transfer_that_never_gets_further_is_given_up(backups, fault):
+    details = {} if fault == "link-503" else {"after": 0}
+    backups.firestream.fail(fault, times=None, **details)
+    run = backups.fulfil(BACKUP)
+    assert (run.outcomes, backups.listing()) == (["failed"], [])
+    assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}]}
+    assert len(backups.asked()) == 7
+
+
+@pytest.mark.parametrize("after", [1, 100, 0.5, 0.99, -1])
+@pytest.mark.parametrize(
+    ("fault", "details"),
+    [
+        ("truncated", {}),
+        ("truncated-undeclared", {"chunked": False}),
+        ("truncated-undeclared", {"chunked": True}),
+        ("reset", {}),
+        ("stall", {}),
+        ("expired", {}),
+    ],
+)
+def test_a_broken_transfer_goes_on_where_it_stopped(backups, fault, details, after):
+    content = source(backups)
+    after = len(content) - 1 if after == -1 else after
+    backups.firestream.fail(fault, after=after, **details)
+    run = backups.fulfil(BACKUP)
+    assert backups.content(BACKUP) == content
+    assert served(backups) == len(content)
+    resumed = [seen.headers["Range"] for seen in backups.firestream.requests if "Range" in seen.headers]
+    assert resumed == [f"bytes={int(after * len(content)) if isinstance(after, float) else after}-"]
+    assert run.backup["resumes"] == 1
+
+
+def test_a_transfer_may_break_many_times_if_it_gets_further_each_time(backups):
+    backups.firestream.fail("truncated", times=20, after=100)
+    run = backups.fulfil(BACKUP)
+    assert (run.outcomes, run.backup["resumes"]) == (["stored"], 20)
+    assert backups.content(BACKUP) == source(backups)
+    assert served(backups) == len(source(backups))
+
+
+def test_a_host_that_does_not_resume_is_asked_for_all_of_it_anew(backups):
+    backups.firestream.fail("truncated")
+    backups.firestream.fail("no-range")
+    run = backups.fulfil(BACKUP)
+    assert (run.outcomes, run.backup["resumes"]) == (["stored"], 0)
+    assert backups.content(BACKUP) == source(backups)
+
+
+def test_a_file_that_changed_half_way_is_stored_as_it_is_now(backups):
+    before = source(backups)
+    backups.firestream.fail("changed")
+    run = backups.fulfil(BACKUP)
+    assert backups.content(BACKUP) == source(backups) != before
+    assert run.backup["lines"] == 41
+
+
+def test_without_a_length_a_file_is_whole_when_nothing_follows_it(backups):
+    backups.firestream.fail("no-length")
+    backups.fulfil(BACKUP)
+    assert served(backups) == len(source(backups))
+
+
+def test_a_link_that_expired_on_its_way_is_replaced(backups):
+    backups.firestream.configure(link_seconds=0)
+    seen = backups.firestream.note
+
+    def note(host, *rest):
+        if host == "link":
+            backups.firestream.configure(link_seconds=300)
+        seen(host, *rest)
+
+    backups.patch.setattr(backups.firestream, "note", note)
+    assert backups.fulfil(BACKUP).outcomes == ["stored"]
+    assert backups.firestream.redirects == 2
+
+
+@pytest.mark.parametrize("fault", sorted(set(Fault) - {Fault.UNAUTHORIZED}))
+def test_a_request_that_meets_a_fault_harms_no_neighbour(backups, fault):
+    backups.firestream.fail(fault, times=2, day=DAY)
+    neighbours = [Backup(DAY + timedelta(days=number), "message") for number in (-1, 1)]
+    run = backups.fulfil(neighbours[0], BACKUP, neighbours[1])
+    assert (run.outcomes[0], run.outcomes[2]) == ("stored", "stored")
+    assert [backups.content(each) == source(backups, each) for each in neighbours] == [True, True]
+    assert run.answer["batchItemFailures"] in ([], [{"itemIdentifier": "record 2"}])
+
+
+# S3
+
+
+@pytest.mark.parametrize(
+    "operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "ListObjectsV2"]
+)
+def test_what_s3_refuses_leaves_the_request_and_nothing_else(backups, operation):
+    backups.strict.before(operation, refuse("AccessDenied", 403))
+    run = backups.fulfil(BACKUP)
+    assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}]}
+    assert "(AccessDenied)" in run.backup["reason"]
+    assert backups.listing() == []
+
+
+def test_an_answer_of_s3_that_is_lost_leaves_the_backup_whole(backups):
+    backups.aws.lose_answer("CompleteMultipartUpload")
+    run = backups.fulfil(BACKUP)
+    assert run.answer == {"batchItemFailures": []}
+    assert backups.content(BACKUP) == source(backups)
+
+
+def test_two_workers_on_the_same_day_at_once_store_it_once(backups):
+    both = Barrier(2, timeout=20)
+    backups.strict.before("CompleteMultipartUpload", lambda _: both.wait() and None, times=2)
+    fetching = backup_wiring.container().backups
+    outcomes = []
+    threads = [Thread(target=lambda: outcomes.append(fetching.fetch(BACKUP, lambda: 900))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(str(each.result) for each in outcomes) == ["already_there", "stored"]
+    assert backups.content(BACKUP) == source(backups)

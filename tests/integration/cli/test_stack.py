@@ -1,0 +1,188 @@
+"""`relay` before it has found its stack: what is wrong on this machine is said in a line, and help is there at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from relay_cli.app import main
+
+from local.build import ROOT
+from local.stand_ins.http_server import Handler, Server
+from tests.worlds.cli import DONE, NO_AWS, NO_STACK, UNDONE, WRONG
+
+SSO = "[profile p]\nsso_start_url=https://example.com\nsso_region=us-east-1\nsso_account_id=1\nsso_role_name=r\n"
+CODE = os.pathsep.join([str(ROOT / "cli"), str(ROOT / "layers" / "relay")])
+
+
+class CloudFormation(Handler):
+    """Knows no stack, and notes which was asked for, and in which region."""
+
+    def serve(self):
+        region = self.headers["Authorization"].split("/")[2]
+        self.server.stand_in.append((self.read_body().decode().partition("StackName=")[2].split("&")[0], region))
+        error = b"<ErrorResponse><Error><Code>ValidationError</Code><Message>none</Message></Error></ErrorResponse>"
+        self.answer(400, error, {"Content-Type": "text/xml"})
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """What CloudFormation was asked for; the operator is in an empty folder, with no configuration of AWS's."""
+    asked = []
+    server = Server(0, CloudFormation, asked)
+    server.start()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    yield asked
+    server.stop()
+
+
+@pytest.fixture
+def relay(asked, monkeypatch, capsys):
+    def relay(*words):
+        monkeypatch.setattr(sys, "argv", ["relay", *words])
+        code = DONE
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.err
+
+    return relay
+
+
+def samconfig(section, name="theirs"):
+    Path("samconfig.toml").write_text(f'[default.{section}.parameters]\nstack_name = "{name}"\n')
+
+
+# Which stack, and where
+
+
+@pytest.mark.parametrize("section", ["global", "deploy"])
+def test_the_stack_is_the_one_that_sam_deploys(relay, asked, section):
+    samconfig(section)
+    code, said = relay("status")
+    assert (code, "There is no stack theirs in us-east-1" in said) == (NO_STACK, True)
+    assert asked == [("theirs", "us-east-1")]
+
+
+def test_without_a_name_it_is_the_usual_one(relay, asked):
+    relay("status")
+    assert asked == [("stocktwits-relay", "us-east-1")]
+
+
+def test_a_name_in_the_environment_wins_over_samconfig_and_an_option_over_both(relay, asked, monkeypatch):
+    samconfig("global")
+    monkeypatch.setenv("RELAY_STACK", "ours")
+    relay("status")
+    relay("--stack-name", "mine", "status")
+    assert [name for name, _ in asked] == ["ours", "mine"]
+
+
+def test_a_samconfig_that_cannot_be_read_is_no_reason_to_look_at_another_stack(relay, asked):
+    Path("samconfig.toml").write_text("[default")
+    code, said = relay("status")
+    assert (code, said.startswith("relay: samconfig.toml cannot be read (")) == (WRONG, True)
+    assert asked == []
+    assert relay("--stack-name", "mine", "status")[0] == NO_STACK
+
+
+def test_the_region_is_the_one_of_the_option_else_of_the_environment(relay, asked, monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")  # as the AWS CLI reads it, and boto3 does not
+    relay("status")
+    relay("--region", "eu-north-1", "status")
+    assert [region for _, region in asked] == ["eu-west-1", "eu-north-1"]
+
+
+# What keeps it from asking
+
+
+@pytest.mark.parametrize(
+    ("environment", "config", "says"),
+    [
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "", "Check AWS_ENDPOINT_URL"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "", "Check the network and the region"),
+        ({"AWS_ENDPOINT_URL": "https://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}, "", "Check the proxy"),
+        ({"AWS_REGION": "us east"}, "", "Name one such as us-east-1"),
+        ({"AWS_PROFILE": "nowhere"}, "", "aws configure list-profiles"),
+        ({}, "[default", "Mend your AWS configuration"),
+        ({"AWS_PROFILE": "p"}, SSO, "log in with `aws sso login`"),
+        ({"AWS_PROFILE": "p"}, "[profile p]\ncredential_process = /bin/false\n", "way to get AWS credentials failed"),
+        ({"AWS_PROFILE": "p"}, "[profile p]\nrole_arn = arn:x\nsource_profile = q\n", "Mend your AWS configuration"),
+        ({"AWS_PROFILE": "p"}, "[profile p]\nregion = us-east-1\n", "There are no AWS credentials"),
+    ],
+)
+def test_what_is_wrong_on_this_machine_is_said_with_what_to_do(relay, monkeypatch, environment, config, says):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        if "AWS_PROFILE" in environment:
+            monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if config:
+        Path(os.environ["AWS_CONFIG_FILE"]).write_text(config)
+    code, said = relay("status")
+    assert (code, says in said, said.count("\n")) == (NO_AWS, True, 1)
+
+
+def test_without_a_region_it_says_so(relay, monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    code, said = relay("status")
+    assert (code, "No AWS region is set" in said) == (NO_AWS, True)
+
+
+# Help and output
+
+
+def process(*words, code="from relay_cli.app import main; main()", **options):
+    return subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env=os.environ | {"PYTHONPATH": CODE, "COLUMNS": "80"},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+def test_a_full_disk_is_told():
+    with Path("/dev/full").open("w") as full:
+        said = process("--help", stdout=full)
+    assert (said.returncode, said.stderr) == (UNDONE, "relay: The output cannot be used: No space left on device.\n")
+
+
+def test_a_closed_output_is_no_failure():
+    code = "import sys; sys.stdout = None; from relay_cli.app import main; main()"
+    said = process("--help", code=code, stdout=subprocess.DEVNULL)
+    assert (said.returncode, said.stderr) == (DONE, "")
+
+
+def test_help_waits_for_nothing_that_only_commands_need():
+    """Completion asks for the same at every press of the key."""
+    code = (
+        "import sys, relay_cli.app\n"
+        "print({'boto3', 'botocore.session', 'requests', 'urllib3', 'starlette', 'uvicorn'} & sys.modules.keys())"
+    )
+    assert process(code=code, stdout=subprocess.PIPE).stdout == "set()\n"
+
+
+def test_help_flows_and_names_the_exit_codes():
+    assert "Exit codes: 0 done; 1 tried" in process("--help", stdout=subprocess.PIPE).stdout
+    assert "Whose account it is is shown before" in process("login", "--help", stdout=subprocess.PIPE).stdout
+
+
+def test_completion_offers_the_commands():
+    code = "import sys; sys.argv = ['relay']; from relay_cli.app import app; app(prog_name='relay')"
+    answers = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ
+        | {"PYTHONPATH": CODE, "_RELAY_COMPLETE": "complete_bash", "COMP_WORDS": "relay ba", "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answers.stdout.split() == ["backups", "backfill"]

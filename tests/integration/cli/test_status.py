@@ -1,0 +1,290 @@
+"""`relay status`: the gate, the pace, the queues, the last post and the archive, as they are; and a stack that is not
+there."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from relay.backups.backup import Backup
+from relay.errors import Pause
+from relay_cli.commands import status
+
+from tests.integration.conftest import ARCHIVE
+from tests.worlds.cli import DONE, NO_AWS, NO_STACK, STACK, WRONG, Desk, iso, session
+
+FIVE_MINUTES = 300
+
+
+@pytest.fixture
+def desk(world, monkeypatch):
+    return Desk(world, monkeypatch)
+
+
+@pytest.fixture
+def with_backups(desk):
+    return desk.with_backups("activity,message")
+
+
+def posting(desk):
+    return desk("status", "--json").json["posting"]
+
+
+def gate_of(desk):
+    """The gate as the stack's functions have it."""
+    return desk.world.gate(*(int(desk.parameters[name]) for name in ("MaxPostsPerHour", "PostBurst", "MaxPostsPerDay")))
+
+
+def test_a_quiet_relay_is_open_with_all_of_its_pace(desk):
+    assert posting(desk)["gate"] == {
+        "open": True,
+        "shut": [],
+        "probe": None,
+        "pace": {
+            "now": 3,
+            "next_hour": 15,
+            "posted_today": 0,
+            "left_today": 48,
+            "per_hour": 12,
+            "burst": 3,
+            "per_day": 48,
+        },
+        "dry_run": False,
+    }
+
+
+def test_posts_use_the_pace_up_and_time_gives_it_back(desk, world):
+    gate_of(desk).admit(2)
+    pace = posting(desk)["gate"]["pace"]
+    assert (pace["now"], pace["next_hour"], pace["posted_today"], pace["left_today"]) == (1, 13, 2, 46)
+    world.clock.forward(FIVE_MINUTES)
+    pace = posting(desk)["gate"]["pace"]
+    assert (pace["now"], pace["next_hour"], pace["left_today"]) == (2, 14, 46)
+
+
+def test_the_pace_that_is_left_is_what_the_gate_lets_through(desk, world):
+    gate_of(desk).admit(3)
+    world.clock.forward(400)
+    shown = posting(desk)["gate"]["pace"]
+    admitted = gate_of(desk).admit(10).granted
+    for _ in range(36):
+        world.clock.forward(100)
+        admitted += gate_of(desk).admit(10).granted
+    assert (shown["now"], shown["next_hour"]) == (1, admitted)
+
+
+def test_a_pace_that_is_used_up_shuts_the_gate_until_its_next_post(desk, world):
+    gate_of(desk).admit(3)
+    gate = posting(desk)["gate"]
+    assert (gate["open"], [each["cause"] for each in gate["shut"]]) == (False, ["pace"])
+    assert datetime.fromisoformat(gate["shut"][0]["until"]).timestamp() == world.clock() + FIVE_MINUTES
+
+
+def test_a_cap_that_is_reached_shuts_the_gate_until_midnight(desk, world):
+    desk.parameters |= {"MaxPostsPerDay": "2", "PostBurst": "10"}
+    gate_of(desk).admit(2)
+    assert posting(desk)["gate"]["shut"][0]["until"] == "2026-11-22T00:00:00+00:00"
+    assert posting(desk)["gate"]["pace"]["left_today"] == 0
+
+
+def test_without_a_cap_nothing_is_left_to_count(desk):
+    desk.parameters["MaxPostsPerDay"] = "0"
+    assert posting(desk)["gate"]["pace"]["left_today"] is None
+    assert "no cap" in desk("status").out
+
+
+def test_an_operators_pause_comes_before_what_stocktwits_imposed(desk, world):
+    gate_of(desk).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
+    world.pause(who={"S": "Ann"}, why={"S": "earnings"})
+    gate = posting(desk)["gate"]
+    assert [(each["cause"], each["who"]) for each in gate["shut"]] == [("operator", "Ann"), ("rate_limited", "relay")]
+    assert gate["pace"]["now"] == 3
+    assert (
+        f"shut until somebody resumes: paused by Ann: earnings; and until {iso(world.clock() + 600)}: StockTwits limits"
+    ) in desk("status").out
+
+
+def test_a_pause_of_stocktwits_that_is_over_is_none(desk, world):
+    gate_of(desk).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
+    world.clock.forward(600)
+    assert (posting(desk)["gate"]["open"], posting(desk)["gate"]["probe"]) == (True, None)
+
+
+def test_a_probe_that_is_due_is_told(desk, world):
+    gate_of(desk).close(Pause("token_refused", "store a good token", world.clock() + 300, probe=True))
+    assert posting(desk)["gate"]["probe"] is None
+    world.clock.forward(300)
+    assert posting(desk)["gate"]["probe"] == "store a good token"
+    assert "the next post is a trial, after: store a good token" in desk("status").out
+
+
+def test_looking_changes_nothing(desk, world):
+    gate_of(desk).admit(1)
+    before = world.item("gate")
+    desk("status")
+    assert world.item("gate") == before
+
+
+def test_a_dry_run_is_told(desk):
+    desk.parameters["DryRun"] = "true"
+    assert "a dry run, nothing is sent" in desk("status").out
+
+
+def test_queues_show_what_waits_and_what_is_under_way(desk, world):
+    for text in ("one $A", "two $B", "three $C"):
+        world.send(world.leftovers, text)
+    world.sqs.receive_message(QueueUrl=world.leftovers, MaxNumberOfMessages=1)
+    counts = {each["name"]: (each["waiting"], each["in_flight"]) for each in posting(desk)["queues"]}
+    assert counts == {"Outbox": (0, 0), "Leftovers": (2, 1), "Dead letters": (0, 0)}
+    shown = desk("status").out
+    assert "3 messages, 1 of them under way or waiting for another attempt; age of the oldest: unknown" in shown
+
+
+def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(desk, world):
+    world.send(world.outbox, "one $A")
+    name = desk.outputs["OutboxQueueName"]
+    for minutes_ago, age in ((4, 60), (2, 180)):
+        metric = {
+            "MetricName": "ApproximateAgeOfOldestMessage",
+            "Dimensions": [{"Name": "QueueName", "Value": name}],
+            "Timestamp": datetime.now(UTC) - timedelta(minutes=minutes_ago),
+            "Value": age,
+        }
+        session().client("cloudwatch").put_metric_data(Namespace="AWS/SQS", MetricData=[metric])
+    assert posting(desk)["queues"][0]["oldest_seconds"] == 180
+    assert "age of the oldest: 3 min" in desk("status").out
+
+
+def test_an_age_that_cloudwatch_does_not_tell_is_unknown_and_no_failure(desk, world):
+    world.send(world.outbox, "one $A")
+    desk.plan("GetMetricStatistics", "AccessDenied")
+    assert posting(desk)["queues"][0]["oldest_seconds"] is None
+
+
+def test_the_last_post_is_the_newest_that_was_posted(desk, world, outbox):
+    outbox.send("Up 3% $AAPL")
+    world.clock.forward(2.5)
+    desk.log(outbox.run())
+    world.clock.forward(60)
+    outbox.send("")
+    desk.log(outbox.run())
+    last = posting(desk)["last_post"]
+    assert (last["text"], last["delay_seconds"]) == ("Up 3% $AAPL", 2.5)
+    assert f"{iso(world.clock() - 60)}  Up 3% $AAPL  https://stocktwits.com/relay_demo/message/" in desk("status").out
+
+
+# The archive
+
+
+def test_the_newest_backup_of_each_type_is_shown(with_backups, world):
+    for day in ("2026-11-18", "2026-11-19"):
+        key = Backup(datetime.fromisoformat(day).date(), "message").key
+        world.s3.put_object(Bucket=ARCHIVE, Key=key, Body=b"")
+    found = with_backups("status", "--json").json["backups"]
+    assert found["newest"] == {"activity": None, "message": "2026-11-19"}
+    shown = with_backups("status").out
+    assert ("Newest message   2026-11-19" in shown, "Newest activity  none yet" in shown) == (True, True)
+
+
+def test_the_last_nightly_run_is_shown_and_no_backfill(with_backups, world):
+    counts = {"stored": 2, "already_there": 12, "not_yet": 0, "failed": 0}
+    for seconds, fields in (
+        (0, {"run": "nightly", "stored": 9}),
+        (60, {"run": "nightly", **counts, "stopped": "Firestream refused the login"}),
+        (60, {"run": "backfill", "queued": 7}),
+    ):
+        world.clock.forward(seconds)
+        log_line(world, {"message": "backups", "service": "fetch_backups", **fields})
+    run = with_backups("status", "--json").json["backups"]["last_nightly"]
+    assert (run["counts"], run["stopped"]) == ({"stored": 2, "already_there": 12}, "Firestream refused the login")
+    assert "2 stored, 12 already there; it stopped early: Firestream refused the login" in with_backups("status").out
+
+
+def log_line(world, fields):
+    session().client("logs").put_log_events(
+        logGroupName="FetchBackupsLogs",
+        logStreamName="stream",
+        logEvents=[{"timestamp": round(world.clock() * 1000), "message": json.dumps(fields)}],
+    )
+
+
+def test_no_nightly_run_of_late_is_told(with_backups, world):
+    log_line(world, {"message": "backups", "run": "nightly", "stored": 9})
+    world.clock.forward(4 * 86400)
+    assert "none in the last three days" in with_backups("status").out
+
+
+def test_a_half_that_is_switched_off_says_so(desk):
+    assert re.search(r"^Backups +switched off", desk("status").out, re.MULTILINE)
+    assert desk("status", "--json").json["backups"] is None
+    del desk.outputs["PostMessagesFunctionName"]
+    assert re.search(r"^Posting +switched off", desk("status").out, re.MULTILINE)
+
+
+# Watching
+
+
+def test_watch_looks_again_and_ends_when_interrupted(desk, monkeypatch):
+    looks = []
+    look = status.look
+    monkeypatch.setattr(status, "look", lambda *found: looks.append(found) or look(*found))
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    desk.meanwhile = [lambda: None, interrupt]
+    assert desk("status", "--watch").code == 130
+    assert len(looks) == 2
+
+
+def test_watching_is_for_people_alone(desk):
+    assert desk("status", "--watch", "--json").code == WRONG
+
+
+# A stack that is not there, or not to be looked at
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "code", "says"),
+    [
+        ("DescribeStacks", "ValidationError", NO_STACK, f"There is no stack {STACK} in us-east-1"),
+        ("DescribeStacks", "ExpiredToken", NO_AWS, "Your AWS session has expired"),
+        ("DescribeStacks", "InvalidClientTokenId", NO_AWS, "AWS does not know your credentials"),
+        ("GetQueueAttributes", "AWS.SimpleQueueService.NonExistentQueue", NO_STACK, "What GetQueueAttributes needs is"),
+        ("GetQueueAttributes", "AccessDenied", NO_AWS, "AWS does not allow you GetQueueAttributes"),
+        ("BatchGetItem", "AccessDeniedException", NO_AWS, "The gate cannot be read: AWS does not allow you"),
+        ("BatchGetItem", "ExpiredTokenException", NO_AWS, "The gate cannot be read: Your AWS session has expired"),
+        ("FilterLogEvents", "AccessDeniedException", NO_AWS, "AWS does not allow you FilterLogEvents"),
+    ],
+)
+def test_what_keeps_one_from_looking_is_said_in_a_line(desk, operation, error, code, says):
+    desk.plan(operation, error)
+    said = desk("status")
+    assert (said.code, said.out) == (code, "")
+    assert said.err.startswith(f"relay: {says}")
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("state", ["ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS", "CREATE_FAILED", "DELETE_IN_PROGRESS"])
+def test_a_half_deployed_stack_is_told(desk, state):
+    desk.stack_status = state
+    assert (desk("status").code, state in desk("status").err) == (NO_STACK, True)
+
+
+@pytest.mark.parametrize("state", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"])
+def test_whatever_an_update_does_the_relay_can_be_paused(desk, state):
+    desk.stack_status = state
+    assert desk("pause", "a bad deployment").code == DONE
+
+
+def test_a_stack_that_is_no_relay_is_told(desk):
+    del desk.outputs["OutboxQueueUrl"]
+    said = desk("status")
+    assert (said.code, f"The stack {STACK} is no StockTwits Relay" in said.err) == (NO_STACK, True)
+
+
+@pytest.mark.parametrize("kind", ["outputs", "parameters"])
+def test_a_stack_older_than_the_command_is_told(desk, kind):
+    getattr(desk, kind).pop({"outputs": "LedgerTableName", "parameters": "PostBurst"}[kind])
+    said = desk("status")
+    assert (said.code, "deploy it again" in said.err) == (NO_STACK, True)

@@ -1,0 +1,126 @@
+"""The sample events: complete, true to their checksums, and delivered or fetched as their names say."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+FILES = [path for path in (Path(__file__).parents[3] / "events").glob("*.json") if path.stem != "env"]
+EVENTS = {path.stem: json.loads(path.read_text()) for path in FILES}
+RECORDS = [(name, record) for name, event in EVENTS.items() for record in event.get("Records", [])]
+PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
+
+OUTCOMES = {
+    "plain_text": ["posted"],
+    "json_sentiment": ["posted"],
+    "reply": ["posted"],
+    "chart_s3": ["posted"],
+    "chart_url": ["posted"],
+    "sns_notification": ["posted"],
+    "eventbridge_event": ["posted"],
+    "duplicate_key": ["posted", "already_posted"],
+    "invalid": ["rejected"],
+    "mixed_batch": ["posted", "posted", "rejected", "posted", "posted"],
+}
+
+FETCHED = {"backup_requests": ["stored"], "backup_requests_mixed": ["stored", "failed", "failed"]}
+
+
+@pytest.fixture
+def deliver(world, outbox):
+    def handle(name):
+        world.s3.put_object(Bucket="stocktwits-relay-charts", Key="aapl.png", Body=PNG)
+        return outbox.invoke(EVENTS[name])
+
+    return handle
+
+
+def test_every_sample_event_is_told_of_here():
+    assert EVENTS.keys() == OUTCOMES.keys() | FETCHED.keys() | {"drain_schedule", "nightly_schedule", "backfill"}
+
+
+@pytest.mark.parametrize(("name", "record"), RECORDS, ids=[name for name, _ in RECORDS])
+def test_a_record_is_complete_and_true_to_its_checksum(name, record):
+    assert record.keys() == {
+        "messageId",
+        "receiptHandle",
+        "body",
+        "attributes",
+        "messageAttributes",
+        "md5OfBody",
+        "eventSource",
+        "eventSourceARN",
+        "awsRegion",
+    }
+    assert record["attributes"].keys() == {
+        "ApproximateReceiveCount",
+        "SentTimestamp",
+        "SenderId",
+        "ApproximateFirstReceiveTimestamp",
+    }
+    assert record["md5OfBody"] == hashlib.md5(record["body"].encode()).hexdigest()
+    assert record["eventSource"] == "aws:sqs"
+    queue = "backup-requests" if name in FETCHED else "outbox"
+    assert record["eventSourceARN"] == f"arn:aws:sqs:us-east-1:123456789012:stocktwits-relay-{queue}"
+    assert record["awsRegion"] == "us-east-1"
+
+
+def test_no_two_records_are_the_same_message():
+    for unique in ("messageId", "receiptHandle"):
+        assert len({record[unique] for _, record in RECORDS}) == len(RECORDS)
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_an_event_is_delivered_as_its_name_says(world, deliver, name):
+    run = deliver(name)
+    assert (run.outcomes, run.answer) == (OUTCOMES[name], {"batchItemFailures": []})
+    assert len(world.posted) == OUTCOMES[name].count("posted")
+    buried = [body for body, _ in world.dead_letters()]
+    rejected = OUTCOMES[name].index("rejected") if "rejected" in OUTCOMES[name] else None
+    assert buried == ([] if rejected is None else [EVENTS[name]["Records"][rejected]["body"]])
+
+
+def test_all_events_can_be_sent_one_after_the_other_for_no_two_texts_are_alike(world, deliver):
+    world.stand_in.configure(near_identical=True)
+    for name, outcomes in OUTCOMES.items():
+        assert deliver(name).outcomes == outcomes
+
+
+def test_the_fields_of_the_events_arrive(world, deliver):
+    for name in ("json_sentiment", "reply", "chart_s3", "chart_url"):
+        deliver(name)
+    bullish, reply, uploaded, linked = world.stand_in.posts
+    assert (bullish.sentiment, reply.in_reply_to, linked.sentiment) == ("bullish", 553190114, "bearish")
+    assert (uploaded.chart.content, uploaded.chart.type) == (PNG, "image/png")
+    assert (linked.chart.url, linked.chart.content) == ("https://example.com/charts/btc-4h.png", b"")
+
+
+def test_the_schedules_event_drains_leftovers(world, leftovers):
+    leftovers.send("$AAPL one")
+    assert leftovers.invoke(EVENTS["drain_schedule"]).answer == {"done": 1, "left": 0}
+    assert world.posted == ["$AAPL one"]
+
+
+@pytest.mark.parametrize("name", FETCHED)
+def test_requests_are_fetched_as_their_names_say(backups, name):
+    run = backups.invoke(EVENTS[name])
+    assert (run.outcomes, run.answer) == (FETCHED[name], {"batchItemFailures": []})
+    assert [key.partition("/")[2][:10] for key in backups.listing()] == ["2016/12/05"]
+    bodies = [record["body"] for record in EVENTS[name]["Records"]]
+    assert [body for body, _ in backups.buried()] == bodies[1:]
+
+
+def test_the_mixed_requests_are_a_good_one_one_that_is_no_json_and_one_of_an_unknown_type(backups):
+    run = backups.invoke(EVENTS["backup_requests_mixed"])
+    _, no_json, unknown = (line["reason"] for line in run.backups)
+    assert no_json.startswith("the request is no JSON: ")
+    assert unknown == "file_type: 'symbol' is none of activity, message"
+
+
+def test_the_nightly_schedules_event_fetches_the_last_week(backups):
+    assert backups.invoke(EVENTS["nightly_schedule"]).answer["stored"] == 14
+
+
+def test_the_backfill_requests_a_month_of_both_types(backups):
+    assert backups.invoke(EVENTS["backfill"]).answer["queued"] == 31 * 2

@@ -1,0 +1,305 @@
+"""The gate's rules, on a DynamoDB table that several workers share."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from relay.errors import Halt, Pause
+from relay.posting.gate import CHANGE_ATTEMPTS, PROBE_SECONDS
+
+NINE_HOURS = 9 * 3600  # from 15:00 to midnight, UTC
+
+
+def rate_limited(until):
+    return Pause("rate_limited", "StockTwits limits the rate", until)
+
+
+def token_refused(until):
+    return Pause("token_refused", "store a good token", until, probe=True)
+
+
+def all_at_once(calls):
+    """What each call gives when all of them begin together."""
+    barrier = Barrier(len(calls))
+
+    def one(call):
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(one, calls))
+
+
+def admitted_at_once(gates, wanted):
+    return sum(admission.granted for admission in all_at_once([lambda gate=gate: gate.admit(wanted) for gate in gates]))
+
+
+# Pace and cap
+
+
+def test_the_pace_holds_over_workers_that_come_at_once(world, clock):
+    gates = [world.gate(per_hour=60, burst=10) for _ in range(8)]
+    assert admitted_at_once(gates, 3) == 10
+    clock.forward(59.9)
+    assert admitted_at_once(gates, 3) == 0
+    clock.forward(0.1)
+    assert admitted_at_once(gates, 3) == 1
+
+
+def test_the_daily_cap_holds_over_workers_that_come_at_once(world):
+    assert admitted_at_once([world.gate(per_day=7) for _ in range(8)], 3) == 7
+
+
+def test_the_day_ends_at_midnight_utc(world, clock):
+    gate = world.gate(per_day=7)
+    gate.admit(7)
+    clock.forward(NINE_HOURS - 1)
+    refused = gate.admit(1)
+    assert (refused.granted, refused.pause.cause, refused.pause.until) == (0, "daily_cap", clock() + 1)
+    clock.forward(1)
+    assert gate.admit(9).granted == 7
+
+
+def test_what_the_pace_refuses_says_when_it_will_not(world, clock):
+    gate = world.gate(per_hour=12, burst=1)
+    first = gate.admit(5)
+    assert (first.granted, first.pause.cause, first.pause.until) == (1, "pace", clock() + 300)
+    clock.forward(first.opens_in(clock()))
+    assert gate.admit(1).granted == 1
+
+
+def test_looking_changes_nothing(world):
+    gate = world.gate(burst=1)
+    assert [gate.look(5).granted for _ in range(3)] == [1, 1, 1]
+    assert world.item("gate") is None
+
+
+def test_a_change_that_another_worker_overtook_begins_anew(world, clock):
+    other, overtaken = world.gate(burst=5), []
+
+    def overtaking_clock():
+        if not overtaken:
+            overtaken.append(other.admit(2))
+        return clock()
+
+    gate = world.gate(burst=5, clock=overtaking_clock)
+    assert (gate.admit(5).granted, overtaken[0].granted) == (3, 2)
+
+
+def test_a_gate_that_is_overtaken_again_and_again_lets_nobody_through(world):
+    world.aws.answer("PutItem", "ConditionalCheckFailedException", times=CHANGE_ATTEMPTS)
+    refused = world.gate().admit(1)
+    assert (refused.granted, refused.pause.cause) == (0, "ledger")
+    assert len(world.aws.named("PutItem")) == CHANGE_ATTEMPTS
+
+
+def test_a_lost_answer_makes_the_pace_slower_never_faster(world):
+    world.aws.lose_answer("PutItem")
+    gate = world.gate(burst=5)
+    assert gate.admit(2).granted == 2
+    assert gate.admit(5).granted == 1
+
+
+def test_what_nobody_used_is_given_back(world):
+    gate = world.gate(burst=5, per_day=5)
+    gate.give_back(gate.admit(5), 3)
+    assert gate.admit(5).granted == 3
+
+
+def test_the_pace_is_not_given_back_once_somebody_came_after(world):
+    gate = world.gate(burst=5, per_day=6)
+    first = gate.admit(3)
+    gate.admit(1)
+    gate.give_back(first, 3)
+    after = gate.admit(5)
+    assert (after.granted, world.item("gate")["count"]) == (1, 2)
+
+
+def test_yesterdays_unused_posts_are_not_given_back_to_today(world, clock):
+    gate = world.gate(per_day=5)
+    yesterdays = gate.admit(5)
+    clock.forward(NINE_HOURS)
+    gate.admit(2)
+    gate.give_back(yesterdays, 5)
+    assert gate.admit(5).granted == 3
+
+
+# The operator's pause
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({}, "paused by unknown: unknown"),
+        ({"who": {"S": "anna"}, "why": {"S": "earnings day"}}, "paused by anna: earnings day"),
+        ({"who": {"N": "7"}, "why": {"NULL": True}, "until": {"NULL": True}}, "paused by 7: True"),
+        ({"who": {"S": ""}, "why": {"L": []}, "until": {"S": "tomorrow"}}, "paused by unknown: unknown"),
+        ({"who": {"M": {}}, "why": {"BOOL": False}, "until": {"BOOL": True}}, "paused by unknown: unknown"),
+        ({"who": {"SS": ["a"]}, "why": {"B": b"x"}, "until": {"L": []}}, "paused by ['a']: b'x'"),
+    ],
+    ids=["bare", "who and why", "numbers and null", "empty", "map and boolean", "set and bytes"],
+)
+def test_while_the_operators_item_exists_nothing_goes_whatever_it_holds(world, attributes, said):
+    gate = world.gate()
+    before = gate.admit(1)
+    world.pause(**attributes)
+    for pause in (gate.admit(1).pause, gate.look(1).pause, gate.pause_since(before)):
+        assert (pause.cause, pause.reason, pause.until) == ("operator", said, None)
+    assert (gate.admit(1).granted, gate.look(1).granted) == (0, 0)
+    world.lift_pause()
+    assert gate.admit(1).granted == 1
+
+
+def test_an_operators_pause_may_have_an_end(world, clock):
+    world.pause(until={"N": str(clock() + 60)})
+    gate = world.gate()
+    assert (gate.admit(1).granted, gate.admit(1).opens_in(clock())) == (0, 60)
+    clock.forward(60)
+    assert gate.admit(1).granted == 1
+
+
+# Pauses that StockTwits' answers impose
+
+
+def test_a_shut_gate_opens_by_itself_when_its_pause_ends(world, clock):
+    gate, other = world.gate(), world.gate()
+    gate.close(rate_limited(clock() + 60))
+    refused = other.admit(5)
+    assert (refused.granted, refused.pause) == (0, rate_limited(clock() + 60))
+    clock.forward(60)
+    assert other.admit(5).granted == 5
+
+
+def test_of_two_pauses_the_longer_one_holds(world, clock):
+    gate = world.gate()
+    for seconds in (60, 300, 30):
+        gate.close(rate_limited(clock() + seconds))
+    clock.forward(299)
+    assert gate.admit(1).granted == 0
+    clock.forward(1)
+    assert gate.admit(1).granted == 1
+
+
+def test_a_longer_pause_does_not_spare_the_probe(world, clock):
+    gate = world.gate()
+    gate.close(token_refused(clock() + 60))
+    gate.close(rate_limited(clock() + 120))
+    clock.forward(120)
+    assert (gate.admit(5).granted, gate.admit(5).granted) == (1, 0)
+
+
+def test_after_a_refusal_a_single_probe_goes_first(world, clock):
+    gates = [world.gate() for _ in range(8)]
+    gates[0].close(token_refused(clock() + 300))
+    clock.forward(300)
+    admissions = all_at_once([lambda gate=gate: gate.admit(5) for gate in gates])
+    assert sorted(each.granted for each in admissions) == [0] * 7 + [1]
+    assert [each.probe for each in admissions if each.granted] == [True]
+    assert {each.pause.cause for each in admissions} == {"token_refused"}
+
+
+def test_a_probe_that_came_back_well_opens_the_gate(world, clock):
+    gate, other = world.gate(), world.gate()
+    gate.close(token_refused(clock() + 300.123456))
+    clock.forward(300.2)
+    gate.open(gate.admit(5))
+    assert other.admit(5).granted == 5
+
+
+def test_a_probe_that_never_came_back_is_followed_by_another(world, clock):
+    gate = world.gate()
+    gate.close(token_refused(clock()))
+    assert gate.admit(5).granted == 1
+    clock.forward(PROBE_SECONDS - 0.001)
+    assert gate.admit(5).granted == 0
+    clock.forward(0.001)
+    assert (gate.admit(5).granted, gate.admit(5).granted) == (1, 0)
+
+
+def test_a_probe_does_not_open_what_was_shut_after_it(world, clock):
+    gate = world.gate()
+    gate.close(token_refused(clock()))
+    probe = gate.admit(1)
+    gate.close(rate_limited(clock() + 600))
+    gate.open(probe)
+    assert gate.admit(1).pause.cause == "rate_limited"
+
+
+def test_a_probe_that_was_not_needed_leaves_its_place_to_the_next(world):
+    gate = world.gate()
+    gate.close(token_refused(world.clock()))
+    gate.give_back(gate.admit(5), 1)
+    assert gate.admit(5).probe
+
+
+def test_a_batch_learns_of_a_pause_that_came_after_its_admission(world, clock):
+    gate, other = world.gate(burst=1), world.gate()
+    admission = gate.admit(1)
+    assert gate.pause_since(admission) is None
+    other.close(rate_limited(clock() + 60))
+    assert gate.pause_since(admission).cause == "rate_limited"
+    clock.forward(60)
+    assert gate.pause_since(admission) is None
+
+
+def test_a_probe_is_not_stopped_by_the_pause_it_is_to_lift(world, clock):
+    gate = world.gate()
+    gate.close(token_refused(clock()))
+    assert gate.pause_since(gate.admit(1)) is None
+
+
+# Without its table
+
+
+def test_a_gate_without_its_table_is_shut(world):
+    gate = world.gate()
+    before = gate.admit(1)
+    world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
+    assert (gate.look(1).granted, gate.admit(1).granted) == (0, 0)
+    for pause in (gate.look(1).pause, gate.admit(1).pause, gate.pause_since(before)):
+        assert (pause.cause, pause.until) == ("ledger", world.clock() + 300)
+        assert "stocktwits-relay-ledger" in pause.reason
+
+
+def test_a_gate_that_somebody_else_wrote_is_shut_and_says_what_to_do(world):
+    world.dynamodb.put_item(TableName="stocktwits-relay-ledger", Item={"pk": {"S": "gate"}, "due": {"S": "soon"}})
+    pause = world.gate().admit(1).pause
+    assert (pause.cause, pause.until) == ("ledger", world.clock() + 300)
+    assert "delete it" in pause.reason
+
+
+def test_a_gate_whose_table_is_busy_is_shut_for_a_moment(world):
+    world.aws.answer("BatchGetItem", "ThrottlingException")
+    pause = world.gate().admit(1).pause
+    assert pause.cause == "ledger"
+    assert pause.until > world.clock()
+
+
+def test_a_gate_that_is_answered_in_part_is_shut(world):
+    world.aws.answer("BatchGetItem", lambda asked: {"Responses": {}, "UnprocessedKeys": asked["RequestItems"]})
+    assert world.gate().admit(1).pause.cause == "ledger"
+
+
+def test_what_is_given_back_counts_once_when_the_answer_to_it_was_lost(world):
+    gate = world.gate(per_day=7)
+    admission = gate.admit(3)
+    world.aws.lose_answer("PutItem")
+    gate.give_back(admission, 1)
+    assert gate.look(9).granted == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda gate, admission: gate.close(rate_limited(1)),
+        lambda gate, admission: gate.open(admission),
+        lambda gate, admission: gate.give_back(admission, 1),
+    ],
+    ids=["close", "open", "give back"],
+)
+def test_a_gate_without_its_table_says_that_it_could_not_be_changed(world, change):
+    gate = world.gate()
+    admission = gate.admit(1)
+    world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
+    with pytest.raises(Halt, match="stocktwits-relay-ledger"):
+        change(gate, admission)

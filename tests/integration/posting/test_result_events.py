@@ -1,0 +1,147 @@
+"""Result events as the bus gets them, and what a bus that fails costs: never a post."""
+
+import json
+
+import boto3
+import pytest
+from jsonschema import Draft202012Validator
+from relay.posting.result_events import schema
+
+BUS = "results"
+
+
+@pytest.fixture
+def announced(world):
+    """Makes the bus and sets the parameter; gives what was put there, or tried to be, since the last look."""
+    session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    session.client("events").create_event_bus(Name=BUS)
+    world.settings(RESULT_EVENT_BUS_NAME=BUS)
+    seen = []
+
+    def new():
+        entries = [entry for call in world.aws.named("PutEvents") for entry in call["Entries"]]
+        assert {entry["EventBusName"] for entry in entries} <= {BUS}
+        found, seen[:] = entries[len(seen) :], entries
+        return [
+            {"source": entry["Source"], "detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])}
+            for entry in found
+        ]
+
+    return new
+
+
+def by_type(events):
+    return sorted((each["detail-type"], each["detail"]["text"]) for each in events)
+
+
+def test_the_bus_hears_of_each_post_and_each_rejection_at_once(world, edge, announced):
+    edge.send("$AAPL one", '{"body": 1}', "$AAPL three")
+    run = edge.run()
+    events = announced()
+    assert by_type(events) == [
+        ("Post Rejected", ""),
+        ("Post Succeeded", "$AAPL one"),
+        ("Post Succeeded", "$AAPL three"),
+    ]
+    assert len(world.aws.named("PutEvents")) == 1
+    assert run.complaints == []
+    validator = Draft202012Validator(schema())
+    assert [list(validator.iter_errors(each)) for each in events] == [[], [], []]
+
+
+def test_an_event_says_where_the_post_is_and_when_its_message_came(world, outbox, announced):
+    (message_id,) = outbox.send('{"body": "$AAPL one https://x.org/?signature=a-secret-query", "key": "k"}')
+    world.clock.forward(7)
+    outbox.run()
+    ((post,), (event,)) = world.stand_in.posts, announced()
+    assert event["detail"] == {
+        "key": "k",
+        "text": "$AAPL one https://x.org/?…",
+        "stocktwits_id": post.id,
+        "url": f"https://stocktwits.com/{world.stand_in.username}/message/{post.id}",
+        "reason": "",
+        "status_code": None,
+        "message_id": message_id,
+        "queued_at": "2026-11-21T15:00:00.000Z",
+        "attempts": 1,
+    }
+
+
+def test_a_message_is_announced_when_it_comes_to_its_end_and_not_before(world, edge, announced):
+    edge.send("$AAPL one")
+    world.stand_in.fail("429")
+    edge.run()
+    assert announced() == []
+    world.clock.forward(400)
+    edge.run()
+    assert by_type(announced()) == [("Post Succeeded", "$AAPL one")]
+
+
+def test_a_dry_run_announces_nothing(world, outbox, announced):
+    world.settings(DRY_RUN="true")
+    outbox.send("$AAPL one")
+    assert (outbox.run().outcomes, announced()) == (["dry_run"], [])
+
+
+def test_without_a_bus_nothing_is_put_anywhere(world, edge):
+    edge.send("$AAPL one")
+    edge.run()
+    assert world.aws.named("PutEvents") == []
+
+
+def test_a_batch_is_acknowledged_before_anyone_hears_of_it(world, edge, announced):
+    edge.send("$AAPL one", "$AAPL two")
+    world.stand_in.fail("5xx-before", text="two")
+    edge.run()
+    asked = [name for name, _ in world.aws.calls]
+    assert asked.index("ChangeMessageVisibilityBatch") < asked.index("PutEvents")
+    assert edge.name == "post_messages" or asked.index("DeleteMessageBatch") < asked.index("PutEvents")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "AccessDeniedException",
+        lambda sent: {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "AccessDeniedException"}]},
+    ],
+    ids=["the whole call", "one entry"],
+)
+def test_a_bus_that_refuses_costs_no_post_but_a_line_and_a_count(world, edge, announced, answer):
+    (message_id,) = edge.send("$AAPL one")
+    world.aws.answer("PutEvents", answer, times=2)
+    run = edge.run()
+    assert (world.posted, run.outcomes, edge.left()) == (["$AAPL one"], ["posted"], 0)
+    assert run.complaints == [
+        f"the result event of message {message_id} could not be put on results: AccessDeniedException"
+    ]
+    assert (run.metric("ResultEventsLost"), len(world.aws.named("PutEvents"))) == (1, 2)
+
+
+def test_a_bus_that_does_not_answer_is_asked_twice_and_costs_no_post(world, outbox, announced):
+    outbox.send("$AAPL one")
+    world.aws.lose_answer("PutEvents")
+    world.aws.lose_answer("PutEvents")
+    run = outbox.run()
+    assert (run.answer, run.metric("ResultEventsLost")) == ({"batchItemFailures": []}, 1)
+    assert "ReadTimeoutError" in run.complaints[0]
+    assert len(world.aws.named("PutEvents")) == 2
+
+
+def test_an_event_that_got_through_the_second_time_is_not_complained_of(world, outbox, announced):
+    outbox.send("$AAPL one")
+    world.aws.answer("PutEvents", "InternalException")
+    run = outbox.run()
+    first, second = announced()
+    assert (run.complaints, run.metric("ResultEventsLost"), first) == ([], 0, second)
+
+
+def test_a_crash_before_the_event_is_made_up_for_when_the_message_comes_again(world, outbox, announced):
+    outbox.send("$AAPL one")
+    world.aws.answer("PutEvents", "InternalException", times=2)
+    (message,) = world.receive(outbox.queue, VisibilityTimeout=0)
+    outbox.run()
+    assert len(announced()) == 2
+    outbox.send(json.dumps({"body": "$AAPL one", "key": message["MessageId"]}))
+    assert outbox.run().outcomes == ["already_posted"]
+    (event,) = announced()
+    assert (event["detail-type"], event["detail"]["key"]) == ("Post Succeeded", message["MessageId"])

@@ -1,0 +1,168 @@
+"""docs/security.md says of roles and permissions what the template, the command and the policies beside it say."""
+
+import json
+import re
+from copy import deepcopy
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from relay.backups.backup import FILE_TYPES
+from relay_cli.app import app
+from samtranslator.translator.transform import transform
+
+from local.stack.iam import Grant, denied, granted
+from tests.template import TEMPLATE
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "security.md").read_text()
+OPERATOR: dict[str, Any] = json.loads((DOCS / "operator-policy.json").read_text())
+DEPLOY: dict[str, Any] = json.loads((DOCS / "deploy-policy.json").read_text())
+
+
+def table(first_column: str) -> list[list[str]]:
+    """Return the rows of the table that begins with a column."""
+    (rows,) = re.findall(rf"^\| {first_column} \|.*\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in rows.splitlines()]
+
+
+def quoted(cell: str) -> list[str]:
+    return re.findall("`([^`]+)`", cell)
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def of_schedules() -> set[tuple[str, str, str]]:
+    """What the roles may do that SAM makes."""
+
+    class NoManagedPolicies:
+        def load(self) -> dict[str, str]:
+            return {}
+
+    template = deepcopy(TEMPLATE)
+    for resource in template["Resources"].values():
+        for name in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            resource["Properties"][name] = "s3://bucket/code"
+    defaults = {name: each.get("Default", "") for name, each in template["Parameters"].items()}
+    made = transform(template, defaults, NoManagedPolicies())["Resources"]
+    roles = {
+        name: each
+        for name, each in made.items()
+        if each["Type"] == "AWS::IAM::Role" and name not in TEMPLATE["Resources"]
+    }
+    return {(each.holder, each.action, each.resource) for each in granted({"Resources": roles})}
+
+
+def terms(grant: Grant) -> list[str]:
+    """The keys by which an action is bound or denied, and their values; Null's says only whether there is a key."""
+    same = [each for each in denied(TEMPLATE) if permission(each) == permission(grant)]
+    found = {
+        term
+        for each in (grant, *same)
+        for operator, keys in each.condition.items()
+        for key, wanted in keys.items()
+        for term in (key, *(listed(wanted) if operator != "Null" else ()))
+    }
+    return sorted(found)
+
+
+def permission(grant: Grant) -> tuple[str, str, str]:
+    return grant.holder, grant.action, grant.resource
+
+
+def test_every_threat_is_shown_by_tests_that_there_are() -> None:
+    found = {
+        name
+        for file in (DOCS.parent / "tests").rglob("test_*.py")
+        for name in re.findall(r"^ *def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    for *threat, tests, _ in table("who"):
+        assert quoted(tests), threat
+        assert set(quoted(tests)) <= found, threat
+
+
+def test_the_table_of_roles_is_what_the_template_grants() -> None:
+    said = [
+        (each, sorted(quoted(condition)))
+        for roles, actions, on, condition, _ in table("role or policy")
+        for each in product(*map(quoted, (roles, actions, on)))
+    ]
+    given = [(permission(each), terms(each)) for each in granted(TEMPLATE)]
+    assert sorted(said) == sorted(given + [(each, []) for each in of_schedules()])
+
+
+def test_the_table_of_commands_names_every_command_and_no_other() -> None:
+    group = typer.main.get_command(app)
+    commands = {
+        f"{name} {below}" if name == "dead" else name
+        for name, command in group.commands.items()  # type: ignore[attr-defined]
+        for below in getattr(command, "commands", {"": None})
+    }
+    said = {name for cell, _ in table("command") for name in quoted(cell)}
+    assert said == commands | {"login firestream"}
+
+
+def test_the_table_of_commands_names_the_statements_that_there_are() -> None:
+    commands = {name for cell, _ in table("command") for name in quoted(cell)}
+    said = {name for _, cell in table("command") for name in quoted(cell)} - commands - {"--wait"}
+    assert said | {"FindTheStack"} == {each["Sid"] for each in OPERATOR["Statement"]}
+
+
+def test_the_operator_may_use_no_queue_that_the_template_does_not_name() -> None:
+    queues = [
+        each["Properties"]["QueueName"]["Fn::Sub"]
+        for each in TEMPLATE["Resources"].values()
+        if each["Type"] == "AWS::SQS::Queue"
+    ]
+    names = {each.replace("${AWS::StackName}", "stocktwits-relay") for each in queues}
+    resources = {
+        on for each in OPERATOR["Statement"] for on in listed(each["Resource"]) if on.startswith("arn:aws:sqs")
+    }
+    assert {each.rpartition(":")[2] for each in resources} == names
+
+
+def test_the_operator_may_store_the_secrets_that_the_template_reads() -> None:
+    (statement,) = (each for each in OPERATOR["Statement"] if each["Sid"] == "StoreSecrets")
+    named = {
+        TEMPLATE["Parameters"][f"{name}Parameter"]["Default"] for name in ("StockTwitsToken", "FirestreamCredentials")
+    }
+    assert {each.partition(":parameter")[2] for each in statement["Resource"]} == named
+
+
+def test_the_operator_can_write_nothing_into_the_ledger_but_the_pause() -> None:
+    writing = [each for each in OPERATOR["Statement"] if "dynamodb:PutItem" in listed(each["Action"])]
+    (only,) = writing
+    assert only["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["pause"]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+
+
+def test_the_operator_reads_backups_and_not_what_others_queried() -> None:
+    (reading,) = [each for each in OPERATOR["Statement"] if "s3:GetObject" in listed(each["Action"])]
+    folders = {each.partition(":::stocktwits-relay-backupbucket-*/")[2] for each in reading["Resource"]}
+    assert folders == {f"{file_type}/*" for file_type in FILE_TYPES}
+
+
+@pytest.mark.parametrize(
+    "service", sorted({each["Type"].split("::")[1].lower() for each in TEMPLATE["Resources"].values()})
+)
+def test_whoever_deploys_may_use_each_service_of_the_template(service: str) -> None:
+    prefix = {"serverless": "cloudformation"}.get(service, service)
+    assert any(action.startswith(f"{prefix}:") for each in DEPLOY["Statement"] for action in listed(each["Action"]))
+
+
+def test_whoever_deploys_can_use_no_role_but_the_stacks_own() -> None:
+    on = {
+        on
+        for each in DEPLOY["Statement"]
+        for on in listed(each["Resource"])
+        if any(action.startswith("iam:") for action in listed(each["Action"]))
+    }
+    assert on == {"arn:aws:iam::*:role/stocktwits-relay-*", "arn:aws:iam::*:policy/stocktwits-relay-*"}
+    (name,) = re.findall(r"--role-name (\S+) --assume", PAGE)
+    assert not name.startswith("stocktwits-relay-")

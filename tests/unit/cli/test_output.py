@@ -1,0 +1,212 @@
+"""All that `relay` writes: whatever the text, it steers no terminal; and nothing is written past the one place."""
+
+import ast
+import gzip
+import io
+import json
+import logging
+import unicodedata
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import relay_cli
+from hypothesis import given
+from hypothesis import strategies as st
+from relay_cli.commands.cat import Columns
+from relay_cli.output import LogHandler, SafeConsole, ascii_json, complain, print_json
+from relay_cli.text import length, one_line, printable, read_moment, read_number
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+STEERING = [
+    character
+    for character in map(chr, range(0x110000))
+    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and character not in "\n\t"
+]
+_OBEYED = frozenset(STEERING) | {"\t"}
+MODULES = sorted(Path(relay_cli.__file__).parent.rglob("*.py"))
+texts = st.text(st.one_of(st.sampled_from(STEERING), st.sampled_from("\n\t[]/\\:"), st.characters()))
+
+
+def steering(text):
+    return _OBEYED.intersection(text)
+
+
+def shown(show, **options):
+    """What a console writes on a terminal that has no colours."""
+    with redirect_stdout(io.StringIO()) as out:
+        show(SafeConsole(**options))
+    return out.getvalue()
+
+
+@given(texts)
+def test_a_console_shows_any_text_without_what_steers_a_terminal(text):
+    table = Table.grid()
+    table.add_row(Text(text), text)
+
+    def show(console):
+        console.print(text)
+        console.print(text, soft_wrap=True)
+        console.print(Text(text), table, Panel(text, title=escape(text)))
+
+    assert steering(shown(show)) == set()
+
+
+@given(texts)
+def test_a_complaint_and_a_log_line_hold_nothing_that_steers_a_terminal(text):
+    with redirect_stderr(io.StringIO()) as err:
+        complain(text)
+        LogHandler().handle(logging.LogRecord("urllib3", logging.WARNING, "", 0, text.replace("%", "%%"), (), None))
+    assert steering(err.getvalue()) == set()
+
+
+@given(texts)
+def test_json_for_scripts_is_ascii_with_the_same_values(text):
+    with redirect_stdout(io.StringIO()) as out:
+        print_json({text: [text, datetime(2026, 11, 21, tzinfo=UTC)]})
+    assert out.getvalue().isascii()
+    assert steering(out.getvalue()) == set()
+    assert json.loads(out.getvalue()) == {text: [text, "2026-11-21T00:00:00+00:00"]}
+
+
+@given(st.recursive(texts | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(texts, inner)))
+def test_a_stored_line_becomes_ascii_with_the_same_values(value):
+    stored = json.dumps(value, ensure_ascii=False).encode(errors="replace")
+    line = ascii_json(stored)
+    assert line.isascii()
+    assert steering(line.decode()) == set()
+    assert json.loads(line) == json.loads(stored)
+
+
+@given(st.binary())
+def test_any_bytes_become_printable_ascii(line):
+    assert steering(ascii_json(line).decode("ascii")) == set()
+
+
+@given(texts.filter(lambda text: text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)))
+def test_a_cell_is_one_line_that_steers_nothing_and_can_be_read_back(text):
+
+    data = gzip.compress(json.dumps({"a": text}, ensure_ascii=False).encode() + b"\n")
+    (row,) = Columns("a").rows(io.BytesIO(data))
+    assert steering(row.decode()) == set()
+    assert b"\n" not in row
+    parts = row.decode().split(r"\\")
+    assert "\\".join(each.encode("ascii", "backslashreplace").decode("unicode_escape") for each in parts) == text
+
+
+@pytest.mark.parametrize("character", [" ", "\u00a0", "\u3000", "é", "日", "🚀", "\n", "\t"])
+def test_what_only_shows_comes_as_it_is(character):
+    assert printable(character) == character
+
+
+@given(texts)
+def test_what_was_escaped_is_escaped_once(text):
+    assert printable(printable(text)) == printable(text)
+    assert steering(one_line(text)) == set()
+
+
+def test_every_character_that_steers_is_escaped():
+    assert [each for each in STEERING if printable(each) == each] == []
+
+
+def test_our_styles_are_shown_and_the_markup_of_others_is_text(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    console = SafeConsole()
+    with console.capture() as captured:
+        console.print(Text.assemble(("bold", "bold"), " [red]:smile:[/red] \x1b[31m"))
+        console.print("[link=https://example.com]here[/link]")
+    assert captured.get() == (
+        "\x1b[1mbold\x1b[0m [red]:smile:[/red] \\x1b[31m\n[link=https://example.com]here[/link]\n"
+    )
+
+
+def test_what_moves_on_a_terminal_is_escaped_too():
+    out = io.StringIO()
+    with redirect_stdout(out):
+        console = SafeConsole()
+        with Live(Text("\x9b31m"), console=console, auto_refresh=False) as live:
+            live.update(Text("\u202e"), refresh=True)
+        with Progress(TextColumn("{task.description}"), console=console, auto_refresh=False) as progress:
+            progress.add_task("\u2066")
+    assert steering(out.getvalue()) == set()
+    assert r"\u202e" in out.getvalue()
+
+
+# One place
+
+
+def writes(module):
+    """Where a module writes to the terminal by itself."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        match node:
+            case ast.Call(func=ast.Name(id="print")):
+                yield node.lineno, "print"
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="typer"), attr=name)) if name in {
+                "echo",
+                "secho",
+                "prompt",
+                "confirm",
+                "progressbar",
+            }:
+                yield node.lineno, f"typer.{name}"
+            case ast.Attribute(value=ast.Attribute(value=ast.Name(id="sys"), attr="stdout" | "stderr"), attr=name) if (
+                name not in {"flush", "fileno"}
+            ):
+                yield node.lineno, f"sys.….{name}"
+            case ast.ImportFrom(module="rich.console", names=names):
+                yield from ((node.lineno, each.name) for each in names if each.name == "Console")
+            case ast.ImportFrom(module="rich", names=names):
+                yield from ((node.lineno, each.name) for each in names)
+            case ast.Attribute(value=ast.Name(id="logging" | "warnings"), attr="StreamHandler" | "warn"):
+                yield node.lineno, "a handler"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda each: each.stem)
+def test_no_module_writes_past_the_one_place(module):
+    found = list(writes(module))
+    match module.name:
+        case "output.py":
+            assert found
+        case "prompts.py":  # what it asks is escaped there
+            assert {name for _, name in found} == {"typer.prompt", "typer.confirm"}
+            assert module.read_text().count("(printable(") == len(found)
+        case _:
+            assert found == []
+
+
+# What others write as numbers and moments
+
+
+@given(st.integers() | st.text() | st.floats() | st.booleans() | st.none() | st.lists(st.integers()))
+def test_a_number_is_one_within_its_bounds_or_none(value):
+    number = read_number(value, 1000)
+    assert number is None or (type(number) is int and 0 <= number <= 1000)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "-1", "1.0", "1e3", "٣", "²", " 1", "1\n", True, 1001, -1, 1.0])
+def test_what_is_no_such_number_is_none(value):
+    assert read_number(value, 1000) is None
+
+
+@pytest.mark.parametrize("value", [0, 7, 1000, "0", "7", "0007", "1000"])
+def test_a_number_is_read_in_digits_or_as_it_is(value):
+    assert read_number(value, 1000) == int(value)
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "0000-01-01", "9" * 5000, "nan", None, {}]
+)
+def test_a_moment_that_is_none_in_utc_is_none(text):
+    assert read_moment(text) is None
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), float("-inf")])
+def test_a_length_that_is_no_number_is_unknown(seconds):
+    assert length(seconds) == "unknown"

@@ -1,0 +1,373 @@
+"""Taking from queues, giving back and burying, with tiny stand-ins of SQS's calls."""
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from relay.backups.fetcher import requests_back_off
+from relay.posting.backoff import leftovers_back_off, outbox_back_off, visibility_seconds
+from relay.posting.delivery import Outcome, Result
+from relay.queue_message import QueueMessage
+from relay.queues import DeadLetters, Queue, from_record, with_jitter
+
+from tests.factories import NOW, a_message, a_pause, messages
+
+URL = "https://sqs.us-east-1.amazonaws.com/1/queue"
+
+
+def deferred(**but: Any) -> Outcome:
+    return Outcome(Result.DEFERRED, "m-1", "not now", **but)
+
+
+def rejected(reason: str = "too long", **but: Any) -> Outcome:
+    return Outcome(Result.REJECTED, "k-1", reason, **but)
+
+
+@pytest.fixture(params=[0.0, 1.0], ids=["no jitter", "all jitter"])
+def jitter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(random, "uniform", lambda least, most: least + request.param * (most - least))
+    return float(request.param)
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(1, 10), (2, 40), (3, 160)])
+def test_the_outbox_backs_off_four_times_longer_each_time(receives: int, seconds: float) -> None:
+    assert outbox_back_off(receives) == seconds
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(4, 60), (5, 120), (6, 240), (7, 480), (8, 900), (200, 900)])
+def test_leftovers_back_off_twice_as_long_each_time_up_to_a_quarter_of_an_hour(receives: int, seconds: float) -> None:
+    assert leftovers_back_off(receives) == seconds
+
+
+@pytest.mark.parametrize("receives", [1, 2, 3])
+def test_a_message_that_an_operator_put_into_leftovers_backs_off_from_the_beginning(receives: int) -> None:
+    assert leftovers_back_off(receives) == 60
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(1, 300), (2, 1200), (3, 4800), (4, 14400), (5, 14400), (99, 14400)])
+def test_requests_back_off_four_times_longer_each_time_up_to_four_hours(receives: int, seconds: float) -> None:
+    assert requests_back_off(receives) == seconds
+
+
+@pytest.mark.usefixtures("jitter")
+@pytest.mark.parametrize("seconds", [0.5, 1, 59, 60, 300, 14400])
+def test_jitter_never_shortens_a_wait_and_adds_a_quarter_of_a_minute_at_most(seconds: float) -> None:
+    assert seconds < with_jitter(seconds) <= seconds + min(seconds, 60) / 4 + 1
+
+
+def test_with_all_jitter_a_wait_is_drawn_out_by_a_quarter_of_it_or_of_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda _, most: most)
+    assert (with_jitter(40), with_jitter(300)) == (40 + 10 + 1, 300 + 15 + 1)
+
+
+@pytest.mark.usefixtures("jitter")
+@pytest.mark.parametrize(
+    ("outcome", "least"),
+    [
+        (deferred(), 40),
+        (deferred(retry_at=NOW + 1800), 1800),
+        (deferred(retry_at=NOW + 5), 40),
+        (deferred(pause=a_pause(seconds=900)), 900),
+        (deferred(pause=a_pause(seconds=5)), 40),
+        (deferred(pause=a_pause(seconds=-5)), 40),
+        (deferred(pause=a_pause("operator", None)), 60),
+        (deferred(pause=a_pause(seconds=900), tried=False), 900),
+        (deferred(pause=a_pause(seconds=5), tried=False), 5),
+        (deferred(pause=a_pause("operator", None), tried=False), 60),
+        (deferred(pause=a_pause("time", 0), tried=False), 1),
+        (deferred(pause=a_pause(seconds=0.25), tried=False), 1),
+    ],
+)
+def test_a_message_is_held_until_its_back_off_and_the_gate_allow_it_and_little_longer(
+    outcome: Outcome, least: float
+) -> None:
+    assert least <= visibility_seconds(outcome, 40, NOW) <= least + min(least, 60) / 4 + 1
+
+
+@pytest.mark.usefixtures("jitter")
+@pytest.mark.parametrize(
+    ("cause", "behind"), [("token_refused", 120), ("stream", 120), ("blocked", 480), ("unexpected_answer", 480)]
+)
+def test_a_message_whose_answer_shut_the_gate_comes_back_behind_those_that_wait_for_it(cause: str, behind: int) -> None:
+    shut = a_pause(cause, 300, probe=True)
+    assert 300 + behind <= visibility_seconds(deferred(pause=shut, status=403), 40, NOW) <= 300 + behind + 16
+    for waits_for_the_gate in (deferred(pause=shut, tried=False), deferred(pause=shut)):
+        assert 300 <= visibility_seconds(waits_for_the_gate, 40, NOW) <= 300 + 16
+
+
+def test_a_hold_is_drawn_out_so_that_what_failed_together_does_not_come_back_together() -> None:
+    assert len({visibility_seconds(deferred(), 40, NOW) for _ in range(200)}) > 5
+
+
+@pytest.mark.usefixtures("jitter")
+def test_no_hold_is_longer_than_sqs_allows() -> None:
+    assert 11 * 3600 < visibility_seconds(deferred(pause=a_pause(seconds=10**7)), 40, NOW) < 12 * 3600
+
+
+def a_record(**but: Any) -> dict[str, Any]:
+    return {
+        "messageId": "m-1",
+        "receiptHandle": "r-1",
+        "body": "$AAPL up",
+        "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": "1799999995500"},
+        "messageAttributes": {},
+        **but,
+    }
+
+
+def test_a_record_of_an_event_is_read() -> None:
+    assert from_record(a_record()) == QueueMessage("m-1", "$AAPL up", "r-1", 2, NOW - 4.5, None)
+
+
+def test_a_record_may_say_its_key() -> None:
+    key = {"stringValue": "k-1", "dataType": "String"}
+    assert from_record(a_record(messageAttributes={"RelayKey": key})).relay_key == "k-1"
+
+
+@pytest.mark.parametrize("attributes", [{"Other": {"stringValue": "x"}}, {"RelayKey": {"binaryValue": "eA=="}}])
+def test_a_record_without_a_legible_key_has_none(attributes: dict[str, Any]) -> None:
+    assert from_record(a_record(messageAttributes=attributes)).relay_key is None
+
+
+class Calls:
+    """A batch call of SQS that refuses the receipts it was told to."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused = refused
+        self.entries: list[list[dict[str, Any]]] = []
+
+    def __call__(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        assert QueueUrl == URL
+        self.entries.append(Entries)
+        failed = [each["Id"] for each in Entries if each["ReceiptHandle"] in self.refused]
+        answer = {"Successful": [{"Id": each["Id"]} for each in Entries if each["Id"] not in failed]}
+        return answer | (
+            {"Failed": [{"Id": each, "Code": "ReceiptHandleIsInvalid"} for each in failed]} if failed else {}
+        )
+
+
+def a_queue(**calls: Any) -> Queue:
+    return Queue(lambda: SimpleNamespace(**calls), URL)
+
+
+def test_twenty_one_messages_are_deleted_in_three_batches() -> None:
+    delete = Calls()
+    batch = messages(*["x"] * 21)
+    assert a_queue(delete_message_batch=delete).delete(batch) == []
+    assert [len(entries) for entries in delete.entries] == [10, 10, 1]
+    assert [each["ReceiptHandle"] for entries in delete.entries for each in entries] == [
+        each.receipt_handle for each in batch
+    ]
+
+
+def test_ids_within_a_batch_differ_even_for_the_same_message_twice() -> None:
+    delete = Calls()
+    a_queue(delete_message_batch=delete).delete([a_message(), a_message()])
+    assert len({each["Id"] for each in delete.entries[0]}) == 2
+
+
+def test_what_sqs_did_not_delete_is_named() -> None:
+    failures = a_queue(delete_message_batch=Calls("r-2", "r-12")).delete(messages(*["x"] * 12))
+    assert failures == [
+        "message m-2 could not be deleted: ReceiptHandleIsInvalid",
+        "message m-12 could not be deleted: ReceiptHandleIsInvalid",
+    ]
+
+
+def test_each_message_is_held_for_its_own_time() -> None:
+    hold = Calls()
+    first, second = messages("x", "y")
+    assert a_queue(change_message_visibility_batch=hold).set_visibility([(first, 10), (second, 900)]) == []
+    assert [(each["ReceiptHandle"], each["VisibilityTimeout"]) for each in hold.entries[0]] == [
+        ("r-1", 10),
+        ("r-2", 900),
+    ]
+
+
+def test_what_sqs_did_not_hold_is_named() -> None:
+    holds = [(each, 10) for each in messages(*["x"] * 12)]
+    failures = a_queue(change_message_visibility_batch=Calls("r-11")).set_visibility(holds)
+    assert failures == ["message m-11 could not be held: ReceiptHandleIsInvalid"]
+
+
+class Sends:
+    """The batch call that sends, which refuses the bodies it was told to."""
+
+    def __init__(self, *refused: str) -> None:
+        self.refused = refused
+        self.batches: list[list[str]] = []
+
+    def __call__(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        assert QueueUrl == URL
+        assert len({each["Id"] for each in Entries}) == len(Entries)
+        self.batches.append([each["MessageBody"] for each in Entries])
+        failed = [each["Id"] for each in Entries if each["MessageBody"] in self.refused]
+        return {"Failed": [{"Id": each, "Code": "InternalError"} for each in reversed(failed)]} if failed else {}
+
+
+def test_twenty_one_messages_are_sent_in_three_batches_in_their_order() -> None:
+    send = Sends()
+    bodies = [f"{number}" for number in range(21)]
+    assert a_queue(send_message_batch=send).send(bodies) == []
+    assert [len(batch) for batch in send.batches] == [10, 10, 1]
+    assert [body for batch in send.batches for body in batch] == bodies
+
+
+def test_the_bodies_that_sqs_did_not_take_come_back() -> None:
+    send = Sends("3", "7", "12")
+    assert sorted(a_queue(send_message_batch=send).send([f"{number}" for number in range(21)])) == ["12", "3", "7"]
+
+
+def test_nothing_to_send_makes_no_call() -> None:
+    assert a_queue().send([]) == []
+
+
+def unavailable(**_: object) -> None:
+    raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "no"}}, "any")
+
+
+def out_of_reach(**_: object) -> None:
+    raise EndpointConnectionError(endpoint_url="https://sqs")
+
+
+@pytest.mark.parametrize(
+    ("fail", "words"), [(unavailable, "ServiceUnavailable"), (out_of_reach, "EndpointConnectionError")]
+)
+def test_a_call_that_fails_as_a_whole_names_each_message_and_undoes_nothing(fail: Any, words: str) -> None:
+    queue = a_queue(delete_message_batch=fail, change_message_visibility_batch=fail)
+    assert queue.delete(messages("x", "y")) == [f"message m-{i} could not be deleted: {words}" for i in (1, 2)]
+    assert queue.set_visibility([(a_message(), 10)]) == [f"message m-1 could not be held: {words}"]
+
+
+@pytest.mark.parametrize("fail", [unavailable, out_of_reach])
+def test_a_call_that_fails_as_a_whole_gives_its_bodies_back_and_stops_no_other(fail: Any) -> None:
+    send = Sends()
+
+    def first_fails(**call: Any) -> dict[str, Any]:
+        if call["Entries"][0]["MessageBody"] == "0":
+            fail()
+        return send(**call)
+
+    bodies = [f"{number}" for number in range(21)]
+    assert a_queue(send_message_batch=first_fails).send(bodies) == bodies[:10]
+    assert send.batches == [bodies[10:20], bodies[20:]]
+
+
+def test_nothing_to_delete_or_hold_makes_no_call() -> None:
+    assert a_queue().delete([]) == []
+    assert a_queue().set_visibility([]) == []
+
+
+@pytest.mark.parametrize(("most", "asked"), [(3, 3), (10, 10), (25, 10)])
+def test_no_more_is_received_than_may_be_posted_or_sqs_gives_at_once(most: int, asked: int) -> None:
+    calls: list[dict[str, Any]] = []
+    assert a_queue(receive_message=lambda **call: calls.append(call) or {}).receive(most) == []
+    assert calls[0]["MaxNumberOfMessages"] == asked
+
+
+def test_a_received_message_is_read() -> None:
+    received = {
+        "MessageId": "m-1",
+        "ReceiptHandle": "r-1",
+        "Body": "$AAPL up",
+        "Attributes": {"ApproximateReceiveCount": "4", "SentTimestamp": "1799999995500"},
+        "MessageAttributes": {"RelayKey": {"StringValue": "k-1", "DataType": "String"}},
+    }
+    bare = {name: value for name, value in received.items() if name != "MessageAttributes"}
+    first, second = a_queue(receive_message=lambda **_: {"Messages": [received, bare]}).receive(10)
+    assert first == QueueMessage("m-1", "$AAPL up", "r-1", 4, NOW - 4.5, "k-1")
+    assert second.relay_key is None
+
+
+@pytest.mark.parametrize(("number", "waiting"), [("0", False), ("1", True)])
+def test_messages_wait_when_sqs_counts_any(number: str, waiting: bool) -> None:
+    answer = {"Attributes": {"ApproximateNumberOfMessages": number}}
+    assert a_queue(get_queue_attributes=lambda **_: answer).waiting() is waiting
+
+
+def test_what_is_visible_and_what_somebody_holds_is_counted_together() -> None:
+    def answer(*, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        counts = {"ApproximateNumberOfMessages": "2", "ApproximateNumberOfMessagesNotVisible": "3"}
+        return {"Attributes": {name: counts[name] for name in AttributeNames}}
+
+    assert a_queue(get_queue_attributes=answer).depth() == 5
+
+
+class FakeDeadLetters:
+    """Dead letters whose send call first fails with the given codes."""
+
+    def __init__(self, *codes: str) -> None:
+        self.codes = list(codes)
+        self.sent: list[dict[str, Any]] = []
+
+    def __call__(self, **call: Any) -> dict[str, Any]:
+        self.sent.append(call)
+        if self.codes:
+            raise ClientError({"Error": {"Code": self.codes.pop(0), "Message": "no"}}, "SendMessage")
+        return {"MessageId": "d-1"}
+
+    def send(self, message: QueueMessage, outcome: Outcome) -> bool:
+        queue = DeadLetters(lambda: SimpleNamespace(send_message=self), URL)
+        return queue.send(message, outcome.reason, key=outcome.key, status=outcome.status)
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        return {name: value["StringValue"] for name, value in self.sent[0]["MessageAttributes"].items()}
+
+
+def test_a_dead_letter_is_the_untouched_body_with_the_reason_beside_it() -> None:
+    queue = FakeDeadLetters()
+    body = ' {"body": "x"}\n'
+    assert queue.send(a_message(body, receive_count=3), rejected("too long", status=422)) is True
+    assert queue.sent[0]["QueueUrl"] == URL
+    assert queue.sent[0]["MessageBody"] == body
+    assert queue.attributes == {
+        "RejectReason": "too long",
+        "RelayKey": "k-1",
+        "Attempts": "3",
+        "FirstSeen": "2027-01-15T07:59:55Z",
+        "StatusCode": "422",
+    }
+
+
+def test_without_a_status_there_is_no_status_attribute() -> None:
+    queue = FakeDeadLetters()
+    queue.send(a_message(), rejected())
+    assert "StatusCode" not in queue.attributes
+
+
+def test_without_a_key_there_is_no_key_attribute() -> None:
+    queue = FakeDeadLetters()
+    queue.send(a_message(), Outcome(Result.REJECTED, "", "no such day"))
+    assert queue.attributes.keys() == {"RejectReason", "Attempts", "FirstSeen"}
+
+
+def test_a_reason_is_made_fit_for_an_attribute() -> None:
+    queue = FakeDeadLetters()
+    queue.send(a_message(), rejected("line\nbreak\x00 \uffff\U0001f680" + "x" * 2000))
+    assert queue.attributes["RejectReason"].startswith("line break   \U0001f680xxx")
+    assert len(queue.attributes["RejectReason"]) == 1000
+
+
+@pytest.mark.parametrize("code", ["InvalidParameterValue", "AWS.SimpleQueueService.MessageTooLong", "MessageTooLong"])
+def test_a_body_that_leaves_no_room_for_the_reason_is_buried_without(code: str) -> None:
+    queue = FakeDeadLetters(code)
+    assert queue.send(a_message("x" * 1000), rejected()) is False
+    assert queue.sent[1] == {"QueueUrl": URL, "MessageBody": "x" * 1000}
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "AWS.SimpleQueueService.NonExistentQueue", "ServiceUnavailable"])
+def test_what_dead_letters_do_not_take_for_another_cause_is_not_buried(code: str) -> None:
+    queue = FakeDeadLetters(code)
+    with pytest.raises(ClientError):
+        queue.send(a_message(), rejected())
+    assert len(queue.sent) == 1
+
+
+def test_what_dead_letters_refuse_even_without_the_reason_is_not_buried() -> None:
+    with pytest.raises(ClientError):
+        FakeDeadLetters("InvalidParameterValue", "InvalidParameterValue").send(a_message(), rejected())

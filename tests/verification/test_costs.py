@@ -1,0 +1,72 @@
+"""What a message costs does not grow with their number, and what a month costs is added up right."""
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from verification.reliability.costs import (
+    BILLED_MESSAGES,
+    CONDITIONS,
+    MEMORY_GB,
+    OPEN_GATE,
+    PACED,
+    Usage,
+    bills,
+    grown,
+    month,
+    price_list,
+    usage,
+)
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@cache
+def many(number: int) -> Usage:
+    return usage(BILLED_MESSAGES, CONDITIONS[number])
+
+
+@pytest.mark.parametrize("number", range(len(CONDITIONS)), ids=[each.name for each in CONDITIONS])
+def test_a_message_takes_no_more_calls_among_many(number: int) -> None:
+    assert grown(usage(50, CONDITIONS[number]), many(number)) == []
+
+
+def test_the_readme_says_what_the_bills_come_to() -> None:
+    measured = {each.name: many(CONDITIONS.index(each)) for each in (OPEN_GATE, PACED)}
+    assert f"\n\n{price_list(bills(measured))}\n\n" in README.read_text()
+
+
+def test_a_message_takes_one_request_and_two_writes_beside_its_share_of_the_gate() -> None:
+    taken = usage(100, CONDITIONS[0])
+    assert taken.of("stocktwits") == 100
+    assert taken.calls["dynamodb.UpdateItem"] == 200
+    assert taken.invocations <= 12
+
+
+def test_a_call_that_is_made_more_often_for_each_of_many_is_found() -> None:
+    few = Usage(10, 1, Counter({"sqs.ReceiveMessage": 10}), 10, 1)
+    many = Usage(100, 1, Counter({"sqs.ReceiveMessage": 116}), 100, 10)
+    assert grown(few, many) == ["sqs.ReceiveMessage: 1.000 a message of 10, 1.160 of 100"]
+    assert grown(few, Usage(100, 1, Counter({"sqs.ReceiveMessage": 115}), 100, 10)) == []
+
+
+def test_a_month_is_its_idling_and_its_posts() -> None:
+    one = Usage(
+        1, 1, Counter({"sqs.SendMessage": 1, "dynamodb.UpdateItem": 2, "dynamodb.BatchGetItem": 1}), 1, MEMORY_GB
+    )
+    idle, busy = month(0, one), month(1000, one)
+    assert idle.sqs == 2 * 5 * 3 * 60 * 24 * 30 + 2 * 60 * 24 * 30
+    assert busy.sqs - idle.sqs == 30_000
+    assert (busy.writes, busy.reads - idle.reads) == (60_000, 60_000)
+    assert busy.listed - idle.listed == pytest.approx(
+        30_000 * 0.4e-6 + 30_000 * 0.2e-6 + 15_000 * 0.0000133334 + 60_000 * 0.75e-6 + 0.5 * 0.045
+    )
+
+
+def test_what_is_free_is_not_paid() -> None:
+    one = Usage(1, 1, Counter({"sqs.SendMessage": 1}), 1, MEMORY_GB)
+    idle = month(0, one)
+    assert idle.paid < idle.listed
+    assert idle.paid == pytest.approx((idle.sqs - 1e6) * 0.4e-6 + idle.reads * 0.125e-6)

@@ -1,0 +1,294 @@
+"""What must hold of any input (`verification.fuzz.targets`), asked of inputs that know what messages, backups
+and events look like.
+
+The same inputs every time; ``make fuzz`` looks for new ones.
+"""
+
+import gzip
+import json
+import zlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from verification.fuzz import targets
+from verification.fuzz.shapes import UNITS
+
+fuzzed = settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+# JSON as text, so that it may say what no encoder would write
+
+SURROGATES = [r"\ud83d", r"\ude80", r"\ud83d\ude80", r"\u0000", r"\u001b", r"\ufeff", r"\n", r"\x", "\ud83d", "\0"]
+FIELDS = ["body", "sentiment", "in_reply_to_message_id", "chart", "key", "expires_at"]
+ENVELOPES = ["Type", "TopicArn", "Message", "detail", "detail-type", "source"]
+ORDERS = ["run", "first_day", "last_day", "file_types", "retry_absent", "file_type", "day", "Records"]
+RECORDS = ["messageId", "receiptHandle", "body", "attributes", "messageAttributes", "eventSource", "RelayKey"]
+VALUES = [
+    "bullish",
+    "Notification",
+    "https://a.b/c.png",
+    "s3://b/c.png",
+    "2026-11-21T16:00:00Z",
+    "0001-01-01T00:00:00Z",
+]
+DAYS = ["2026-03-01", "2026-03-09", "2026-03-10", "2008-12-31", "0001-01-01", "9999-12-31", "2025-02-30"]
+
+texts = st.text(max_size=20) | st.sampled_from([*VALUES, *DAYS, "message", "activity", "nightly", "aws:sqs", "1"])
+strings = texts.map(json.dumps) | st.lists(st.sampled_from(SURROGATES), max_size=3).map(lambda s: f'"{"".join(s)}"')
+numbers = (
+    st.integers().map(str)
+    | st.floats().map(json.dumps)
+    | st.sampled_from(["NaN", "-Infinity", "1e999", "-0", "0.1e-999", "9" * 400, "9" * 5000, "1_0", "+1", "01"])
+)
+scalars = strings | numbers | st.sampled_from(["null", "true", "false", "", "nul", "{", "]"])
+names = st.sampled_from([*FIELDS, *ENVELOPES, *ORDERS, *RECORDS]).map(json.dumps) | strings
+
+
+def json_objects(values, of=names):
+    """Objects as text; names may come twice, and white space and commas where they do not belong."""
+    field = st.tuples(of, values).map(lambda pair: f"{pair[0]}:{pair[1]}")
+    comma = st.sampled_from([",", ", ", " ,\n"])
+    return st.tuples(comma, st.lists(field, max_size=5)).map(lambda parts: "{" + parts[0].join(parts[1]) + "}")
+
+
+def json_lists(values):
+    return st.lists(values, max_size=3).map(lambda inner: f"[{','.join(inner)}]")
+
+
+def nested(values):
+    """What is nested so deeply that whoever follows it down runs out of stack, or nearly so."""
+    depths = st.sampled_from([1, 50, 900, *range(960, 1000), 5000])
+    brackets = st.sampled_from([("[", "]"), ('{"a":', "}"), ('[{"body":', "}]")])
+    return st.tuples(depths, brackets, values).map(lambda of: of[1][0] * of[0] + of[2] + of[1][1] * of[0])
+
+
+json_texts = st.recursive(scalars, lambda inner: json_lists(inner) | json_objects(inner), max_leaves=12)
+anything = json_texts | nested(scalars)
+posts = json_objects(anything, st.sampled_from(FIELDS).map(json.dumps)).map(lambda text: '{"body":"$AAPL",' + text[1:])
+posts = posts.map(lambda text: text.replace(",}", "}"))
+
+
+def sns(inner):
+    """SNS's envelope around a text."""
+    return inner.map(lambda text: f'{{"Type":"Notification","TopicArn":"arn","Message":{json.dumps(text)}}}')
+
+
+def eventbridge(inner):
+    """EventBridge's envelope around JSON."""
+    return inner.map(lambda text: f'{{"detail-type":"Alert","source":"scanner","detail":{text}}}')
+
+
+hostile = st.lists(st.tuples(st.sampled_from(list(UNITS.values())), st.sampled_from([1, 1, 2, 300]))).map(
+    lambda parts: "".join(unit * times for unit, times in parts)
+)
+hostile_posts = hostile.map(lambda text: json.dumps({"body": text}))
+messages = (
+    hostile
+    | hostile_posts
+    | st.text()
+    | anything
+    | posts
+    | sns(st.text() | posts | anything)
+    | eventbridge(posts | anything)
+)
+
+
+@fuzzed
+@given(messages | sns(messages) | eventbridge(sns(messages)))
+def test_any_message_is_a_post_within_its_limits_or_refused_with_a_reason(text):
+    targets.message(text)
+
+
+@fuzzed
+@given(st.text() | hostile)
+def test_any_text_can_be_looked_at_in_every_way_that_texts_are(text):
+    targets.text(text)
+
+
+@pytest.mark.parametrize("unit", ["x", "https://a.b ", "http", "\0", " ", "{},", '{"a":', "["])
+@pytest.mark.parametrize("before", ["", "{", '{"body":"', '{"Type":"', '"'])
+def test_nor_does_a_message_of_the_largest_size_break_anything(before, unit):
+    a_mebibyte = 1024 * 1024
+    targets.message(before + unit * ((a_mebibyte - len(before)) // len(unit.encode())))
+
+
+@pytest.mark.parametrize("wrapped", ["{}", '{{"TopicArn":1,"Type":{}}}', '{{"detail-type":1,"source":1,"detail":{}}}'])
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
+def test_nor_does_any_depth_of_nesting(wrapped, opening):
+    closing = "".join({"[": "]", "{": "}"}.get(each, "") for each in reversed(opening))
+    for depth in (100, *range(440, 500), *range(940, 1000), 100_000):
+        text = wrapped.format('{"a":' + opening * depth + "1" + closing * depth + "}")
+        targets.message(text)
+        targets.request(text)
+
+
+# Backups
+
+LINES = [b"{}", b'{"a":1}', b'{"a":"\xff"}', b"{no}", b'{"a":1}{"b":2}', b"{", b"", b"[]", b'{"a":"\xed\xa0\x80"}']
+text_of_lines = st.lists(st.sampled_from([*LINES[:2] * 5, *LINES]), max_size=8).map(b"\n".join)
+
+
+@st.composite
+def members(draw):
+    """A member of a gzip file, with any of a header's options, its own checksum right or wrong."""
+    text = draw(text_of_lines | st.binary(max_size=40)) + draw(st.sampled_from([b"\n", b""]))
+    flags = draw(st.sampled_from([0, 0, 0, 0]) | st.integers(0, 255))
+    header = b"\x1f\x8b\x08" + bytes([flags]) + bytes(6)
+    header += b"\x03\x00abc" * bool(flags & 4) + b"name\0" * bool(flags & 8) + b"comment\0" * bool(flags & 16)
+    if flags & 2:
+        header += (zlib.crc32(header) & 0xFFFF ^ draw(st.sampled_from([0, 1]))).to_bytes(2, "little")
+    pressed = zlib.compressobj(
+        draw(st.integers(0, 9)), wbits=-draw(st.integers(9, 15)), strategy=draw(st.integers(0, 4))
+    )
+    data = pressed.compress(text) + pressed.flush()
+    return header + data + zlib.crc32(text).to_bytes(4, "little") + len(text).to_bytes(4, "little")
+
+
+@st.composite
+def hit(draw, files):
+    """A file that something happened to."""
+    content = draw(files)
+    for kind in draw(st.lists(st.sampled_from(["flip", "cut", "insert", "remove", "splice"]), max_size=2)):
+        at, other = (draw(st.integers(0, len(content))) for _ in range(2))
+        match kind:
+            case "flip" if at < len(content):
+                content = content[:at] + bytes([content[at] ^ 1 << draw(st.integers(0, 7))]) + content[at + 1 :]
+            case "cut":
+                content = content[:at]
+            case "insert":
+                content = content[:at] + draw(st.binary(max_size=4)) + content[at:]
+            case "remove":
+                content = content[:at] + content[at + draw(st.integers(1, 4)) :]
+            case "splice":
+                content = content[:at] + content[other:]
+    return content
+
+
+padding = st.sampled_from([b"", b"", b"\0", b"\0" * 7])
+files = st.lists(st.tuples(members(), padding).map(b"".join), max_size=3).map(b"".join)
+piece_sizes = st.sampled_from([1, 2, 7, 100, 1 << 20])
+
+
+@fuzzed
+@given(st.binary() | files | hit(files), piece_sizes)
+def test_of_any_file_the_verifier_says_what_the_standard_library_says(content, piece_bytes):
+    targets.backup(content, piece_bytes)
+
+
+@pytest.mark.parametrize("flag", [4, 8, 16], ids=["extra", "name", "comment"])
+@pytest.mark.parametrize("size", [0, 100, 65_535, 524_200, 524_280, 524_289, 2_000_000])
+def test_nor_does_a_header_of_any_length_break_it(flag, size):
+    filled = size.to_bytes(4, "little")[:2] + b"x" * min(size, 65_535) if flag == 4 else b"x" * size + b"\0"
+    whole = gzip.compress(b"{}\n")
+    targets.backup(b"\x1f\x8b\x08" + bytes([flag]) + bytes(6) + filled + whole[10:], 1 << 20)
+
+
+# Orders
+
+
+@st.composite
+def records(draw):
+    """Records of an SQS event, now and then with something missing or of another kind."""
+    record = {
+        "messageId": "m-1",
+        "receiptHandle": "r-1",
+        "body": draw(anything | st.text()),
+        "attributes": {"ApproximateReceiveCount": draw(st.sampled_from(["1", "5"])), "SentTimestamp": "1795274420000"},
+        "messageAttributes": {"RelayKey": {"stringValue": "k", "dataType": "String"}},
+        "eventSource": "aws:sqs",
+    }
+    for place in draw(
+        st.lists(st.sampled_from([record, record["attributes"], record["messageAttributes"]]), max_size=2)
+    ):
+        place[draw(st.sampled_from(sorted(place) or ["x"]))] = draw(values)
+    return record
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+ranges = st.fixed_dictionaries(
+    {"first_day": st.sampled_from(DAYS) | values, "last_day": st.sampled_from(DAYS) | values},
+    optional={
+        "file_types": st.lists(st.sampled_from(["message", "activity", "message", "Message"])) | values,
+        "retry_absent": st.booleans() | values,
+        "x": values,
+    },
+)
+good_requests = st.fixed_dictionaries({"day": st.sampled_from(DAYS), "file_type": st.sampled_from(["message", "x"])})
+odd_requests = st.fixed_dictionaries(
+    {"day": st.sampled_from(DAYS) | values, "file_type": texts}, optional={"x": values}
+)
+requests = (good_requests | odd_requests).map(json.dumps)
+events = st.fixed_dictionaries({"Records": st.lists(records(), max_size=3)}) | ranges | values
+
+
+@fuzzed
+@given(events)
+def test_any_event_is_carried_out_or_refused_with_a_reason(event):
+    targets.event(event)
+
+
+@fuzzed
+@given(requests | anything | st.text())
+def test_any_request_names_a_backup_or_is_refused_with_a_reason(body):
+    targets.request(body)
+
+
+@pytest.mark.parametrize("depth", [100, *range(940, 1000, 4), 100_000])
+@pytest.mark.parametrize("name", ["first_day", "file_types", "retry_absent", "Records"])
+def test_nor_does_an_event_that_is_nested_to_any_depth_break_anything(name, depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    targets.event({"first_day": "2016-12-05", "last_day": "2016-12-05", name: value})
+
+
+@pytest.mark.parametrize("first", ["0001-01-01", "2009-01-01", "9999-12-31"])
+@pytest.mark.parametrize("last", ["0001-01-01", "2026-03-09", "9999-12-31"])
+def test_the_longest_range_is_all_the_days_there_are_and_no_longer_one_is_begun(first, last):
+    targets.event({"first_day": first, "last_day": last})
+
+
+# What the fuzzer begins with, and that it can find something
+
+
+@pytest.mark.parametrize("target", targets.TARGETS.values(), ids=list(targets.TARGETS))
+def test_what_the_fuzzer_begins_with_breaks_nothing(target):
+    assert target.seeds
+    for seed in target.seeds:
+        target.run(seed)
+
+
+PLANTED = [
+    ("relay.posting.alert._check_text", lambda *_: None, messages, targets.message),
+    ("relay.posting.alert._quoted", str, messages, targets.message),
+    ("relay.posting.alert.MAX_BODY_CHARACTERS", 1001, st.integers(990, 1010).map("x".__mul__), targets.message),
+    ("relay.backups.gunzip._DAMAGED", OSError, hit(files), lambda content: targets.backup(content, 7)),
+    ("relay.backups.verifier._check_json", lambda *_: None, files, lambda content: targets.backup(content, 7)),
+    ("relay.backups.events._is_count", lambda _: True, events, targets.event),
+    ("relay.backups.events.FIRST_DAY", targets.date.min, requests, targets.request),
+]
+
+
+@pytest.mark.parametrize(("what", "planted", "inputs", "target"), PLANTED, ids=[what for what, *_ in PLANTED])
+def test_a_defect_that_is_planted_is_found(monkeypatch, what, planted, inputs, target):
+    monkeypatch.setattr(what, planted)
+
+    @settings(fuzzed, max_examples=1000, phases=["generate"], report_multiple_bugs=False)
+    @given(inputs)
+    def hold(each):
+        target(each)
+
+    with pytest.raises(Exception) as found:  # noqa: PT011  whatever comes through is what a fuzzer looks for
+        hold()
+    assert not isinstance(found.value, targets.Reject | targets.Corrupt)

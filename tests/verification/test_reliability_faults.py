@@ -1,0 +1,166 @@
+"""What a run under fire needs of the stand-in of StockTwits and of the wire, each over real HTTP on loopback."""
+
+import http.client
+import json
+from collections import Counter
+
+import pytest
+import requests
+
+from local.stand_ins.http_server import Handler, Server
+from local.stand_ins.stocktwits.server import StandIn
+from verification.reliability.holds import Holds
+
+
+@pytest.fixture
+def stand_in():
+    with StandIn() as running:
+        yield running
+
+
+def post(stand_in, body):
+    """The status of an attempt to post; 0 when no answer came."""
+    try:
+        return requests.post(
+            f"{stand_in.api_url}/messages/create.json",
+            data={"body": body},
+            headers={"Authorization": f"Bearer {stand_in.access_token}"},
+            timeout=5,
+        ).status_code
+    except requests.ConnectionError:
+        return 0
+
+
+def stream(stand_in, limit=30):
+    address = f"{stand_in.api_url}/streams/user/{stand_in.user_id}.json"
+    return requests.get(address, params={"limit": limit}, timeout=5).json()["messages"]
+
+
+def test_each_random_fault_strikes_its_share_of_the_requests(stand_in):
+    stand_in.fail_at_random(1, {"401": 0.2, "5xx-before 503": 0.1})
+    statuses = Counter(post(stand_in, f"$AAPL {number}") for number in range(300))
+    assert 40 < statuses[401] < 80
+    assert 15 < statuses[503] < 45
+    assert statuses[200] == 300 - statuses[401] - statuses[503] == len(stand_in.posts)
+    struck = Counter(planned.name for _, planned in stand_in.struck)
+    assert struck == {"401": statuses[401], "5xx-before 503": statuses[503]}
+    assert {seen.fields["body"] for seen, _ in stand_in.struck}.isdisjoint(each.body for each in stand_in.posts)
+
+
+def test_the_same_requests_meet_the_same_random_faults_in_any_order(stand_in):
+    texts = [f"$AAPL {number}" for number in range(60)] * 2
+
+    def statuses(seed, order):
+        stand_in.reset()
+        stand_in.configure(duplicate_seconds=0.0)
+        stand_in.fail_at_random(seed, {"5xx-before": 0.5})
+        return Counter((text, post(stand_in, text)) for text in order)
+
+    assert statuses(1, texts) == statuses(1, texts[::-1]) != statuses(2, texts)
+
+
+def test_a_repeated_request_meets_its_own_chance(stand_in):
+    stand_in.configure(duplicate_seconds=0.0)
+    stand_in.fail_at_random(1, {"5xx-before": 0.5})
+    assert len({post(stand_in, "$AAPL") for _ in range(20)}) == 2
+
+
+def test_a_planned_fault_comes_before_a_random_one_and_a_reset_forgets_both(stand_in):
+    stand_in.fail_at_random(1, {"5xx-before": 1.0})
+    stand_in.fail("401")
+    assert [post(stand_in, "$AAPL"), post(stand_in, "$AAPL")] == [401, 500]
+    stand_in.reset()
+    assert (post(stand_in, "$AAPL"), stand_in.struck) == (200, [])
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("no-such", "no-such"), ("reset-before 5", "details"), ("429 x", "x")])
+def test_a_random_fault_that_there_is_not_is_refused(stand_in, name, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        stand_in.fail_at_random(1, {name: 0.1})
+
+
+def test_a_429_names_the_reset_that_it_was_given(stand_in):
+    stand_in.clock = lambda: 1000.0
+    stand_in.fail_at_random(1, {"429 2": 1.0})
+    answer = requests.get(f"{stand_in.api_url}/account/verify.json", timeout=5)
+    assert (answer.status_code, answer.headers["X-RateLimit-Reset"]) == (429, "1002")
+
+
+def test_posts_outlive_a_restart(stand_in):
+    post(stand_in, "$AAPL")
+    stand_in.stop()
+    assert post(stand_in, "$MSFT") == 0
+    stand_in.start()
+    assert [each["body"] for each in stream(stand_in)] == ["$AAPL"]
+
+
+def test_the_rule_against_repeated_texts_can_be_shorter(stand_in):
+    assert [post(stand_in, "$AAPL"), post(stand_in, "$AAPL")] == [200, 422]
+    stand_in.configure(duplicate_seconds=0.0)
+    assert post(stand_in, "$AAPL") == 200
+
+
+def test_a_stream_shows_so_many_times_as_many_posts(stand_in):
+    for number in range(70):
+        post(stand_in, f"$AAPL {number}")
+    assert len(stream(stand_in)) == 30
+    stand_in.configure(stream_times=2)
+    assert [len(stream(stand_in)), len(stream(stand_in, limit=5))] == [60, 10]
+
+
+class Sqs:
+    """Answers every request over HTTP with what it was asked, and remembers what its own client asks."""
+
+    def __init__(self):
+        self.asked = []
+        self.changed = []
+
+    def change_message_visibility_batch(self, **asked):
+        self.changed.append((len(self.asked), asked))
+
+
+class SqsHandler(Handler):
+    def serve(self):
+        body = self.read_body()
+        self.server.stand_in.asked.append((self.path, self.headers["X-Amz-Target"], self.headers["Host"], body))
+        self.answer(418, body, {"Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "1"})
+
+
+@pytest.fixture
+def wire():
+    """Holds, a tenth and twenty seconds at most, and what is behind them."""
+    server = Server(0, SqsHandler, Sqs())
+    server.start()
+    with Holds(f"http://127.0.0.1:{server.server_port}", server.stand_in, 10, 20) as holds:
+        yield holds, server.stand_in
+    server.stop()
+
+
+def ask(holds, action, payload):
+    connection = http.client.HTTPConnection(holds.url.removeprefix("http://"), timeout=5)
+    connection.request("POST", "/", payload, {"X-Amz-Target": f"AmazonSQS.{action}", "Host": "sqs.example.com"})
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer, content
+
+
+def test_a_hold_becomes_a_tenth_but_no_less_than_a_second_and_no_more_than_the_longest(wire):
+    holds, sqs = wire
+    entries = [{"Id": str(seconds), "ReceiptHandle": "r", "VisibilityTimeout": seconds} for seconds in (3, 40, 900)]
+    ask(holds, "ChangeMessageVisibilityBatch", json.dumps({"QueueUrl": "q", "Entries": entries}))
+    ((requests_before, changed),) = sqs.changed
+    assert (requests_before, changed["QueueUrl"], holds.shortened) == (1, "q", 3)
+    assert [each["VisibilityTimeout"] for each in changed["Entries"]] == [1, 4, 20]
+    assert {each["ReceiptHandle"] for each in changed["Entries"]} == {"r"}
+
+
+@pytest.mark.parametrize("action", ["SendMessageBatch", "ChangeMessageVisibilityBatch"])
+def test_everything_passes_untouched_both_ways(wire, action):
+    holds, sqs = wire
+    payload = b'{"QueueUrl":  "q", "Entries": [{"VisibilityTimeout": 900}]}'
+    answer, content = ask(holds, action, payload)
+    assert sqs.asked == [("/", f"AmazonSQS.{action}", "sqs.example.com", payload)]
+    assert (answer.status, content, answer.headers["x-amzn-RequestId"]) == (418, payload, "1")
+    assert answer.headers["Content-Type"] == "application/x-amz-json-1.0"
+    assert bool(sqs.changed) == (action == "ChangeMessageVisibilityBatch")

@@ -1,0 +1,211 @@
+"""The operator's desk: the command line over the world of the other tests, its stack known to CloudFormation."""
+
+import io
+import json
+import sys
+import unicodedata
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from types import SimpleNamespace
+
+import boto3
+from relay_cli.app import main
+from relay_cli.commands import login, pause, posts, send, status
+from relay_cli.deployed import backups as backup_state
+from relay_cli.deployed import deliveries, outbox
+from relay_cli.deployed import gate as gate_state
+from relay_cli.deployed import outcomes as following
+
+from tests.integration.conftest import ARCHIVE, CHARTS, REGION, TABLE, TOKEN_PARAMETER, answered
+
+DONE, UNDONE, WRONG, NO_AWS, NO_STACK, REFUSED = range(6)
+STACK = "stocktwits-relay"
+OVERRIDE, SHOWN = "\u202e", r"\u202e"
+"""A character that turns the order of a text around (even SQS carries it), and what is shown of it."""
+
+DESKS = []
+LOG_GROUPS = {"post_messages": "PostMessagesLogs", "drain_leftovers": "DrainLeftoversLogs"}
+
+
+@dataclass
+class Said:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self):
+        return self.out.splitlines()
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def steering(text):
+    """The characters of a text that a terminal obeys, or that hide its order; a line may end."""
+    return {each for each in text if each != "\n" and unicodedata.category(each) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
+
+
+def _ask_the_desk(**call):
+    return DESKS[-1].asked(**call)
+
+
+@cache
+def session():
+    """The operator's own way to AWS, made once: reading botocore's models takes longer than a test."""
+    own = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+    own.events.register("before-call.*.*", _ask_the_desk)  # before there are clients
+    own.client = cache(own.client)
+    return own
+
+
+class Desk:
+    """A person at the command line; while a command waits, `meanwhile` happens."""
+
+    def __init__(self, world, patch):
+        self.world = world
+        self.patch = patch
+        self.meanwhile = []
+        self._planned = {}
+        self.calls = []
+        self.everything = ""
+        self.stack_status = "UPDATE_COMPLETE"
+        self.log_groups = [*LOG_GROUPS.values(), "FetchBackupsLogs"]
+        self.parameters = {
+            "StockTwitsApiUrl": world.stand_in.api_url,
+            "StockTwitsAuthStyle": "bearer",
+            "StockTwitsTokenParameter": TOKEN_PARAMETER,
+            "MaxPostsPerHour": "12",
+            "PostBurst": "3",
+            "MaxPostsPerDay": "48",
+            "DryRun": "false",
+            "ChartBucketName": CHARTS,
+        }
+        self.outputs = {
+            "LedgerTableName": TABLE,
+            "PostMessagesFunctionName": "post-messages",
+            **{f"{name}QueueUrl": url for name, url in self.queues.items()},
+            **{f"{name}QueueName": url.rpartition("/")[2] for name, url in self.queues.items()},
+        }
+        clock = SimpleNamespace(time=world.clock, monotonic=world.clock, sleep=self._sleep)
+        for room in (backup_state, deliveries, following, gate_state, login, outbox, pause, posts, send, status):
+            if hasattr(room, "time"):
+                patch.setattr(room, "time", clock)
+        patch.setattr(
+            "moto.logs.models.utcnow", lambda: datetime.fromtimestamp(world.clock(), UTC).replace(tzinfo=None)
+        )
+        patch.setattr("boto3.Session", lambda **_: session())
+        patch.setenv("COLUMNS", "200")
+        patch.chdir("/")
+        DESKS[:] = [self]
+        self.deploy()
+
+    @property
+    def queues(self):
+        return {"Outbox": self.world.outbox, "Leftovers": self.world.leftovers, "DeadLetter": self.world.dead}
+
+    def deploy(self):
+        """Make the functions' log groups."""
+        for name in self.log_groups:
+            session().client("logs").create_log_group(logGroupName=name)
+            session().client("logs").create_log_stream(logGroupName=name, logStreamName="stream")
+
+    def _cloudformation(self, operation):
+        """What CloudFormation, which moto has only with more than we install, says of the stack."""
+        if operation == "ListStackResources":
+            named = [{"LogicalResourceId": name, "PhysicalResourceId": name} for name in self.log_groups]
+            return {"StackResourceSummaries": named}
+        found = {
+            "StackName": STACK,
+            "StackStatus": self.stack_status,
+            "Outputs": [{"OutputKey": name, "OutputValue": value} for name, value in self.outputs.items()],
+            "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in self.parameters.items()],
+        }
+        return {"Stacks": [found]}
+
+    def __call__(self, *words, typed=""):
+        """Run `relay` with these words, and type (or pipe) this."""
+        self.patch.setattr(sys, "argv", ["relay", *words])
+        content = typed if isinstance(typed, bytes) else typed.encode()
+        self.patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        code = DONE
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code
+        self.everything += out.getvalue() + err.getvalue()
+        return Said(code, out.getvalue(), err.getvalue())
+
+    # What happens elsewhere
+
+    def with_backups(self, file_types):
+        """Deploy the other half of the stack too."""
+        self.world.s3.create_bucket(Bucket=ARCHIVE)
+        for name in ("BackupRequests", "BackupFailures"):
+            url = self.world.sqs.create_queue(QueueName=name)["QueueUrl"]
+            self.outputs |= {f"{name}QueueUrl": url, f"{name}QueueName": name}
+        self.outputs |= {"BackupBucketName": ARCHIVE, "FetchBackupsFunctionName": "fetch-backups"}
+        self.parameters["BackupFileTypes"] = file_types
+        return self
+
+    def log(self, run, group=None):
+        """Let CloudWatch have what a function wrote; the run again."""
+        for line in run.lines:
+            session().client("logs").put_log_events(
+                logGroupName=group or LOG_GROUPS[line["service"]],
+                logStreamName="stream",
+                logEvents=[{"timestamp": round(self.world.clock() * 1000), "message": json.dumps(line)}],
+            )
+        return run
+
+    def bury(self, body="Up 3% $AAPL", **attributes):
+        """Put a letter into Dead letters; its id."""
+        return self.world.send(self.world.dead, body, **attributes)
+
+    def bodies(self, queue):
+        """The bodies in a queue as anybody sees them now; they stay."""
+        self.world.clock.forward(0.001)  # moto hides a message to the end of the millisecond
+        return [each["Body"] for each in self.world.receive(queue, VisibilityTimeout=0)]
+
+    def stored(self, parameter):
+        """What a SecureString holds, or None."""
+        with suppress(self.world.ssm.exceptions.ParameterNotFound):
+            found = self.world.ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]
+            assert found["Type"] == "SecureString"
+            return json.loads(found["Value"])
+        return None
+
+    # AWS that does not do as it is told
+
+    def plan(self, operation, *answers):
+        """Answer the next calls of an operation by an error's code, or by what a function makes of its request; None
+        leaves one alone."""
+        self._planned.setdefault(operation, []).extend(answers)
+
+    def asked(self, model, params, **_):
+        """Note a call to AWS, and answer it if that was planned."""
+        body = params["body"]
+        sent = json.loads(body) if isinstance(body, bytes) and body.startswith(b"{") else {}
+        self.calls.append((model.name, sent))
+        answer = self._planned[model.name].pop(0) if self._planned.get(model.name) else None
+        if answer is None and model.name in {"DescribeStacks", "ListStackResources"}:
+            return SimpleNamespace(status_code=200), self._cloudformation(model.name)
+        if answer is None:
+            return None
+        return answered(answer, sent)
+
+    def _sleep(self, seconds):
+        self.world.clock.forward(seconds)
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+
+
+def iso(seconds):
+    """A moment as the commands show it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

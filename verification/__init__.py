@@ -1,0 +1,1 @@
+"""What puts the relay to the test at length: benchmarks, fuzzing, reliability, simulation."""

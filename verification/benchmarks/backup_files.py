@@ -1,0 +1,66 @@
+"""Backups to be stored and read: the same bytes whenever and wherever they are made, kept in ``.local/bench-data``."""
+
+import zlib
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+
+from local.build import ROOT
+from local.stand_ins.firestream import data
+
+MB = 1_000_000
+SMALL, LARGE = 64, 512
+
+_DIRECTORY = ROOT / ".local" / "bench-data"
+_FIRST_DAY = date(2016, 12, 5)
+_DAY_LINES = 10_000
+_DAYS = 12
+"""The text is made once and fed again and again: gzip looks back 32 KiB, and does not see that it repeats itself."""
+
+_SLICE_LINES = 1000
+_SAMPLE_LINES = 100
+
+
+@dataclass(frozen=True)
+class BackupFile:
+    """A backup on this machine; `megabytes` is what was asked for, `size` and `lines` what it has."""
+
+    megabytes: int
+    path: Path
+    size: int
+    lines: int
+
+
+def backup_file(megabytes: int) -> BackupFile:
+    """Return a gzipped backup of messages of about so many megabytes; make it if it is not there yet."""
+    # Other text is another file.
+    sample = zlib.crc32(b"".join(data.lines(data.MESSAGE, _FIRST_DAY, _SAMPLE_LINES)))
+    path = _DIRECTORY / f"{megabytes}MB-{sample:08x}.gz"
+    note = path.with_suffix(".lines")
+    if not note.exists():
+        print(f"Making a backup of {megabytes} MB, once", flush=True)
+        note.write_text(str(_make(path, megabytes * MB)))
+    return BackupFile(megabytes, path, path.stat().st_size, int(note.read_text()))
+
+
+def _make(path: Path, size: int) -> int:
+    """Write the file; return its number of lines."""
+    _DIRECTORY.mkdir(parents=True, exist_ok=True)
+    compressor, lines, written = zlib.compressobj(6, wbits=31), 0, 0
+    with path.open("wb") as file:
+        while True:
+            for piece in _text():
+                written += file.write(compressor.compress(b"".join(piece)))
+                lines += len(piece)
+                if written >= size:
+                    file.write(compressor.flush())
+                    return lines
+
+
+@cache
+def _text() -> list[list[bytes]]:
+    """Return the lines of some days, a slice at a time."""
+    days = [_FIRST_DAY + timedelta(days=number) for number in range(_DAYS)]
+    lines = [line for day in days for line in data.lines(data.MESSAGE, day, _DAY_LINES)]
+    return [lines[start : start + _SLICE_LINES] for start in range(0, len(lines), _SLICE_LINES)]

@@ -1,0 +1,141 @@
+"""How long the first invocation takes, beside a function built by the usual recipe."""
+
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from statistics import median
+
+from local.stack.lambda_runtime import BARE_PYTHON
+from verification.benchmarks.fixtures import ALL_DONE, Ground, Side, a_request, an_event, check, interleaved
+from verification.benchmarks.report import Bar, Section, Table, milliseconds
+
+ROUNDS = 13
+OF_USUAL = 0.5
+OF_USUAL_COMPILED = 0.75
+IMPORT_ROUNDS = 5
+IMPORT_ROWS = 8
+_DAY = date(2016, 12, 5)
+
+_HOW = f"""\
+The time from starting the container's process to the answer of its first event: Python, imports, clients, and one
+alert checked, claimed, posted (the stand-in answers at once) and settled. Medians of {ROUNDS} rounds, after one that
+does not count.
+
+The other side is [the usual recipe](../benchmarks/usual_recipe/posting/app.py): Powertools' Logger, Metrics, Tracer,
+BatchProcessor and parameters, three boto3 clients made at import, requests and pydantic, with the same versions of
+whatever both use. It does the same work (check, token from SSM, conditional claim, post, settle) and is built by plain
+`sam build`, which leaves Python without its bytecode; Lambda's file system is read-only, so it stays that way. The
+third row is the same function with its bytecode. The runtime gives the tracer no trace to add to, so it drops its
+segments, which spares the usual recipe the sending."""
+
+_IMPORTS = """\
+Where the relay's imports spend their time (`python -X importtime`, each module's own share):"""
+
+
+_HOW_BACKUPS = f"""\
+The same for `fetch_backups`: the first event is a request for one small backup; the relay lists, reads the login from
+SSM, follows the link, verifies, and stores by a multipart upload with tags. [The usual
+recipe](../benchmarks/usual_recipe/backups/app.py) has Powertools' Logger, Metrics, Tracer and parameters, one boto3
+client made at import, and requests; it downloads to a file and uploads that, unverified. Medians of {ROUNDS} rounds."""
+
+
+def measure(ground: Ground) -> Section:
+    """Measure posting."""
+    ground.stocktwits.configure(latency_seconds=0.0)
+
+    def first_invocation(side: Side) -> float:
+        ground.stocktwits.reset()
+        seconds = _first_invocation(side, an_event(1))
+        posts = len(ground.stocktwits.posts)
+        check(posts == (side.layer is not None), f"{side.name} made {posts} posts")
+        return seconds
+
+    usual = [ground.usual_recipe(compiled=compiled) for compiled in (False, True)]
+    return _section("Cold start", _HOW, [ground.relay(), *usual, ground.empty()], first_invocation)
+
+
+def measure_backups(ground: Ground) -> Section:
+    """Measure fetching backups."""
+    event, path = a_request("message", _DAY), f"message/{_DAY:%Y/%m/%d}"
+    content = ground.firestream.content("message", _DAY)
+    key = f"{path}/stocktwits_message_{_DAY:%Y_%m_%d}.gz"
+
+    def first_invocation(side: Side) -> float:
+        seconds = _first_invocation(side, event)
+        check(not side.bucket or ground.stored(side, key) == content, f"{side.name} did not store {key}")
+        return seconds
+
+    usual = [ground.usual_backups(compiled=compiled) for compiled in (False, True)]
+    return _section(
+        "Cold start of backups", _HOW_BACKUPS, [ground.relay_backups(), *usual, ground.empty()], first_invocation
+    )
+
+
+def _section(title: str, how: str, sides: Sequence[Side], first_invocation: Callable[[Side], float]) -> Section:
+    """Measure the relay, the usual recipe, the same compiled, and an empty function, in this order."""
+    times: dict[str, list[float]] = {side.name: [] for side in sides}
+    for number, side in interleaved(sides, ROUNDS + 1):
+        seconds = first_invocation(side)
+        if number:
+            times[side.name].append(seconds)
+            print(f"  {title.lower()} {number:>2}/{ROUNDS}  {side.name:<28}{milliseconds(seconds):>6} ms", flush=True)
+    ours, usual, compiled, _ = sides
+    check(not list(usual.function.parent.rglob("*.pyc")), "bytecode appeared in the usual recipe while it ran")
+
+    medians = {name: median(values) for name, values in times.items()}
+    imports = [[name, f"{share:.0%}"] for name, share in _imports(ours).most_common(IMPORT_ROWS)]
+    return Section(
+        title,
+        how,
+        [Table(["First invocation of", "of the usual recipe", "median ms", "fastest ms"], _rows(times, usual))],
+        [
+            Bar(f"{title}, of the usual recipe's", OF_USUAL, medians[ours.name] / medians[usual.name]),
+            Bar(
+                f"{title}, of the usual recipe's with its bytecode",
+                OF_USUAL_COMPILED,
+                medians[ours.name] / medians[compiled.name],
+            ),
+        ],
+        [_IMPORTS, Table(["Library", "share"], imports).markdown()],
+    )
+
+
+def _rows(times: Mapping[str, Sequence[float]], usual: Side) -> list[list[str]]:
+    whole = median(times[usual.name])
+    return [
+        [name, f"{median(each) / whole:.2f}", milliseconds(median(each)), milliseconds(min(each))]
+        for name, each in times.items()
+    ]
+
+
+def _first_invocation(side: Side, event: object) -> float:
+    container = side.container()
+    start = time.perf_counter()
+    with container:
+        answer = container.invoke(event)
+        seconds = time.perf_counter() - start
+        check(answer == ALL_DONE, f"{side.name} answered {answer}:\n{container.log}")
+    return seconds
+
+
+def _imports(side: Side) -> "Counter[str]":
+    """Return each library's share of the time that importing the function takes, as a fraction."""
+    layer = f"{side.layer}/python"
+    command = [str(BARE_PYTHON), "-X", "importtime", "-c", "import app"]
+    environment = {"PYTHONPATH": f"{side.function}:{layer}", "PYTHONDONTWRITEBYTECODE": "1"}
+    spent: Counter[str] = Counter()
+    for _ in range(IMPORT_ROUNDS):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        for own, name in re.findall(r"^import time: +(\d+) \| +\d+ \| +([\w.]+)", done.stderr, re.MULTILINE):
+            spent[_library(name)] += int(own)
+    whole = spent.total()
+    return Counter({name: own / whole for name, own in spent.items()})
+
+
+def _library(module: str) -> str:
+    root = module.partition(".")[0]
+    return "Python's own" if root in sys.stdlib_module_names else root

@@ -1,0 +1,280 @@
+"""What the functions' measurements stand on: their builds, an emulator of AWS, stand-ins of the vendor, and events."""
+
+import itertools
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT, build, compile_all
+from local.stack.emulator import Emulator
+from local.stack.lambda_runtime import Rie
+from local.stand_ins.firestream.server import FirestreamStandIn
+from local.stand_ins.stocktwits.server import StandIn
+
+_T = TypeVar("_T")
+
+ALL_DONE: dict[str, list[Any]] = {"batchItemFailures": []}
+"""What a function answers that has nothing left over."""
+
+_DIRECTORY = ROOT / ".local" / "bench-builds"
+_TOKEN_PARAMETER, _LOGIN_PARAMETER = "/bench/token", "/bench/firestream"
+_RELAY_TABLE, _USUAL_TABLE = "bench-relay", "bench-usual"
+_RELAY_BUCKET, _USUAL_BUCKET = "bench-relay", "bench-usual"
+_POWERTOOLS = {
+    "POWERTOOLS_SERVICE_NAME": "usual",
+    "POWERTOOLS_METRICS_NAMESPACE": "Usual",
+    "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+    "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+}
+_BACKUPS_TIMEOUT = 900  # as in template.yaml: with little time left the relay begins nothing
+_COUNTER = itertools.count(1)
+_EMPTY = """\
+def handler(event, context):
+    return {"batchItemFailures": []}
+"""
+
+
+class BenchmarkError(Exception):
+    """A function did not do what was to be measured, so that its time means nothing."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the things that are compared: a function, its layer, its environment, its bucket and its time-out."""
+
+    name: str
+    function: Path
+    layer: Path | None
+    environment: Mapping[str, str]
+    bucket: str = ""
+    timeout: int = 60
+
+    def container(self) -> Rie:
+        """Return a container that is yet to start."""
+        return Rie(self.function, self.layer, self.environment, timeout=self.timeout)
+
+
+@dataclass(frozen=True)
+class Builds:
+    """The artifacts, each in a directory of its own."""
+
+    relay: Path
+    usual: Path
+    usual_compiled: Path
+    empty: Path
+
+    @classmethod
+    def make(cls) -> Self:
+        """Build the relay as `make build` does, and the usual recipe by plain ``sam build``."""
+        relay = build(HOST_RUNTIME, HOST_ARCHITECTURE, _DIRECTORY / "relay" / "build")
+        compile_all(HOST_RUNTIME, relay)
+        usual = build(
+            HOST_RUNTIME,
+            HOST_ARCHITECTURE,
+            _DIRECTORY / "usual" / "build",
+            template=ROOT / "verification" / "benchmarks" / "usual_recipe" / "template.yaml",
+            requirements=ROOT / "verification" / "benchmarks" / "usual_recipe" / "layer" / "requirements.txt",
+        )
+        compiled = _DIRECTORY / "usual_compiled"
+        shutil.rmtree(compiled, ignore_errors=True)
+        shutil.copytree(usual, compiled)
+        compile_all(HOST_RUNTIME, compiled)
+        empty = _DIRECTORY / "empty"
+        empty.mkdir(exist_ok=True)
+        (empty / "app.py").write_text(_EMPTY)
+        return cls(relay, usual, compiled, empty)
+
+
+class Ground:
+    """The services on loopback, and the functions that use them."""
+
+    def __init__(self, builds: Builds, emulator: Emulator, stocktwits: StandIn, firestream: FirestreamStandIn) -> None:
+        """Furnish a running emulator with what the functions need."""
+        self.builds = builds
+        self.emulator = emulator
+        self.stocktwits = stocktwits
+        self.firestream = firestream
+        dynamodb, sqs = emulator.client("dynamodb"), emulator.client("sqs")
+        for table in (_RELAY_TABLE, _USUAL_TABLE):
+            dynamodb.create_table(
+                TableName=table,
+                AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+                KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        self._outbox, self._dead_letters = (
+            sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("bench-outbox", "bench-dead-letters")
+        )
+        token = {
+            "access_token": stocktwits.access_token,
+            "username": stocktwits.username,
+            "user_id": str(stocktwits.user_id),
+        }
+        login = {"username": firestream.username, "password": firestream.password}
+        for name, secret in ((_TOKEN_PARAMETER, token), (_LOGIN_PARAMETER, login)):
+            emulator.client("ssm").put_parameter(Name=name, Type="SecureString", Value=json.dumps(secret))
+        for bucket in (_RELAY_BUCKET, _USUAL_BUCKET):
+            emulator.client("s3").create_bucket(Bucket=bucket)
+
+    def relay(self, **environment: str) -> Side:
+        """Return our function, its gate wide open."""
+        return Side(
+            "the relay",
+            self.builds.relay / "PostMessagesFunction",
+            self.builds.relay / "RelayLayer",
+            {
+                **self.emulator.environment,
+                "SOURCE_QUEUE_URL": self._outbox,
+                "OUTBOX_QUEUE_URL": self._outbox,
+                "DEAD_LETTER_QUEUE_URL": self._dead_letters,
+                "LEDGER_TABLE_NAME": _RELAY_TABLE,
+                "STOCKTWITS_API_URL": self.stocktwits.api_url,
+                "STOCKTWITS_AUTH_STYLE": "bearer",
+                "STOCKTWITS_TOKEN_PARAMETER": _TOKEN_PARAMETER,
+                "MAX_POSTS_PER_HOUR": "3600000",
+                "POST_BURST": "1000000",
+                "MAX_POSTS_PER_DAY": "0",
+                "POST_CONCURRENCY": "4",
+                "DRY_RUN": "false",
+                "CHART_BUCKET_NAME": "",
+                "RESULT_EVENT_BUS_NAME": "",
+                **environment,
+            },
+        )
+
+    def usual_recipe(self, *, compiled: bool) -> Side:
+        """Return the usual recipe, its tracer on; X-Ray's daemon is a port of loopback where nobody listens."""
+        directory = self.builds.usual_compiled if compiled else self.builds.usual
+        return Side(
+            "the usual recipe, compiled" if compiled else "the usual recipe",
+            directory / "UsualPostingFunction",
+            directory / "UsualLayer",
+            {
+                **self.emulator.environment,
+                "TABLE_NAME": _USUAL_TABLE,
+                "DEAD_LETTER_QUEUE_URL": self._dead_letters,
+                "STOCKTWITS_API_URL": self.stocktwits.api_url,
+                "TOKEN_PARAMETER": _TOKEN_PARAMETER,
+                **_POWERTOOLS,
+            },
+        )
+
+    def relay_backups(self) -> Side:
+        """Return our function that fetches backups."""
+        return Side(
+            "the relay",
+            self.builds.relay / "FetchBackupsFunction",
+            self.builds.relay / "RelayLayer",
+            {
+                **self.emulator.environment,
+                "BACKUP_REQUESTS_QUEUE_URL": self._outbox,
+                "BACKUP_FAILURES_QUEUE_URL": self._dead_letters,
+                "BACKUP_BUCKET_NAME": _RELAY_BUCKET,
+                "FIRESTREAM_URL": self.firestream.url,
+                "FIRESTREAM_CREDENTIALS_PARAMETER": _LOGIN_PARAMETER,
+                "BACKUP_FILE_TYPES": "message,activity",
+                "BACKUP_LAG_DAYS": "2",
+                "BACKUP_LOOKBACK_DAYS": "7",
+            },
+            _RELAY_BUCKET,
+            _BACKUPS_TIMEOUT,
+        )
+
+    def usual_backups(self, *, compiled: bool) -> Side:
+        """Return the usual recipe for backups; as for posting."""
+        directory = self.builds.usual_compiled if compiled else self.builds.usual
+        return Side(
+            "the usual recipe, compiled" if compiled else "the usual recipe",
+            directory / "UsualBackupsFunction",
+            directory / "UsualLayer",
+            {
+                **self.emulator.environment,
+                "BUCKET_NAME": _USUAL_BUCKET,
+                "FIRESTREAM_URL": self.firestream.url,
+                "CREDENTIALS_PARAMETER": _LOGIN_PARAMETER,
+                "REQUESTS_QUEUE_URL": self._outbox,
+                **_POWERTOOLS,
+            },
+            _USUAL_BUCKET,
+            _BACKUPS_TIMEOUT,
+        )
+
+    def stored(self, side: Side, key: str) -> bytes | None:
+        """Return what a side has stored under a key, and remove it."""
+        s3 = self.emulator.client("s3")
+        if not s3.list_objects_v2(Bucket=side.bucket, Prefix=key)["KeyCount"]:
+            return None
+        content: bytes = s3.get_object(Bucket=side.bucket, Key=key)["Body"].read()
+        s3.delete_object(Bucket=side.bucket, Key=key)
+        return content
+
+    def usual_loop(self) -> Side:
+        """Return the usual loop, with our layer's libraries."""
+        return Side(
+            "the usual loop",
+            ROOT / "verification" / "benchmarks" / "usual_loop",
+            self.builds.relay / "RelayLayer",
+            {"STOCKTWITS_API_URL": self.stocktwits.api_url, "STOCKTWITS_TOKEN": self.stocktwits.access_token},
+        )
+
+    def empty(self) -> Side:
+        """Return a function that does nothing: what the runtime itself takes."""
+        return Side("an empty function", self.builds.empty, None, {})
+
+
+def an_event(size: int) -> dict[str, Any]:
+    """Return an SQS event of so many alerts, none like another that ever was."""
+    return {"Records": [_record(_alert(next(_COUNTER))) for _ in range(size)]}
+
+
+def a_request(file_type: str, day: date) -> dict[str, Any]:
+    """Return an SQS event of one request for a backup."""
+    return {"Records": [_record({"file_type": file_type, "day": day.isoformat()})]}
+
+
+def interleaved(sides: Sequence[_T], rounds: int) -> Iterator[tuple[int, _T]]:
+    """Give each side its turn in every round, another one first each time."""
+    for number in range(rounds):
+        first = number % len(sides)
+        for side in (*sides[first:], *sides[:first]):
+            yield number, side
+
+
+def check(condition: object, complaint: str) -> None:
+    """Stop measuring what is not what it should be.
+
+    Raises:
+        BenchmarkError: The condition does not hold.
+    """
+    if not condition:
+        raise BenchmarkError(complaint)
+
+
+def _alert(number: int) -> dict[str, str]:
+    return {"body": f"Alert {number}: $AAPL crosses its {number}-minute average on volume"}
+
+
+def _record(body: Mapping[str, str]) -> dict[str, Any]:
+    now = str(round(time.time() * 1000))
+    return {
+        "messageId": str(uuid.uuid4()),
+        "receiptHandle": f"bench-{uuid.uuid4()}",
+        "body": json.dumps(body),
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": now,
+            "SenderId": "bench",
+            "ApproximateFirstReceiveTimestamp": now,
+        },
+        "messageAttributes": {},
+        "md5OfBody": "",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:bench-outbox",
+        "awsRegion": "us-east-1",
+    }

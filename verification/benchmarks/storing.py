@@ -1,0 +1,199 @@
+"""How fast a backup gets from Firestream into S3, beside the vendor's way and others, and what that takes."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+
+from local.processes import free_port
+from local.stand_ins.firestream.server import FirestreamStandIn
+from verification.benchmarks import own_process
+from verification.benchmarks.backup_files import LARGE, MB, SMALL, BackupFile, backup_file
+from verification.benchmarks.fixtures import check, interleaved
+from verification.benchmarks.own_process import Run, serving
+from verification.benchmarks.report import Bar, Section, Table
+from verification.benchmarks.ways.job import Job
+
+RELAY, VENDOR, DECODE_LINES, DECODE = "store_relay", "store_vendor", "decode_lines", "decode"
+WAYS = {
+    RELAY: "the relay, verified",
+    VENDOR: "the vendor's way",
+    "store_curl": "`curl` into `aws s3 cp -`",
+    "store_smart_open": "smart_open",
+    DECODE_LINES: "a bare decode, lines counted",
+    DECODE: "a bare decode",
+}
+ROUNDS = {SMALL: 9, LARGE: 5}
+
+OF_VENDOR = {SMALL: 1.2, LARGE: 1.35}
+OF_DECODE = {SMALL: 0.75, LARGE: 0.85}
+CPU_OF_VENDOR = 0.8
+PEAK_OF_SMALL = 1.1
+PEAK_MB = 110
+
+_DAY = "2016-12-05"
+_SECONDS = 10
+
+_HOW = f"""\
+One backup of messages, {SMALL} or {LARGE} MB of gzip (about 1 KB of text a line, of which gzip makes a fifth), from the
+stand-in of Firestream to a bucket. Each run has a process of its own; the stand-in and an
+[S3 that keeps nothing](../benchmarks/null_s3.py) have theirs: emulators of S3 are slower than what is measured here.
+What a process does once (imports, clients) is not counted, but for `aws`, which starts anew for each file. Speed is in
+MB of gzip; a ratio is the median of each round's own, in {ROUNDS[SMALL]} rounds for {SMALL} MB and {ROUNDS[LARGE]} for
+{LARGE}. Processor time is that of the process and of what it started, memory the most that any one of these held.
+
+- **The relay** does what `fetch_backups` does with a request: it follows the link, decodes all of the file and checks
+  each line's ends before it completes the upload, and tags the object.
+- [**The vendor's way**](../benchmarks/ways/store_vendor.py) is how its documentation downloads, `requests` with 1024
+  bytes at a time into a file, and then `upload_file`. Nothing is verified, here nor in the next two.
+- **`curl -sL` into `aws s3 cp -`** and **smart_open** need no file.
+- **A bare decode** reads the same file from this machine's disk cache, and decodes it with isal, the fastest decoder
+  there is for Python, into one buffer again and again; it stores nothing. With lines counted (`buffer.count(b"\\n")`)
+  it knows as much as a check of the whole file must find out at least."""
+
+
+@dataclass(frozen=True)
+class _Loopback:
+    """Firestream's stand-in and an S3 that keeps nothing, each in a process of its own."""
+
+    firestream_url: str
+    s3_url: str
+
+    def put(self, file: BackupFile) -> None:
+        """Make the file the day's backup."""
+        body = json.dumps({"file_type": "message", "day": _DAY, "file": str(file.path)})
+        _http(f"{self.firestream_url}/_standin/put", body.encode())
+
+    def run(self, way: str, file: BackupFile) -> Run:
+        """Store the file that was put in one way, or decode it."""
+        before = self._received()
+        login = (FirestreamStandIn.username, FirestreamStandIn.password)
+        environment = {
+            "AWS_ENDPOINT_URL": self.s3_url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        run = own_process.run(way, Job(str(file.path), _DAY, self.firestream_url, *login), environment)
+        stored = self._received() - before
+        check(stored >= file.size or way in (DECODE, DECODE_LINES), f"{way} stored {stored} bytes of {file.size}")
+        check(run.lines in (file.lines, 0), f"{way} found {run.lines} lines, not {file.lines}")
+        return run
+
+    def _received(self) -> int:
+        return int(_http(f"{self.s3_url}/_received"))
+
+
+@contextmanager
+def _loopback() -> Iterator[_Loopback]:
+    api, links, s3 = free_port(), free_port(), free_port()
+    with (
+        serving("local.stand_ins.firestream", ["--port", str(api), "--link-port", str(links)], [api, links]),
+        serving("verification.benchmarks.null_s3", [str(s3)], [s3]),
+    ):
+        yield _Loopback(f"http://127.0.0.1:{api}", f"http://127.0.0.1:{s3}")
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """All runs with one file, by way."""
+
+    file: BackupFile
+    by_way: dict[str, list[Run]]
+
+    def speed(self, way: str, of: str) -> float:
+        """How many times as fast a way is as another."""
+        return self._ratio(of, way, lambda run: run.seconds)
+
+    def cpu(self, way: str, of: str) -> float:
+        """How many times the processor time of another it takes."""
+        return self._ratio(way, of, lambda run: run.cpu_seconds)
+
+    def megabytes_a_second(self, way: str) -> float:
+        return self.file.size / MB / median(run.seconds for run in self.by_way[way])
+
+    def cpu_a_gigabyte(self, way: str) -> float:
+        return median(run.cpu_seconds for run in self.by_way[way]) / (self.file.size / MB / 1000)
+
+    def peak(self, way: str) -> float:
+        """The most memory of any run, in MB."""
+        return max(run.peak_bytes for run in self.by_way[way]) / MB
+
+    def _ratio(self, way: str, of: str, what: Callable[[Run], float]) -> float:
+        pairs = zip(self.by_way[way], self.by_way[of], strict=True)
+        return median(what(one) / what(other) for one, other in pairs)
+
+
+def measure() -> Section:
+    """Measure it."""
+    files = [backup_file(megabytes) for megabytes in (SMALL, LARGE)]
+    with _loopback() as loopback:
+        small, large = (_measure(loopback, file) for file in files)
+    return Section(
+        "Storing a backup",
+        _HOW,
+        [_table(runs) for runs in (small, large)],
+        [
+            *(_at_least(runs, "the vendor's", VENDOR, OF_VENDOR) for runs in (large, small)),
+            *(
+                _at_least(runs, "a bare decode's with lines counted", DECODE_LINES, OF_DECODE)
+                for runs in (large, small)
+            ),
+            *(
+                Bar(
+                    f"Processor time of storing {runs.file.megabytes} MB, of the vendor's",
+                    CPU_OF_VENDOR,
+                    runs.cpu(RELAY, VENDOR),
+                )
+                for runs in (large, small)
+            ),
+            Bar(
+                f"Peak memory of storing {LARGE} MB, of that for {SMALL} MB",
+                PEAK_OF_SMALL,
+                large.peak(RELAY) / small.peak(RELAY),
+            ),
+            Bar(f"Peak memory of storing {LARGE} MB, in MB", PEAK_MB, large.peak(RELAY), digits=0),
+        ],
+    )
+
+
+def _measure(loopback: _Loopback, file: BackupFile) -> _Runs:
+    loopback.put(file)
+    runs = _Runs(file, {way: [] for way in WAYS})
+    rounds = ROUNDS[file.megabytes]
+    for number, way in interleaved(list(WAYS), rounds):
+        run = loopback.run(way, file)
+        runs.by_way[way].append(run)
+        speed = file.size / MB / run.seconds
+        print(f"  storing {file.megabytes:>3} MB {number + 1}/{rounds}  {WAYS[way]:<30}{speed:>6.0f} MB/s", flush=True)
+    return runs
+
+
+def _table(runs: _Runs) -> Table:
+    size = runs.file.megabytes
+    headings = [f"{size} MB by", "of the vendor's speed", "of its processor time", "MB/s", "CPU s/GB", "peak MB"]
+    rows = [
+        [
+            name,
+            f"{runs.speed(way, VENDOR):.2f}",
+            f"{runs.cpu(way, VENDOR):.2f}",
+            f"{runs.megabytes_a_second(way):.0f}",
+            f"{runs.cpu_a_gigabyte(way):.1f}",
+            f"{runs.peak(way):.0f}",
+        ]
+        for way, name in WAYS.items()
+    ]
+    return Table(headings, rows)
+
+
+def _at_least(runs: _Runs, other: str, way: str, bars: dict[int, float]) -> Bar:
+    size = runs.file.megabytes
+    return Bar(f"Storing {size} MB verified: speed, of {other}", bars[size], runs.speed(RELAY, way), at_least=True)
+
+
+def _http(url: str, body: bytes | None = None) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=_SECONDS) as answer:
+        content: bytes = answer.read()
+    return content

@@ -1,0 +1,1 @@
+"""Ways to store and to read a backup, one module each."""

@@ -1,0 +1,51 @@
+"""Ways to store and to read a backup. Each is a module whose `prepare` returns what is then measured.
+
+``python -m verification.benchmarks.ways NAME JOB`` runs one in a process that does nothing else; see
+`verification.benchmarks.own_process`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+BUCKET = "archive"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be stored or read.
+
+    Attributes:
+        file: The backup as a file on this machine.
+        day: Under which day, such as ``2016-12-05``, Firestream has the same as a backup of messages.
+        firestream_url: Firestream's root.
+        username: Its login.
+        password: Its password.
+    """
+
+    file: str
+    day: str = ""
+    firestream_url: str = ""
+    username: str = ""
+    password: str = ""
+
+    @property
+    def url(self) -> str:
+        """The backup's address at Firestream."""
+        return f"{self.firestream_url}/backups/message/{self.day.replace('-', '/')}"
+
+    @property
+    def key(self) -> str:
+        """Where it goes."""
+        return f"message/{self.day}.gz"
+
+
+class Way(Protocol):
+    """A module of this package."""
+
+    def prepare(self, job: Job) -> Callable[[], int]:
+        """Do what a process does once, and return what it does for each backup.
+
+        Returns:
+            Does the job; returns the number of lines, or 0 if it does not know.
+        """

@@ -1,0 +1,19 @@
+"""Reading by the relay, a typed message for each line."""
+
+from collections.abc import Callable
+
+from relay.backups.reader import Message, read_backup
+
+from verification.benchmarks.ways.job import Job
+
+
+def prepare(job: Job) -> Callable[[], int]:
+    """See `verification.benchmarks.ways.Way`."""
+
+    def run() -> int:
+        lines = 0
+        for _ in read_backup(job.file, type=Message):
+            lines += 1
+        return lines
+
+    return run

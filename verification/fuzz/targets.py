@@ -1,0 +1,424 @@
+"""What must hold of whatever comes in, told once: the tests ask it of Hypothesis' inputs, ``make fuzz`` of atheris'.
+
+Each function returns when the promise was kept, and raises anything else: an `AssertionError`, or what came through.
+"""
+
+import gzip
+import html
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from unittest.mock import patch
+
+import msgspec
+from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup
+from relay.backups.bootstrap import Container
+from relay.backups.events import Backfill, Requests, read_event, read_request
+from relay.backups.fetcher import Backups, Outcome, Result, Run
+from relay.backups.firestream import Download, Firestream
+from relay.backups.gunzip import READ_BYTES
+from relay.backups.verifier import BLOCK_BYTES, Content, verify
+from relay.errors import Absent, Corrupt, Reject
+from relay.posting.alert import (
+    CHART_CHARACTERS,
+    MAX_BODY_CHARACTERS,
+    MAX_KEY_CHARACTERS,
+    MAX_SHOWN_CHARACTERS,
+    Alert,
+    count_characters,
+    read,
+    shown,
+    unescaped,
+    without_queries,
+)
+from relay.posting.stocktwits import normal_form
+from relay.queue_message import QueueMessage
+
+from functions.fetch_backups import app
+from verification.fuzz.shapes import UNITS
+
+if TYPE_CHECKING:
+    from relay.backups.bucket import Archive
+    from relay.queues import Queue
+
+ROOT = Path(__file__).parents[2]
+
+NOW = datetime(2026, 3, 10, 15, tzinfo=UTC).timestamp()
+TODAY = date(2026, 3, 10)
+
+MAX_REASON_CHARACTERS = 400
+"""A reason is a sentence; what it quotes of its input is cut short."""
+
+MAX_CHART_CHARACTERS = 2000
+MAX_MESSAGE_ID = 2**63 - 1
+MAX_PARTITION_KEY_BYTES = 2048
+"""DynamoDB's: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html."""
+
+_XML_CONTROLS = "\t\n\r"
+
+
+def message(text: str) -> None:
+    """A message is a post that can be posted, or refused with a reason."""
+    try:
+        post = read(text)
+    except Reject as refused:
+        _is_a_reason(refused.reason)
+        return
+    assert post.body.strip() == post.body != ""
+    assert count_characters(post.body) + CHART_CHARACTERS * bool(post.chart) <= MAX_BODY_CHARACTERS
+    for each in (post.body, post.key or "", post.chart or ""):
+        assert all(map(_fits_an_sqs_attribute, each))
+    assert post.sentiment in {None, "bullish", "bearish", "neutral"}
+    assert post.key is None or 1 <= len(post.key) <= MAX_KEY_CHARACTERS
+    assert len(f"post#{post.key}".encode()) <= MAX_PARTITION_KEY_BYTES
+    assert post.in_reply_to_message_id is None or 1 <= post.in_reply_to_message_id <= MAX_MESSAGE_ID
+    assert post.chart is None or post.chart.startswith(("https://", "s3://"))
+    assert len(post.chart or "") <= MAX_CHART_CHARACTERS
+    if post.expires_at:
+        assert isinstance(post.expires_at.timestamp(), float)
+        assert post.expires_at.isoformat()
+    assert read(_written(post)) == post  # what was read once is read again: nothing of it is an accident
+
+
+def text(text: str) -> None:
+    """A text, whoever wrote it, can be looked at in every way that texts are."""
+    assert len(shown(text)) <= MAX_SHOWN_CHARACTERS
+    assert count_characters(text) >= 0
+    assert without_queries(without_queries(text)) == without_queries(text)
+    plain = unescaped(text)
+    assert plain is None or unescaped(html.escape(plain), 1) == plain
+    if plain is not None:  # what StockTwits encodes once more is still the same text
+        assert normal_form(html.escape(text)) == normal_form(text)
+
+
+def backup(content: bytes, piece_bytes: int) -> None:
+    """A file is a whole backup, or `Corrupt`; and the standard library says the same of it.
+
+    Args:
+        content: The file.
+        piece_bytes: How much of it is there at a time.
+    """
+    try:
+        found = verify(_Pieces(content, piece_bytes))
+    except Corrupt as refused:
+        _is_a_reason(refused.reason)
+        found = None
+    assert _agrees(found, content)
+
+
+def request(body: str) -> None:
+    """A request names a backup that Firestream could have, or is refused with a reason."""
+    try:
+        wanted = read_request(body, TODAY)
+    except Reject as refused:
+        _is_a_reason(refused.reason)
+        return
+    assert FIRST_DAY <= wanted.day < TODAY
+    assert wanted.file_type in FILE_TYPES
+    assert read_request(wanted.request, TODAY) == wanted
+
+
+def event(event: Any) -> None:  # noqa: ANN401  anything that JSON can say
+    """An event is an order that the handler carries out to its end, or is refused with a reason."""
+    try:
+        order = read_event(event, TODAY)
+    except Reject as refused:
+        _is_a_reason(refused.reason)
+        order = None
+    if isinstance(order, Backfill):
+        assert FIRST_DAY <= order.first_day <= order.last_day < TODAY
+    sent: list[str] = []
+    with _nothing_but_the_handler(sent):
+        try:
+            answer = app.handler(event, _Context())
+        except Reject as refused:
+            _is_a_reason(refused.reason)
+            assert order is None
+            return
+    assert order is not None
+    if isinstance(order, Requests):
+        failed = [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+        assert set(failed) <= {each["messageId"] for each in order.records}
+    else:
+        assert answer["queued"] == len(sent) == len(set(sent)) <= len(FILE_TYPES) * (TODAY - FIRST_DAY).days
+        for each in sent[:1] + sent[-1:]:
+            request(each)
+
+
+def _is_a_reason(reason: str) -> None:
+    """A reason is read by people, in a log line and in a message's attribute."""
+    assert 0 < len(reason) <= MAX_REASON_CHARACTERS
+    assert reason.isprintable()
+
+
+def _fits_an_sqs_attribute(character: str) -> bool:
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html."""
+    return (
+        character in _XML_CONTROLS
+        or " " <= character <= "\ud7ff"
+        or "\ue000" <= character <= "\ufffd"
+        or character >= "\U00010000"
+    )
+
+
+def _written(post: Alert) -> str:
+    fields = {name: getattr(post, name) for name in post.__struct_fields__}
+    return msgspec.json.encode({name: value for name, value in fields.items() if value is not None}).decode()
+
+
+# The verifier's judge
+
+
+def _agrees(found: Content | None, content: bytes) -> bool:
+    """Whether the standard library says the same of a file, but for the differences that there are on purpose.
+
+    - A file of no bytes is no backup.
+    - A gzip header of half a megabyte is refused; so is one whose own checksum is wrong, which gzip does not look at.
+    - A line has a megabyte at most. The lines between the first and the last are judged by their braces.
+    - isal does not mind a code of a kind that zlib refuses, an incomplete one, when the data makes no use of its gap.
+      Length and CRC hold all the same.
+    """
+    try:
+        text = gzip.decompress(content)
+    except (OSError, EOFError):
+        return found is None
+    except zlib.error as error:
+        return found is None or any(words in str(error) for words in _INCOMPLETE)
+    if not content or not all(_is_good_header(header) for header in _headers(content)):
+        return found is None
+    lines = text.removesuffix(b"\n").split(b"\n") if text else []
+    good = all(len(line) < BLOCK_BYTES and line[:1] + line[-1:] == b"{}" for line in lines)
+    good = good and all(map(_is_json_object, lines[:1] + lines[-1:]))
+    return found == (Content(len(lines), len(text)) if good else None)
+
+
+_INCOMPLETE = ("invalid distances set", "invalid literal/lengths set", "invalid code lengths set")
+
+
+def _headers(content: bytes) -> Iterator[bytes]:
+    """The header of each member of a file that gzip has read to its end: https://www.rfc-editor.org/rfc/rfc1952."""
+    while content:
+        flags, size = content[3], 10
+        if flags & _EXTRA:
+            size += 2 + int.from_bytes(content[size : size + 2], "little")
+        for text in (_NAME, _COMMENT):
+            if flags & text:
+                size = content.index(0, size) + 1
+        if flags & _HEADER_CRC:
+            size += 2
+        yield content[:size]
+        decoder = zlib.decompressobj(-zlib.MAX_WBITS)
+        decoder.decompress(content[size:])
+        content = decoder.unused_data[8:].lstrip(b"\0")
+
+
+_HEADER_CRC, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16
+
+
+def _is_good_header(header: bytes) -> bool:
+    checked = not header[3] & _HEADER_CRC or zlib.crc32(header[:-2]) & 0xFFFF == int.from_bytes(header[-2:], "little")
+    return checked and len(header) < READ_BYTES
+
+
+def _is_json_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+class _Pieces:
+    """A file of which only some bytes are there at a time."""
+
+    def __init__(self, content: bytes, piece_bytes: int) -> None:
+        self._left = memoryview(content)
+        self._piece_bytes = piece_bytes
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        piece = self._left[: min(len(buffer), self._piece_bytes)]
+        buffer[: len(piece)] = piece
+        self._left = self._left[len(piece) :]
+        return len(piece)
+
+
+# The handler, with nothing behind it
+
+
+class _Archive:
+    """Holds nothing, and loses what it is given."""
+
+    def stored(self, *_: object) -> set[date]:
+        return set()
+
+    absent = stored
+
+    def newest(self, _file_type: str) -> None:
+        return None
+
+    def mark_absent(self, _backup: Backup) -> None:
+        return
+
+
+class _Silent:
+    """A queue that does what it is asked to, a Firestream without files, and telemetry that nobody reads."""
+
+    @contextmanager
+    def invocation(self, _context: object) -> Iterator[Callable[[], float]]:
+        yield lambda: 900.0
+
+    def failures(self, _lines: Sequence[str]) -> None:
+        return
+
+    def backup(self, outcome: Outcome) -> None:
+        assert outcome.result is Result.ABSENT or not outcome.backup
+        if outcome.reason:
+            _is_a_reason(outcome.reason)
+
+    def run(self, _run: Run, _today: date) -> None:
+        return
+
+    def set_visibility(self, _timeouts: Sequence[tuple[QueueMessage, int]]) -> list[str]:
+        return []
+
+    def dead_letter(self, _request: QueueMessage, _outcome: Outcome) -> bool:
+        return True
+
+    def open(self, _backup: Backup, _seconds_left: Callable[[], float]) -> Download:
+        raise Absent("Firestream has no such file", status=404)
+
+    def close(self) -> None:
+        return
+
+
+class _Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
+
+
+@contextmanager
+def _nothing_but_the_handler(sent: list[str]) -> Iterator[None]:
+    """Replace what is behind the handler; the requests that it sends are in `sent`."""
+
+    def send(bodies: Sequence[str]) -> list[str]:
+        sent.extend(bodies)
+        return []
+
+    silent = _Silent()
+    backups = Backups(
+        archive=cast("Archive", _Archive()),
+        open=silent.open,
+        request=send,
+        dead_letter=silent.dead_letter,
+        file_types=FILE_TYPES,
+        lag_days=0,
+        lookback_days=7,
+        now=lambda: NOW,
+    )
+    container = Container(cast("Queue", silent), backups, cast("Firestream", silent))
+    with patch.object(app, "container", lambda: container), patch.object(app, "telemetry", lambda: silent):
+        yield
+
+
+# The same for a fuzzer, which knows bytes alone
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is fuzzed.
+
+    Attributes:
+        run: Holds the promise against what bytes stand for.
+        seeds: What to begin with.
+        words: What the input is likely to be made of, in bytes.
+    """
+
+    run: Callable[[bytes], None]
+    seeds: Sequence[bytes]
+    words: Sequence[bytes] = ()
+
+
+def _run_message(data: bytes) -> None:
+    message(_text(data))
+
+
+def _run_text(data: bytes) -> None:
+    text(_text(data))
+
+
+def _run_backup(data: bytes) -> None:
+    """The first byte says what the others are: the file, or a text that is zipped and then, perhaps, hit somewhere."""
+    if len(data) < _RECIPE_BYTES:
+        return
+    kind, piece, where, hit = data[0], data[1], int.from_bytes(data[2:4]), data[4]
+    content = data[_RECIPE_BYTES:]
+    if kind & 1:
+        members = [gzip.compress(part, kind >> 4 & 7, mtime=0) for part in content.split(b"|")]
+        content = (b"\0" * (kind & 2)).join(members)
+        if kind & 4:
+            content = content[: where % (len(content) + 1)]
+        elif kind & 8:
+            at = where % len(content)
+            content = content[:at] + bytes([content[at] ^ hit]) + content[at + 1 :]
+    backup(content, piece + 1)
+
+
+_RECIPE_BYTES = 5
+
+
+def _run_order(data: bytes) -> None:
+    """The text is a request's body; and, if it is JSON, an event."""
+    text = _text(data)
+    request(text)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    event(found)
+
+
+def _text(data: bytes) -> str:
+    """Bytes that are no UTF-8 become lone surrogates, so that bytes can stand for any text."""
+    return data.decode(errors="surrogateescape")
+
+
+def _words(*words: str) -> Sequence[bytes]:
+    return [word.encode() for word in words]
+
+
+def _samples() -> Mapping[str, Any]:
+    return {path.stem: json.loads(path.read_bytes()) for path in sorted((ROOT / "events").glob("*.json"))}
+
+
+def _bodies() -> list[bytes]:
+    return [each["body"].encode() for sample in _samples().values() for each in sample.get("Records", ())]
+
+
+_MARKS = ("null", "true", "1e999", "NaN", "9" * 20, "\\ud83d", "\\u0000", "[" * 50, '{"":', "2016-12-05")
+_FIELDS = (*Alert.__struct_fields__, "TopicArn", "Type", "Message", "detail", "detail-type", "source")
+_ORDERS = ("first_day", "last_day", "file_types", "retry_absent", "file_type", "day", "Records", "attributes")
+_VALUES = ('"Notification"', "https://", "s3://", '"bullish"', "2026-11-21T16:00:00Z")
+
+TARGETS = {
+    "message": Target(
+        _run_message, _bodies(), _words(*_MARKS, *_VALUES, *UNITS.values(), *(f'"{name}":' for name in _FIELDS))
+    ),
+    "text": Target(_run_text, [name.encode() for name in UNITS], _words(*UNITS.values())),
+    "backup": Target(
+        _run_backup,
+        [
+            *(bytes([kind, 9, 0, 30, 255]) + b'{"id":1}\n{"id":2}\n|{"id":3}\n' for kind in (1, 3, 5, 9)),
+            bytes([0, 255, 0, 0, 0]) + gzip.compress(b'{"id":1}\n', mtime=0) * 2,
+        ],
+        (b"{}\n", b"|", b"\x1f\x8b\x08"),
+    ),
+    "order": Target(
+        _run_order,
+        [json.dumps(sample).encode() for sample in _samples().values()] + _bodies(),
+        _words(*_MARKS, *(f'"{name}":' for name in _ORDERS)),
+    ),
+}

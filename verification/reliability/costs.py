@@ -1,0 +1,276 @@
+"""What a message costs: the calls that the relay makes for it, counted in simulated time, and the bill they make.
+
+The parts are the real ones, between the queues, the table and the StockTwits in memory of `verification.simulation`, on
+days without a fault.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from relay.posting.gate import Pace
+
+from verification.reliability.page import Section, table
+from verification.simulation.network import Weather
+from verification.simulation.scenario import Alert, Scenario
+from verification.simulation.stocktwits import Nature
+from verification.simulation.world import World
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
+
+SIZES = (10, 1_000, 10_000)
+BILLED_MESSAGES = 400
+"""Enough for a share of what does not depend on their number, few enough for a test to count again."""
+
+DAY = 24 * 3600
+MONTH_DAYS = 30
+ENDLESS = 10**9
+MEMORY_GB = 0.5
+OPEN = Pace(10**6, 10**6, 0)
+"""No pace at all: what the gate costs when it never says no."""
+
+GROWTH, ROUNDING = 1.1, 0.05
+"""How much more a message may take among ten times as many: a tenth, and a twentieth of a call for broken batches."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How the gate stands while messages wait."""
+
+    name: str
+    pace: Pace = OPEN
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+
+
+CONDITIONS = (
+    Condition("open"),
+    Condition("60 posts an hour", Pace(60, 3, 0)),
+    Condition("shut for a day", pauses=[(0.0, float(DAY))]),
+)
+
+OPEN_GATE, PACED, _ = CONDITIONS
+BILLS = (
+    ("idle", 0, OPEN_GATE),
+    ("100 posts a day", 100, PACED),
+    ("1,440 posts a day (60 an hour, all day)", 1440, PACED),
+    ("10,000 posts a day, the gate open", 10_000, OPEN_GATE),
+)
+"""The months that are billed: words, posts a day, and how the gate stands."""
+
+# List prices of us-east-1 in US dollars, read in November 2026: https://aws.amazon.com/sqs/pricing/,
+# https://aws.amazon.com/lambda/pricing/ (arm64), https://aws.amazon.com/dynamodb/pricing/on-demand/,
+# https://aws.amazon.com/cloudwatch/pricing/.
+SQS_REQUEST = 0.40 / 1e6
+LAMBDA_REQUEST = 0.20 / 1e6
+LAMBDA_GB_SECOND = 0.0000133334
+DYNAMODB_WRITE = 0.625 / 1e6
+DYNAMODB_READ = 0.125 / 1e6
+LOG_GB = 0.50
+FREE_SQS_REQUESTS = 1e6
+FREE_LAMBDA_REQUESTS = 1e6
+FREE_GB_SECONDS = 400_000
+FREE_LOG_GB = 5
+
+LOG_BYTES_A_POST = 1500
+"""A delivery's line, and its share of the batch's metrics and of Lambda's own lines."""
+
+POLLERS, POLL_SECONDS = 5, 20
+"""How an idle event source mapping polls: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html."""
+
+POLLED_QUEUES = 2
+IDLE_DRAIN_REQUESTS = 2
+IDLE_DRAIN_SECONDS = 1.1
+"""An idle drain looks at the gate, waits a second for what Leftovers may hold, and counts what is in the Outbox."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What some messages took, until the last was posted.
+
+    Attributes:
+        messages: How many they were.
+        hours: How long it took, in simulated time.
+        calls: The calls, by service and name.
+        invocations: Of both functions.
+        gb_seconds: Their time, by their memory.
+    """
+
+    messages: int
+    hours: float
+    calls: Counter[str]
+    invocations: int
+    gb_seconds: float
+
+    def of(self, service: str) -> int:
+        """The calls of one service."""
+        return sum(count for name, count in self.calls.items() if name.startswith(service))
+
+
+@dataclass(frozen=True)
+class Bill:
+    """A month's usage, and what it costs in US dollars without and with the free tier."""
+
+    sqs: float
+    lambda_requests: float
+    gb_seconds: float
+    writes: float
+    reads: float
+    log_gb: float
+
+    @property
+    def listed(self) -> float:
+        """At list prices."""
+        return (
+            self.sqs * SQS_REQUEST
+            + self.lambda_requests * LAMBDA_REQUEST
+            + self.gb_seconds * LAMBDA_GB_SECOND
+            + self._dynamodb
+            + self.log_gb * LOG_GB
+        )
+
+    @property
+    def paid(self) -> float:
+        """After what is free for every account, every month."""
+        return (
+            max(0.0, self.sqs - FREE_SQS_REQUESTS) * SQS_REQUEST
+            + max(0.0, self.lambda_requests - FREE_LAMBDA_REQUESTS) * LAMBDA_REQUEST
+            + max(0.0, self.gb_seconds - FREE_GB_SECONDS) * LAMBDA_GB_SECOND
+            + self._dynamodb
+            + max(0.0, self.log_gb - FREE_LOG_GB) * LOG_GB
+        )
+
+    @property
+    def _dynamodb(self) -> float:
+        return self.writes * DYNAMODB_WRITE + self.reads * DYNAMODB_READ
+
+
+def usage(messages: int, condition: Condition) -> Usage:
+    """Publish so many messages at once, and count until the last is posted."""
+    alerts = [Alert(0.0, f"$AAPL alert {number}", f"$AAPL alert {number}") for number in range(messages)]
+    storm = max((end for _, end in condition.pauses), default=0.0)
+    day = Scenario(
+        messages, alerts, Weather(), Nature(), condition.pace, 4, storm, smallest_batch=10, pauses=condition.pauses
+    )
+    world = World(day, turns=ENDLESS, tell=False)
+    world.run()
+    posted = len(world.stocktwits.timeline.posts)
+    if posted != messages:
+        raise AssertionError(f"{posted} of {messages} messages were posted")
+    return Usage(
+        messages,
+        (world.scheduler.now - world.began) / 3600,
+        world.network.calls,
+        len(world.invocations),
+        sum(seconds for _, seconds in world.invocations) * MEMORY_GB,
+    )
+
+
+def month(posts_a_day: int, measured: Usage) -> Bill:
+    """The bill of a month with so many posts a day, from what a message was measured to take, and from idling."""
+    posts = posts_a_day * MONTH_DAYS
+    each = 1 / measured.messages
+    minutes = MONTH_DAYS * 24 * 60
+    polls = POLLED_QUEUES * POLLERS * MONTH_DAYS * DAY / POLL_SECONDS
+    return Bill(
+        sqs=polls + IDLE_DRAIN_REQUESTS * minutes + posts * each * measured.of("sqs"),
+        lambda_requests=minutes + posts * each * measured.invocations,
+        gb_seconds=minutes * IDLE_DRAIN_SECONDS * MEMORY_GB + posts * each * measured.gb_seconds,
+        writes=posts * each * (measured.calls["dynamodb.UpdateItem"] + measured.calls["dynamodb.PutItem"]),
+        reads=2 * (minutes + posts * each * measured.calls["dynamodb.BatchGetItem"]),  # two items, read consistently
+        log_gb=posts * LOG_BYTES_A_POST / 1e9,
+    )
+
+
+def bills(measured: Mapping[str, Usage]) -> list[tuple[str, Bill]]:
+    """Make out each bill of `BILLS` from what messages were measured to take under each condition's name."""
+    return [(words, month(posts, measured[condition.name])) for words, posts, condition in BILLS]
+
+
+def price_list(made_out: Sequence[tuple[str, Bill]]) -> str:
+    """Write bills as the README has them."""
+    return table(["a month", "list price", "to pay"], [[words, *_prices(bill)] for words, bill in made_out])
+
+
+def grown(smaller: Usage, larger: Usage) -> list[str]:
+    """Say which calls a message needs more of when there are more messages."""
+    names = sorted({*smaller.calls, *larger.calls} | {"invocations"})
+    counts = [each.calls | {"invocations": each.invocations} for each in (smaller, larger)]
+    each = [
+        (name, counts[0].get(name, 0) / smaller.messages, counts[1].get(name, 0) / larger.messages) for name in names
+    ]
+    return [
+        f"{name}: {before:.3f} a message of {smaller.messages}, {after:.3f} of {larger.messages}"
+        for name, before, after in each
+        if after > GROWTH * before + ROUNDING
+    ]
+
+
+def prove() -> Section:
+    """Count, and write the section."""
+    rows, complaints = [], []
+    for condition in CONDITIONS:
+        print(f"Counting calls, the gate {condition.name}", flush=True)
+        before = None
+        for size in SIZES:
+            now = usage(size, condition)
+            rows.append(_row(condition, now))
+            if before and before.messages >= SIZES[1]:
+                complaints += [f"{condition.name}: {each}" for each in grown(before, now)]
+            before = now
+    made_out = bills({each.name: usage(BILLED_MESSAGES, each) for each in (OPEN_GATE, PACED)})
+    headings = ["gate", "messages", "hours", "SQS", "DynamoDB writes", "DynamoDB reads", "Lambda", "GB s", "StockTwits"]
+    text = f"""\
+## Limits
+
+How the cost of a message grows: the real functions, ledger and gate in simulated time, between queues, a table and a
+StockTwits in memory; an answer of AWS takes about 20 ms there, one of StockTwits about 1 s. All messages are published
+at once. The columns from SQS on are for each message: calls, invocations of both functions, and their time by memory.
+
+{table(headings, rows)}
+
+It is linear: a message costs no more among ten thousand than among a thousand. What a few messages cost more is what
+does not depend on them: while the gate is shut, each minute's drain asks the gate (one read of two items) and whether
+anything waits (one request), however much it is. The Outbox hands a message out three times at most, and Leftovers only
+as many as may be posted: behind a shut gate a message costs nothing more, be it for an hour or for a day.
+
+A month, in US dollars at the list prices of us-east-1 for arm64, before and after what is free for every account:
+
+{table(["", "SQS requests", "GB s", "DynamoDB writes", "list price", "to pay"], [_billed(*each) for each in made_out])}
+
+Idle is two event sources that ask their queues every {POLL_SECONDS} s with {POLLERS} pollers each, and a drain every
+minute. Beside it, CloudWatch charges 0.30 a month for each metric after the first ten, and S3 what the archive holds.
+"""
+    return Section.of(text, complaints)
+
+
+def _row(condition: Condition, taken: Usage) -> list[object]:
+    each = 1 / taken.messages
+    writes = taken.calls["dynamodb.UpdateItem"] + taken.calls["dynamodb.PutItem"]
+    return [
+        condition.name,
+        taken.messages,
+        f"{taken.hours:.1f}",
+        f"{taken.of('sqs') * each:.2f}",
+        f"{writes * each:.2f}",
+        f"{taken.calls['dynamodb.BatchGetItem'] * each:.2f}",
+        f"{taken.invocations * each:.2f}",
+        f"{taken.gb_seconds * each:.3f}",
+        f"{taken.of('stocktwits') * each:.2f}",
+    ]
+
+
+def _billed(words: str, bill: Bill) -> list[object]:
+    return [
+        words,
+        round(bill.sqs),
+        round(bill.gb_seconds),
+        round(bill.writes),
+        *_prices(bill),
+    ]
+
+
+def _prices(bill: Bill) -> tuple[str, str]:
+    return f"{bill.listed:.2f}", f"{bill.paid:.2f}"

@@ -1,0 +1,1 @@
+"""The relay in simulated time: its own code, in a world that fails as the real one does."""

@@ -1,0 +1,218 @@
+"""What is between the relay and the world: every call takes its time, may fail, and may be a process's last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from verification.simulation.dynamodb import ConditionalCheckFailedException, Exceptions, Table
+
+if TYPE_CHECKING:
+    from verification.simulation.scheduler import Process, Scheduler
+    from verification.simulation.sqs import Queue
+
+_T = TypeVar("_T")
+Watch = Callable[[str, dict[str, Any]], None]
+
+AWS_ATTEMPTS = 3
+"""As `relay.environment.AWS_CONFIG` has it."""
+
+SLOW_SECONDS = 1.0
+"""The longest that an answer of AWS is under way."""
+
+
+@dataclass
+class Weather:
+    """How likely each misfortune is, for every call; a calm one has none."""
+
+    killed: float = 0.0
+    throttled: float = 0.0
+    answer_lost: float = 0.0
+    entry_failed: float = 0.0
+    stocktwits: float = 0.0
+
+    def clear_up(self) -> None:
+        """Let nothing more happen."""
+        vars(self).update(dict.fromkeys(vars(self), 0.0))
+
+
+class Network:
+    """The way to AWS and to StockTwits, and the record of all that went over it."""
+
+    def __init__(self, scheduler: Scheduler, weather: Weather, *, tell: bool = True) -> None:
+        self._telling = tell
+        self.scheduler = scheduler
+        self.weather = weather
+        self.calls: Counter[str] = Counter()
+        self.kills = 0
+        self.trace: list[tuple[float, str, str]] = []
+
+    def tell(self, text: str, who: str | None = None) -> None:
+        """Write down what happens."""
+        if self._telling:
+            self.trace.append((self.scheduler.now, who or self.scheduler.process.name, text))
+
+    def chance(self, likely: float) -> bool:
+        return likely > 0 and self.scheduler.random.random() < likely
+
+    def travel(self, seconds: float) -> None:
+        """Be under way; a worker may be killed meanwhile."""
+        self.scheduler.sleep(seconds)
+        process = self.scheduler.process
+        if process.mortal and self.chance(self.weather.killed):
+            self.kill(process)
+
+    def kill(self, process: Process) -> None:
+        """End a process, and write it down."""
+        self.kills += 1
+        self.tell("KILLED", process.name)
+        self.scheduler.kill(process)
+
+    def aws(self, operation: str, act: Callable[[], _T]) -> _T:
+        """Make a call as botocore makes it: three attempts, of which each may have had its effect.
+
+        Raises:
+            ClientError: It was refused; for a condition that does not hold, at once.
+            ReadTimeoutError: No answer came.
+        """
+        error: Exception = AssertionError("no attempt was made")
+        for attempt in range(AWS_ATTEMPTS):
+            self.calls[operation] += 1
+            self.travel(self._under_way())
+            if self.chance(self.weather.throttled):
+                error = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, operation)
+            elif self.chance(self.weather.answer_lost):
+                with_effect(act)
+                error = ReadTimeoutError(endpoint_url=operation)
+                self.tell(f"{operation}: done, but its answer is lost")
+                self.travel(5)
+            else:
+                answer: _T = with_effect(act)
+                self.travel(self._under_way())
+                if isinstance(answer, ConditionalCheckFailedException):
+                    answer.response["ResponseMetadata"] = {"RetryAttempts": attempt}  # type: ignore[typeddict-item]
+                    raise answer
+                return answer
+            self.travel(self.scheduler.random.uniform(0, 1))
+        self.tell(f"{operation}: {type(error).__name__}")
+        raise error
+
+    def _under_way(self) -> float:
+        random = self.scheduler.random
+        return random.uniform(0.1, SLOW_SECONDS) if random.random() < 0.03 else random.uniform(0.001, 0.02)
+
+
+def with_effect(act: Callable[[], Any]) -> Any:
+    """Act, and return a condition that does not hold as the answer that it is."""
+    try:
+        return act()
+    except ConditionalCheckFailedException as refused:
+        return refused
+
+
+class DynamoDB:
+    """The client of DynamoDB that the ledger and the gate get."""
+
+    exceptions = Exceptions
+
+    def __init__(self, network: Network, table: Table, watch: Watch | None = None) -> None:
+        self._network = network
+        self._table = table
+        self._watch = watch
+
+    def put_item(self, **asked: Any) -> Any:
+        return self._call("PutItem", "put_item", asked)
+
+    def update_item(self, **asked: Any) -> Any:
+        return self._call("UpdateItem", "update_item", asked)
+
+    def batch_get_item(self, **asked: Any) -> Any:
+        return self._call("BatchGetItem", "batch_get_item", asked)
+
+    def _call(self, name: str, method: str, asked: dict[str, Any]) -> Any:
+        def act() -> Any:
+            if self._watch:
+                self._watch(method, asked)
+            return getattr(self._table, method)(**asked)
+
+        return self._network.aws(f"dynamodb.{name}", act)
+
+
+class Sqs:
+    """The client of SQS that the queues get; a queue's address is its name."""
+
+    def __init__(self, network: Network, *queues: Queue) -> None:
+        self._network = network
+        self._queues = {queue.name: queue for queue in queues}
+
+    def send_message(self, QueueUrl: str, MessageBody: str, MessageAttributes: dict[str, Any] | None = None) -> Any:
+        def act() -> dict[str, Any]:
+            self._network.tell(f"into {QueueUrl}: {MessageBody}")
+            now = self._network.scheduler.now
+            return {"MessageId": self._queues[QueueUrl].send(MessageBody, MessageAttributes or {}, now)}
+
+        return self._network.aws("sqs.SendMessage", act)
+
+    def receive_message(self, QueueUrl: str, MaxNumberOfMessages: int, **_: Any) -> Any:
+        def act() -> dict[str, Any]:
+            handed = self._queues[QueueUrl].receive(MaxNumberOfMessages, self._network.scheduler.now)
+            if handed:
+                self._network.tell(f"from {QueueUrl}: {', '.join(f'{each.body} ({each.receipt})' for each in handed)}")
+            return {"Messages": [described(each) for each in handed]} if handed else {}
+
+        return self._network.aws("sqs.ReceiveMessage", act)
+
+    def delete_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:
+        def act(entry: dict[str, Any]) -> bool:
+            self._network.tell(f"deleted from {QueueUrl}: {entry['ReceiptHandle']}")
+            self._queues[QueueUrl].delete(entry["ReceiptHandle"], self._network.scheduler.now)
+            return True
+
+        return self._batch("sqs.DeleteMessageBatch", Entries, act)
+
+    def change_message_visibility_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> Any:
+        def act(entry: dict[str, Any]) -> bool:
+            now, seconds = self._network.scheduler.now, entry["VisibilityTimeout"]
+            self._network.tell(f"held in {QueueUrl} for {seconds} s: {entry['ReceiptHandle']}")
+            return self._queues[QueueUrl].hold(entry["ReceiptHandle"], seconds, now)
+
+        return self._batch("sqs.ChangeMessageVisibilityBatch", Entries, act)
+
+    def get_queue_attributes(self, QueueUrl: str, **_: Any) -> Any:
+        def act() -> dict[str, Any]:
+            visible, held = self._queues[QueueUrl].counts(self._network.scheduler.now)
+            return {
+                "Attributes": {
+                    "ApproximateNumberOfMessages": str(visible),
+                    "ApproximateNumberOfMessagesNotVisible": str(held),
+                }
+            }
+
+        return self._network.aws("sqs.GetQueueAttributes", act)
+
+    def _batch(self, operation: str, entries: list[dict[str, Any]], act: Callable[[dict[str, Any]], bool]) -> Any:
+        def all_of_it() -> dict[str, Any]:
+            failed = [
+                each for each in entries if self._network.chance(self._network.weather.entry_failed) or not act(each)
+            ]
+            return {"Failed": [{"Id": each["Id"], "Code": "InternalError"} for each in failed]}
+
+        return self._network.aws(operation, all_of_it)
+
+
+def described(message: Any) -> dict[str, Any]:
+    """Show a message as ReceiveMessage does."""
+    return {
+        "MessageId": message.id,
+        "Body": message.body,
+        "ReceiptHandle": message.receipt,
+        "Attributes": {
+            "ApproximateReceiveCount": str(message.receives),
+            "SentTimestamp": str(int(message.sent_at * 1000)),
+        },
+        "MessageAttributes": message.attributes,
+    }

@@ -1,0 +1,468 @@
+"""A day of the relay: its real parts and its real edges, between queues, a table and a StockTwits in memory."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from relay import queues
+from relay.credentials import Credentials
+from relay.posting import batch, ledger
+from relay.posting.backoff import LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
+from relay.posting.batch import BatchDelivery
+from relay.posting.bootstrap import Container as Relay
+from relay.posting.delivery import PERHAPS_POSTED, Delivery
+from relay.posting.gate import Admission, Gate
+from relay.posting.ledger import Ledger
+from relay.posting.stocktwits import StockTwits as Client
+from relay.queues import DeadLetters
+
+from functions.drain_leftovers import app as drain_leftovers
+from functions.post_messages import app as post_messages
+from verification.simulation.dynamodb import Table
+from verification.simulation.network import DynamoDB, Network, Sqs, Watch
+from verification.simulation.scenario import START, Alert, Scenario
+from verification.simulation.scheduler import TURNS, Lock, Pool, Process, Scheduler, Slots
+from verification.simulation.sqs import Queue, Stored
+from verification.simulation.stocktwits import URL, Adapter, StockTwits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from relay.errors import Pause
+    from relay.posting.delivery import Outcome
+    from relay.queue_message import QueueMessage
+
+POST_SECONDS, DRAIN_SECONDS = 60, 50
+PATIENCE_SECONDS = 13 * 24 * 3600
+"""What is not over when SQS forgets messages never ends well."""
+
+OPERATOR_LOOKS_AFTER = 40 * 60
+"""How long the operator waits before trying duplicates again: longer than StockTwits remembers a text."""
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What a container was let through with last."""
+
+    at: float = 0.0
+    probe: bool = False
+
+
+@dataclass(eq=False)
+class Container(Process):
+    """A function's process, with all that it made when it started."""
+
+    mortal: bool = True
+    relay: Relay = field(init=False)
+    admission: Admitted = Admitted()
+    invocations: int = 0
+
+
+class WatchedGate(Gate):
+    """The gate, and when it let its container through."""
+
+    def __init__(self, container: Container, *args: Any) -> None:
+        super().__init__(*args)
+        self._container = container
+        self._asked_at = 0.0
+
+    def admit(self, wanted: int) -> Admission:
+        admission = super().admit(wanted)
+        if admission.granted:
+            self._container.admission = Admitted(self._asked_at, admission.probe)
+        return admission
+
+    def _admission(self, wanted: int) -> tuple[Admission, int]:
+        answer = super()._admission(wanted)
+        self._asked_at = self._now()
+        return answer
+
+
+@dataclass
+class Shut:
+    """The gate's item, or the operator's, says: not now."""
+
+    since: float
+    until: float
+    cause: str
+
+
+class Ledgers(Table):
+    """The table, and from when until when it said that nothing may be posted."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+        self.shut: dict[str, list[Shut]] = {"gate": [], "pause": []}
+
+    def put_item(self, Item: dict[str, Any], **asked: Any) -> dict[str, Any]:
+        answer = super().put_item(Item, **asked)
+        self._note(Item["pk"]["S"])
+        return answer
+
+    def delete_item(self, Key: dict[str, Any]) -> dict[str, Any]:
+        answer = super().delete_item(Key)
+        self._note(Key["pk"]["S"])
+        return answer
+
+    def _note(self, which: str) -> None:
+        """Begin or end a time in which the gate is known to be shut."""
+        now, item, times = self._scheduler.now, self.items.get(which), self.shut[which]
+        until, cause = now, "operator"
+        if item and which == "pause":
+            until = float("inf")
+        elif item and "shut" in item:
+            until, cause = float(item["shut"]["M"]["until"]["N"]), item["shut"]["M"]["cause"]["S"]
+        if times and times[-1].until == until and times[-1].cause == cause:
+            return
+        if times and times[-1].until > now:
+            times[-1].until = now
+        if until > now:
+            times.append(Shut(now, until, cause))
+
+
+class World:
+    """Everything that there is on one day."""
+
+    def __init__(self, day: Scenario, watch: Watch | None = None, *, turns: int = TURNS, tell: bool = True) -> None:
+        self.day = day
+        self._watch = watch
+        self.scheduler = Scheduler(day.seed, START, turns)
+        self.forecast = replace(day.weather)
+        self.network = Network(self.scheduler, day.weather, tell=tell)
+        self.began = START
+        self.table = Ledgers(self.scheduler)
+        self.stocktwits = StockTwits(self.network, day.nature)
+        random = self.scheduler.random
+        self.dead = Queue("dead-letters", random)
+        self.leftovers = Queue("leftovers", random, (LEFTOVERS_RECEIVES, self.dead), day.restless)
+        self.outbox = Queue("outbox", random, (OUTBOX_RECEIVES, self.leftovers), day.restless)
+        self.published: list[tuple[str, Alert]] = []
+        self.retried: list[Stored] = []
+        self.drained: list[tuple[float, str]] = []
+        """When a drain received something, and which one."""
+        self.invocations: list[tuple[str, float]] = []
+        """Of which function, and how long it ran."""
+        self._token = "token-1"
+        self._aws = Process("aws")
+        self._outside = Process("publisher")
+        self._working = 0
+        self._claims = 0
+        self._containers = 0
+
+    def run(self) -> None:
+        """Let the day pass, and then the calm after it, until everything has come to its end."""
+        self._plan()
+        with self._in_place():
+            try:
+                self.scheduler.run(self._over)
+            finally:
+                self.scheduler.end()
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the day did not end."""
+        return self.scheduler.now > START + PATIENCE_SECONDS
+
+    def _over(self) -> bool:
+        quiet = self.scheduler.now > START + self.day.storm and len(self.published) == len(self.day.alerts)
+        empty = not (self.outbox.messages or self.leftovers.messages)
+        return self.overdue or (quiet and empty and not self._working and not self._to_retry())
+
+    def _plan(self) -> None:
+        day = self.day
+
+        def later(seconds: float, what: Callable[[], Any]) -> None:
+            self.scheduler.at(START + seconds, what)
+
+        for alert in day.alerts:
+            later(alert.after, partial(self._publish, alert))
+        for begin, end in day.pauses:
+            pause = {"pk": {"S": "pause"}, "who": {"S": "ann"}, "why": {"S": "earnings"}}
+            later(begin, partial(self._operate, "pauses", self.table.put_item, pause))
+            later(end, lambda: self._operate("resumes", self.table.delete_item, {"pk": {"S": "pause"}}))
+        if day.new_token_after is not None:
+            later(day.new_token_after, self._revoke)
+            later(day.new_token_after + self.scheduler.random.uniform(0, 600), self._store_token)
+        for moment in day.said_by_hand:
+            later(moment, lambda: self.stocktwits.say(f"by hand {self.scheduler.random.random()}"))
+        later(day.storm, self._clear_up)
+        for _ in range(2):
+            self.scheduler.start(self._aws, self._poll)
+        self.scheduler.start(self._aws, self._schedule)
+
+    def _publish(self, alert: Alert, attributes: dict[str, Any] | None = None) -> None:
+        message_id = self.outbox.send(alert.body, attributes or {}, self.scheduler.now)
+        self.network.calls["sqs.SendMessage"] += 1
+        self.network.tell(f"publishes {message_id}: {alert.body}", "publisher")
+        self.published.append((message_id, alert))
+        if alert.deadly and alert.text:
+            self.stocktwits.deadly.add(alert.text)
+
+    def _operate(self, what: str, act: Callable[[Any], Any], item: Any) -> None:
+        self.network.tell(what, "operator")
+        act(item)
+
+    def _revoke(self) -> None:
+        self.network.tell("revokes the token", "stocktwits")
+        self.stocktwits.settings.access_token = "token-2"
+
+    def _store_token(self) -> None:
+        self.network.tell("stores the new token", "operator")
+        self._token = "token-2"
+
+    def _clear_up(self) -> None:
+        self.network.tell("--- calm from here on ---", "aws")
+        self.day.weather.clear_up()
+        for queue in (self.outbox, self.leftovers):
+            queue.restless = 0
+        self.scheduler.at(self.scheduler.now + OPERATOR_LOOKS_AFTER, self._retry)
+
+    def _to_retry(self) -> list[Stored]:
+        """What StockTwits took for a duplicate, and nobody tried again yet."""
+        return [
+            each
+            for each in self.dead.messages
+            if "duplicate" in reason(each)
+            and PERHAPS_POSTED not in reason(each)
+            and key_of(each) not in map(key_of, self.retried)
+        ]
+
+    def _retry(self) -> None:
+        """Try duplicates again, as ``docs/operating.md`` says: the same body, with its key."""
+        for letter in self._to_retry():
+            key = letter.attributes["RelayKey"]
+            self.retried.append(letter)
+            self.dead.messages.remove(letter)
+            self.network.tell(f"retries {letter.body}", "operator")
+            self.outbox.send(letter.body, {"RelayKey": key}, self.scheduler.now)
+        if not self.overdue:
+            self.scheduler.at(self.scheduler.now + OPERATOR_LOOKS_AFTER, self._retry)
+
+    # ------------------------------------------------------------ Lambda: containers, event source, schedule
+
+    def _container(self, function: str) -> Container:
+        self._containers += 1
+        container = Container(f"{function}-{self._containers}")
+        network, now, day = self.network, lambda: self.scheduler.now, self.day
+        dynamodb = DynamoDB(network, self.table, self._watch)
+        sqs = Sqs(network, self.outbox, self.leftovers, self.dead)
+        own_ledger = Ledger(dynamodb, "ledger", now)  # type: ignore[arg-type]
+        gate = WatchedGate(container, dynamodb, "ledger", day.pace, now)
+        stocktwits = Client(URL, "bearer", self._credentials(container), day.concurrency, now)
+        stocktwits._adapter = Adapter(self.stocktwits, container)  # type: ignore[assignment]
+        delivery = Delivery(
+            own_ledger.claim, own_ledger.settle, stocktwits.find, lambda _post: None, stocktwits.publish, now
+        )
+        dead_letters = DeadLetters(lambda: sqs, "dead-letters")  # type: ignore[arg-type,return-value]
+        batches = BatchDelivery(delivery, gate, partial(_dead_letter, dead_letters), day.concurrency, now)
+        source = queues.Queue(lambda: sqs, "outbox" if function == "post" else "leftovers")  # type: ignore[arg-type,return-value]
+        outbox = queues.Queue(lambda: sqs, "outbox")  # type: ignore[arg-type,return-value]
+        container.relay = Relay(source, gate, batches, stocktwits, outbox, lambda _delivered, _seconds_left: [])
+        return container
+
+    def _credentials(self, container: Container) -> Callable[..., Credentials]:
+        known = {"token": self._token}
+
+        def credentials(*, fresh: bool = False) -> Credentials:
+            if fresh and known["token"] != self._token:
+                self.network.tell("reads the token anew", container.name)
+                known["token"] = self._token
+            return Credentials(known["token"], "relay_demo", "4242")
+
+        return credentials
+
+    def _poll(self) -> None:
+        """The event source mapping: hand batches of the Outbox to a container, delete what it does not report."""
+        container = self._container("post")
+        random = self.scheduler.random
+        while not self.overdue:
+            received = self.outbox.receive(random.randint(self.day.smallest_batch, 10), self.scheduler.now)
+            if not received:  # no call is counted: an idle poller asks day and night
+                self._wait_for_the_outbox()
+                continue
+            self.network.calls["sqs.ReceiveMessage"] += 1
+            if not container.alive:
+                container = self._container("post")
+            self.network.tell(f"gives {shown(received)}", container.name)
+            event = {"Records": [_record(each) for each in received]}
+            answer = self._invoke(container, post_messages.handler, event, POST_SECONDS)
+            if answer is None:
+                continue
+            self.scheduler.sleep(random.uniform(0.001, 0.05))
+            kept = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
+            done = [each for each in received if each.id not in kept]
+            self.network.calls["sqs.DeleteMessageBatch"] += bool(done)
+            for each in done:
+                self.network.tell(f"deletes {each.receipt} from the outbox")
+                self.outbox.delete(each.receipt, self.scheduler.now)
+
+    def _wait_for_the_outbox(self) -> None:
+        """Wait until a message comes in, or one that is held comes back."""
+        wake = self.scheduler.park()
+        self.outbox.bells.append(wake)
+        if soon := self.outbox.next_visible():
+            self.scheduler.at(soon, wake)
+        self.scheduler.wait()
+        if wake in self.outbox.bells:
+            self.outbox.bells.remove(wake)
+        self.scheduler.sleep(self.scheduler.random.choice([0, 0.5]))  # what comes in meanwhile comes along
+
+    def _schedule(self) -> None:
+        """The minute schedule: a drain, and at times one more while it runs."""
+        container = self._container("drain")
+        while not self.overdue:
+            self.scheduler.sleep(60)
+            if not self.leftovers.messages:
+                continue
+            if self.day.two_drains and self.scheduler.random.random() < 0.3:
+                second = self._container("drain")
+                self.scheduler.start(
+                    self._aws, partial(self._invoke, second, drain_leftovers.handler, {}, DRAIN_SECONDS)
+                )
+            if not container.alive:
+                container = self._container("drain")
+            self._invoke(container, drain_leftovers.handler, {}, DRAIN_SECONDS)
+
+    def _invoke(self, container: Container, handler: Callable[..., Any], event: Any, seconds: float) -> Any:
+        """Run a handler as Lambda does: cut off after its time; None when it did not return."""
+        result: list[Any] = []
+        wake = self.scheduler.park()
+        began = self.scheduler.now
+        container.invocations += 1
+        invocation = container.invocations
+        context = SimpleNamespace(
+            aws_request_id="", get_remaining_time_in_millis=lambda: (began + seconds - self.scheduler.now) * 1000
+        )
+
+        def work() -> None:
+            try:
+                result.append(handler(event, context))
+            except Exception as error:  # noqa: BLE001  Lambda reports it, and keeps nothing of this container
+                self.network.tell(f"failed: {type(error).__name__}: {error}")
+                container.alive = False
+            finally:
+                container.invocations += 1
+                wake()
+
+        def cut_off() -> None:
+            if container.alive and container.invocations == invocation:
+                self.network.kill(container)
+
+        self.scheduler.start(container, work)
+        self.scheduler.at(began + seconds, cut_off)
+        self._working += 1
+        self.scheduler.wait()
+        self._working -= 1
+        self.invocations.append((container.name.partition("-")[0], self.scheduler.now - began))
+        return result[0] if result else None
+
+    @contextmanager
+    def _in_place(self) -> Iterator[None]:
+        """Put simulated time, threads and chance where the real ones are."""
+        scheduler = self.scheduler
+        clock = SimpleNamespace(time=lambda: scheduler.now, sleep=scheduler.sleep)
+        here: list[AbstractContextManager[object]] = [
+            patch.multiple(
+                batch,
+                ThreadPoolExecutor=lambda threads: Pool(scheduler, threads),
+                SimpleQueue=lambda: Slots(scheduler),
+                threading=SimpleNamespace(Lock=lambda: Lock(scheduler)),
+                time=clock,
+            ),
+            patch.object(queues, "random", scheduler.random),
+            patch.object(ledger, "secrets", SimpleNamespace(token_hex=self._claim_id)),
+        ]
+        for handler in (post_messages, drain_leftovers):
+            here += [
+                patch.object(handler, "container", lambda: scheduler.process.relay),  # type: ignore[attr-defined]
+                patch.object(handler, "telemetry", self._telemetry),
+                patch.object(handler, "time", clock),
+            ]
+        with ExitStack() as stack:
+            for each in here:
+                stack.enter_context(each)
+            yield
+
+    def _claim_id(self, _: int) -> str:
+        self._claims += 1
+        return f"claim-{self._claims}"
+
+    def _telemetry(self, _service: str) -> Any:
+        return _Telemetry(self)
+
+
+class _Telemetry:
+    """Writes into the trace what the real telemetry would log."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @contextmanager
+    def invocation(self, context: Any) -> Iterator[Callable[[], float]]:
+        yield lambda: float(context.get_remaining_time_in_millis()) / 1000
+
+    def delivery(self, message: Any, outcome: Any) -> None:
+        reason = f" ({outcome.reason})" if outcome.reason else ""
+        self._world.network.tell(f"{message.id} {outcome.key}: {outcome.result}{reason}")
+
+    def batch(self, delivered: Any) -> None:
+        if self._world.scheduler.process.name.startswith("drain") and delivered:
+            self._world.drained.append((self._world.scheduler.now, self._world.scheduler.process.name))
+
+    def failures(self, lines: Any) -> None:
+        for line in lines:
+            self._world.network.tell(line)
+
+    def unannounced(self, lines: Any) -> None:
+        self.failures(lines)
+
+    def outbox_depth(self, messages: int) -> None:
+        if messages:
+            self._world.network.tell(f"the outbox holds {messages} while the gate is open")
+
+    def gate_closed(self, pause: Pause | None) -> None:
+        if pause:
+            self._world.network.tell(f"the gate is closed: {pause.reason}")
+
+
+def _dead_letter(dead_letters: DeadLetters, message: QueueMessage, outcome: Outcome) -> bool:
+    return dead_letters.send(message, outcome.reason, key=outcome.key, status=outcome.status)
+
+
+def reason(letter: Stored) -> str:
+    """Why a dead letter is there."""
+    return str(letter.attributes.get("RejectReason", {}).get("StringValue", ""))
+
+
+def shown(messages: list[Stored]) -> str:
+    """Messages, as the trace shows them."""
+    return ", ".join(f"{each.body} ({each.receipt})" for each in messages)
+
+
+def key_of(letter: Stored) -> str:
+    """The idempotency key of a dead letter."""
+    return str(letter.attributes.get("RelayKey", {}).get("StringValue", ""))
+
+
+def _record(message: Stored) -> dict[str, Any]:
+    """Show a message as a Lambda event does."""
+    attributes = {
+        name: {"stringValue": each["StringValue"], "dataType": each["DataType"]}
+        for name, each in message.attributes.items()
+    }
+    return {
+        "messageId": message.id,
+        "receiptHandle": message.receipt,
+        "body": message.body,
+        "attributes": {
+            "ApproximateReceiveCount": str(message.receives),
+            "SentTimestamp": str(int(message.sent_at * 1000)),
+        },
+        "messageAttributes": attributes,
+    }
