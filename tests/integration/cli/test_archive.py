@@ -135,7 +135,7 @@ class Operator:
         if self.answers:
             return self.answers.pop(0)
         with self.aside():
-            for handler in backup_wiring.report().logger.handlers:
+            for handler in backup_wiring.telemetry().logger.handlers:
                 handler.stream = sys.stdout
             return 200, {}, fetch_backups.handler(event, Context(self.backups.clock, 900_000))
 

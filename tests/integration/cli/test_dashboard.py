@@ -627,7 +627,7 @@ def test_what_is_done_in_a_way_nobody_foresaw_is_told(page, monkeypatch):
     def defective(*_):
         raise OverflowError("\x1b[2J")
 
-    monkeypatch.setattr(desk_room.pause, "impose", defective)
+    monkeypatch.setattr(desk_room.operator_pause, "impose", defective)
     assert (
         page.do("pause", why="lunch", lasting="").notice
         == "Not done. Something went wrong here that should not (OverflowError)."
