@@ -5,7 +5,7 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 AWS_ERRORS = (ClientError, BotoCoreError)
-"""What a call of AWS raises: an answer that says no, or no answer."""
+"""What a call of AWS raises: for an answer that refuses it, or for a missing answer."""
 
 
 def error_code(error: ClientError | BotoCoreError) -> str:

@@ -55,7 +55,7 @@ class Login:
 
 
 class SecretSource(Protocol[_Secret_co]):
-    """Gives the secret at hand; ``fresh`` reads it again, because it was refused."""
+    """Returns the secret in use; ``fresh`` reads it again, because it was refused."""
 
     def __call__(self, *, fresh: bool = False) -> _Secret_co:
         """Return the secret."""
@@ -66,7 +66,7 @@ CredentialsSource = SecretSource[Credentials]
 
 @dataclass(frozen=True)
 class SecretKind(Generic[_Secret]):
-    """What a parameter holds, and how to read it.
+    """What a parameter contains, and how to read it.
 
     Attributes:
         name: What it is called in reasons.
@@ -99,13 +99,13 @@ class SecretParameter(Generic[_Secret]):
         self._silent_at = 0.0
 
     def credentials(self, *, fresh: bool = False) -> _Secret:
-        """Return what the parameter holds.
+        """Return the secret.
 
         Args:
-            fresh: Read it again now, because what is at hand was refused.
+            fresh: Read it again now, because the one in use was refused.
 
         Raises:
-            Halt: It is missing or unreadable; the reason says what to store.
+            Halt: It is missing or unreadable; the reason names what to store.
             Retry: SSM did not answer.
         """
         with self._lock:
@@ -123,7 +123,7 @@ class SecretParameter(Generic[_Secret]):
             code = error_code(error)
             if code in _PARAMETER_MISSING:
                 raise self._unusable(f"cannot be read ({code})") from None
-            reason = f"the {self._kind.name} {self._name} was not answered for ({code})"
+            reason = f"the {self._kind.name} {self._name} could not be read ({code})"
             if isinstance(error, BotoCoreError):
                 self._silence, self._silent_at = reason, self._now()
             raise Retry(reason) from None
@@ -132,7 +132,7 @@ class SecretParameter(Generic[_Secret]):
             secret = self._kind.parse(json.loads(answer["Parameter"]["Value"]))
         if secret is None:
             # No cause: a JSON error shows the text it failed on, and that is a secret.
-            raise self._unusable(f"holds no JSON object with {self._kind.fields}")
+            raise self._unusable(f"does not hold a JSON object with {self._kind.fields}")
         return secret
 
     def _unusable(self, problem: str) -> Halt:

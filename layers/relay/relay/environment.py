@@ -28,7 +28,7 @@ def read_settings(kind: type[Any], environment: Mapping[str, str]) -> dict[str, 
 
 
 def check_url(name: str, value: str) -> None:
-    """Check that a variable holds a URL.
+    """Check that a variable is a URL.
 
     Raises:
         Misconfigured: It does not.

@@ -4,14 +4,14 @@
 
     RelayError
     ├── Reject          this can never be done as it is asked for: move it to Dead letters
-    │   └── Duplicate   StockTwits holds it to be one
+    │   └── Duplicate   StockTwits takes it for a duplicate
     ├── Retry           nothing was done: leave it, try again later
-    │   ├── Corrupt     the bytes are no whole backup: keep none of them
-    │   └── StartOver   the backup changed under our hands: begin it anew
+    │   ├── Corrupt     the bytes are not a whole backup: keep none of them
+    │   └── StartOver   the backup changed while it was read: start over
     ├── Unknown         it may or may not be posted: leave it, and read the account's stream before trying again
     ├── Absent          Firestream has no such backup: not yet, or never
-    ├── Wait            StockTwits asks for patience: stop everyone until a moment
-    ├── Halt            nothing can be done until something is mended: stop everyone, tell a person
+    ├── Wait            StockTwits limits the rate: pause everyone until then
+    ├── Halt            an operator must fix something: pause everyone, raise an alarm
     └── Misconfigured   this function cannot start: a setting is missing or unreadable
 
 Errors of libraries (requests, botocore, msgspec) are translated into these once, in the module that calls the library.
@@ -26,9 +26,9 @@ class Pause:
 
     Attributes:
         cause: A short label from a small set, fit for a metric's dimension: ``operator``, ``rate_limited``, ...
-        reason: The same in words for a person, with what to do.
-        until: When the pause ends, in seconds since the epoch; None when nobody knows (an operator's pause).
-        who: Who ordered it: ``relay``, or the operator's name.
+        reason: The same for an operator, with what to do.
+        until: When the pause ends, in seconds since the epoch; None when it has no end yet (an operator's pause).
+        who: Who imposed it: ``relay``, or the operator's name.
         probe: Whether a single post must succeed after `until` before the gate opens for all.
     """
 
@@ -43,7 +43,7 @@ class RelayError(Exception):
     """The base of all the errors above.
 
     Attributes:
-        reason: What happened, in words for a person; holds no secret.
+        reason: What happened, for an operator; contains no secret.
         status: The HTTP status of StockTwits or Firestream, if there was one.
         pause: The pause that this failure imposes on everyone, if any.
     """
@@ -61,7 +61,7 @@ class Reject(RelayError):
 
 
 class Duplicate(Reject):
-    """StockTwits holds this text, or one much like it, to be a duplicate (422)."""
+    """StockTwits takes this text, or one much like it, for a duplicate (422)."""
 
 
 class Retry(RelayError):
@@ -81,18 +81,18 @@ class Unknown(RelayError):
 
 
 class Absent(RelayError):
-    """Firestream has no such backup; its age tells whether it may still come."""
+    """Firestream has no such backup; its age decides whether it may still come."""
 
 
 class _Shut(RelayError):
-    """A failure that says nothing about the message and always imposes a pause."""
+    """A failure that is not about the message and always imposes a pause."""
 
     def __init__(self, pause: Pause, *, status: int | None = None) -> None:
         super().__init__(pause.reason, status=status, pause=pause)
 
 
 class Wait(_Shut):
-    """StockTwits limits the rate: nobody posts until the pause's end."""
+    """StockTwits limits the rate: nothing is posted until the pause ends."""
 
 
 class Halt(_Shut):

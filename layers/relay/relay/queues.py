@@ -129,13 +129,13 @@ class Queue:
                 failed: Sequence[Mapping[str, Any]] = answer.get("Failed", [])
             except AWS_ERRORS as error:
                 failed = _all_failed(batch, error)
-            failures += _failures("held", [each for each, _ in batch], failed)
+            failures += _failures("hidden", [each for each, _ in batch], failed)
         return failures
 
     def send(self, bodies: Sequence[str]) -> list[str]:
         """Send messages; return the bodies of those that SQS did not take.
 
-        A whole call that fails is no reason to stop: the next one may not, and the caller knows what is missing.
+        A whole call that fails does not stop it: the next one may succeed, and the caller knows what is missing.
         """
         refused: list[str] = []
         for batch in _batches(bodies):

@@ -16,7 +16,7 @@ FILE_TYPES = ("activity", "message")
 
 
 FIRST_DAY = date(2009, 1, 1)
-"""Nobody asks for older days: StockTwits began to keep messages then."""
+"""The earliest day that may be requested: StockTwits began to keep messages then."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

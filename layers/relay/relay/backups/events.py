@@ -1,4 +1,4 @@
-"""What ``fetch_backups`` is asked to do: its three events, and the backup that a request names. Pure."""
+"""The events of ``fetch_backups``: nightly run, backfill, and records of requests, each naming a backup. Pure."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class Requests:
     records: Sequence[Mapping[str, Any]]
 
 
-Order = Nightly | Backfill | Requests
+Event = Nightly | Backfill | Requests
 
 
-def read_event(event: object, today: date) -> Order:
+def read_event(event: object, today: date) -> Event:
     """Read an event.
 
     Args:
@@ -98,15 +98,15 @@ def read_request(body: str, today: date) -> Backup:
     try:
         request = json.loads(body)
     except (ValueError, RecursionError):
-        raise Reject(f"the request is no JSON: {_quoted(body)}") from None
+        raise Reject(f"the request is not JSON: {_quoted(body)}") from None
     if not isinstance(request, dict):
-        raise Reject('the request is no JSON object such as {"file_type": "message", "day": "2016-12-05"}')
+        raise Reject('the request is not a JSON object such as {"file_type": "message", "day": "2016-12-05"}')
     _refuse_unknown(request, _REQUEST)
     return Backup(_read_day(request, "day", today), _check_type("file_type", request.get("file_type")))
 
 
 def _from_sqs(record: object) -> bool:
-    """Say whether a record has everything that `relay.queues.from_event` takes of it."""
+    """Return whether a record has everything that `relay.queues.from_record` reads."""
     return (
         isinstance(record, dict)
         and record.get("eventSource") == "aws:sqs"
@@ -130,7 +130,7 @@ def _read_backfill(event: Mapping[str, Any], today: date) -> Backfill:
     file_types = event.get("file_types")
     if file_types is not None:
         if not isinstance(file_types, list) or not file_types:
-            raise Reject(f"file_types: {_quoted(file_types)} is no list of {', '.join(FILE_TYPES)}")
+            raise Reject(f"file_types: {_quoted(file_types)} is not a list of {', '.join(FILE_TYPES)}")
         file_types = tuple(dict.fromkeys(_check_type("file_types", each) for each in file_types))
     retry_absent = event.get("retry_absent", False)
     if not isinstance(retry_absent, bool):
@@ -147,7 +147,7 @@ def _read_day(fields: Mapping[str, Any], name: str, today: date) -> date:
             raise ValueError  # noqa: TRY301  fromisoformat knows forms that Firestream does not
         day = date.fromisoformat(value)
     except ValueError:
-        raise Reject(f"{name}: {_quoted(value)} is no day; give one such as 2016-12-05") from None
+        raise Reject(f"{name}: {_quoted(value)} is not a day; give one such as 2016-12-05") from None
     if day < FIRST_DAY:
         raise Reject(f"{name}: {day} is before {FIRST_DAY}, the first day that StockTwits kept")
     if day >= today:
@@ -163,12 +163,12 @@ def _check_type(name: str, value: object) -> str:
 
 def _refuse_unknown(fields: Mapping[str, Any], known: frozenset[str]) -> None:
     if unknown := sorted(fields.keys() - known):
-        raise Reject(f"{_quoted(unknown[0])} is no field; there are {', '.join(sorted(known))}")
+        raise Reject(f"{_quoted(unknown[0])} is not a field; the fields are {', '.join(sorted(known))}")
 
 
 def _quoted(value: object) -> str:
     try:
         text = repr(value)
-    except RecursionError:  # read where the stack had a little more room
+    except RecursionError:  # it was read where the stack was a little less deep
         return f"a {type(value).__name__} nested too deeply"
     return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[:MAX_QUOTED_CHARACTERS]}…"

@@ -61,9 +61,9 @@ class Outcome:
         status: The HTTP status that decided it, if one did.
         final: Whether another attempt would be pointless.
         dead_lettered: Whether its request waits for an operator in BackupFailures.
-        pause: Why nobody needs to try anything now, if so.
+        pause: The pause that makes further attempts pointless now, if there is one.
         bytes: How much was stored.
-        lines: How many objects that holds.
+        lines: How many objects it contains.
         resumes: How often the transfer broke and was taken up again.
     """
 
@@ -96,7 +96,7 @@ class Run:
         lines: How many objects that holds.
         stopped: Why it ended before its time, if it did.
         newest: The newest stored day of each file type; None when there is none.
-        days_beyond_lag: How many days older than it may be the oldest of them is; None when nobody looked.
+        days_beyond_lag: How many days older than it may be the oldest of them is; None when that was not checked.
     """
 
     name: str
@@ -152,7 +152,7 @@ class Backups:
         return datetime.fromtimestamp(self.now(), UTC).date()
 
     def fetch(self, backup: Backup, seconds_left: Callable[[], float]) -> Outcome:
-        """Fetch one backup, unless somebody else is faster."""
+        """Fetch one backup, unless another worker is faster."""
         try:
             return self._fetch(backup, seconds_left)
         except Absent as absent:
@@ -179,7 +179,7 @@ class Backups:
             on_outcome: Called with each backup as it ends.
 
         Raises:
-            Retry: S3 did not say what is there.
+            Retry: S3 did not list what is there.
         """
         run = Run("nightly", on_outcome)
         today = self.today()

@@ -1,4 +1,4 @@
-"""Firestream's backups: a day's file as a stream of bytes that goes on where it broke.
+"""Firestream's backups: a day's file as a stream of bytes that resumes where it broke.
 
 A backup is asked for with the login, and answered with a redirect to a temporary link on another host. The link is a
 secret itself, and refuses the login: https://firestream.stocktwits.com/documentation (backups). Redirects are taken by
@@ -110,7 +110,7 @@ class Firestream:
 
         Raises:
             Absent: Firestream has no such file.
-            Reject: Firestream says that there can be none.
+            Reject: Firestream cannot have such a backup.
             Halt: Firestream refuses the login.
             Retry: Firestream did not answer as it should.
         """
@@ -124,28 +124,28 @@ class Firestream:
         login = self._login(fresh=refused is not None)
         if refused and login == refused[0]:
             raise Halt(refused[1])
-        status, location, said = self._ask(backup, login)
+        status, location, quoted = self._ask(backup, login)
         if status in _REFUSED:
             fresh = login
-            with suppress(Retry):  # no newer one to be had now: the one at hand is refused
+            with suppress(Retry):  # no newer one can be read now: the one in use is refused
                 fresh = self._login(fresh=True)
             if fresh != login:
                 login = fresh
-                status, location, said = self._ask(backup, login)
+                status, location, quoted = self._ask(backup, login)
         if status == _FOUND:
             return self._checked(location)
         if status == _NOT_FOUND:
-            raise Absent(f"Firestream has no file for {backup} ({status}{said})", status=status)
+            raise Absent(f"Firestream has no file for {backup} ({status}{quoted})", status=status)
         if status in _REFUSED:
             reason = (
-                f"Firestream refused the login of {login.username} ({status}{said}): store one that may read backups"
+                f"Firestream refused the login of {login.username} ({status}{quoted}): store one that may read backups"
             )
             pause = Pause("firestream_refused", reason, self._now() + REFUSED_SECONDS)
             self._refused = login, pause
             raise Halt(pause, status=status)
         if status == _BAD_REQUEST:
-            raise Reject(f"Firestream refused to look for {backup} ({status}{said})", status=status)
-        raise Retry(f"Firestream answered {status}{said}", status=status)
+            raise Reject(f"Firestream refused to look for {backup} ({status}{quoted})", status=status)
+        raise Retry(f"Firestream answered {status}{quoted}", status=status)
 
     def get(self, link: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
         """Begin to read from a link; the answer's body is yet to be read.
@@ -193,7 +193,7 @@ class Firestream:
 
     def _checked(self, location: str) -> str:
         link = ""
-        with suppress(ValueError):  # it is no address
+        with suppress(ValueError):  # it is not a URL
             link = urljoin(self._url, location)
         if not location or urlsplit(link).scheme != urlsplit(self._url).scheme:
             raise Retry("Firestream answered 302 without a link that is as safe as its own address", status=_FOUND)
@@ -205,7 +205,7 @@ class Download:
 
     Attributes:
         etag: The file's, as the link's host gave it; empty if it gave none.
-        size: The file's, in bytes; None as long as nobody said.
+        size: The file's, in bytes; None as long as it is not known.
         position: How many bytes were read so far.
         resumes: How often it was taken up again.
     """
@@ -224,7 +224,7 @@ class Download:
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
-        """Give itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -274,7 +274,7 @@ class Download:
                 return content
             if self.position == self.size:
                 return b""
-            # Cut off; or nobody said how much there is, and who asks for what comes next learns whether this was all.
+            # Cut off; or the size was not given, and asking for the bytes that follow shows whether this was all.
             self._take_up(f"the transfer ended after {self.position} bytes")
 
     def _read(self, most: int) -> bytes:
@@ -295,7 +295,7 @@ class Download:
         self._closed.wait(self._firestream.first_wait_seconds * 2 ** (self._failures - 1))
 
     def _go_on(self) -> None:
-        """Raise when there is no point in going on."""
+        """Raise when it is pointless to continue."""
         if self._closed.is_set():
             raise Retry("the transfer was given up")
         if self._seconds_left() < STOP_SECONDS:
@@ -341,7 +341,7 @@ class Download:
 
 
 def _refused(response: urllib3.BaseHTTPResponse) -> Retry:
-    """Say what the link's host answered, by S3's short code alone: its texts repeat what was signed."""
+    """Describe the link host's answer by S3's short code alone: its texts repeat what was signed."""
     try:
         code = _S3_CODE.search(response.read(4096) or b"")
     except (HTTPError, OSError):

@@ -1,4 +1,4 @@
-"""gzip, decoded into the caller's buffer: one that makes a new object of every block takes half as long again. Pure."""
+"""gzip, decoded into the caller's buffer: making a new object of every block takes half as long again. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Gunzip:
     """Reads gzip data of any number of members, each checked by its CRC and length, to the end of the file."""
 
     def __init__(self, file: Readable) -> None:
-        """Read from a file; what it raises comes through."""
+        """Read from a file; what it raises is passed on."""
         self._file = _File(file)
         self._decoder = isal_zlib._GzipReader(cast("BinaryIO", self._file), READ_BYTES)  # noqa: SLF001  its public wrappers copy each block
 
@@ -41,7 +41,7 @@ class Gunzip:
         try:
             return self._decode(buffer)
         except BaseException:
-            # The collector cannot see that the decoder holds the file; the error's traceback would keep both for ever.
+            # The collector cannot see that the decoder refers to the file; the error's traceback would keep both.
             del self._decoder
             raise
 
@@ -56,7 +56,7 @@ class Gunzip:
         if not size:
             self._file.check()
             if not self._file.bytes:
-                raise Corrupt("the file is empty, which no gzip file is")
+                raise Corrupt("the file is empty, and so not a gzip file")
         return size
 
 

@@ -24,8 +24,8 @@ _Line = TypeVar("_Line")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 BLOCK_BYTES = 64 * 1024
-"""How much text is decoded at a time: the objects of more lines fall out of the processor's cache. A longer line makes
-room for itself."""
+"""How much text is decoded at a time: the objects of more lines fall out of the processor's cache. The buffer
+grows for a longer line."""
 
 
 class User(msgspec.Struct, frozen=True, gc=False):
@@ -90,7 +90,7 @@ def read_backup(source: Source, *, type: Any = dict, s3: S3Client | None = None)
 
     Raises:
         Corrupt: The gzip data is damaged, or ends early.
-        Reject: A line is no JSON object, or does not fit the type; the reason gives its number.
+        Reject: A line is not a JSON object, or does not fit the type; the reason names its number.
         OSError, ClientError: The source cannot be read.
     """
     decoder = msgspec.json.Decoder(type)

@@ -7,9 +7,10 @@
 
 A few buffers of a part each go round. The reader waits when none is free, so memory is the same whatever the size.
 
-An error's traceback keeps the frames that it passed through, with all that they hold, until the garbage collector comes
-by; on Python 3.12 and 3.13 also the frames that a library caught it in. Therefore a source gives bytes and is given no
-view, a buffer is never resized, which Python refuses while a view of it is left, and no frame holds a buffer itself.
+An error's traceback keeps the frames that it passed through, with all that they refer to, until the garbage collector
+runs; on Python 3.12 and 3.13 also the frames that a library caught it in. Therefore a source returns bytes and
+gets no view, a buffer is never resized (Python refuses that while a view of it is left), and no frame refers to a
+buffer itself.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Receipt:
 
     Attributes:
         bytes: The size of the file.
-        lines: How many JSON objects it holds.
+        lines: How many JSON objects it contains.
         sha256: Of the file, in hexadecimal.
     """
 
@@ -93,10 +94,10 @@ def store(source: Source, s3: S3Client, bucket: str, key: str) -> Receipt | None
         key: Under which key.
 
     Returns:
-        What was stored; None when somebody else was faster.
+        What was stored; None when another worker was faster.
 
     Raises:
-        Corrupt: The file is no whole backup.
+        Corrupt: The file is not a whole backup.
         RelayError: What the source raised, or S3 did not take it. In each case nothing is stored.
     """
     try:
@@ -171,7 +172,7 @@ class _Part:
     """A part of the file in a buffer that is made once, always of the same size, and filled again and again.
 
     Attributes:
-        size: How many bytes it holds.
+        size: How many bytes of it are filled.
     """
 
     def __init__(self) -> None:
@@ -179,7 +180,7 @@ class _Part:
         self._buffer = bytearray(PART_BYTES)
 
     def fill(self, piece: bytes) -> None:
-        """Add bytes; ValueError when there is no room for all of them."""
+        """Add bytes; ValueError when they do not fit."""
         end = self.size + len(piece)
         with memoryview(self._buffer) as view:
             view[self.size : end] = piece
@@ -203,7 +204,7 @@ class _Part:
         return size
 
     def discard(self) -> None:
-        """Let go of the buffer, whoever still has this part."""
+        """Release the buffer, even if something still refers to this part."""
         self.size, self._buffer = 0, bytearray()
 
 
@@ -224,17 +225,17 @@ class _Body:
         return piece
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go somewhere, as botocore does to measure it, and to send it once more."""
+        """Move, as botocore does to measure it and to send it again."""
         self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self)}[whence]
         return self._position
 
     def tell(self) -> int:
-        """Return where it is."""
+        """Return the position."""
         return self._position
 
 
 class _Parts(io.RawIOBase):
-    """The file as the verifier reads it; behind its back the parts go up.
+    """The file as the verifier reads it; meanwhile its parts are uploaded.
 
     Attributes:
         size: How many bytes were read.
@@ -265,7 +266,7 @@ class _Parts(io.RawIOBase):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing running, however it ended: parts that are under way must have arrived before an abort."""
+        """Leave nothing running, however it ended: parts in flight must have arrived before an abort."""
         self._given_up = True
         self._free.put(None)
         self._source.close()
@@ -297,12 +298,12 @@ class _Parts(io.RawIOBase):
         return size
 
     def arrived(self) -> None:
-        """Wait until every part is up."""
+        """Wait until every part is uploaded."""
         for sent in self._sending:
             sent.result()
 
     def _let_go(self, part: _Part, sent: Future[None]) -> None:
-        """Let the part be filled anew once it is up too; raise now if an earlier part did not go up."""
+        """Reuse the part once it is uploaded, too; raise now if an earlier part could not be."""
         self._part = None
         sent.add_done_callback(lambda _: self._free.put(part))
         for each in self._sending:
@@ -310,7 +311,7 @@ class _Parts(io.RawIOBase):
                 each.result()
 
     def _read_all(self) -> None:
-        """Be the reader thread: fill one free part after another."""
+        """Run as the reader thread: fill one free part after another."""
         try:
             number = 0
             more = True
@@ -336,8 +337,8 @@ class _Parts(io.RawIOBase):
     def _fill(self, part: _Part) -> None:
         """Fill a part from the source; less than all of it only at the end."""
         part.size = 0
-        while room := PART_BYTES - part.size:
-            piece = self._source.read(min(SLICE_BYTES, room))
+        while left := PART_BYTES - part.size:
+            piece = self._source.read(min(SLICE_BYTES, left))
             if not piece:
                 break
             part.fill(piece)

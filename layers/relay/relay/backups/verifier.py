@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from relay.backups.gunzip import Readable
 
 BLOCK_BYTES = 1024 * 1024
-"""How much text is looked at at a time; also the longest line that can be told from a defect."""
+"""How much text is looked at at a time; also the longest line that does not count as damage."""
 
 LINES_AT_A_TIME = 512
 """So many lines' ends are compared at a time: a list of them all would take many times the block for short lines, and a
@@ -32,7 +32,7 @@ _ends = itemgetter(0, -2)  # a line's last byte is its newline
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a whole backup holds.
+    """What a whole backup contains.
 
     Attributes:
         lines: How many objects.
@@ -47,17 +47,17 @@ def verify(file: Readable) -> Content:
     """Read a file to its end.
 
     Args:
-        file: Gives the compressed bytes; what it raises comes through.
+        file: Returns the compressed bytes; what it raises is passed on.
 
     Returns:
-        What it holds.
+        What it contains.
 
     Raises:
-        Corrupt: It is no whole gzip file, or a line is no JSON object; the reason says which and where.
+        Corrupt: It is not a whole gzip file, or a line is not a JSON object; the reason says which and where.
     """
     text = _Text()
     decoded = Gunzip(file)
-    while size := decoded.readinto(text.room):
+    while size := decoded.readinto(text.free):
         text.add(size)
     return text.end()
 
@@ -74,7 +74,7 @@ class _Text:
         self._last = b""
 
     @property
-    def room(self) -> memoryview:
+    def free(self) -> memoryview:
         """Where the next bytes go."""
         return self._block[self._kept :]
 
@@ -114,7 +114,7 @@ class _Text:
         if not whole:
             lines = enumerate(io.BytesIO(self._block[:end]), self._lines + 1)
             number = next(number for number, line in lines if len(line) == 1 or _ends(line) != _BRACES)
-            raise Corrupt(f"line {number} is no JSON object")
+            raise Corrupt(f"line {number} is not a JSON object")
         if not self._lines:
             _check_json(bytes(self._block[: self._text.find(b"\n")]), 1)
         self._lines += count
@@ -127,4 +127,4 @@ def _check_json(line: bytes, number: int) -> None:
     except (ValueError, RecursionError):
         whole = False
     if not whole:
-        raise Corrupt(f"line {number} is no JSON object")
+        raise Corrupt(f"line {number} is not a JSON object")

@@ -1,7 +1,7 @@
-"""What comes off the queue: reading it, checking it, counting its characters. Pure.
+"""An alert as a publisher wrote it: reading it, checking it, counting its characters. Pure.
 
 A message is text, or a JSON object with the fields of `Alert`, or either of them inside an SNS notification or an
-EventBridge event. Everything else raises `Reject` with a reason that its publisher understands.
+EventBridge event. Anything else raises `Reject` with a reason that its publisher understands.
 """
 
 import html
@@ -19,11 +19,11 @@ MAX_BODY_CHARACTERS = 1000
 
 MAX_TEXT_CHARACTERS = 10_000
 """The longest body as it stands. A link counts the same whatever its length, so a body of any length could be within
-StockTwits' limit; but nobody needs so long a link, and each character is looked at several times."""
+StockTwits' limit; but a link need not be so long, and each character is looked at several times."""
 
 MAX_ENTITY_LEVELS = 8
 """How often a body's HTML entities may have been encoded, one within the other. Each level is one more pass over the
-text when it is looked for on StockTwits; one or two are somebody's mistake, and more are an attack."""
+text when it is looked for on StockTwits; one or two are a publisher's mistake, and more are an attack."""
 
 LINK_CHARACTERS = 23
 """What a link counts, whatever its length: the larger of the two published numbers (20 and 23)."""
@@ -42,10 +42,10 @@ MAX_QUOTED_CHARACTERS = 200
 """How much of what a publisher wrote goes into a reason."""
 
 MAX_SHOWN_CHARACTERS = 1000
-"""How much of a post's text is shown: all of it, unless its links are long."""
+"""How much of an alert's text is shown: all of it, unless its links are long."""
 
 MAX_ENVELOPES = 3
-"""How deep a message may be wrapped: EventBridge inside SNS is two, and nobody needs more than three."""
+"""How deep a message may be wrapped: EventBridge inside SNS is two, and three is enough for anything."""
 
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _CHART_URL = r"^(https://[^\s/]+/\S*|s3://[^\s/]+/\S.*)$(?!\n)"
@@ -57,7 +57,7 @@ _BYTE_ORDER_MARK = "\ufeff"  # some tools begin every text with it; before JSON 
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be said on StockTwits."""
+    """What is to be posted on StockTwits."""
 
     body: Annotated[
         str, msgspec.Meta(min_length=1, description="The text to post: at most 1000 characters as StockTwits counts.")
@@ -152,7 +152,7 @@ def without_queries(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text with a space in place of whatever no log, event or attribute could hold, or would show."""
+    """Return a text with a space in place of each character that a log, an event or an attribute cannot show."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
@@ -183,7 +183,7 @@ def _without_query(link: re.Match[str]) -> str:
 
 
 def _unwrap(body: str, envelopes_left: int) -> Alert:
-    """Take a post out of a body, through the envelopes of SNS and EventBridge."""
+    """Take an alert out of a body, through the envelopes of SNS and EventBridge."""
     text = body.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
     if not text:
         raise Reject("the message is empty")
@@ -225,7 +225,7 @@ def _json_name(content: object) -> str:
 
 
 def _inside(content: dict[str, Any]) -> str | None:
-    """Return what an SNS or EventBridge envelope holds, as text; None when the object is no envelope."""
+    """Return the content of an SNS or EventBridge envelope, as text; None when the object is not an envelope."""
     if "Type" in content and "TopicArn" in content:
         if content["Type"] != "Notification":
             raise Reject(f"the message is an SNS {_quoted(content['Type'])}, not an alert: confirm it by hand")
@@ -263,14 +263,14 @@ def _in_words(complaint: str, content: dict[str, Any]) -> str:
 
 
 def _quoted(words: object) -> str:
-    """Make printable and cut short what may hold a publisher's own words, as long as a message and of any character."""
+    """Make printable, and shorten, what may repeat a publisher's text, which may be of any length and character."""
     text = str(words)
     shown = printable(text[:MAX_QUOTED_CHARACTERS])
     return shown if len(text) <= MAX_QUOTED_CHARACTERS else f"{shown}…"
 
 
 def _check_text(field: str, text: str) -> None:
-    """Refuse characters that no person typed: StockTwits would drop them silently, or refuse the post."""
+    """Refuse characters that nobody typed: StockTwits would drop them silently, or refuse the post."""
     for position, character in enumerate(text):
         control = unicodedata.category(character) in {"Cc", "Cs"} and character not in _ALLOWED_CONTROLS
         if control or character in _NONCHARACTERS:

@@ -103,7 +103,7 @@ class BatchDelivery:
 
 
 def _read(message: QueueMessage) -> Alert | Outcome:
-    """Read one message; what cannot be read is an outcome already, whatever the gate says."""
+    """Read one message; what cannot be read has its outcome already, even while the gate is closed."""
     try:
         alerts.check_key("RelayKey", message.relay_key)
         return alerts.read(message.body)
@@ -155,7 +155,7 @@ class _BatchRun:
         return outcome
 
     def end(self) -> None:
-        """Give back what nobody used; if the gate cannot be told, the pace is slower for it, never faster."""
+        """Give back what nobody used; if the gate cannot be changed, the pace is slower for it, never faster."""
         if not self.admission or not self.admission.granted:
             return
         try:

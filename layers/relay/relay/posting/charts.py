@@ -34,7 +34,7 @@ class Charts:
         """Return the bytes of a post's chart, or None when there are none to upload.
 
         Raises:
-            Reject: It is not there, not ours to read, too large, or no image.
+            Reject: It is not there, not ours to read, too large, or not an image.
             Retry: S3 did not answer.
         """
         if not alert.chart or not alert.chart.startswith("s3://"):

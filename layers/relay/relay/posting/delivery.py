@@ -362,7 +362,7 @@ class _Attempt:
         try:
             self.delivery.settle(self.claim, settlement)
         except Exception as error:  # noqa: BLE001  an unsettled claim reads as "perhaps posted": always safe
-            return f" (the ledger could not be told: {type(error).__name__})"
+            return f" (the ledger could not be updated: {type(error).__name__})"
         return ""
 
 
@@ -387,6 +387,6 @@ def _failed(error: RelayError, key: str, remark: str = "", *, sent: bool = False
 
 
 def unexpected(error: Exception) -> str:
-    """Name a defect by its type and place; an exception's own text might hold a secret."""
+    """Name a defect by its type and place; an exception's own text might contain a secret."""
     place = extract_tb(error.__traceback__)[-1]
     return f"unexpected {type(error).__name__} at {place.filename}:{place.lineno}: please report it"

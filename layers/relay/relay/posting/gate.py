@@ -57,7 +57,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the gate's item holds, and the arithmetic on it. Pure: a change returns a new state.
+    """The content of the gate's item, and the arithmetic on it. Pure: a change returns a new state.
 
     Attributes:
         due: GCRA's theoretical arrival time, in microseconds since the epoch.
@@ -144,7 +144,7 @@ class Admission:
     probe: bool = False
 
     def opens_in(self, now: float) -> float | None:
-        """Return in how many seconds more may be granted; None when nobody knows."""
+        """Return in how many seconds more may be granted; None when that is not known."""
         until = self.pause.until if self.pause else now
         return None if until is None else max(0.0, until - now)
 

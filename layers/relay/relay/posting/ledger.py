@@ -4,7 +4,7 @@ One DynamoDB item for each idempotency key, ``pk = "post#" + key``::
 
     status             claimed, posted, rejected, dry_run, released or unknown (see `delivery.Status`)
     body_sha256        the text's fingerprint: a key belongs to one text, unless that one was rejected for certain
-    claim_id           the mark of the attempt that holds, or last held, the claim
+    claim_id           the mark of the attempt that has, or last had, the claim
     message_id         the SQS message that was claimed
     lease_until        nobody else may claim it before (seconds since the epoch); absent once it is posted
     first_claimed_at   when the first attempt began that is not known to have posted nothing
@@ -40,15 +40,15 @@ RETENTION_SECONDS = 45 * 24 * 3600
 """How long an entry is kept: the queues keep a message 14 days at most, in Dead letters 14 more."""
 
 LEDGER_RECHECK_SECONDS = 300
-"""How long to wait for a person when the table cannot be used at all."""
+"""How long to wait for an operator when the table cannot be used at all."""
 
-_BROKEN_UNTIL_MENDED = frozenset({"ResourceNotFoundException", "AccessDeniedException", "UnrecognizedClientException"})
+_FOR_AN_OPERATOR = frozenset({"ResourceNotFoundException", "AccessDeniedException", "UnrecognizedClientException"})
 
 
 def as_relay_error(error: ClientError | BotoCoreError, table: str, now: float) -> RelayError:
     """Turn DynamoDB's error into what to do next; it is raised where nothing was sent."""
     code = error_code(error)
-    if code in _BROKEN_UNTIL_MENDED:
+    if code in _FOR_AN_OPERATOR:
         reason = f"the ledger table {table} cannot be used ({code}): check that it exists and the function's role"
         return Halt(Pause("ledger", reason, now + LEDGER_RECHECK_SECONDS))
     return Retry(f"the ledger table {table} did not answer ({code})")
@@ -77,7 +77,7 @@ class Ledger:
         Raises:
             Reject: The key was used for another text.
             Retry: Another worker holds it, or DynamoDB did not answer.
-            Halt: The table cannot be used until somebody mends it.
+            Halt: The table cannot be used until an operator fixes it.
         """
         now, claim_id = self._now(), secrets.token_hex(8)
         fingerprint = hashlib.sha256(body.encode()).hexdigest()
@@ -94,7 +94,7 @@ class Ledger:
                 ConditionExpression=(
                     "attribute_not_exists(pk) OR (lease_until <= :now"
                     " AND NOT (#status IN (:rejected, :dry_run) AND message_id = :message)"
-                    # Nobody keeps another's key by a message that cannot be posted: it goes to another text, too, but
+                    # A message that cannot be posted must not keep its key: the key goes to another text as well, but
                     # not as long as an attempt may have posted the first one.
                     " AND (body_sha256 = :fingerprint"
                     " OR (#status = :rejected AND attribute_not_exists(first_claimed_at))))"

@@ -1,7 +1,7 @@
 """Result events: each post's final outcome on an EventBridge bus of the owner's. Only loaded when there is one.
 
-What a consumer gets is `schema`, published as ``docs/result-events.schema.json``. An event may come twice, as a message
-may; a delivery that a crash cut off is told of when its message comes again.
+Consumers get what `schema` describes, published as ``docs/result-events.schema.json``. An event may come twice, as a
+message may; that of a delivery which a crash cut off comes when its message is received again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stocktwits_id: Annotated[int | None, msgspec.Meta(description="The post's id at StockTwits; null when rejected.")]
     url: Annotated[str | None, msgspec.Meta(description="The post's page at StockTwits; null when rejected.")]
     reason: Annotated[
-        str, msgspec.Meta(description="Why it was rejected, in words for a person; of a post a remark, or empty.")
+        str, msgspec.Meta(description="Why it was rejected, in plain words; of a post a remark, or empty.")
     ]
     status_code: Annotated[
         int | None, msgspec.Meta(description="StockTwits' HTTP status, when that is why it was rejected.")
@@ -117,12 +117,12 @@ class ResultEvents:
                 break
             try:
                 answer = self._events().put_events(Entries=[self._entry(*batch[i]) for i in open_])
-                told = [each.get("ErrorCode", "") for each in answer["Entries"]]
+                codes = [each.get("ErrorCode", "") for each in answer["Entries"]]
             except AWS_ERRORS as error:
-                told = [error_code(error)] * len(open_)
+                codes = [error_code(error)] * len(open_)
             except Exception as error:  # noqa: BLE001  a defect here must not cost a post either
-                told = [type(error).__name__] * len(open_)
-            for i, code in zip(open_, told, strict=False):
+                codes = [type(error).__name__] * len(open_)
+            for i, code in zip(open_, codes, strict=False):
                 codes[i] = code
         return codes
 

@@ -1,7 +1,7 @@
 """The StockTwits API: one request, one answer or one error named by what to do next.
 
 The endpoints, codes and limits are those of https://api.stocktwits.com/developers/docs/api; where its answers were seen
-to differ in practice, the comment says so.
+to differ in practice, a comment notes it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ READ_SECONDS = 10.0
 is for each piece of it, so that an answer in small pieces would never end."""
 
 RATE_LIMIT_SECONDS = 60
-"""The pause after a 429 that does not say when it ends; the reset header was not always seen."""
+"""The pause after a 429 without a time at which it ends; the reset header was not always seen."""
 
 LONGEST_RATE_LIMIT_SECONDS = 24 * 3600
 """A reset later than this is a defect in the header, not a limit: limits are hourly."""
@@ -124,7 +124,7 @@ class StockTwits:
             api_url: The API's root, such as ``https://api.stocktwits.com/api/2``.
             auth_style: One of `relay.credentials.AUTH_STYLES`.
             credentials: Gives the credentials.
-            connections: How many connections to hold at most; further requests wait for one.
+            connections: How many connections to open at most; further requests wait for one.
             now: The clock, in seconds since the epoch.
         """
         self._api_url = api_url.rstrip("/")
@@ -183,12 +183,12 @@ class StockTwits:
             The newest post with that text, or None when it certainly is not there.
 
         Raises:
-            Reject: The stream does not reach back to `since`, so only a person can tell.
+            Reject: The stream does not reach back to `since`, so only an operator can find out.
             RelayError: The stream cannot be read now.
         """
         answer, credentials = self._answered(self._stream)
         status = answer.status
-        if status in _ABOUT_THE_MESSAGE:  # this request holds no message: what is wrong is the account's name
+        if status in _ABOUT_THE_MESSAGE:  # this request has no message: what is wrong is the account's name
             reason = f"the stream of account {credentials.user_id} cannot be read ({status}): check the token parameter"
             raise self._halt("stream", reason, status)
         if status != 200:  # noqa: PLR2004
@@ -245,8 +245,8 @@ class StockTwits:
         try:
             response = self._adapter.send(request, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
             content = b""
-            # Not decoded: no encoding was asked for, and half a megabyte of gzip may hold a gigabyte. To its end, since
-            # only there urllib3 tells an answer that broke off from a whole one.
+            # Not decoded: no encoding was asked for, and half a megabyte of gzip may become a gigabyte. To its end,
+            # since only there urllib3 distinguishes an answer that broke off from a whole one.
             while piece := response.raw.read(MAX_ANSWER_BYTES + 1 - len(content), decode_content=False):
                 content += piece
         except (requests.RequestException, HTTPError, ValueError) as error:  # the latter of a chunk's odd size
@@ -263,28 +263,28 @@ class StockTwits:
     def _refused(self, answer: _Answer, credentials: Credentials) -> NoReturn:
         """Raise what an answer other than success means."""
         status = answer.status
-        said = _quoted(answer.json(), credentials.access_token)
+        quoted = _quoted(answer.json(), credentials.access_token)
         if status == 429:  # noqa: PLR2004
-            raise Wait(self._rate_limited(answer.headers, said), status=status)
+            raise Wait(self._rate_limited(answer.headers, quoted), status=status)
         if _token_refused(answer):
             raise self._halt(
-                "token_refused", f"StockTwits refused the token ({status}{said}): store a good one", status
+                "token_refused", f"StockTwits refused the token ({status}{quoted}): store a good one", status
             )
         if status == 403:  # noqa: PLR2004
             until = self._now() + BLOCKED_SECONDS
             reason = "StockTwits' bot protection blocks this client (403 with a page): write to StockTwits if it stays"
             raise Halt(Pause("blocked", reason, until, probe=True), status=status)
-        if status == 422 and "duplicate" in said.lower():  # noqa: PLR2004
-            raise Duplicate(f"StockTwits says it is a duplicate (422{said})", status=status)
+        if status == 422 and "duplicate" in quoted.lower():  # noqa: PLR2004
+            raise Duplicate(f"StockTwits says it is a duplicate (422{quoted})", status=status)
         if status in _ABOUT_THE_MESSAGE:
-            raise Reject(f"StockTwits refused it ({status}{said})", status=status)
+            raise Reject(f"StockTwits refused it ({status}{quoted})", status=status)
         if status >= 500 or status in _UNSURE:  # noqa: PLR2004
             pause = None
             if status == 503:  # noqa: PLR2004
                 reason = "StockTwits is unavailable (503)"
                 pause = Pause("unavailable", reason, self._now() + UNAVAILABLE_SECONDS)
-            raise Unknown(f"StockTwits answered {status}{said}", status=status, pause=pause)
-        reason = f"StockTwits answered {status}{said}, which says nothing about the message: check StockTwitsApiUrl"
+            raise Unknown(f"StockTwits answered {status}{quoted}", status=status, pause=pause)
+        reason = f"StockTwits answered {status}{quoted}, which is not about the message: check StockTwitsApiUrl"
         halt = self._halt("unexpected_answer", reason, status)
         if status < 400:  # noqa: PLR2004  whoever redirects may have taken the post before
             raise Unknown(reason, status=status, pause=halt.pause)
@@ -293,7 +293,7 @@ class StockTwits:
     def _halt(self, cause: str, reason: str, status: int | None = None) -> Halt:
         return Halt(Pause(cause, reason, self._now() + TOKEN_REFUSED_SECONDS, probe=True), status=status)
 
-    def _rate_limited(self, headers: Mapping[str, str], said: str) -> Pause:
+    def _rate_limited(self, headers: Mapping[str, str], quoted: str) -> Pause:
         now = self._now()
         until = now + RATE_LIMIT_SECONDS
         retry_after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
@@ -302,7 +302,7 @@ class StockTwits:
         elif _is_number(reset) and int(reset) > now:
             until = float(reset)
         return Pause(
-            "rate_limited", f"StockTwits limits the rate (429{said})", min(until, now + LONGEST_RATE_LIMIT_SECONDS)
+            "rate_limited", f"StockTwits limits the rate (429{quoted})", min(until, now + LONGEST_RATE_LIMIT_SECONDS)
         )
 
 
@@ -310,12 +310,12 @@ def image_type(content: bytes) -> tuple[str, str]:
     """Return a file name and media type for an image, by its first bytes.
 
     Raises:
-        Reject: It is no JPG, PNG or GIF.
+        Reject: It is not a JPG, PNG or GIF.
     """
     for magic, name_and_type in _IMAGE_NAMES.items():
         if content.startswith(magic):
             return name_and_type
-    raise Reject("chart: the file is no JPG, PNG or GIF, whatever its name says")
+    raise Reject("chart: the file is not a JPG, PNG or GIF, whatever its name says")
 
 
 def normal_form(text: str) -> str:
@@ -346,7 +346,7 @@ class _NeverConnected(NewConnectionError):
 
 
 class _Connects:
-    """Marks every failure before the first byte of a request, which requests itself does not tell apart."""
+    """Marks every failure before the first byte of a request, which requests itself does not distinguish."""
 
     def connect(self) -> None:
         try:
@@ -449,7 +449,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _token_refused(answer: _Answer) -> bool:
-    """Tell a refused token from a bot challenge, which is a 403 too, but a page."""
+    """Return whether the token was refused; a bot challenge is a 403, too, but a page."""
     return answer.status == 401 or (answer.status == 403 and answer.json() is not None)  # noqa: PLR2004
 
 
@@ -465,12 +465,12 @@ def _quoted(answer: dict[str, Any] | None, token: str) -> str:
 
 
 def _is_id(value: object) -> TypeGuard[int]:
-    """Tell an id that the ledger can hold."""
+    """Return whether a value is an id that the ledger can store."""
     return type(value) is int and 0 < value <= MAX_ID
 
 
 def _is_number(header: str) -> bool:
-    """Tell a header that is a number, of no more digits than any moment has."""
+    """Return whether a header is a number, with no more digits than a point in time has."""
     return header.isdecimal() and len(header) <= MAX_NUMBER_CHARACTERS
 
 
