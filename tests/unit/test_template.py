@@ -394,10 +394,23 @@ def test_a_role_takes_messages_only_from_its_own_queue() -> None:
         assert [each["Resource"] for each in taking] == [{"Fn::GetAtt": [queue, "Arn"]}]
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_writes_only_the_log_of_its_own_function(function: str) -> None:
+    policies = properties(function.replace("Function", "Role"))["Policies"]
+    logging = [each for policy in policies for each in statements(policy) if "logs:PutLogEvents" in each["Action"]]
+    assert logging == [
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": {"Fn::GetAtt": [properties(function)["LoggingConfig"]["LogGroup"]["Ref"], "Arn"]},
+        }
+    ]
+
+
 def test_who_posts_takes_messages_and_of_its_own_may_only_count_what_is_in_the_outbox() -> None:
     for function in POSTING:
-        (policy,) = properties(function.replace("Function", "Role"))["Policies"]
-        _taking, *others = statements(policy)
+        taking, _logging = properties(function.replace("Function", "Role"))["Policies"]
+        _taking, *others = statements(taking)
         count = {
             "Effect": "Allow",
             "Action": "sqs:GetQueueAttributes",
@@ -432,6 +445,7 @@ def test_who_fetches_keeps_the_archive_and_can_neither_read_nor_delete_what_is_i
         ],
         '{"Fn::Sub": "${BackupBucket.Arn}/absent/*"}': ["s3:PutObject"],
         json.dumps({"Fn::Sub": f"arn:${{AWS::Partition}}:ssm:{name}"}): ["ssm:GetParameter"],
+        '{"Fn::GetAtt": ["FetchBackupsLogs", "Arn"]}': ["logs:CreateLogStream", "logs:PutLogEvents"],
     }
 
 
@@ -527,11 +541,9 @@ def switched_by(condition: str) -> set[str]:
 
 
 def test_a_half_that_is_switched_off_leaves_its_queues_its_data_and_its_logs() -> None:
-    posting = {
-        f"{name}{what}" for name in ("PostMessages", "DrainLeftovers") for what in ("Function", "Role", "LogPolicy")
-    }
+    posting = {f"{name}{what}" for name in ("PostMessages", "DrainLeftovers") for what in ("Function", "Role")}
     assert {name for name in switched_by("PostingIsOn") if not name.endswith("Alarm")} == posting | {"PostingPolicy"}
-    fetching = {f"FetchBackups{what}" for what in ("Function", "Role", "LogPolicy")}
+    fetching = {f"FetchBackups{what}" for what in ("Function", "Role")}
     assert {name for name in switched_by("BackupsAreOn") if not name.endswith("Alarm")} == fetching
     unconditional = {each["Type"] for each in RESOURCES.values() if "Condition" not in each}
     assert {"AWS::SQS::Queue", "AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::Logs::LogGroup"} <= unconditional
