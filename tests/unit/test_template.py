@@ -714,7 +714,7 @@ def test_the_alarms_are_as_many_as_are_free_and_one_that_the_owner_chooses() -> 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_an_alarm_tells_the_topic_and_says_what_it_means_and_what_to_do(alarm: str) -> None:
     assert ALARMS[alarm]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
-    assert re.search(r"\b(Read|See|log|Mend)\b", ALARMS[alarm]["AlarmDescription"])
+    assert re.search(r"\b(Read|See|Check|log|Fix)\b", ALARMS[alarm]["AlarmDescription"])
     assert 80 < len(ALARMS[alarm]["AlarmDescription"]) < 400
     assert ALARMS[alarm]["AlarmName"]["Fn::Sub"].startswith("${AWS::StackName}-")
 
