@@ -79,7 +79,7 @@ collect: $(DEV)
 	@.venv/bin/python -m pytest --collect-only $(TESTS) > .local/tests
 
 unit: $(DEV) ## Run the tests that need no emulator
-	@.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/integration
+	@.venv/bin/python -m pytest $(PARALLEL) tests/project tests/unit tests/integration
 
 test: check collect $(call ready,emulator runtime awscli) ## Run all checks and tests, on the deployed Python if present
 	@.venv/bin/python -m pytest $(PARALLEL) $(TESTS); failed=$$?; .venv/bin/python -m local.runtimes --used; exit $$failed

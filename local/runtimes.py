@@ -1,4 +1,4 @@
-"""The unit and integration tests on each runtime that the template allows, one after the other.
+"""The tests that need no emulator, on each runtime that the template allows, one after the other.
 
 Each has an environment of its own under ``.local/runtimes``, with the requirements that ``.venv`` has. A Python that is
 neither on PATH nor in pyenv's folders comes from Debian, in a folder to change root into: ``local/debian_python.sh``.
@@ -19,7 +19,7 @@ from local.build import HOST_RUNTIME, ROOT, deployed_runtime, interpreter, runti
 
 HOME = ROOT / ".local" / "runtimes"
 REQUIREMENTS = ("requirements/local.txt", "requirements/dev.txt")
-TESTS = ("tests/unit", "tests/integration")
+TESTS = ("tests/project", "tests/unit", "tests/integration")
 PROCESSES = 3
 """One more than there are usually processors: some tests wait."""
 
