@@ -112,18 +112,18 @@ def test_an_environment_takes_a_file_with_the_hash_that_was_pinned(index: Index,
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_an_environment_does_not_take_a_file_whose_hash_differs_in_one_digit(index: Index, installer: str) -> None:
     index.requires(other(index.sha256))
-    said, installed = made_environment(index, installer)
+    error, installed = made_environment(index, installer)
     assert not installed
-    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in said
-    assert ("Hash mismatch for `relay-example==1.0`" in said) == (installer == "uv")
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in error
+    assert ("Hash mismatch for `relay-example==1.0`" in error) == (installer == "uv")
 
 
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_an_environment_does_not_take_a_file_for_which_no_hash_was_pinned(index: Index, installer: str) -> None:
     index.requires(None)
-    said, installed = made_environment(index, installer)
+    error, installed = made_environment(index, installer)
     assert not installed
-    assert "Hashes are required in --require-hashes mode" in said
+    assert "Hashes are required in --require-hashes mode" in error
 
 
 # --- The layer that `sam build` builds

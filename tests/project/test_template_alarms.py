@@ -140,9 +140,8 @@ def test_every_alarm_is_in_the_operators_manual(alarm: str) -> None:
 
 def test_a_message_that_fails_in_leftovers_is_retried_within_the_period_of_its_alarm() -> None:
     leftovers = ALARMS["LeftoversWaitAlarm"]
-    longest = (
-        queues.leftovers_back_off(queues.LEFTOVERS_RECEIVES) + 60 * queues.JITTER + 60
-    )  # a minute until the drain's next run
+    next_run = 60
+    longest = queues.leftovers_back_off(queues.LEFTOVERS_RECEIVES) + 60 * queues.JITTER + next_run
     assert leftovers["EvaluationPeriods"] * leftovers["Period"] > longest
 
 
