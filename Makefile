@@ -1,7 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo up down build deploy deploy-built bundle unbundle validate check style scan collect test test-runtimes test-browser unit iam reliability simulate bench fuzz lock clean
+.PHONY: help demo up down build deploy deploy-built bundle unbundle validate check style scan collect test \
+        test-runtimes test-browser unit iam reliability simulate bench fuzz lock clean
 
-# Python may keep what it compiled, whatever the machine's setting: what is installed here comes without.
+# Two targets at a time. What the recipes start gets no flags of this make.
+MAKEFLAGS += -j2
+unexport MAKEFLAGS
+
+# Environments are installed without bytecode: let Python write it, even if the machine's settings say otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
 default_of = $(shell sed -n '/^  $(1):/,/Default:/s/^ *Default: *//p' template.yaml)
@@ -9,34 +14,29 @@ RUNTIME ?= $(call default_of,PythonRuntime)
 ARCH ?= $(call default_of,Architecture)
 export PARAMETERS ?=
 SECONDS ?= 60
-# More than there are usually processors, since the long ones, which come first, wait for most of their time.
-SIDE_BY_SIDE := --numprocesses 4 --no-loadscope-reorder
+# More processes than most machines have processors: the longest tests, which start first, mostly wait.
+PARALLEL := --numprocesses 4 --no-loadscope-reorder
 TESTS ?= tests
+FAST_TESTS := tests/unit tests/integration tests/stand_ins tests/project tests/verification
 RUNTIMES ?=
 ALLOW_MISSING ?=
 SEEDS ?= 2000
 
+# An environment is ready when this file is newer than its requirements. LOCAL and DEV are both in .venv.
 LOCAL := .venv/.local
 DEV := .venv/.dev
-EMULATOR := .local/emulator/.ready
-BARE := .local/runtime/.ready
-BENCH := .local/bench/.ready
-SCAN := .local/scan/.ready
-AWS := .local/awscli/.ready
-FUZZ := .local/fuzz/.ready
-UV := .local/uv/.ready
+ready = $(1:%=.local/%/.ready)
+INSTALL = @sh local/environment.sh $(@D) $< && touch $@
 
 DEPLOY = .venv/bin/python -m local.deploy --runtime $(RUNTIME) --architecture $(ARCH)
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-demo: ## Show all of it on this machine: no AWS account, no Docker, no configuration
-	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
+demo: $(LOCAL) $(call ready,emulator) ## Show everything on this machine: no AWS account, Docker or configuration needed
 	@.venv/bin/python -m local.demo
 
-up: ## Start the same stack and leave it running
-	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
+up: $(LOCAL) $(call ready,emulator) ## Start the same stack and leave it running
 	@.venv/bin/python -m local.stack.up
 
 down: ## Stop what `make up` started
@@ -48,79 +48,71 @@ build: $(LOCAL) ## Build for AWS and compile: RUNTIME=python3.13 ARCH=arm64
 deploy: build ## Build and deploy to AWS: PARAMETERS="DryRun=true MaxPostsPerHour=6"
 	@$(DEPLOY)
 
-deploy-built: $(LOCAL) ## Deploy to AWS what was built, and build nothing: PARAMETERS, RUNTIME and ARCH as above
+deploy-built: $(LOCAL) ## Deploy the last build to AWS without building again: PARAMETERS, RUNTIME and ARCH as above
 	@$(DEPLOY)
 
-bundle: build ## Build into one file, build.tar, to deploy it elsewhere
+bundle: build ## Build into one file, build.tar, to deploy it from another machine
 	@.venv/bin/python -m local.bundle pack
 
 unbundle: $(LOCAL) ## Unpack build.tar for `make deploy-built`, if its digest is SHA256
 	@.venv/bin/python -m local.bundle unpack
 
-validate: $(LOCAL) ## Check the template
+validate: $(DEV) ## Check the template
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint
 
-check: $(DEV) ## Check the code and the template without running them
-	@$(MAKE) -s -j2 validate style scan
+check: validate style scan ## Check the code and the template without running them
 
-style:
+style: $(DEV)
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --quiet --check .
 	@.venv/bin/mypy layers/relay/relay functions/post_messages local verification cli
 	@.venv/bin/mypy functions/drain_leftovers
 	@.venv/bin/mypy functions/fetch_backups
 
-scan: $(SCAN)
-	@$(dir $(SCAN))bin/bandit --quiet --recursive layers/relay/relay functions cli
-	@$(dir $(SCAN))bin/bandit --quiet --recursive --configfile pyproject.toml local verification
-	@said=$$($(dir $(SCAN))bin/checkov --config-file .checkov.yaml --file template.yaml) || { echo "$$said"; exit 1; }
+scan: $(DEV) $(call ready,scan)
+	@.local/scan/bin/bandit --quiet --recursive layers/relay/relay functions cli
+	@.local/scan/bin/bandit --quiet --recursive --configfile pyproject.toml local verification
+	@found=$$(.local/scan/bin/checkov --config-file .checkov.yaml --file template.yaml) || { echo "$$found"; exit 1; }
 	@.venv/bin/python -m local.audit
 
-# Pytest compiles the tests once, and not in each of its processes at the same time.
+# Compiles the tests once, rather than in several processes of pytest at the same time.
 collect: $(DEV)
 	@.venv/bin/python -m pytest --collect-only $(TESTS) > .local/tests
 
 unit: $(DEV) ## Run the tests that need no emulator
-	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/integration tests/stand_ins tests/project tests/verification
+	@.venv/bin/python -m pytest $(PARALLEL) $(FAST_TESTS)
 
-test: ## Run every check and every test, on the Python that is deployed if it is here
-	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(SCAN) $(AWS)
-	@$(MAKE) -s -j2 check collect
-	@.venv/bin/python -m pytest $(SIDE_BY_SIDE) $(TESTS); failed=$$?; .venv/bin/python -m local.runtimes --used; exit $$failed
+test: check collect $(call ready,emulator runtime awscli) ## Run all checks and tests, on the deployed Python if present
+	@.venv/bin/python -m pytest $(PARALLEL) $(TESTS); failed=$$?; .venv/bin/python -m local.runtimes --used; exit $$failed
 
-test-runtimes: $(DEV) ## Run the tests that need no emulator on each Python that may be deployed: RUNTIMES="python3.12"
+test-runtimes: $(DEV) ## Run the tests that need no emulator on each supported Python: RUNTIMES="python3.12"
 	@.venv/bin/python -m local.runtimes $(if $(filter 1,$(ALLOW_MISSING)),--allow-missing) $(RUNTIMES)
 
-test-browser: ## Try the dashboard in a browser (chromium; root's apt-get installs it)
-	@$(MAKE) -s -j2 $(DEV) $(EMULATOR)
+test-browser: $(DEV) $(call ready,emulator) ## Test the dashboard in a browser (Chromium; apt-get installs it for root)
 	@.venv/bin/python -m pytest tests/browser
 
-iam: ## Take each permission away in turn, and see what fails without it
-	@$(MAKE) -s -j2 $(LOCAL) $(EMULATOR)
+iam: $(LOCAL) $(call ready,emulator) ## Remove each permission in turn and report what fails without it
 	@.venv/bin/python -m verification.reliability.iam
 
-reliability: ## Put every promise to the test at length; writes docs/reliability.md
-	@$(MAKE) -s -j2 $(DEV) $(EMULATOR)
+reliability: $(DEV) $(call ready,emulator) ## Test every guarantee at length; writes docs/reliability.md
 	@PYTHONPATH=layers/relay .venv/bin/python -m verification.reliability
 
-simulate: $(DEV) ## Live through many days in simulated time: SEEDS=2000, or SEED=17 for one with its trace
+simulate: $(DEV) ## Run many simulated days: SEEDS=2000, or SEED=17 for one with its trace
 	@PYTHONPATH=layers/relay .venv/bin/python -m verification.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
-bench: ## Measure speed and memory beside other ways; writes docs/benchmarks.md
-	@$(MAKE) -s -j2 $(DEV) $(EMULATOR) $(BARE) $(BENCH)
+bench: $(DEV) $(call ready,emulator runtime bench) ## Compare speed and memory; writes docs/benchmarks.md
 	@.venv/bin/python -m verification.benchmarks
 
-fuzz: ## Look for input that breaks what must hold: SECONDS=60 (x86-64 Linux, CPython 3.11 to 3.13)
-	@$(MAKE) -s $(FUZZ)
-	@PYTHONPATH=layers/relay $(dir $(FUZZ))bin/python -m verification.fuzz --seconds $(SECONDS)
+fuzz: $(call ready,fuzz) ## Search for inputs that break an invariant: SECONDS=60 (x86-64 Linux, CPython 3.11 to 3.13)
+	@PYTHONPATH=layers/relay .local/fuzz/bin/python -m verification.fuzz --seconds $(SECONDS)
 
-lock: $(UV) ## Pin all requirements anew
+lock: $(call ready,uv) ## Update all pinned requirements
 	@sh requirements/lock.sh
 
-clean: ## Remove everything that was made here
+clean: ## Remove everything that make created here
 	rm -rf .venv .local .aws-sam build.tar .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# The Python to work with, written anew only when it is another one: then every environment is made anew, too.
+# The Python to use, rewritten only when it changes: then every environment is made again.
 .local/python: FORCE
 	@mkdir -p $(@D)
 	@python=$$(sh local/find_python.sh) && { echo "$$python"; "$$python" -VV; } > $@.$$$$ && \
@@ -128,19 +120,15 @@ clean: ## Remove everything that was made here
 
 FORCE:
 
-# What installs the others; without it, pip does.
-$(UV): requirements/uv.txt .local/python
+# uv installs the other environments; without it, pip does.
+$(call ready,uv): requirements/uv.txt .local/python
 	@sh local/environment.sh $(@D) $< || echo "pip cannot install uv, and will install the rest, which takes longer."
 	@touch $@
 
-$(LOCAL): requirements/local.txt .local/python $(UV)
-	@sh local/environment.sh .venv $<
-	@touch $@
+.local/%/.ready: requirements/%.txt .local/python $(call ready,uv)
+	$(INSTALL)
 
-$(DEV): requirements/dev.txt $(LOCAL)
-	@sh local/environment.sh .venv $<
-	@touch $@
+.venv/.%: requirements/%.txt .local/python $(call ready,uv)
+	$(INSTALL)
 
-.local/%/.ready: requirements/%.txt .local/python $(UV)
-	@sh local/environment.sh $(@D) $<
-	@touch $@
+$(DEV): $(LOCAL)

@@ -1,4 +1,4 @@
-"""The unit and integration tests on each runtime that the template allows, one after the other.
+"""The tests that need no emulator, on each runtime that the template allows, one after the other.
 
 Each has an environment of its own under ``.local/runtimes``, with the requirements that ``.venv`` has. A Python that is
 neither on PATH nor in pyenv's folders comes from Debian, in a folder to change root into: ``local/debian_python.sh``.

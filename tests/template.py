@@ -1,9 +1,48 @@
-"""``template.yaml``, read once for all tests: it takes most of a second."""
+"""``template.yaml``, parsed once for all tests because that takes most of a second, and look-ups in it."""
 
 from pathlib import Path
 from typing import Any
 
 from samcli.yamlhelper import yaml_parse
 
-TEMPLATE: dict[str, Any] = yaml_parse((Path(__file__).parents[1] / "template.yaml").read_text())
+ROOT = Path(__file__).parents[1]
+TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+
+POSTING = {"PostMessagesFunction": "OutboxQueue", "DrainLeftoversFunction": "LeftoversQueue"}
+FUNCTIONS = POSTING | {"FetchBackupsFunction": "BackupRequestsQueue"}
+"""Each function, and the queue that it takes messages from."""
+
+QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQueue", "BackupFailuresQueue")
+
+
+def properties(name: str) -> dict[str, Any]:
+    return RESOURCES[name]["Properties"]
+
+
+def of_type(kind: str) -> dict[str, Any]:
+    return {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == kind}
+
+
+def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    return policy["PolicyDocument"]["Statement"]
+
+
+def as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def tls_only(action: str, resource: object) -> dict[str, Any]:
+    """The statement that denies plain HTTP to everyone."""
+    return {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": action,
+        "Resource": resource,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
+def switched_by(condition: str) -> set[str]:
+    return {name for name, each in RESOURCES.items() if each.get("Condition") == condition}

@@ -1,4 +1,4 @@
-"""What the documents repeat of the code is what the code says, and no link leads nowhere."""
+"""The documents agree with the code where they repeat it, and their links lead somewhere."""
 
 import json
 import re
@@ -18,7 +18,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
 def section(document: str, heading: str) -> str:
-    """Return what stands under a heading, up to the next one of its level or above."""
+    """Return the text under a heading, up to the next one of the same or a higher level."""
     level = heading.partition(" ")[0]
     text = (ROOT / document).read_text()
     found = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", text, re.MULTILINE | re.DOTALL)
@@ -27,7 +27,7 @@ def section(document: str, heading: str) -> str:
 
 
 def rows(text: str) -> list[list[str]]:
-    """Return the cells of each row of the tables in a text that begins with a name."""
+    """Return the cells of each table row in a text that begins with a name in backticks."""
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
 
 
@@ -36,18 +36,18 @@ def without_code(text: str) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return the anchors that GitHub makes of a document's headings."""
+    """Return the anchors that GitHub derives from a document's headings."""
     headings = re.findall(r"^#+ (.*)$", without_code(path.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group["Label"]["default"])
-def test_deploy_lists_the_parameters_by_the_templates_themes(group: dict[str, Any]) -> None:
+def test_deploy_lists_the_parameters_in_the_groups_of_the_template(group: dict[str, Any]) -> None:
     listed = rows(section("docs/deploy.md", f"### {group['Label']['default']}"))
     assert [name for name, *_ in listed] == [f"`{name}`" for name in group["Parameters"]]
 
 
-def test_every_parameter_belongs_to_a_theme() -> None:
+def test_every_parameter_belongs_to_a_group() -> None:
     assert sorted(name for group in GROUPS for name in group["Parameters"]) == sorted(PARAMETERS)
 
 

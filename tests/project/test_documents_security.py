@@ -1,4 +1,4 @@
-"""docs/security.md says of roles and permissions what the template, the command and the policies beside it say."""
+"""docs/security.md agrees with the template, the command and the policies in docs about roles and permissions."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def listed(value: str | list[str]) -> list[str]:
 
 
 def of_schedules() -> set[tuple[str, str, str]]:
-    """What the roles may do that SAM makes."""
+    """What the roles that SAM generates may do."""
 
     class NoManagedPolicies:
         def load(self) -> dict[str, str]:
@@ -58,7 +58,7 @@ def of_schedules() -> set[tuple[str, str, str]]:
 
 
 def terms(grant: Grant) -> list[str]:
-    """The keys by which an action is bound or denied, and their values; Null's says only whether there is a key."""
+    """The condition keys that restrict or deny an action, with their values, except the booleans of Null."""
     same = [each for each in denied(TEMPLATE) if permission(each) == permission(grant)]
     found = {
         term
@@ -74,7 +74,7 @@ def permission(grant: Grant) -> tuple[str, str, str]:
     return grant.holder, grant.action, grant.resource
 
 
-def test_every_threat_is_shown_by_tests_that_there_are() -> None:
+def test_every_threat_names_tests_that_exist() -> None:
     found = {
         name
         for file in (DOCS.parent / "tests").rglob("test_*.py")
@@ -85,31 +85,31 @@ def test_every_threat_is_shown_by_tests_that_there_are() -> None:
         assert set(quoted(tests)) <= found, threat
 
 
-def test_the_table_of_roles_is_what_the_template_grants() -> None:
-    said = [
+def test_the_table_of_roles_matches_what_the_template_grants() -> None:
+    documented = [
         (each, sorted(quoted(condition)))
         for roles, actions, on, condition, _ in table("role or policy")
         for each in product(*map(quoted, (roles, actions, on)))
     ]
     given = [(permission(each), terms(each)) for each in granted(TEMPLATE)]
-    assert sorted(said) == sorted(given + [(each, []) for each in of_schedules()])
+    assert sorted(documented) == sorted(given + [(each, []) for each in of_schedules()])
 
 
-def test_the_table_of_commands_names_every_command_and_no_other() -> None:
+def test_the_table_of_commands_names_exactly_the_commands() -> None:
     group = typer.main.get_command(app)
     commands = {
         f"{name} {below}" if name == "dead" else name
         for name, command in group.commands.items()  # type: ignore[attr-defined]
         for below in getattr(command, "commands", {"": None})
     }
-    said = {name for cell, _ in table("command") for name in quoted(cell)}
-    assert said == commands | {"login firestream"}
+    documented = {name for cell, _ in table("command") for name in quoted(cell)}
+    assert documented == commands | {"login firestream"}
 
 
-def test_the_table_of_commands_names_the_statements_that_there_are() -> None:
+def test_the_table_of_commands_names_exactly_the_statements() -> None:
     commands = {name for cell, _ in table("command") for name in quoted(cell)}
-    said = {name for _, cell in table("command") for name in quoted(cell)} - commands - {"--wait"}
-    assert said | {"FindTheStack"} == {each["Sid"] for each in OPERATOR["Statement"]}
+    documented = {name for _, cell in table("command") for name in quoted(cell)} - commands - {"--wait"}
+    assert documented | {"FindTheStack"} == {each["Sid"] for each in OPERATOR["Statement"]}
 
 
 def test_the_operator_may_use_no_queue_that_the_template_does_not_name() -> None:
@@ -133,7 +133,7 @@ def test_the_operator_may_store_the_secrets_that_the_template_reads() -> None:
     assert {each.partition(":parameter")[2] for each in statement["Resource"]} == named
 
 
-def test_the_operator_can_write_nothing_into_the_ledger_but_the_pause() -> None:
+def test_the_operator_can_write_only_the_pause_into_the_ledger() -> None:
     writing = [each for each in OPERATOR["Statement"] if "dynamodb:PutItem" in listed(each["Action"])]
     (only,) = writing
     assert only["Condition"] == {
@@ -142,7 +142,7 @@ def test_the_operator_can_write_nothing_into_the_ledger_but_the_pause() -> None:
     }
 
 
-def test_the_operator_reads_backups_and_not_what_others_queried() -> None:
+def test_the_operator_can_read_backups_but_not_query_results() -> None:
     (reading,) = [each for each in OPERATOR["Statement"] if "s3:GetObject" in listed(each["Action"])]
     folders = {each.partition(":::stocktwits-relay-backupbucket-*/")[2] for each in reading["Resource"]}
     assert folders == {f"{file_type}/*" for file_type in FILE_TYPES}
@@ -156,7 +156,7 @@ def test_whoever_deploys_may_use_each_service_of_the_template(service: str) -> N
     assert any(action.startswith(f"{prefix}:") for each in DEPLOY["Statement"] for action in listed(each["Action"]))
 
 
-def test_whoever_deploys_can_use_no_role_but_the_stacks_own() -> None:
+def test_whoever_deploys_can_use_only_the_roles_of_the_stack() -> None:
     on = {
         on
         for each in DEPLOY["Statement"]

@@ -1,4 +1,4 @@
-"""What is installed, here and in Lambda, is what was pinned: the version, and a file with one of the named hashes."""
+"""Everything that is installed, here and in Lambda, has the pinned version and one of the pinned hashes."""
 
 import hashlib
 import os
@@ -37,7 +37,7 @@ def test_each_environment_and_layer_has_its_requirements() -> None:
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_a_requirement_is_one_version_with_hashes_and_names_no_host_or_path(file: Path) -> None:
     options, _, requirements = file.read_text().partition("\n\n")
-    assert options == "--only-binary :all:"  # what builds a source distribution has no hashes
+    assert options == "--only-binary :all:"  # the build dependencies of a source distribution have no hashes
     assert REQUIREMENT.sub("", requirements) == ""
     assert requirements
 
@@ -57,7 +57,7 @@ def test_nothing_else_installs() -> None:
 
 
 class Index:
-    """All that can be installed: one wheel, in a folder."""
+    """A package index with a single wheel, in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -90,7 +90,7 @@ def other(sha256: str) -> str:
 
 
 def made_environment(index: Index, installer: str) -> tuple[str, bool]:
-    """Make an environment; return what was said, and whether the package is there."""
+    """Create an environment; return the error output, and whether the package is there."""
     for each in ("local", "template.yaml"):
         (index.folder / each).symlink_to(ROOT / each)
     if installer == "uv":
@@ -112,21 +112,21 @@ def test_an_environment_takes_a_file_with_the_hash_that_was_pinned(index: Index,
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_an_environment_does_not_take_a_file_whose_hash_differs_in_one_digit(index: Index, installer: str) -> None:
     index.requires(other(index.sha256))
-    said, installed = made_environment(index, installer)
+    error, installed = made_environment(index, installer)
     assert not installed
-    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in said
-    assert ("Hash mismatch for `relay-example==1.0`" in said) == (installer == "uv")
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in error
+    assert ("Hash mismatch for `relay-example==1.0`" in error) == (installer == "uv")
 
 
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_an_environment_does_not_take_a_file_for_which_no_hash_was_pinned(index: Index, installer: str) -> None:
     index.requires(None)
-    said, installed = made_environment(index, installer)
+    error, installed = made_environment(index, installer)
     assert not installed
-    assert "Hashes are required in --require-hashes mode" in said
+    assert "Hashes are required in --require-hashes mode" in error
 
 
-# --- What `sam build` gets for the layer
+# --- The layer that `sam build` builds
 
 
 def wheels(index: Index, monkeypatch: pytest.MonkeyPatch) -> Path:

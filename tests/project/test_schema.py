@@ -1,4 +1,4 @@
-"""The published schema is the code's own, and says of a message what the code says."""
+"""The published schema is the one in the code, and allows the same messages as the code."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ def validator() -> Draft202012Validator:
     return Draft202012Validator(schema())
 
 
-def test_the_published_schema_is_the_codes_own() -> None:
+def test_the_published_schema_is_the_one_in_the_code() -> None:
     assert PUBLISHED.read_text(encoding="utf-8") == json.dumps(schema(), indent=2) + "\n"
 
 
@@ -75,5 +75,5 @@ def test_what_the_schema_forbids_is_refused(validator: Draft202012Validator, mes
         read(json.dumps(message))
 
 
-def test_every_field_tells_its_reader_what_it_is() -> None:
+def test_every_field_has_a_description() -> None:
     assert [name for name, each in schema()["properties"].items() if not each.get("description")] == []

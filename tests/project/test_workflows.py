@@ -1,4 +1,4 @@
-"""The workflows on GitHub: what they test is what is supported, and nobody can slip other code or keys into them."""
+"""The workflows on GitHub: they test every supported Python, and no foreign code or text reaches their credentials."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*"))
 
 BUILDS = {"build", "test", "test-browser"}
-"""What runs other people's code: the layer's packages, or tests."""
+"""Targets that run third-party code: the packages of the layer, or the tests."""
 
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 NAMED = re.compile(r"uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
@@ -40,7 +40,7 @@ def deploy_job(name: str) -> dict[str, Any]:
 
 
 def reached(command: str) -> set[str]:
-    """Return the targets that a command of make brings about, and the files of environments among them."""
+    """Return the targets that a make command builds, the files of environments among them."""
     targets = dict(re.findall(r"^([a-z-]+):(?: ([^#\n]*))?", (ROOT / "Makefile").read_text(), re.MULTILINE))
     found: set[str] = set()
     ahead = [command.removeprefix("make ")]
@@ -87,7 +87,7 @@ def test_an_action_is_pinned_to_a_commit(job: str, step: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_a_pinned_action_says_its_version(file: Path) -> None:
+def test_a_pinned_action_names_its_version(file: Path) -> None:
     used = [line.strip() for line in file.read_text().splitlines() if "uses:" in line]
     assert [line for line in used if not NAMED.search(line)] == []
 
@@ -101,7 +101,7 @@ def test_a_workflow_may_read_the_repository_and_nothing_else() -> None:
     assert [workflow(file.name)["permissions"] for file in FILES] == [{"contents": "read"}] * len(FILES)
 
 
-def test_only_the_deployment_may_ask_for_a_token_of_github() -> None:
+def test_only_the_deployment_may_request_a_token_from_github() -> None:
     permissions = {name: job["permissions"] for name, job in jobs() if "permissions" in job}
     assert permissions == {"deploy.yml deploy": {"contents": "read", "id-token": "write"}}
 
@@ -119,14 +119,14 @@ def test_no_stored_key_is_used() -> None:
         assert "access-key" not in text
 
 
-def test_no_job_that_builds_can_ask_for_a_token_so_a_hostile_package_cannot_take_credentials() -> None:
+def test_no_job_that_builds_can_request_a_token_so_a_hostile_package_cannot_get_credentials() -> None:
     able = {name for name, job in jobs() if "id-token" in job.get("permissions", {})}
     builds = {name for name, job in jobs() for command in commands(job) if BUILDS & reached(command)}
     assert builds == {"deploy.yml build", "test.yml test", "test.yml browser"}
     assert not able & builds
 
 
-def test_the_job_that_can_take_credentials_installs_the_tools_alone_and_before_it_takes_them() -> None:
+def test_the_job_with_credentials_installs_only_the_tools_and_before_it_has_them() -> None:
     done = [each.get("run") or each["uses"].partition("@")[0] for each in deploy_job("deploy")["steps"]]
     assert done == [
         "actions/checkout",
@@ -140,20 +140,20 @@ def test_the_job_that_can_take_credentials_installs_the_tools_alone_and_before_i
     assert {each for command in done[3::2] for each in reached(command) if each.startswith("$(")} == environments
 
 
-def test_a_file_that_another_job_put_in_place_of_the_build_is_not_deployed() -> None:
+def test_a_file_that_replaces_the_build_is_not_deployed() -> None:
     build, deploy = deploy_job("build"), deploy_job("deploy")
     bundle, upload = build["steps"][-2:]
     assert upload["with"] == {"name": "build", "path": BUNDLE.name, "if-no-files-found": "error"}
     assert build["outputs"] == {"sha256": f"${{{{ steps.{bundle['id']}.outputs.sha256 }}}}"}
     assert deploy["needs"] == "build"
     download, unbundle = deploy["steps"][2:4]
-    assert download["with"] == {"name": "build", "path": "${{ runner.temp }}/build"}  # not over what is run later
+    assert download["with"] == {"name": "build", "path": "${{ runner.temp }}/build"}  # outside the checkout
     assert unbundle["env"]["BUNDLE"] == "${{ runner.temp }}/build/build.tar"
     assert unbundle["env"]["SHA256"] == "${{ needs.build.outputs.sha256 }}"
 
 
 @pytest.mark.parametrize(("job", "step"), [each for each in steps() if "run" in each[1]])
-def test_nothing_that_somebody_wrote_on_github_becomes_part_of_a_command(job: str, step: dict[str, Any]) -> None:
+def test_no_text_written_on_github_becomes_part_of_a_command(job: str, step: dict[str, Any]) -> None:
     assert "${{" not in step["run"]
 
 
@@ -162,13 +162,13 @@ def test_a_job_ends_by_itself(name: str, job: dict[str, Any]) -> None:
     assert job["timeout-minutes"] <= 30
 
 
-def test_every_push_and_pull_request_is_tested_and_a_newer_one_takes_its_place() -> None:
+def test_every_push_and_pull_request_is_tested_unless_a_newer_one_replaces_it() -> None:
     test = workflow("test.yml")
     assert set(test[True]) == {"push", "pull_request"}
     assert test["concurrency"]["cancel-in-progress"] is True
 
 
-def test_a_deployment_is_started_by_a_person_and_never_cut_off() -> None:
+def test_a_deployment_is_started_by_hand_or_by_a_release_and_never_cancelled() -> None:
     deploy = workflow("deploy.yml")
     assert deploy[True] == {"workflow_dispatch": None, "release": {"types": ["published"]}}
     assert deploy["jobs"]["deploy"]["environment"] == "production"
