@@ -62,7 +62,8 @@ def answer_to_a_page_of_a_browser() -> int:
     request = urllib.request.Request(url, b"{}", {"Content-Type": "text/plain", "Origin": "https://page.example"})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=10)
-    return refused.value.code
+    with refused.value:
+        return refused.value.code
 
 
 @pytest.mark.timeout(420)
