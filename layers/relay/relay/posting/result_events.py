@@ -117,12 +117,12 @@ class ResultEvents:
                 break
             try:
                 answer = self._events().put_events(Entries=[self._entry(*batch[i]) for i in open_])
-                codes = [each.get("ErrorCode", "") for each in answer["Entries"]]
+                given = [each.get("ErrorCode", "") for each in answer["Entries"]]
             except AWS_ERRORS as error:
-                codes = [error_code(error)] * len(open_)
+                given = [error_code(error)] * len(open_)
             except Exception as error:  # noqa: BLE001  a defect here must not cost a post either
-                codes = [type(error).__name__] * len(open_)
-            for i, code in zip(open_, codes, strict=False):
+                given = [type(error).__name__] * len(open_)
+            for i, code in zip(open_, given, strict=False):
                 codes[i] = code
         return codes
 
