@@ -25,12 +25,12 @@ The time from starting the container's process to the answer of its first event:
 alert checked, claimed, posted (the stand-in answers at once) and settled. Medians of {ROUNDS} rounds, after one that
 does not count.
 
-The other side is [the usual recipe](../verification/benchmarks/usual_recipe/posting/app.py): Powertools' Logger, Metrics,
-Tracer, BatchProcessor and parameters, three boto3 clients made at import, requests and pydantic, with the same versions of
-whatever both use. It does the same work (check, token from SSM, conditional claim, post, settle) and is built by plain
-`sam build`, which leaves Python without its bytecode; Lambda's file system is read-only, so it stays that way. The
-third row is the same function with its bytecode. The runtime gives the tracer no trace to add to, so it drops its
-segments, which spares the usual recipe the sending."""
+The other side is [the usual recipe](../verification/benchmarks/usual_recipe/posting/app.py): Powertools' Logger,
+Metrics, Tracer, BatchProcessor and parameters, three boto3 clients made at import, requests and pydantic, with the same
+versions of whatever both use. It does the same work (check, token from SSM, conditional claim, post, settle) and is
+built by plain `sam build`, which leaves Python without its bytecode; Lambda's file system is read-only, so it stays
+that way. The third row is the same function with its bytecode. The runtime gives the tracer no trace to add to, so it
+drops its segments, which spares the usual recipe the sending."""
 
 _IMPORTS = """\
 Where the relay's imports spend their time (`python -X importtime`, each module's own share):"""
@@ -39,8 +39,9 @@ Where the relay's imports spend their time (`python -X importtime`, each module'
 _HOW_BACKUPS = f"""\
 The same for `fetch_backups`: the first event is a request for one small backup; the relay lists, reads the login from
 SSM, follows the link, verifies, and stores by a multipart upload with tags. [The usual
-recipe](../verification/benchmarks/usual_recipe/backups/app.py) has Powertools' Logger, Metrics, Tracer and parameters, one
-boto3 client made at import, and requests; it downloads to a file and uploads that, unverified. Medians of {ROUNDS} rounds."""
+recipe](../verification/benchmarks/usual_recipe/backups/app.py) has Powertools' Logger, Metrics, Tracer and parameters,
+one boto3 client made at import, and requests; it downloads to a file and uploads that, unverified. Medians of {ROUNDS}
+rounds."""
 
 
 def measure(ground: Ground) -> Section:

@@ -18,8 +18,8 @@ One invocation with {MESSAGES} alerts, in a container that has posted one alert 
 {LATENCY_SECONDS * 1000:.0f} ms, so {CONCURRENCY} requests at a time cannot take less than
 {MESSAGES // CONCURRENCY} times that; efficiency is this ceiling divided by the time from sending the event to the
 container to having its answer. The relay claims and settles every alert in its ledger meanwhile. The other side is
-[the usual loop](../verification/benchmarks/usual_loop/app.py): `requests.post` for one alert after the other, no ledger; its
-own ceiling is {MESSAGES} times the latency. Medians of {ROUNDS} rounds."""
+[the usual loop](../verification/benchmarks/usual_loop/app.py): `requests.post` for one alert after the other, no
+ledger; its own ceiling is {MESSAGES} times the latency. Medians of {ROUNDS} rounds."""
 
 
 @dataclass(frozen=True)

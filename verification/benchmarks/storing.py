@@ -39,15 +39,16 @@ _SECONDS = 10
 _HOW = f"""\
 One backup of messages, {SMALL} or {LARGE} MB of gzip (about 1 KB of text a line, of which gzip makes a fifth), from the
 stand-in of Firestream to a bucket. Each run has a process of its own; the stand-in and an
-[S3 that keeps nothing](../verification/benchmarks/null_s3.py) have theirs: emulators of S3 are slower than what is measured here.
-What a process does once (imports, clients) is not counted, but for `aws`, which starts anew for each file. Speed is in
-MB of gzip; a ratio is the median of each round's own, in {ROUNDS[SMALL]} rounds for {SMALL} MB and {ROUNDS[LARGE]} for
-{LARGE}. Processor time is that of the process and of what it started, memory the most that any one of these held.
+[S3 that keeps nothing](../verification/benchmarks/null_s3.py) have theirs: emulators of S3 are slower than what is
+measured here. What a process does once (imports, clients) is not counted, but for `aws`, which starts anew for each
+file. Speed is in MB of gzip; a ratio is the median of each round's own, in {ROUNDS[SMALL]} rounds for {SMALL} MB and
+{ROUNDS[LARGE]} for {LARGE}. Processor time is that of the process and of what it started, memory the most that any one
+of these held.
 
 - **The relay** does what `fetch_backups` does with a request: it follows the link, decodes all of the file and checks
   each line's ends before it completes the upload, and tags the object.
-- [**The vendor's way**](../verification/benchmarks/ways/store_vendor.py) is how its documentation downloads, `requests` with 1024
-  bytes at a time into a file, and then `upload_file`. Nothing is verified, here nor in the next two.
+- [**The vendor's way**](../verification/benchmarks/ways/store_vendor.py) is how its documentation downloads, `requests`
+  with 1024 bytes at a time into a file, and then `upload_file`. Nothing is verified, here nor in the next two.
 - **`curl -sL` into `aws s3 cp -`** and **smart_open** need no file.
 - **A bare decode** reads the same file from this machine's disk cache, and decodes it with isal, the fastest decoder
   there is for Python, into one buffer again and again; it stores nothing. With lines counted (`buffer.count(b"\\n")`)

@@ -622,8 +622,8 @@ Then it acts as somebody who took over a function, with what the function's role
 {page.table(ATTACK_COLUMNS, attacks)}
 
 The emulator does not know the conditions on the ledger's items, on an event's source and on replacing what is stored.
-Tests judge by these as AWS does: `tests/project/test_roles.py` tries what each is against, and every call that a function
-makes in an integration test has to pass them."""
+Tests judge by these as AWS does: `tests/project/test_roles.py` tries what each is against, and every call that a
+function makes in an integration test has to pass them."""
 
 
 def _title(scenario: Scenario) -> str:
