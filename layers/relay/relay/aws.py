@@ -18,8 +18,8 @@ AWS_CONFIG = Config(
     parameter_validation=False,
     user_agent=f"StockTwitsRelay/{__version__}",
 )
-"""Time-outs in seconds; three attempts end before a function's time does. Checking our own parameters again, and
-describing this Python anew, would be a fifth of every call's price."""
+"""Time-outs in seconds; three attempts end before a function's time does. Validating our own parameters, and
+describing this Python in every call, would take a fifth of a call's time."""
 
 
 S3_CONFIG = AWS_CONFIG.merge(
@@ -33,11 +33,9 @@ S3_CONFIG = AWS_CONFIG.merge(
 """A part takes its time, and putting parts together may take minutes, in which S3 sends white space. TLS and our own
 checksums guard the bytes: signing them too would read each once more."""
 
-
 EVENTS_CONFIG = AWS_CONFIG.merge(Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}))
-"""Telling others what became of a post may not take the time of the next one; `relay.posting.result_events` tries it
+"""Announcing what became of a post must not take the time of the next one; `relay.posting.result_events` tries it
 again."""
-
 
 _CONFIGS = {"s3": S3_CONFIG, "events": EVENTS_CONFIG}
 

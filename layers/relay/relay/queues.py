@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
 
-
 _T = TypeVar("_T")
 
 MAX_BATCH = 10
@@ -30,7 +29,6 @@ MAX_VISIBILITY_SECONDS = 12 * 3600
 
 VISIBILITY_LIMIT_SECONDS = MAX_VISIBILITY_SECONDS - 300
 """The longest visibility timeout that we set: the receipt is some time ago by then."""
-
 
 JITTER = 0.25
 """The largest part by which a wait is extended, so that what failed together does not come back together."""

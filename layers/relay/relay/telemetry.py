@@ -39,7 +39,7 @@ class Telemetry:
             context: Lambda's context.
 
         Yields:
-            Returns the seconds that the invocation may still run.
+            A function that returns how many seconds the invocation may still run.
         """
 
         def seconds_left() -> float:

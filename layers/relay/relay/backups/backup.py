@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 FILE_TYPES = ("activity", "message")
 """The types of files that Firestream keeps a day's backup of: https://firestream.stocktwits.com/documentation."""
 
-
 FIRST_DAY = date(2009, 1, 1)
 """The earliest day that may be requested: StockTwits began to keep messages then."""
 

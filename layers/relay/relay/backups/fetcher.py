@@ -93,8 +93,8 @@ class Run:
         on_outcome: Called with each backup that something was done about.
         counts: How many backups came to each result.
         bytes: How much was stored.
-        lines: How many objects that holds.
-        stopped: Why it ended before its time, if it did.
+        lines: How many objects it contains.
+        stopped: Why it ended early, if it did.
         newest: The newest stored day of each file type; None when there is none.
         days_beyond_lag: How many days older than it may be the oldest of them is; None when that was not checked.
     """

@@ -1,4 +1,4 @@
-"""How long a message that stays in its queue is invisible, and after how many receives it is given up. Pure."""
+"""How long a message that stays in its queue is invisible, and when it is given up."""
 
 from __future__ import annotations
 
@@ -12,25 +12,20 @@ if TYPE_CHECKING:
 OUTBOX_RECEIVES = 3
 """After so many receives SQS moves a message on to Leftovers; a test compares it with the template."""
 
-
 LEFTOVERS_RECEIVES = 200
 """After so many receives a message is given up and moved to Dead letters; a test compares it with the template."""
-
 
 GIVE_UP_SECONDS = 13 * 24 * 3600
 """What was left over and has waited as long is given up and moved to Dead letters, however seldom it was received: a
 day later SQS would delete it without a trace (same source as `relay.queues.MAX_BATCH`). Dead letters keeps it for
 another 14 days."""
 
-
 OPERATORS_PAUSE_RECHECK_SECONDS = 60
 """How long a message stays invisible while a pause without an end is in force."""
-
 
 BEHIND_OTHERS_SECONDS = 120
 """How much later than the others a message comes back whose answer closed the gate: two runs of the drain. Then another
 one is the probe, and the gate opens unless that one is refused as well."""
-
 
 BEHIND_OTHERS_FACTOR = 12
 """After a page, which may be about the message's text, it is so many times its back-off: 3 hours in the end. Several

@@ -19,7 +19,7 @@ class PostingSettings:
 
     Attributes:
         source_queue_url: The queue that this function takes from.
-        outbox_queue_url: The queue that publishers use; the drain looks whether it is being emptied.
+        outbox_queue_url: The queue that publishers use; the drain checks that it is being emptied.
         result_event_bus_name: Where each post's final outcome is announced; empty for nowhere.
     """
 
