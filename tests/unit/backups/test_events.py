@@ -226,7 +226,7 @@ NO_DAYS = [
 @pytest.mark.parametrize("field", ["first_day", "last_day"])
 @pytest.mark.parametrize("value", NO_DAYS)
 def test_what_is_no_day_is_quoted_with_its_field(field: str, value: object) -> None:
-    assert refused_event(a_range(**{field: value})) == (f"{field}: {value!r} is no day; give one such as 2016-12-05")
+    assert refused_event(a_range(**{field: value})) == (f"{field}: {value!r} is not a day; give one such as 2016-12-05")
 
 
 @pytest.mark.parametrize(("missing", "given"), [("first_day", "last_day"), ("last_day", "first_day")])
@@ -261,7 +261,7 @@ def test_asking_again_for_what_is_absent_is_true_or_false(value: object) -> None
 
 def test_an_unknown_field_of_a_range_is_named_with_those_there_are() -> None:
     assert refused_event(a_range(file_type="message")) == (
-        "'file_type' is no field; there are file_types, first_day, last_day, retry_absent"
+        "'file_type' is not a field; the fields are file_types, first_day, last_day, retry_absent"
     )
 
 
@@ -271,14 +271,14 @@ def test_an_unknown_field_of_a_range_is_named_with_those_there_are() -> None:
 @pytest.mark.parametrize("body", ["", "message 2016-12-05", '{"file_type": "message"', "[" * 100_000, "9" * 5000])
 def test_a_request_that_is_no_json_is_quoted_but_not_at_length(body: str) -> None:
     reason = refused_request(body)
-    assert reason.startswith("the request is no JSON: ")
+    assert reason.startswith("the request is not JSON: ")
     assert body[:40] in reason
     assert len(reason) < 120
 
 
 @pytest.mark.parametrize("body", ["null", "[]", '"message"', "20161205", f"[{A_REQUEST}]"])
 def test_a_request_that_is_no_object_is_shown_one(body: str) -> None:
-    assert refused_request(body) == f"the request is no JSON object such as {A_REQUEST}"
+    assert refused_request(body) == f"the request is not a JSON object such as {A_REQUEST}"
 
 
 @pytest.mark.parametrize("file_type", ["messages", "Message", "", None, 1, ["message"], {}])
@@ -292,7 +292,7 @@ def test_a_request_without_a_type_is_refused() -> None:
 
 @pytest.mark.parametrize("value", NO_DAYS)
 def test_a_request_for_what_is_no_day_quotes_it(value: object) -> None:
-    assert refused_request(a_request(day=value)) == f"day: {value!r} is no day; give one such as 2016-12-05"
+    assert refused_request(a_request(day=value)) == f"day: {value!r} is not a day; give one such as 2016-12-05"
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_a_request_without_a_day_lacks_a_field() -> None:
 
 
 def test_an_unknown_field_of_a_request_is_named_with_those_there_are() -> None:
-    assert refused_request(a_request(first_day="2016-12-05")) == "'first_day' is no field; there are day, file_type"
+    assert refused_request(a_request(first_day="2016-12-05")) == "'first_day' is not a field; the fields are day, file_type"
 
 
 def test_a_value_that_is_nested_too_deeply_to_be_quoted_is_told_by_its_kind() -> None:
@@ -316,7 +316,7 @@ def test_a_value_that_is_nested_too_deeply_to_be_quoted_is_told_by_its_kind() ->
     for _ in range(100_000):
         nested = [nested]
     assert refused_event(a_range(first_day=nested)) == (
-        "first_day: a list nested too deeply is no day; give one such as 2016-12-05"
+        "first_day: a list nested too deeply is not a day; give one such as 2016-12-05"
     )
 
 

@@ -520,9 +520,9 @@ def test_a_request_that_fails_leaves_its_neighbours_unharmed(world: World, error
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("no JSON", "the request is no JSON: 'no JSON'"),
+        ("no JSON", "the request is not JSON: 'no JSON'"),
         ('{"file_type": "symbol", "day": "2016-12-05"}', "file_type: 'symbol' is none of activity, message"),
-        ('{"file_type": "message", "day": "2025-02-30"}', "day: '2025-02-30' is no day"),
+        ('{"file_type": "message", "day": "2025-02-30"}', "day: '2025-02-30' is not a day"),
         ('{"file_type": "message", "day": "%s"}' % TODAY, f"day: {TODAY} is not over yet"),  # noqa: UP031
     ],
 )
@@ -568,7 +568,7 @@ def test_a_request_that_could_not_be_moved_stays(world: World, error: Exception)
     (outcome,) = world.fulfil(a_message("no JSON"))
     assert (outcome.result, outcome.dead_lettered, outcome.done) == (Result.FAILED, False, False)
     assert (
-        outcome.reason == f"the request is no JSON: 'no JSON'; BackupFailures did not take it ({type(error).__name__})"
+        outcome.reason == f"the request is not JSON: 'no JSON'; BackupFailures did not take it ({type(error).__name__})"
     )
 
 

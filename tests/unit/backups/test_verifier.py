@@ -107,7 +107,7 @@ def test_a_backup_of_a_day_without_lines_is_whole() -> None:
 def test_one_line_is_the_first_and_the_last() -> None:
     assert verified(zipped(b"{}")) == Content(1, 3)
     assert verified(gzip.compress(b"{}")) == Content(1, 2)
-    assert reason(gzip.compress(b"{,}")) == "line 1 is no JSON object"
+    assert reason(gzip.compress(b"{,}")) == "line 1 is not a JSON object"
 
 
 @pytest.mark.parametrize("level", [0, 1, 9])
@@ -165,7 +165,7 @@ def test_the_longest_line_is_one_byte_shorter_than_a_block() -> None:
 def test_lines_are_numbered_from_the_files_beginning_whatever_block_they_are_in() -> None:
     many = TEXT * (3 * BLOCK_BYTES // len(TEXT))
     before = many.count(b"\n")
-    assert reason(gzip.compress(many + b"late\n" + TEXT, 1)) == f"line {before + 1} is no JSON object"
+    assert reason(gzip.compress(many + b"late\n" + TEXT, 1)) == f"line {before + 1} is not a JSON object"
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096])
@@ -181,7 +181,7 @@ def test_reading_in_small_pieces_makes_no_difference(size: int) -> None:
 
 
 def test_an_empty_file_is_no_gzip_file() -> None:
-    assert reason(b"") == "the file is empty, which no gzip file is"
+    assert reason(b"") == "the file is empty, and so not a gzip file"
 
 
 @given(st.integers(1, len(WHOLE) - 1))
@@ -261,16 +261,16 @@ def test_what_is_no_gzip_at_all_is_refused(content: bytes) -> None:
 def test_a_line_that_is_no_object_is_named_by_its_number(line: bytes, at: int) -> None:
     lines = TEXT.splitlines()
     lines[at] = line
-    assert reason(zipped(*lines)) == f"line {at + 1} is no JSON object"
+    assert reason(zipped(*lines)) == f"line {at + 1} is not a JSON object"
 
 
 def test_the_first_of_several_bad_lines_is_named() -> None:
-    assert reason(zipped(b"{}", b"no", b"", b"[]", b"{}")) == "line 2 is no JSON object"
-    assert reason(zipped(b"{}", b"", b"no", b"[]", b"{}")) == "line 2 is no JSON object"
+    assert reason(zipped(b"{}", b"no", b"", b"[]", b"{}")) == "line 2 is not a JSON object"
+    assert reason(zipped(b"{}", b"", b"no", b"[]", b"{}")) == "line 2 is not a JSON object"
 
 
 def test_an_empty_line_at_the_end_is_a_line() -> None:
-    assert reason(gzip.compress(b"{}\n\n")) == "line 2 is no JSON object"
+    assert reason(gzip.compress(b"{}\n\n")) == "line 2 is not a JSON object"
 
 
 @pytest.mark.parametrize("line", [b"{no json}", b'{"a":1}{"b":2}', b'{"a":"\xff"}', b"{" * 50_000 + b"}" * 50_000])
@@ -278,14 +278,14 @@ def test_an_empty_line_at_the_end_is_a_line() -> None:
 def test_braces_are_not_enough_for_the_first_and_the_last_line(line: bytes, at: int) -> None:
     lines = TEXT.splitlines()
     lines[at] = line
-    assert reason(zipped(*lines)) == f"line {at + 1} is no JSON object"
+    assert reason(zipped(*lines)) == f"line {at + 1} is not a JSON object"
     assert reason(zipped(*lines)[:-1]).startswith("the gzip data")  # which is told first, where both are wrong
 
 
 def test_the_last_line_is_parsed_even_in_a_block_of_its_own() -> None:
     text = a_line(BLOCK_BYTES - 10) + a_line(BLOCK_BYTES // 2)
     assert verified(gzip.compress(text, 1)).lines == 2
-    assert reason(gzip.compress(text + b"{no json}", 1)) == "line 3 is no JSON object"
+    assert reason(gzip.compress(text + b"{no json}", 1)) == "line 3 is not a JSON object"
 
 
 def test_braces_are_enough_for_the_lines_between() -> None:

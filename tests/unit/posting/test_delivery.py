@@ -348,7 +348,7 @@ def test_a_dry_run_stops_when_told_to() -> None:
 def test_a_ledger_that_cannot_be_told_changes_nothing_of_what_happened(changes: Any, result: Result) -> None:
     outcome = FakeDelivery(**changes, settle=raising(OSError("secret"))).deliver()
     assert outcome.result is result
-    assert "(the ledger could not be told: OSError)" in outcome.reason
+    assert "(the ledger could not be updated: OSError)" in outcome.reason
     assert "secret" not in outcome.reason
 
 

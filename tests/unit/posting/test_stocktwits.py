@@ -159,7 +159,7 @@ def test_the_bytes_of_a_chart_are_uploaded_in_place_of_its_address(
 def test_a_chart_that_is_no_image_is_refused_before_a_request(
     client: StockTwits, stand_in: StandIn, content: bytes
 ) -> None:
-    with pytest.raises(Reject, match="no JPG, PNG or GIF"):
+    with pytest.raises(Reject, match="not a JPG, PNG or GIF"):
         client.publish(an_alert(), content)
     assert stand_in.requests == []
 

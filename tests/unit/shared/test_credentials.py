@@ -181,7 +181,7 @@ def test_an_unusable_token_parameter_halts_and_is_never_quoted(content: object) 
     halt = halted_by(content, Parameter.token)
     assert halt.pause
     assert halt.pause.cause == "token_unreadable"
-    assert f"the token parameter {NAME} holds no JSON object with access_token, username and user_id" in halt.reason
+    assert f"the token parameter {NAME} does not hold a JSON object with access_token, username and user_id" in halt.reason
     assert "s3cret" not in "".join(traceback.format_exception(halt))
 
 
@@ -208,7 +208,7 @@ def test_an_unusable_login_halts_and_is_never_quoted(content: object) -> None:
     halt = halted_by(content, Parameter.login)
     assert halt.pause
     assert halt.pause.cause == "login_unreadable"
-    assert f"the Firestream credentials parameter {NAME} holds no JSON object with username and password" in halt.reason
+    assert f"the Firestream credentials parameter {NAME} does not hold a JSON object with username and password" in halt.reason
     assert "s3cret" not in "".join(traceback.format_exception(halt))
 
 
@@ -229,7 +229,7 @@ def test_a_parameter_that_somebody_must_mend_halts(kind: Callable[..., Any], cod
 def test_a_parameter_store_that_does_not_answer_is_asked_again_later(
     kind: Callable[..., Any], error: Exception, code: str
 ) -> None:
-    with pytest.raises(Retry, match=rf"{NAME} was not answered for \({code}\)"):
+    with pytest.raises(Retry, match=rf"{NAME} could not be read \({code}\)"):
         kind(Parameter(error), Clock()).credentials()
 
 
@@ -238,7 +238,7 @@ def test_a_parameter_store_that_is_silent_is_not_asked_again_for_ten_seconds(kin
     parameter, clock = Parameter(ConnectTimeoutError(endpoint_url="https://ssm")), Clock()
     secret = kind(parameter, clock)
     for fresh in (False, True):
-        with pytest.raises(Retry, match="was not answered for"):
+        with pytest.raises(Retry, match="could not be read"):
             secret.credentials(fresh=fresh)
     assert parameter.reads == 1
     clock.now += 10

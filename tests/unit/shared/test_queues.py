@@ -191,7 +191,7 @@ def test_each_message_is_held_for_its_own_time() -> None:
 def test_what_sqs_did_not_hold_is_named() -> None:
     holds = [(each, 10) for each in messages(*["x"] * 12)]
     failures = a_queue(change_message_visibility_batch=Calls("r-11")).set_visibility(holds)
-    assert failures == ["message m-11 could not be held: ReceiptHandleIsInvalid"]
+    assert failures == ["message m-11 could not be hidden: ReceiptHandleIsInvalid"]
 
 
 class Sends:
@@ -240,7 +240,7 @@ def out_of_reach(**_: object) -> None:
 def test_a_call_that_fails_as_a_whole_names_each_message_and_undoes_nothing(fail: Any, words: str) -> None:
     queue = a_queue(delete_message_batch=fail, change_message_visibility_batch=fail)
     assert queue.delete(messages("x", "y")) == [f"message m-{i} could not be deleted: {words}" for i in (1, 2)]
-    assert queue.set_visibility([(a_message(), 10)]) == [f"message m-1 could not be held: {words}"]
+    assert queue.set_visibility([(a_message(), 10)]) == [f"message m-1 could not be hidden: {words}"]
 
 
 @pytest.mark.parametrize("fail", [unavailable, out_of_reach])
