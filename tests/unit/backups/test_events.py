@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup, days
+from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup
 from relay.backups.events import Backfill, Nightly, Requests, read_event, read_request
 from relay.errors import Reject
 
@@ -43,53 +43,9 @@ def refused_request(body: str) -> str:
     return refused.value.reason
 
 
-# The backup
-
-
-@pytest.mark.parametrize(
-    ("backup", "key"),
-    [
-        (Backup(date(2016, 12, 5), "message"), "message/2016/12/05/stocktwits_message_2016_12_05.gz"),
-        (Backup(date(2009, 1, 1), "activity"), "activity/2009/01/01/stocktwits_activity_2009_01_01.gz"),
-    ],
-)
-def test_a_backups_key_tells_its_type_and_its_day_twice(backup: Backup, key: str) -> None:
-    assert backup.key == key
-
-
-def test_what_is_absent_is_noted_beside_what_is_there() -> None:
-    assert Backup(date(2016, 12, 5), "message").absent_key == (
-        "absent/message/2016/12/05/stocktwits_message_2016_12_05.json"
-    )
-
-
-def test_backups_sort_by_day_first() -> None:
-    early, late = date(2016, 12, 5), date(2016, 12, 6)
-    backups = [Backup(late, "activity"), Backup(early, "message"), Backup(late, "message"), Backup(early, "activity")]
-    assert [str(each) for each in sorted(backups)] == [
-        "activity 2016-12-05",
-        "message 2016-12-05",
-        "activity 2016-12-06",
-        "message 2016-12-06",
-    ]
-
-
 @given(day=st.dates(FIRST_DAY, date(2026, 3, 9)), file_type=st.sampled_from(FILE_TYPES))
 def test_a_request_names_the_backup_it_was_made_of(day: date, file_type: str) -> None:
     assert read_request(Backup(day, file_type).request, TODAY) == Backup(day, file_type)
-
-
-def test_a_request_is_what_its_documentation_shows() -> None:
-    assert Backup(date(2016, 12, 5), "message").request == A_REQUEST
-
-
-def test_the_days_of_a_range_are_those_from_its_first_to_its_last() -> None:
-    assert list(days(date(2024, 2, 28), date(2024, 3, 1))) == [
-        date(2024, 2, 28),
-        date(2024, 2, 29),
-        date(2024, 3, 1),
-    ]
-    assert list(days(TODAY, TODAY)) == [TODAY]
 
 
 # The three events
@@ -308,7 +264,10 @@ def test_a_request_without_a_day_lacks_a_field() -> None:
 
 
 def test_an_unknown_field_of_a_request_is_named_with_those_there_are() -> None:
-    assert refused_request(a_request(first_day="2016-12-05")) == "'first_day' is not a field; the fields are day, file_type"
+    assert (
+        refused_request(a_request(first_day="2016-12-05"))
+        == "'first_day' is not a field; the fields are day, file_type"
+    )
 
 
 def test_a_value_that_is_nested_too_deeply_to_be_quoted_is_told_by_its_kind() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from jsonschema import Draft202012Validator
+from relay.aws import AWS_CONFIG, EVENTS_CONFIG
+from relay.posting.batch import RESERVE_SECONDS
 from relay.posting.delivery import Outcome, Result
-from relay.posting.result_events import NEEDED_SECONDS, ResultEvents, schema
+from relay.posting.result_events import ATTEMPTS, NEEDED_SECONDS, ResultEvents, schema
 from relay.queue_message import QueueMessage
 
 from tests.factories import a_message, a_pause, published
@@ -210,3 +212,9 @@ def test_without_time_for_it_nothing_is_put() -> None:
     ]
     assert bus.calls == []
     assert bus.put([posted(1)], seconds_left=NEEDED_SECONDS) == []
+
+
+def test_announcing_a_batch_takes_less_time_than_must_be_left_for_it() -> None:
+    attempt = (EVENTS_CONFIG.connect_timeout + EVENTS_CONFIG.read_timeout) * EVENTS_CONFIG.retries["total_max_attempts"]
+    assert ATTEMPTS * attempt < NEEDED_SECONDS < RESERVE_SECONDS
+    assert AWS_CONFIG.retries["total_max_attempts"] == 3

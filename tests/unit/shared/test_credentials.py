@@ -181,7 +181,9 @@ def test_an_unusable_token_parameter_halts_and_is_never_quoted(content: object) 
     halt = halted_by(content, Parameter.token)
     assert halt.pause
     assert halt.pause.cause == "token_unreadable"
-    assert f"the token parameter {NAME} does not hold a JSON object with access_token, username and user_id" in halt.reason
+    assert (
+        f"the token parameter {NAME} does not hold a JSON object with access_token, username and user_id" in halt.reason
+    )
     assert "s3cret" not in "".join(traceback.format_exception(halt))
 
 
@@ -208,7 +210,10 @@ def test_an_unusable_login_halts_and_is_never_quoted(content: object) -> None:
     halt = halted_by(content, Parameter.login)
     assert halt.pause
     assert halt.pause.cause == "login_unreadable"
-    assert f"the Firestream credentials parameter {NAME} does not hold a JSON object with username and password" in halt.reason
+    assert (
+        f"the Firestream credentials parameter {NAME} does not hold a JSON object with username and password"
+        in halt.reason
+    )
     assert "s3cret" not in "".join(traceback.format_exception(halt))
 
 
