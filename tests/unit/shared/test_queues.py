@@ -59,7 +59,7 @@ def test_a_record_without_a_legible_key_has_none(attributes: dict[str, Any]) -> 
 
 
 class FakeBatchCall:
-    """A batch call of SQS that refuses the receipts it was told to."""
+    """A batch call of SQS that refuses these receipts."""
 
     def __init__(self, *refused: str) -> None:
         self.refused = refused
@@ -120,7 +120,7 @@ def test_a_message_whose_visibility_sqs_did_not_change_is_named() -> None:
 
 
 class FakeSend:
-    """The batch call that sends, which refuses the bodies it was told to."""
+    """The batch call that sends, which refuses these bodies."""
 
     def __init__(self, *refused: str) -> None:
         self.refused = refused
