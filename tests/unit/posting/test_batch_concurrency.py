@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from relay.errors import Halt, Retry, Wait
 from relay.posting.delivery import Claim, Result, Settlement, Status
+from relay.posting.gate import State
 
 from tests.factories import a_claim, a_pause, messages, published
 from tests.unit.posting.batch_helpers import PATIENCE, FakeBatchDelivery, results, wait_for
@@ -150,6 +151,21 @@ def test_a_message_that_ends_the_function_again_costs_the_gate_one_post() -> Non
         fake.deliver(messages("a", "b", "c"))
     assert fake.gate.state.count == 3
     assert fake.settled["m-2"] is fake.settled["m-3"] is Status.POSTED
+
+
+def test_a_message_that_was_cut_off_and_sends_no_request_gives_its_admission_back() -> None:
+    fake = FakeBatchDelivery(
+        claims={"a": a_claim("m-1", perhaps_posted=True, cut_off=1)}, answers={"a": Retry("no connection")}
+    )
+    fake.deliver(messages("a"))
+    assert (fake.sent, fake.gate.asked, fake.gate.state.count) == (["a"], [1, 1], 0)
+
+
+def test_a_message_that_was_cut_off_may_be_the_probe_that_opens_the_gate() -> None:
+    fake = FakeBatchDelivery(claims={"a": a_claim("m-1", perhaps_posted=True, cut_off=1)})
+    fake.gate.state = State(pause=a_pause("token_refused", -1, probe=True))
+    assert results(fake.deliver(messages("a"))) == ["posted"]
+    assert fake.gate.state.pause is None
 
 
 def test_a_message_that_was_cut_off_waits_while_the_gate_is_closed() -> None:

@@ -116,6 +116,14 @@ def test_an_answer_that_imposes_a_pause_closes_the_gate_and_leaves_the_rest_of_t
     assert fake.gate.state.count == 2
 
 
+def test_a_ledger_that_imposes_a_pause_closes_the_gate_and_leaves_the_rest_of_the_batch_untried() -> None:
+    pause = a_pause("ledger")
+    fake = FakeBatchDelivery(claims={"a": Halt(pause)})
+    outcomes = fake.deliver(messages("a", "b"))
+    assert [(each.tried, each.pause) for each in outcomes] == [(True, pause), (False, pause)]
+    assert (fake.claimed, fake.sent, fake.gate.closed_by, fake.gate.state.count) == (["a"], [], [pause], 0)
+
+
 @pytest.mark.parametrize("error", [Reject("blank"), Retry("no connection"), Unknown("reset")])
 def test_a_failure_without_a_pause_does_not_stop_the_batch(error: Exception) -> None:
     fake = FakeBatchDelivery(answers={"a": error})

@@ -25,12 +25,12 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 class FakeRequests:
-    """A batch's requests, with a slot and a pause of the test's choice; keeps what stopped the batch."""
+    """A batch's requests, with a slot and a pause of the test's choice."""
 
-    def __init__(self, slot: Any, pause: Callable[[], Pause | None], stops: list[Pause]) -> None:
+    def __init__(self, slot: Any, pause: Callable[[], Pause | None], stop: Callable[[Pause], None]) -> None:
         self.slot = lambda: slot
         self.pause = pause
-        self.stop = stops.append
+        self.stop = stop
 
 
 class FakeDelivery:
@@ -54,8 +54,12 @@ class FakeDelivery:
         *,
         alone: bool = False,
     ) -> Outcome:
-        requests = FakeRequests(slot or nullcontext(), pause, self.stops)
+        requests = FakeRequests(slot or nullcontext(), pause, self._stop)
         return self._delivery.deliver(a_message(), alert or an_alert(), requests, alone=alone)
+
+    def _stop(self, pause: Pause) -> None:
+        self.happened.append("stop")
+        self.stops.append(pause)
 
     def _claim(self, *_: str) -> Claim:
         self.happened.append("claim")
@@ -402,15 +406,53 @@ def test_a_defect_in_claiming_defers_the_message() -> None:
     assert (outcome.result, outcome.pause) == (Result.DEFERRED, None)
 
 
+class RecordingSlot:
+    """A slot that records when it was taken and given back."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+
+    def __enter__(self) -> None:
+        self._happened.append("(")
+
+    def __exit__(self, *_: object) -> None:
+        self._happened.append(")")
+
+
 def test_a_slot_is_taken_for_requests_and_for_nothing_else() -> None:
     fake = FakeDelivery(PERHAPS_POSTED)
+    fake.deliver(slot=RecordingSlot(fake.happened), pause=lambda: fake.happened.append("pause?"))
+    assert " ".join(fake.happened) == "claim ( pause? find ) prepare ( pause? send ) settle"
 
-    class Slot:
-        def __enter__(self) -> None:
-            fake.happened.append("(")
 
-        def __exit__(self, *_: object) -> None:
-            fake.happened.append(")")
+IMPOSES_A_PAUSE = [Wait(a_pause(), status=429), Halt(a_pause("blocked")), Unknown("503", pause=a_pause("unavailable"))]
 
-    fake.deliver(slot=Slot(), pause=lambda: fake.happened.append("ask"))
-    assert " ".join(fake.happened) == "claim ( ask find ) prepare ( ask send ) settle"
+
+@pytest.mark.parametrize("error", IMPOSES_A_PAUSE)
+def test_an_answer_that_imposes_a_pause_stops_the_batch_before_its_slot_is_free(error: RelayError) -> None:
+    fake = FakeDelivery(send=raising(error))
+    fake.deliver(slot=RecordingSlot(fake.happened))
+    assert fake.stops == [error.pause]
+    assert fake.happened == ["claim", "prepare", "(", "stop", ")", "settle"]
+
+
+@pytest.mark.parametrize("error", IMPOSES_A_PAUSE)
+def test_a_stream_that_imposes_a_pause_stops_the_batch_before_its_slot_is_free(error: RelayError) -> None:
+    fake = FakeDelivery(PERHAPS_POSTED, find=raising(error))
+    fake.deliver(slot=RecordingSlot(fake.happened))
+    assert fake.stops == [error.pause]
+    assert fake.happened == ["claim", "(", "stop", ")", "settle"]
+
+
+def test_the_second_look_after_a_duplicate_stops_the_batch_too() -> None:
+    looks = iter([lambda: None, raising(Wait(a_pause(), status=429))])
+    fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE), find=lambda *_: next(looks)())
+    fake.deliver()
+    assert fake.stops == [a_pause()]
+
+
+@pytest.mark.parametrize("error", [Reject("blank"), Retry("no connection"), Unknown("reset"), ValueError("a defect")])
+def test_an_answer_without_a_pause_does_not_stop_the_batch(error: Exception) -> None:
+    fake = FakeDelivery(send=raising(error))
+    fake.deliver()
+    assert fake.stops == []
