@@ -48,7 +48,7 @@ def test_a_request_names_the_backup_it_was_made_of(day: date, file_type: str) ->
     assert read_request(Backup(day, file_type).request, TODAY) == Backup(day, file_type)
 
 
-# The three events
+# --- The three events
 
 
 def test_the_nightly_event_has_one_field() -> None:
@@ -83,7 +83,7 @@ def test_records_of_a_queue_are_handed_on_as_they_came(records: list[dict[str, A
     assert read_event({"Records": records}, TODAY) == Requests(records)
 
 
-# Events that are none of the three
+# --- Events that are none of the three
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_records_that_are_not_of_a_queue_are_refused(record: dict[str, Any]) -> 
     assert "none of the three" in refused_event({"Records": [A_RECORD, record]})
 
 
-# Ranges that are refused
+# --- Ranges that are refused
 
 
 def test_a_range_backwards_is_refused_with_both_its_ends() -> None:
@@ -221,7 +221,7 @@ def test_an_unknown_field_of_a_range_is_named_with_those_there_are() -> None:
     )
 
 
-# Requests that are refused
+# --- Requests that are refused
 
 
 @pytest.mark.parametrize("body", ["", "message 2016-12-05", '{"file_type": "message"', "[" * 100_000, "9" * 5000])

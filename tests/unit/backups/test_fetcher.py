@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from relay.backups.backup import Backup
-from relay.backups.fetcher import MAX_STARTS, START_SECONDS, Backups, Outcome, Result
+from relay.backups.fetcher import ENQUEUE_SECONDS, MAX_STARTS, START_SECONDS, Backups, Outcome, Result
 from relay.backups.upload import Receipt
 from relay.errors import Absent, Corrupt, Reject, RelayError, Retry, StartOver
 
@@ -234,4 +234,28 @@ def test_without_a_listing_nothing_is_asked_for(fake: FakeBackups) -> None:
     fake.broken["list"] = Retry("S3 did not list message/ (AccessDenied)")
     with pytest.raises(Retry):
         fake.nightly()
+    assert (fake.asked, fake.sent) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("newest", "days"),
+    [
+        ({"message": 1, "activity": 1}, -1),
+        ({"message": 5, "activity": 3}, 3),
+        ({"message": 2}, 6),  # of one type there is nothing: older than any day that is looked for
+        ({}, 6),
+    ],
+)
+def test_a_nightly_run_counts_how_far_the_oldest_newest_day_is_behind_the_lag(
+    fake: FakeBackups, newest: dict[str, int], days: int
+) -> None:
+    fake.there = {ago(age, file_type) for file_type, age in newest.items()}
+    fake.left = 0
+    assert fake.nightly().days_beyond_lag == days
+
+
+def test_a_night_without_time_left_stops_before_it_requests_anything(fake: FakeBackups) -> None:
+    fake.left = ENQUEUE_SECONDS - 0.001
+    run = fake.nightly()
+    assert run.stopped == f"time ran out before {ago(7, 'activity')} was requested: ask again from there"
     assert (fake.asked, fake.sent) == ([], [])

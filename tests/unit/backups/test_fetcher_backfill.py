@@ -15,6 +15,7 @@ ALL = date(2009, 1, 1), date(2025, 12, 31)
 def test_all_years_become_12418_requests_in_one_invocation_oldest_first(fake: FakeBackups) -> None:
     run = fake.backfill(*ALL)
     assert counted(run) == {"queued": 12_418}
+    assert (run.newest, run.days_beyond_lag) == ({}, None)
     assert fake.requested == [Backup(day, file_type).request for day in days(*ALL) for file_type in TYPES]
     assert fake.asked == fake.outcomes == []
     assert run.stopped == ""

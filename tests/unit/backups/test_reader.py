@@ -55,7 +55,7 @@ class CountingFile(io.BytesIO):
         return size
 
 
-# What a line becomes
+# --- What a line becomes
 
 
 def test_each_line_is_a_dict_in_the_order_of_the_file() -> None:
@@ -105,7 +105,7 @@ def test_an_activity_is_read_in_either_shape() -> None:
     assert list(read_backup(io.BytesIO(gzip.compress(text)))) == [json.loads(line) for line in text.splitlines()]
 
 
-# Where it comes from
+# --- Where it comes from
 
 
 def test_a_source_may_be_a_path_or_its_name_or_an_open_file(file: Path) -> None:
@@ -151,7 +151,7 @@ def test_read_backup_is_in_relay_archive() -> None:
     assert archive.read_backup is read_backup
 
 
-# Lines of all lengths
+# --- Lines of all lengths
 
 
 def test_the_last_line_may_lack_its_newline() -> None:
@@ -185,7 +185,7 @@ def test_a_line_longer_than_a_block_is_read_whole(blocks: int) -> None:
     assert [each["a"] for each in read_backup(source(*lines))] == [0, *long, 3]
 
 
-# What is wrong is named
+# --- What is wrong is named
 
 
 @pytest.mark.parametrize("at", [0, 1, 20, -8, -1])
@@ -278,7 +278,7 @@ def test_what_comes_before_the_block_of_a_bad_line_is_yielded() -> None:
     assert len(good) > 300
 
 
-# A stream, in little memory
+# --- A stream, in little memory
 
 
 def test_the_first_line_comes_long_before_the_whole_was_read() -> None:

@@ -138,7 +138,7 @@ def nothing_is_stored(fake_s3: FakeS3, source: Source, error: type[BaseException
     assert source.closed
 
 
-# What is stored
+# --- What is stored
 
 
 def test_parts_are_as_large_as_s3_wants_them_and_a_file_as_large_as_a_year_fits() -> None:
@@ -206,7 +206,7 @@ def test_nothing_is_completed_before_the_verifier_has_agreed(fake_s3: FakeS3, ba
     assert fake_s3.stored() is None
 
 
-# What is not stored
+# --- What is not stored
 
 
 @pytest.mark.parametrize("at", [0, 1, 9, 10, 11, 299, PART - 1, PART, PART + 1, 5 * PART, 9799])
@@ -264,7 +264,7 @@ def test_a_large_damaged_file_is_refused_before_it_is_read_to_its_end(fake_s3: F
     assert source.position < 100 * PART
 
 
-# Requests that S3 refuses or that are lost
+# --- Requests that S3 refuses or that are lost
 
 
 def test_a_part_that_s3_refuses_spoils_the_whole(fake_s3: FakeS3, backup: bytes) -> None:
@@ -346,7 +346,7 @@ def test_an_abort_that_fails_does_not_hide_the_reason(fake_s3: FakeS3, backup: b
     nothing_is_stored(fake_s3, Source(backup[:500]), Corrupt, "ends early")
 
 
-# Two uploads of one backup
+# --- Two uploads of one backup
 
 
 def test_a_second_upload_leaves_the_bytes_of_the_first_alone(fake_s3: FakeS3, backup: bytes) -> None:
@@ -398,7 +398,7 @@ def test_of_two_uploads_at_once_exactly_one_stores(fake_s3: FakeS3, backup: byte
     assert fake_s3.uploads() == []
 
 
-# Nothing waits for ever, and nothing stays in memory
+# --- Nothing waits for ever, and nothing stays in memory
 
 
 @pytest.mark.parametrize("broken", [True, False])

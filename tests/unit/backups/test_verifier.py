@@ -73,7 +73,7 @@ class Keeping(io.BytesIO):
         return super().readinto(buffer)
 
 
-# What is whole
+# --- What is whole
 
 
 def test_verifying_a_whole_backup_returns_its_lines_and_bytes() -> None:
@@ -177,7 +177,7 @@ def test_reading_in_small_pieces_makes_no_difference(size: int) -> None:
             verify(SmallReads(broken, size))
 
 
-# What is not gzip to its end
+# --- What is not gzip to its end
 
 
 def test_an_empty_file_is_refused() -> None:
@@ -234,7 +234,7 @@ def test_a_file_that_is_not_gzip_is_refused(content: bytes) -> None:
     assert reason(content).startswith("the gzip data is damaged within the first ")
 
 
-# Lines that are not objects
+# --- Lines that are not objects
 
 
 @pytest.mark.parametrize("at", [0, 1, 100, 198, 199])
@@ -292,7 +292,7 @@ def test_braces_are_enough_for_the_lines_between() -> None:
     assert verified(zipped(b"{}", b"{no json}", b"{}")).lines == 3
 
 
-# Memory, and errors of the file
+# --- Memory, and errors of the file
 
 
 def test_a_small_file_that_unpacks_to_much_takes_no_more_memory() -> None:

@@ -72,7 +72,7 @@ def halt_for(content: object, kind: Callable[..., Any]) -> Halt:
     return halted.value
 
 
-# What is read
+# --- What is read
 
 
 def test_the_accounts_credentials_are_read_from_the_token_parameter() -> None:
@@ -101,7 +101,7 @@ def test_a_line_break_after_a_pasted_user_name_is_removed() -> None:
     assert FakeParameter(a_login(username="demo-user\n")).login(Clock()).credentials().username == "demo-user"
 
 
-# When it is read
+# --- When it is read
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,7 +155,7 @@ def test_threads_that_ask_at_once_read_it_once(kind: Callable[..., Any]) -> None
     assert parameter.reads == 1
 
 
-# What cannot be used
+# --- What cannot be used
 
 
 NOT_OBJECTS = ["s3cret", "", '{"access_token": "s3cret", "password": "s3cret"', ["s3cret"], "null", "1", "[" * 4096]
