@@ -242,11 +242,12 @@ def test_a_parameter_store_that_does_not_answer_is_asked_again_later(
 def test_a_parameter_store_that_timed_out_is_not_asked_again_for_ten_seconds(kind: Callable[..., Any]) -> None:
     parameter, clock = FakeParameter(ConnectTimeoutError(endpoint_url="https://ssm")), Clock()
     secret = kind(parameter, clock)
-    for fresh in (False, True):
+    for seconds, fresh in ((0, False), (0, True), (9.999, False), (9.999, True)):
+        clock.now = NOW + seconds
         with pytest.raises(Retry, match="could not be read"):
             secret.credentials(fresh=fresh)
     assert parameter.reads == 1
-    clock.now += 10
+    clock.now = NOW + 10
     parameter.content = both("s-1")
     assert secret_of(secret.credentials()) == "s-1"
 
