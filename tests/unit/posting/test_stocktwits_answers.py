@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from relay.errors import Duplicate, Halt, Reject, RelayError, Retry, Unknown, Wait
-from relay.posting.stocktwits import StockTwits
+from relay.posting.stocktwits import MAX_ID, StockTwits
 
 from tests.factories import NOW, an_alert
 from tests.unit.posting.stocktwits_helpers import (
@@ -118,7 +118,8 @@ WITHOUT_AN_ID = {
         b"{}",
         b'{"message": 7}',
         b'{"message": {"body": ""}}',
-        *(b'{"message": {"id": %b}}' % each for each in (b"true", b"null", b'"7"', b"0", b"-7", b"7.0", b"9" * 40)),
+        *(b'{"message": {"id": %b}}' % each for each in (b"true", b"null", b'"7"', b"0", b"-7", b"7.0")),
+        b'{"message": {"id": %d}}' % (MAX_ID + 1),
         b'{"message": {"id": ' + b"9" * 5000 + b"}}",
     )
 }
@@ -173,8 +174,8 @@ def test_an_answer_leads_to_an_error_that_names_what_to_do_next(
     assert credentials.fresh_reads == row.retried
     assert TOKEN not in "".join(traceback.format_exception(error))
     assert len(api.requests) == 1  # the stored token is the refused one: there is no point in trying it again
-    if error.pause and row.error is not Unknown:
-        assert error.pause.reason == error.reason
+    if error.pause:
+        assert error.pause.reason == ("StockTwits is unavailable (503)" if row.status == 503 else row.reason)
 
 
 @pytest.mark.parametrize(("call", "row"), BOTH)
@@ -188,11 +189,20 @@ def test_a_callis_sent_once_more_only_if_its_token_was_refused_and_a_newer_one_i
     assert tokens == ["Bearer old", "Bearer newer"][: 1 + row.retried]
 
 
-@pytest.mark.parametrize("body", [b'{"message": {"id": 7}}', b'{"response": {"status": 500}, "message": {"id": 7}}'])
 @pytest.mark.parametrize("status", [200, 201, 299])
-def test_a_message_id_is_all_that_a_success_needs(api: FakeApi, client_of: Clients, status: int, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "post_id"),
+    [
+        (b'{"message": {"id": 7}}', 7),
+        (b'{"response": {"status": 500}, "message": {"id": 7}}', 7),
+        (b'{"message": {"id": %d}}' % MAX_ID, MAX_ID),
+    ],
+)
+def test_a_message_id_is_all_that_a_success_needs(
+    api: FakeApi, client_of: Clients, status: int, body: bytes, post_id: int
+) -> None:
     api.answer(status, body)
-    assert client_of(api.url + "/").publish(an_alert(), None).id == 7
+    assert client_of(api.url + "/").publish(an_alert(), None).id == post_id
 
 
 # --- The token
