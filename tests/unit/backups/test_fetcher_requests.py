@@ -82,7 +82,7 @@ def test_the_fifth_receive_is_the_last(fake: FakeBackups, receives: int, result:
     fake.fail(ago(50), Retry("Firestream answered 500", status=500))
     (outcome,) = fake.fulfil(*requests(ago(50), receive_count=receives))
     assert results([outcome]) == [result]
-    assert outcome.done == outcome.dead_lettered
+    assert (outcome.done, outcome.reason) == (outcome.dead_lettered, "Firestream answered 500")
     assert fake.dead_letters == ([(ago(50).request, "Firestream answered 500")] if outcome.dead_lettered else [])
 
 
@@ -128,6 +128,11 @@ def test_after_a_refused_login_the_rest_is_not_tried_and_stays_in_its_queue(fake
 def test_an_unreadable_request_is_a_dead_letter_even_after_a_refused_login(fake: FakeBackups) -> None:
     fake.fail(ago(50), REFUSED)
     assert results(fake.fulfil(*requests(ago(50)), a_message("not JSON"))) == ["failed", "failed as a dead letter"]
+
+
+def test_with_just_enough_time_left_a_request_is_fulfilled(fake: FakeBackups) -> None:
+    fake.left = START_SECONDS
+    assert results(fake.fulfil(*requests(ago(50)))) == ["stored"]
 
 
 def test_with_too_little_time_left_a_request_stays_in_its_queue(fake: FakeBackups) -> None:

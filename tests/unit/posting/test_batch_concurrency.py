@@ -1,4 +1,4 @@
-"""A batch side by side: requests up to the limit, one key at a time, and alone what may end the function."""
+"""A batch side by side: requests up to the limit, a key delivered once at a time, what was cut off alone."""
 
 import threading
 from collections.abc import Callable
