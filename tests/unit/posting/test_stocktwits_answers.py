@@ -114,7 +114,7 @@ WITHOUT_AN_ID = {
     for body in (
         b"",
         b"OK",
-        b"[]",
+        b"[7]",
         b"{}",
         b'{"message": 7}',
         b'{"message": {"body": ""}}',
@@ -138,7 +138,7 @@ NOT_A_STREAM = {
     "201": unexpected(201, Unknown),
     **{
         repr(body): Row(200, body, Unknown, "the account's stream came without messages")
-        for body in (b"", b"[]", b"{}", b'{"messages": null}', b'{"messages": {}}', PAGE)
+        for body in (b"", b"[7]", b"{}", b'{"messages": null}', b'{"messages": {}}', PAGE)
     },
 }
 
@@ -282,7 +282,7 @@ def test_an_error_is_quoted_in_characters_that_can_be_written_anywhere(api: Fake
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"errors": "x"}', b'{"errors": ["x"]}', b'{"errors": [{}]}', b'{"errors": {"body": ["x"]}}', b"[]"]
+    "body", [b'{"errors": "x"}', b'{"errors": ["x"]}', b'{"errors": [{}]}', b'{"errors": {"body": ["x"]}}', b"[7]"]
 )
 def test_an_error_in_another_form_is_not_quoted(api: FakeApi, client_of: Clients, body: bytes) -> None:
     api.answer(422, body)
