@@ -8,6 +8,7 @@ import traceback
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from relay.errors import Halt, Reject, Retry, Unknown
@@ -15,7 +16,7 @@ from relay.posting import stocktwits
 from relay.posting.stocktwits import MAX_ANSWER_BYTES, StockTwits
 
 from local.stand_ins.stocktwits.server import StandIn
-from tests.factories import NOW, an_alert
+from tests.factories import NOW, Clock, an_alert
 from tests.servers import answering, request_of, self_signed, tcp_server
 from tests.unit.posting.stocktwits_helpers import TOKEN, Clients, failure
 
@@ -103,6 +104,11 @@ def test_an_answer_is_read_up_to_a_bound_and_not_decoded(client_of: Clients, sta
     assert len(error.reason) < 400
 
 
+def test_an_answer_that_nobody_asked_to_encode_is_not_decoded(client_of: Clients) -> None:
+    with answering(200, gzip.compress(b'{"message": {"id": 7}}'), b"Content-Encoding: gzip\r\n") as url:
+        assert type(failure(client_of(url))) is Unknown
+
+
 def test_an_answer_of_exactly_the_bound_is_read(client_of: Clients) -> None:
     content = b'{"message": {"id": 7}, "x": "%s"}'
     filler = b"x" * (MAX_ANSWER_BYTES - len(content) + 2)
@@ -135,6 +141,23 @@ def test_an_answer_that_trickles_in_is_given_up_after_the_time_that_a_whole_one_
         given_up.set()
     assert type(error) is Unknown
     assert "broke before its answer" in error.reason
+
+
+def test_each_read_may_take_only_what_is_left_of_the_time_for_the_whole_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    timeouts: list[float] = []
+
+    def readinto(_: object) -> int:
+        clock.now += 3
+        return 1
+
+    monkeypatch.setattr(stocktwits, "time", SimpleNamespace(monotonic=clock))
+    file = SimpleNamespace(_sock=SimpleNamespace(settimeout=timeouts.append), readinto=readinto, close=lambda: None)
+    with stocktwits._BoundedReader(file, seconds=9, size=100) as reader, pytest.raises(TimeoutError):
+        reader.readall()
+    assert timeouts == [9, 6, 3]
 
 
 @pytest.mark.parametrize("size", [b"-1", b"-7fffffff", b"7fffffff"])
@@ -236,6 +259,17 @@ def test_the_standard_librarys_tls_settings_are_in_force(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # only the standard library's context reads it
     with tcp_server(accept, tls) as server:
         assert client_of(f"https://127.0.0.1:{server.port}").publish(an_alert(), None).id == 7
+
+
+def test_each_connection_uses_the_one_context_of_its_client(
+    client_of: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls, certificate = self_signed(tmp_path)
+    context = ssl.create_default_context(cafile=certificate)
+    monkeypatch.setattr(stocktwits, "standard_context", lambda: context)
+    with tcp_server(request_of, tls) as server:
+        assert type(failure(client_of(f"https://127.0.0.1:{server.port}"))) is Unknown
+    assert b"AAPL" in server.received
 
 
 def test_the_authorities_are_read_once_and_not_for_every_connection(
