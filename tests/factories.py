@@ -1,4 +1,4 @@
-"""What unit tests are made of: a message, a post, a claim, and a clock that stands until it is moved."""
+"""What unit tests are made of: messages, alerts, claims, pauses, and a clock that stands still until it is set."""
 
 import sys
 from types import FrameType
@@ -45,7 +45,7 @@ BACKUP_ENVIRONMENT = {
 
 
 class Clock:
-    """Stands until it is moved."""
+    """Stands still until it is set."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
@@ -80,7 +80,7 @@ def published(number: int = 1) -> Published:
 
 
 def callers() -> list[FrameType]:
-    """Every frame that is running: what an error's traceback may keep, with all that is in it."""
+    """Return every frame that is running: what an error's traceback may keep, with all that is in it."""
     frames, frame = [], sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back

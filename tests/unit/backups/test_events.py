@@ -1,4 +1,4 @@
-"""What fetch_backups may be asked to do, and what is wrong with what it may not."""
+"""The events and requests that fetch_backups accepts, and the reasons for which it refuses others."""
 
 import json
 from datetime import date
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup, days
+from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup
 from relay.backups.events import Backfill, Nightly, Requests, read_event, read_request
 from relay.errors import Reject
 
@@ -20,7 +20,7 @@ A_RECORD: dict[str, Any] = {
     "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1795274420000"},
     "eventSource": "aws:sqs",
 }
-NO_COUNTS = ["", "soon", "-1", " 1", "1.0", "\u0661", "9" * 5000, 1_795_274_420_000, None]
+NOT_COUNTS = ["", "soon", "-1", " 1", "1.0", "\u0661", "9" * 5000, 1_795_274_420_000, None]
 
 
 def a_range(**but: Any) -> dict[str, Any]:
@@ -43,59 +43,15 @@ def refused_request(body: str) -> str:
     return refused.value.reason
 
 
-# The backup
-
-
-@pytest.mark.parametrize(
-    ("backup", "key"),
-    [
-        (Backup(date(2016, 12, 5), "message"), "message/2016/12/05/stocktwits_message_2016_12_05.gz"),
-        (Backup(date(2009, 1, 1), "activity"), "activity/2009/01/01/stocktwits_activity_2009_01_01.gz"),
-    ],
-)
-def test_a_backups_key_tells_its_type_and_its_day_twice(backup: Backup, key: str) -> None:
-    assert backup.key == key
-
-
-def test_what_is_absent_is_noted_beside_what_is_there() -> None:
-    assert Backup(date(2016, 12, 5), "message").absent_key == (
-        "absent/message/2016/12/05/stocktwits_message_2016_12_05.json"
-    )
-
-
-def test_backups_sort_by_day_first() -> None:
-    early, late = date(2016, 12, 5), date(2016, 12, 6)
-    backups = [Backup(late, "activity"), Backup(early, "message"), Backup(late, "message"), Backup(early, "activity")]
-    assert [str(each) for each in sorted(backups)] == [
-        "activity 2016-12-05",
-        "message 2016-12-05",
-        "activity 2016-12-06",
-        "message 2016-12-06",
-    ]
-
-
 @given(day=st.dates(FIRST_DAY, date(2026, 3, 9)), file_type=st.sampled_from(FILE_TYPES))
 def test_a_request_names_the_backup_it_was_made_of(day: date, file_type: str) -> None:
     assert read_request(Backup(day, file_type).request, TODAY) == Backup(day, file_type)
 
 
-def test_a_request_is_what_its_documentation_shows() -> None:
-    assert Backup(date(2016, 12, 5), "message").request == A_REQUEST
+# --- The three events
 
 
-def test_the_days_of_a_range_are_those_from_its_first_to_its_last() -> None:
-    assert list(days(date(2024, 2, 28), date(2024, 3, 1))) == [
-        date(2024, 2, 28),
-        date(2024, 2, 29),
-        date(2024, 3, 1),
-    ]
-    assert list(days(TODAY, TODAY)) == [TODAY]
-
-
-# The three events
-
-
-def test_the_nightly_event_is_one_word() -> None:
+def test_the_nightly_event_has_one_field() -> None:
     assert read_event({"run": "nightly"}, TODAY) == Nightly()
 
 
@@ -103,15 +59,15 @@ def test_a_range_alone_asks_for_the_types_that_are_kept_and_not_again_for_what_i
     assert read_event(a_range(), TODAY) == Backfill(date(2024, 1, 1), date(2024, 12, 31), None, retry_absent=False)
 
 
-def test_a_range_may_say_which_types_and_ask_again_for_what_is_absent() -> None:
+def test_a_range_may_name_its_types_and_ask_again_for_what_is_absent() -> None:
     event = a_range(file_types=["activity"], retry_absent=True)
     assert read_event(event, TODAY) == Backfill(date(2024, 1, 1), date(2024, 12, 31), ("activity",), retry_absent=True)
 
 
 def test_a_type_that_is_named_twice_counts_once_and_the_order_stays() -> None:
-    order = read_event(a_range(file_types=["message", "activity", "message"]), TODAY)
-    assert isinstance(order, Backfill)
-    assert order.file_types == ("message", "activity")
+    event = read_event(a_range(file_types=["message", "activity", "message"]), TODAY)
+    assert isinstance(event, Backfill)
+    assert event.file_types == ("message", "activity")
 
 
 def test_a_range_may_be_a_day_and_reach_from_the_first_one_to_yesterday() -> None:
@@ -121,13 +77,13 @@ def test_a_range_may_be_a_day_and_reach_from_the_first_one_to_yesterday() -> Non
     assert everything == Backfill(date(2009, 1, 1), date(2026, 3, 9), None, retry_absent=False)
 
 
-@pytest.mark.parametrize("records", [[], [A_RECORD], [A_RECORD, {**A_RECORD, "body": "no JSON"}]])
+@pytest.mark.parametrize("records", [[], [A_RECORD], [A_RECORD, {**A_RECORD, "body": "not JSON"}]])
 def test_records_of_a_queue_are_handed_on_as_they_came(records: list[dict[str, Any]]) -> None:
     # Their bodies are read one by one: a bad one must not harm its neighbours.
     assert read_event({"Records": records}, TODAY) == Requests(records)
 
 
-# Events that are none of the three
+# --- Events that are none of the three
 
 
 @pytest.mark.parametrize(
@@ -149,7 +105,7 @@ def test_records_of_a_queue_are_handed_on_as_they_came(records: list[dict[str, A
         {"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
     ],
 )
-def test_an_event_of_another_shape_is_told_the_three_there_are(event: object) -> None:
+def test_an_event_of_another_shape_is_refused_with_the_three_there_are(event: object) -> None:
     reason = refused_event(event)
     assert "none of the three" in reason
     for shape in ('{"run": "nightly"}', '"first_day"', "BackupRequests"):
@@ -165,17 +121,17 @@ def test_an_event_of_another_shape_is_told_the_three_there_are(event: object) ->
         {**A_RECORD, "attributes": None},
         {**A_RECORD, "attributes": {"ApproximateReceiveCount": "1"}},
         {**A_RECORD, "attributes": {"SentTimestamp": "1795274420000"}},
-        *({**A_RECORD, "attributes": {**A_RECORD["attributes"], "SentTimestamp": sent}} for sent in NO_COUNTS),
+        *({**A_RECORD, "attributes": {**A_RECORD["attributes"], "SentTimestamp": sent}} for sent in NOT_COUNTS),
         {**A_RECORD, "messageAttributes": None},
         {**A_RECORD, "messageAttributes": {"RelayKey": "k"}},
         *({name: value for name, value in A_RECORD.items() if name != lost} for lost in A_RECORD),
     ],
 )
-def test_records_that_are_not_of_a_queue_are_none_of_the_three(record: dict[str, Any]) -> None:
+def test_records_that_are_not_of_a_queue_are_refused(record: dict[str, Any]) -> None:
     assert "none of the three" in refused_event({"Records": [A_RECORD, record]})
 
 
-# Ranges that cannot be
+# --- Ranges that are refused
 
 
 def test_a_range_backwards_is_refused_with_both_its_ends() -> None:
@@ -193,7 +149,7 @@ def test_a_day_that_is_not_over_is_refused_with_the_newest_that_is(field: str, d
     )
 
 
-def test_forty_years_are_refused_for_the_end_that_is_wrong() -> None:
+def test_a_range_is_refused_for_the_end_that_is_wrong() -> None:
     assert refused_event(a_range(first_day="2009-01-01", last_day="2049-01-01")).startswith("last_day: 2049-01-01")
     assert refused_event(a_range(first_day="1984-01-01", last_day="2024-01-01")).startswith("first_day: 1984-01-01")
 
@@ -204,7 +160,7 @@ def test_a_day_before_the_first_is_refused(field: str) -> None:
     assert reason == f"{field}: 2008-12-31 is before 2009-01-01, the first day that StockTwits kept"
 
 
-NO_DAYS = [
+NOT_DAYS = [
     "2025-02-30",
     "2025-13-01",
     "2025-1-1",
@@ -224,9 +180,9 @@ NO_DAYS = [
 
 
 @pytest.mark.parametrize("field", ["first_day", "last_day"])
-@pytest.mark.parametrize("value", NO_DAYS)
-def test_what_is_no_day_is_quoted_with_its_field(field: str, value: object) -> None:
-    assert refused_event(a_range(**{field: value})) == (f"{field}: {value!r} is no day; give one such as 2016-12-05")
+@pytest.mark.parametrize("value", NOT_DAYS)
+def test_a_value_that_is_not_a_day_is_quoted_with_its_field(field: str, value: object) -> None:
+    assert refused_event(a_range(**{field: value})) == (f"{field}: {value!r} is not a day; give one such as 2016-12-05")
 
 
 @pytest.mark.parametrize(("missing", "given"), [("first_day", "last_day"), ("last_day", "first_day")])
@@ -261,28 +217,28 @@ def test_asking_again_for_what_is_absent_is_true_or_false(value: object) -> None
 
 def test_an_unknown_field_of_a_range_is_named_with_those_there_are() -> None:
     assert refused_event(a_range(file_type="message")) == (
-        "'file_type' is no field; there are file_types, first_day, last_day, retry_absent"
+        "'file_type' is not a field; the fields are file_types, first_day, last_day, retry_absent"
     )
 
 
-# Requests that cannot be
+# --- Requests that are refused
 
 
 @pytest.mark.parametrize("body", ["", "message 2016-12-05", '{"file_type": "message"', "[" * 100_000, "9" * 5000])
-def test_a_request_that_is_no_json_is_quoted_but_not_at_length(body: str) -> None:
+def test_a_request_that_is_not_json_is_quoted_but_not_at_length(body: str) -> None:
     reason = refused_request(body)
-    assert reason.startswith("the request is no JSON: ")
+    assert reason.startswith("the request is not JSON: ")
     assert body[:40] in reason
     assert len(reason) < 120
 
 
 @pytest.mark.parametrize("body", ["null", "[]", '"message"', "20161205", f"[{A_REQUEST}]"])
-def test_a_request_that_is_no_object_is_shown_one(body: str) -> None:
-    assert refused_request(body) == f"the request is no JSON object such as {A_REQUEST}"
+def test_a_request_that_is_not_an_object_is_refused_with_an_example(body: str) -> None:
+    assert refused_request(body) == f"the request is not a JSON object such as {A_REQUEST}"
 
 
 @pytest.mark.parametrize("file_type", ["messages", "Message", "", None, 1, ["message"], {}])
-def test_a_request_for_an_unknown_type_is_told_those_there_are(file_type: object) -> None:
+def test_a_request_for_an_unknown_type_is_refused_with_those_there_are(file_type: object) -> None:
     assert refused_request(a_request(file_type=file_type)) == f"file_type: {file_type!r} is none of activity, message"
 
 
@@ -290,16 +246,16 @@ def test_a_request_without_a_type_is_refused() -> None:
     assert refused_request('{"day": "2016-12-05"}') == "file_type: None is none of activity, message"
 
 
-@pytest.mark.parametrize("value", NO_DAYS)
-def test_a_request_for_what_is_no_day_quotes_it(value: object) -> None:
-    assert refused_request(a_request(day=value)) == f"day: {value!r} is no day; give one such as 2016-12-05"
+@pytest.mark.parametrize("value", NOT_DAYS)
+def test_a_request_for_a_value_that_is_not_a_day_quotes_it(value: object) -> None:
+    assert refused_request(a_request(day=value)) == f"day: {value!r} is not a day; give one such as 2016-12-05"
 
 
 @pytest.mark.parametrize(
     ("day", "problem"),
     [("2008-12-31", "is before 2009-01-01"), ("2026-03-10", "is not over yet"), ("9999-12-31", "is not over yet")],
 )
-def test_a_request_for_a_day_that_nobody_has_is_refused(day: str, problem: str) -> None:
+def test_a_request_for_a_day_out_of_range_is_refused(day: str, problem: str) -> None:
     assert refused_request(a_request(day=day)).startswith(f"day: {day} {problem}")
 
 
@@ -308,15 +264,18 @@ def test_a_request_without_a_day_lacks_a_field() -> None:
 
 
 def test_an_unknown_field_of_a_request_is_named_with_those_there_are() -> None:
-    assert refused_request(a_request(first_day="2016-12-05")) == "'first_day' is no field; there are day, file_type"
+    assert (
+        refused_request(a_request(first_day="2016-12-05"))
+        == "'first_day' is not a field; the fields are day, file_type"
+    )
 
 
-def test_a_value_that_is_nested_too_deeply_to_be_quoted_is_told_by_its_kind() -> None:
+def test_a_value_that_is_nested_too_deeply_to_be_quoted_is_named_by_its_kind() -> None:
     nested: list[Any] = []
     for _ in range(100_000):
         nested = [nested]
     assert refused_event(a_range(first_day=nested)) == (
-        "first_day: a list nested too deeply is no day; give one such as 2016-12-05"
+        "first_day: a list nested too deeply is not a day; give one such as 2016-12-05"
     )
 
 

@@ -1,4 +1,4 @@
-"""Reading a backup line by line: from wherever it is, into whatever type, and never a wrong line unnoticed."""
+"""Reading a backup line by line: from a path, a file or S3, into any type, and every bad line is named."""
 
 import gzip
 import io
@@ -42,20 +42,20 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-class Opened(io.BytesIO):
-    """A file of which one can see how far it was read."""
+class CountingFile(io.BytesIO):
+    """A file that counts the bytes that were read of it."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
-        self.given = 0
+        self.bytes_read = 0
 
     def readinto(self, buffer: Any, /) -> int:
         size = super().readinto(buffer)
-        self.given += size
+        self.bytes_read += size
         return size
 
 
-# What a line becomes
+# --- What a line becomes
 
 
 def test_each_line_is_a_dict_in_the_order_of_the_file() -> None:
@@ -92,7 +92,7 @@ def test_a_symbol_and_a_sentiment_may_be_empty() -> None:
     assert (message.symbols, message.entities) == ([Symbol("SPY")], Entities(Sentiment(None)))
 
 
-def test_any_type_that_msgspec_knows_will_do() -> None:
+def test_lines_are_read_into_any_type_that_msgspec_knows() -> None:
     class Only(msgspec.Struct):
         id: int
 
@@ -105,7 +105,7 @@ def test_an_activity_is_read_in_either_shape() -> None:
     assert list(read_backup(io.BytesIO(gzip.compress(text)))) == [json.loads(line) for line in text.splitlines()]
 
 
-# Where it comes from
+# --- Where it comes from
 
 
 def test_a_source_may_be_a_path_or_its_name_or_an_open_file(file: Path) -> None:
@@ -147,14 +147,14 @@ def test_a_path_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> N
         list(read_backup(tmp_path / "a.gz"))
 
 
-def test_it_is_found_beside_the_archive_too() -> None:
+def test_read_backup_is_in_relay_archive() -> None:
     assert archive.read_backup is read_backup
 
 
-# Lines of all lengths
+# --- Lines of all lengths
 
 
-def test_the_last_line_needs_no_newline() -> None:
+def test_the_last_line_may_lack_its_newline() -> None:
     assert list(read_backup(io.BytesIO(gzip.compress(TEXT.removesuffix(b"\n"))))) == RECORDS
 
 
@@ -164,12 +164,12 @@ def test_two_members_are_read_as_one() -> None:
     assert list(read_backup(io.BytesIO(both))) == RECORDS
 
 
-def test_a_backup_of_no_lines_yields_nothing() -> None:
+def test_a_backup_without_lines_yields_nothing() -> None:
     assert list(read_backup(io.BytesIO(gzip.compress(b"")))) == []
 
 
 @pytest.mark.parametrize("beyond", range(-4, 5))
-def test_a_line_over_the_edge_of_a_block_is_one_line(beyond: int) -> None:
+def test_a_line_across_two_blocks_is_one_line(beyond: int) -> None:
     first = "x" * (BLOCK_BYTES - len('{"a":""}\n') + beyond)
     assert list(read_backup(source(json.dumps({"a": first}), '{"b":2}', '{"c":3}'))) == [
         {"a": first},
@@ -179,13 +179,13 @@ def test_a_line_over_the_edge_of_a_block_is_one_line(beyond: int) -> None:
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 3, 9])
-def test_a_line_longer_than_a_block_makes_room_for_itself(blocks: int) -> None:
+def test_a_line_longer_than_a_block_is_read_whole(blocks: int) -> None:
     long = [str(number) * (blocks * BLOCK_BYTES) for number in (1, 2)]
     lines = ['{"a":0}', *(json.dumps({"a": each}) for each in long), '{"a":3}']
     assert [each["a"] for each in read_backup(source(*lines))] == [0, *long, 3]
 
 
-# What is wrong is told
+# --- What is wrong is named
 
 
 @pytest.mark.parametrize("at", [0, 1, 20, -8, -1])
@@ -210,7 +210,7 @@ def test_a_backup_that_is_cut_off_is_refused(cut: int) -> None:
 
 
 def test_a_file_that_keeps_the_frames_it_is_read_from_is_read_however_long_its_lines() -> None:
-    class Keeping(Opened):
+    class Keeping(CountingFile):
         kept: ClassVar[list[FrameType]] = []
 
         def readinto(self, buffer: Any, /) -> int:
@@ -227,7 +227,7 @@ def test_an_empty_file_is_refused() -> None:
 
 
 def test_an_error_of_the_file_comes_through() -> None:
-    class Broken(Opened):
+    class Broken(CountingFile):
         def readinto(self, buffer: Any, /) -> int:
             if self.tell() > 1000:
                 raise OSError("disk")
@@ -241,7 +241,7 @@ def test_an_error_of_the_file_comes_through() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b"This is no JSON object",
+        b"This is not a JSON object",
         b"[]",
         b"null",
         b'{"id":1',
@@ -250,14 +250,14 @@ def test_an_error_of_the_file_comes_through() -> None:
         b'{"a":' * TOO_DEEP + b"1" + b"}" * TOO_DEEP,
     ],
 )
-def test_a_line_that_is_no_object_is_named_by_its_number(line: bytes, at: int) -> None:
+def test_a_line_that_is_not_an_object_is_named_by_its_number(line: bytes, at: int) -> None:
     lines = TEXT.splitlines()
     lines[at] = line
     with pytest.raises(Reject, match=rf"^line {at + 1}: "):
         list(read_backup(source(*lines)))
 
 
-def test_a_bad_line_that_no_newline_ends_is_named_too() -> None:
+def test_a_bad_line_without_a_newline_is_named_too() -> None:
     with pytest.raises(Reject, match=r"^line 501: "):
         list(read_backup(io.BytesIO(gzip.compress(TEXT + b"late"))))
 
@@ -278,13 +278,13 @@ def test_what_comes_before_the_block_of_a_bad_line_is_yielded() -> None:
     assert len(good) > 300
 
 
-# A stream, in little memory
+# --- A stream, in little memory
 
 
 def test_the_first_line_comes_long_before_the_whole_was_read() -> None:
-    file = Opened(gzip.compress(TEXT * 40, 0))
+    file = CountingFile(gzip.compress(TEXT * 40, 0))
     assert next(read_backup(file)) == RECORDS[0]
-    assert file.given < len(file.getvalue()) / 10
+    assert file.bytes_read < len(file.getvalue()) / 10
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
@@ -300,16 +300,16 @@ def test_memory_does_not_grow_with_the_file() -> None:
     assert peak(32) < 1.1 * peak(8)
 
 
-def test_a_reader_that_is_given_up_closes_what_it_opened(file: Path, s3: Any) -> None:
+def test_a_reader_that_is_closed_closes_what_it_opened(file: Path, s3: Any) -> None:
     opened = []
     get_object = s3.get_object
 
-    def noted(**what: Any) -> Any:
+    def recorded(**what: Any) -> Any:
         answer = get_object(**what)
         opened.append(answer["Body"])
         return answer
 
-    s3.get_object = noted
+    s3.get_object = recorded
     lines = read_backup("s3://archive/message/2024/01/02/a.gz", s3=s3)
     next(lines)
     assert not opened[0]._raw_stream.closed
@@ -317,15 +317,15 @@ def test_a_reader_that_is_given_up_closes_what_it_opened(file: Path, s3: Any) ->
     assert opened[0]._raw_stream.closed
 
 
-def test_a_path_is_closed_at_the_end_and_when_it_is_given_up(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_closed_at_the_end_and_when_its_reader_is(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     really_open = open
 
-    def noted(*what: Any, **how: Any) -> Any:
+    def recorded(*what: Any, **how: Any) -> Any:
         opened.append(really_open(*what, **how))
         return opened[-1]
 
-    monkeypatch.setattr("builtins.open", noted)
+    monkeypatch.setattr("builtins.open", recorded)
     lines = read_backup(file)
     next(lines)
     assert not opened[0].closed

@@ -43,7 +43,7 @@ def a_line(size: int) -> bytes:
     return b'{"a":"' + b"x" * (size - 9) + b'"}\n'
 
 
-class Pieces:
+class SmallReads:
     """A file that gives a few bytes at a time, and in the end, if it has one, raises its error."""
 
     def __init__(self, content: bytes, size: int, error: BaseException | None = None) -> None:
@@ -73,10 +73,10 @@ class Keeping(io.BytesIO):
         return super().readinto(buffer)
 
 
-# What is whole
+# --- What is whole
 
 
-def test_a_whole_backup_tells_how_much_it_holds() -> None:
+def test_verifying_a_whole_backup_returns_its_lines_and_bytes() -> None:
     assert verified(WHOLE) == Content(lines=200, text_bytes=len(TEXT))
 
 
@@ -89,11 +89,11 @@ def test_a_view_that_a_file_keeps_never_shows_memory_that_the_decoder_has_freed(
             bytes(view)
 
 
-def test_the_last_line_needs_no_newline() -> None:
+def test_the_last_line_may_lack_its_newline() -> None:
     assert verified(gzip.compress(TEXT.removesuffix(b"\n"))) == Content(200, len(TEXT) - 1)
 
 
-def test_two_members_are_one_backup_wherever_the_text_was_parted() -> None:
+def test_two_members_are_one_backup_wherever_the_text_was_divided() -> None:
     middle_of_a_line = TEXT.index(b"\n", 3000) - 5
     for cut in (0, 3000, middle_of_a_line, len(TEXT)):
         both = gzip.compress(TEXT[:cut]) + gzip.compress(TEXT[cut:])
@@ -107,15 +107,15 @@ def test_a_backup_of_a_day_without_lines_is_whole() -> None:
 def test_one_line_is_the_first_and_the_last() -> None:
     assert verified(zipped(b"{}")) == Content(1, 3)
     assert verified(gzip.compress(b"{}")) == Content(1, 2)
-    assert reason(gzip.compress(b"{,}")) == "line 1 is no JSON object"
+    assert reason(gzip.compress(b"{,}")) == "line 1 is not a JSON object"
 
 
 @pytest.mark.parametrize("level", [0, 1, 9])
-def test_it_does_not_matter_how_hard_it_was_pressed(level: int) -> None:
+def test_any_level_of_compression_is_accepted(level: int) -> None:
     assert verified(gzip.compress(TEXT, level)) == Content(200, len(TEXT))
 
 
-def test_a_header_with_a_name_is_as_good() -> None:
+def test_a_header_may_have_a_name() -> None:
     target = io.BytesIO()
     with gzip.GzipFile("stocktwits_message_2016_12_05", "wb", fileobj=target) as file:
         file.write(TEXT)
@@ -149,7 +149,7 @@ def test_a_headers_own_checksum_counts_where_it_has_one(wrong: int) -> None:
 
 
 @pytest.mark.parametrize("beyond", range(-4, 5))
-def test_a_line_over_the_edge_of_a_block_is_one_line(beyond: int) -> None:
+def test_a_line_across_two_blocks_is_one_line(beyond: int) -> None:
     before = a_line(BLOCK_BYTES // 2) + a_line(BLOCK_BYTES // 2 + beyond)
     text = before + b'{"b":2}\n' + a_line(BLOCK_BYTES - 1) + b"{}\n"
     assert verified(gzip.compress(text, 1)) == Content(5, len(text))
@@ -157,7 +157,7 @@ def test_a_line_over_the_edge_of_a_block_is_one_line(beyond: int) -> None:
 
 def test_the_longest_line_is_one_byte_shorter_than_a_block() -> None:
     longest, too_long = a_line(BLOCK_BYTES), a_line(BLOCK_BYTES + 1)
-    assert verified(gzip.compress(longest[:-1], 1)).lines == 1  # its newline is no part of it
+    assert verified(gzip.compress(longest[:-1], 1)).lines == 1  # its newline does not count
     assert verified(gzip.compress(TEXT + longest + b"{}\n", 1)).lines == 202
     assert reason(gzip.compress(TEXT + too_long, 1)) == f"line 201 is longer than {BLOCK_BYTES} bytes"
 
@@ -165,23 +165,23 @@ def test_the_longest_line_is_one_byte_shorter_than_a_block() -> None:
 def test_lines_are_numbered_from_the_files_beginning_whatever_block_they_are_in() -> None:
     many = TEXT * (3 * BLOCK_BYTES // len(TEXT))
     before = many.count(b"\n")
-    assert reason(gzip.compress(many + b"late\n" + TEXT, 1)) == f"line {before + 1} is no JSON object"
+    assert reason(gzip.compress(many + b"late\n" + TEXT, 1)) == f"line {before + 1} is not a JSON object"
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_reading_in_small_pieces_makes_no_difference(size: int) -> None:
-    assert verify(Pieces(WHOLE, size)) == Content(200, len(TEXT))
-    assert verify(Pieces(WHOLE + WHOLE, size)) == Content(400, 2 * len(TEXT))
+    assert verify(SmallReads(WHOLE, size)) == Content(200, len(TEXT))
+    assert verify(SmallReads(WHOLE + WHOLE, size)) == Content(400, 2 * len(TEXT))
     for broken in (WHOLE[:-1], WHOLE + b"garbage", zipped(b"{}", b"no", b"{}")):
         with pytest.raises(Corrupt):
-            verify(Pieces(broken, size))
+            verify(SmallReads(broken, size))
 
 
-# What is not gzip to its end
+# --- What is not gzip to its end
 
 
-def test_an_empty_file_is_no_gzip_file() -> None:
-    assert reason(b"") == "the file is empty, which no gzip file is"
+def test_an_empty_file_is_refused() -> None:
+    assert reason(b"") == "the file is empty, and so not a gzip file"
 
 
 @given(st.integers(1, len(WHOLE) - 1))
@@ -225,16 +225,16 @@ def test_each_byte_of_the_check_and_of_the_length_counts(position: int) -> None:
         zlib.compress(TEXT),
     ],
 )
-def test_whatever_follows_and_is_no_member_is_refused(garbage: bytes) -> None:
+def test_bytes_after_the_last_member_are_refused(garbage: bytes) -> None:
     assert reason(WHOLE + garbage).startswith("the gzip data ")
 
 
 @pytest.mark.parametrize("content", [TEXT, zlib.compress(TEXT), b"<html>Not found</html>", b"PK\x03\x04" + WHOLE])
-def test_what_is_no_gzip_at_all_is_refused(content: bytes) -> None:
+def test_a_file_that_is_not_gzip_is_refused(content: bytes) -> None:
     assert reason(content).startswith("the gzip data is damaged within the first ")
 
 
-# Lines that are no objects
+# --- Lines that are not objects
 
 
 @pytest.mark.parametrize("at", [0, 1, 100, 198, 199])
@@ -243,7 +243,7 @@ def test_what_is_no_gzip_at_all_is_refused(content: bytes) -> None:
     [
         b"",
         b" ",
-        b"This is no JSON object",
+        b"This is not a JSON object",
         b"[]",
         b'[{"a":1}]',
         b"null",
@@ -258,19 +258,19 @@ def test_what_is_no_gzip_at_all_is_refused(content: bytes) -> None:
         b"\xef\xbb\xbf{}",
     ],
 )
-def test_a_line_that_is_no_object_is_named_by_its_number(line: bytes, at: int) -> None:
+def test_a_line_that_is_not_an_object_is_named_by_its_number(line: bytes, at: int) -> None:
     lines = TEXT.splitlines()
     lines[at] = line
-    assert reason(zipped(*lines)) == f"line {at + 1} is no JSON object"
+    assert reason(zipped(*lines)) == f"line {at + 1} is not a JSON object"
 
 
 def test_the_first_of_several_bad_lines_is_named() -> None:
-    assert reason(zipped(b"{}", b"no", b"", b"[]", b"{}")) == "line 2 is no JSON object"
-    assert reason(zipped(b"{}", b"", b"no", b"[]", b"{}")) == "line 2 is no JSON object"
+    assert reason(zipped(b"{}", b"no", b"", b"[]", b"{}")) == "line 2 is not a JSON object"
+    assert reason(zipped(b"{}", b"", b"no", b"[]", b"{}")) == "line 2 is not a JSON object"
 
 
 def test_an_empty_line_at_the_end_is_a_line() -> None:
-    assert reason(gzip.compress(b"{}\n\n")) == "line 2 is no JSON object"
+    assert reason(gzip.compress(b"{}\n\n")) == "line 2 is not a JSON object"
 
 
 @pytest.mark.parametrize("line", [b"{no json}", b'{"a":1}{"b":2}', b'{"a":"\xff"}', b"{" * 50_000 + b"}" * 50_000])
@@ -278,21 +278,21 @@ def test_an_empty_line_at_the_end_is_a_line() -> None:
 def test_braces_are_not_enough_for_the_first_and_the_last_line(line: bytes, at: int) -> None:
     lines = TEXT.splitlines()
     lines[at] = line
-    assert reason(zipped(*lines)) == f"line {at + 1} is no JSON object"
-    assert reason(zipped(*lines)[:-1]).startswith("the gzip data")  # which is told first, where both are wrong
+    assert reason(zipped(*lines)) == f"line {at + 1} is not a JSON object"
+    assert reason(zipped(*lines)[:-1]).startswith("the gzip data")  # which is named first, where both are wrong
 
 
 def test_the_last_line_is_parsed_even_in_a_block_of_its_own() -> None:
     text = a_line(BLOCK_BYTES - 10) + a_line(BLOCK_BYTES // 2)
     assert verified(gzip.compress(text, 1)).lines == 2
-    assert reason(gzip.compress(text + b"{no json}", 1)) == "line 3 is no JSON object"
+    assert reason(gzip.compress(text + b"{no json}", 1)) == "line 3 is not a JSON object"
 
 
 def test_braces_are_enough_for_the_lines_between() -> None:
     assert verified(zipped(b"{}", b"{no json}", b"{}")).lines == 3
 
 
-# Memory, and errors of the file
+# --- Memory, and errors of the file
 
 
 def test_a_small_file_that_unpacks_to_much_takes_no_more_memory() -> None:
@@ -322,22 +322,22 @@ class OddError(Exception):
 )
 def test_an_error_of_the_file_comes_through_as_it_is(error: BaseException) -> None:
     with pytest.raises(type(error)) as raised:
-        verify(Pieces(WHOLE[:1000], 300, error))
+        verify(SmallReads(WHOLE[:1000], 300, error))
     assert raised.value is error
 
 
 @given(st.integers(0, 2 * len(WHOLE)))
-def test_an_error_of_the_file_is_no_end_of_the_data_wherever_it_comes(read: int) -> None:
+def test_an_error_of_the_file_is_not_taken_for_the_end_of_the_data(read: int) -> None:
     error = Retry("the link broke")
     with pytest.raises(Retry) as raised:
-        verify(Pieces((WHOLE + WHOLE)[:read], 50, error))
+        verify(SmallReads((WHOLE + WHOLE)[:read], 50, error))
     assert raised.value is error
 
 
 @pytest.mark.parametrize("read", [0, 1, 2, 9, 10, -8, -7, -1, len(WHOLE)])
 @pytest.mark.parametrize("member", [b"", WHOLE])
-def test_nor_is_it_at_the_edges_of_a_member(member: bytes, read: int) -> None:
+def test_an_error_at_the_beginning_or_the_end_of_a_member_is_not_taken_for_its_end(member: bytes, read: int) -> None:
     error = Retry("the link broke")
     with pytest.raises(Retry) as raised:
-        verify(Pieces(member + WHOLE[:read], 1, error))
+        verify(SmallReads(member + WHOLE[:read], 1, error))
     assert raised.value is error

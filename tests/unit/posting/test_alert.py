@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from relay.errors import Reject
 from relay.posting.alert import count_characters, read, shown, without_queries
-from relay.posting.delivery import idempotency_key
 
-from tests.factories import a_message, an_alert
+from tests.factories import an_alert
 
 
 def sns(inner: object, **but: object) -> dict[str, object]:
@@ -32,15 +31,15 @@ def test_a_text_is_the_body() -> None:
     assert read("$AAPL up") == an_alert("$AAPL up")
 
 
-def test_white_space_around_a_text_is_no_part_of_it_and_within_it_is() -> None:
+def test_white_space_around_a_text_is_removed_and_within_it_is_kept() -> None:
     assert read(" $AAPL\n\tup \n").body == "$AAPL\n\tup"
 
 
-def test_white_space_around_a_json_body_is_no_part_of_it() -> None:
+def test_white_space_around_a_json_body_is_removed() -> None:
     assert read('{"body": " $AAPL up\\n"}').body == "$AAPL up"
 
 
-def test_a_json_object_says_everything_a_post_has() -> None:
+def test_a_json_object_may_have_every_field_of_an_alert() -> None:
     fields = {
         "body": "$AAPL up",
         "sentiment": "bullish",
@@ -66,11 +65,11 @@ def test_a_text_that_only_begins_like_json_is_a_text(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "kind"), [('"up"', "string"), ("5", "number"), ("[1]", "list"), ("null", "null"), ("true", "boolean")]
 )
-def test_json_that_is_no_object_is_refused_by_its_kind(text: str, kind: str) -> None:
+def test_json_that_is_not_an_object_is_refused_by_its_kind(text: str, kind: str) -> None:
     assert f"is JSON, but a {kind}" in reason(text)
 
 
-def test_what_begins_like_an_object_but_is_none_is_never_posted_as_text() -> None:
+def test_a_broken_json_object_is_never_posted_as_text() -> None:
     assert "begins like a JSON object" in reason('{"body": "x"')
 
 
@@ -85,13 +84,13 @@ def test_an_empty_message_is_refused(body: str) -> None:
 
 
 @pytest.mark.parametrize("nested", ["[" * 100_000, '{"a":' * 100_000])
-def test_json_nested_beyond_reason_is_refused_not_crashed_on(nested: str) -> None:
+def test_json_that_is_nested_too_deeply_is_refused(nested: str) -> None:
     assert "nested too deeply" in reason(nested)
 
 
 @pytest.mark.parametrize("inner", ["$AAPL up", '{"body": "$AAPL up"}'])
 @pytest.mark.parametrize("wrap", [sns, eventbridge, lambda inner: sns(json.dumps(eventbridge(inner)))])
-def test_a_post_may_come_inside_an_envelope(wrap: Any, inner: str) -> None:
+def test_an_alert_may_come_inside_an_envelope(wrap: Any, inner: str) -> None:
     assert read(json.dumps(wrap(inner))) == an_alert("$AAPL up")
 
 
@@ -110,7 +109,7 @@ def test_three_envelopes_are_opened_and_a_fourth_is_refused() -> None:
 
 
 @pytest.mark.parametrize("lone", [{"Type": "Notification"}, {"TopicArn": "a"}, {"detail-type": "a"}, {"source": "a"}])
-def test_half_the_marks_of_an_envelope_make_none(lone: dict[str, str]) -> None:
+def test_one_of_the_two_fields_of_an_envelope_does_not_make_one(lone: dict[str, str]) -> None:
     (name,) = lone
     assert reason(json.dumps({"body": "x", "Message": "y", "detail": "y"} | lone)) in {
         f"the message is not valid: Object contains unknown field `{each}`" for each in ("Message", "detail", name)
@@ -121,7 +120,7 @@ def test_what_is_inside_an_envelope_is_checked_as_strictly() -> None:
     assert "unknown field `boddy`" in reason(json.dumps(sns('{"body": "x", "boddy": 1}')))
 
 
-def test_the_confirmation_of_an_sns_subscription_is_no_alert() -> None:
+def test_the_confirmation_of_an_sns_subscription_is_refused() -> None:
     assert "an SNS SubscriptionConfirmation" in reason(json.dumps(sns("x", Type="SubscriptionConfirmation")))
 
 
@@ -174,16 +173,16 @@ def test_a_field_that_is_wrong_is_refused_by_its_name(fields: dict[str, object],
     ],
 )
 def test_what_a_reason_quotes_is_cut_short_and_printable(fields: dict[str, object]) -> None:
-    said = reason(json.dumps(fields))
-    assert len(said) < 300
-    assert said.isprintable()
+    quoting = reason(json.dumps(fields))
+    assert len(quoting) < 300
+    assert quoting.isprintable()
 
 
 def test_a_place_that_is_nested_deeply_is_cut_short_too() -> None:
     assert len(reason('{"body":' + '{"a":[' * 400 + "x")) < 300
 
 
-def test_a_megabyte_is_refused_for_its_length_before_its_characters_are_looked_at() -> None:
+def test_a_megabyte_is_refused_for_its_length_before_its_characters_are_checked() -> None:
     assert "has 1048576 characters" in reason("\0" * 1024 * 1024)
 
 
@@ -199,7 +198,7 @@ def test_a_control_character_is_refused_by_its_place(field: str, character: str)
 
 
 @pytest.mark.parametrize("text", ["a\tb", "a\nb", "a\r\nb", "\U0001f680", "\u00e9", "\u202ea"])
-def test_what_people_type_is_no_control_character(text: str) -> None:
+def test_characters_that_people_type_are_not_refused_as_control_characters(text: str) -> None:
     assert read(text).body == text
 
 
@@ -243,20 +242,6 @@ def test_a_key_of_256_characters_is_allowed() -> None:
     assert read(json.dumps({"body": "x", "key": "\U0001f680" * 256})).key == "\U0001f680" * 256
 
 
-@pytest.mark.parametrize(
-    ("own", "moved", "key"), [("own", "moved", "own"), (None, "moved", "moved"), (None, None, "m-1"), (None, "", "m-1")]
-)
-def test_the_key_is_the_publishers_else_the_movers_else_the_message_id(
-    own: str | None, moved: str | None, key: str
-) -> None:
-    assert idempotency_key(a_message(id="m-1", relay_key=moved), an_alert(key=own)) == key
-
-
-def test_a_message_that_cannot_be_read_has_a_key_nonetheless() -> None:
-    assert idempotency_key(a_message(id="m-1", relay_key="moved")) == "moved"
-    assert idempotency_key(a_message(id="m-1")) == "m-1"
-
-
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -268,14 +253,14 @@ objects = st.dictionaries(st.sampled_from(fields), json_values).map(
 
 
 @given(st.text() | objects.map(json.dumps) | st.text().map(lambda text: json.dumps(sns(text))))
-def test_whatever_is_in_the_queue_is_a_post_within_the_limit_or_refused(body: str) -> None:
+def test_whatever_is_in_the_queue_is_an_alert_within_the_limit_or_refused(body: str) -> None:
     try:
-        post = read(body)
+        alert = read(body)
     except Reject as refused:
         assert refused.reason  # noqa: PT017 - either way out is right
     else:
-        assert post.body.strip()
-        assert count_characters(post.body) + (24 if post.chart else 0) <= 1000
+        assert alert.body.strip()
+        assert count_characters(alert.body) + (24 if alert.chart else 0) <= 1000
 
 
 @pytest.mark.parametrize(
@@ -298,5 +283,5 @@ def test_a_text_is_shown_up_to_its_thousandth_character() -> None:
     assert shown(long) == long[:1000]
 
 
-def test_a_link_is_cut_before_the_text_is_so_that_no_half_of_a_secret_is_shown() -> None:
+def test_a_link_is_cut_before_the_text_is_so_that_half_a_secret_is_not_shown() -> None:
     assert shown("x" * 990 + "https://x.org/?secret") == "x" * 990 + "https://x."

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from relay.errors import Duplicate, Halt, Misconfigured, Pause, Reject, RelayError, Retry, Unknown, Wait
 from relay.posting.alert import Alert
-from relay.posting.delivery import Claim, Delivery, Outcome, Published, Result, Settlement, Status
+from relay.posting.delivery import Claim, Delivery, Outcome, Published, Result, Settlement, Status, idempotency_key
 
 from tests.factories import NOW, a_claim, a_message, a_pause, an_alert, published
 
@@ -25,12 +25,12 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 class FakeRequests:
-    """A batch's requests, with a slot and a pause of the test's choice; keeps what stopped the batch."""
+    """A batch's requests, with a slot and a pause of the test's choice."""
 
-    def __init__(self, slot: Any, pause: Callable[[], Pause | None], stops: list[Pause]) -> None:
+    def __init__(self, slot: Any, pause: Callable[[], Pause | None], stop: Callable[[Pause], None]) -> None:
         self.slot = lambda: slot
         self.pause = pause
-        self.stop = stops.append
+        self.stop = stop
 
 
 class FakeDelivery:
@@ -54,8 +54,12 @@ class FakeDelivery:
         *,
         alone: bool = False,
     ) -> Outcome:
-        requests = FakeRequests(slot or nullcontext(), pause, self.stops)
+        requests = FakeRequests(slot or nullcontext(), pause, self._stop)
         return self._delivery.deliver(a_message(), alert or an_alert(), requests, alone=alone)
+
+    def _stop(self, pause: Pause) -> None:
+        self.happened.append("stop")
+        self.stops.append(pause)
 
     def _claim(self, *_: str) -> Claim:
         self.happened.append("claim")
@@ -71,17 +75,32 @@ class FakeDelivery:
         self.looked_for.append((text, since))
         return None
 
-    def _prepare(self, post: Alert) -> bytes | None:
+    def _prepare(self, alert: Alert) -> bytes | None:
         self.happened.append("prepare")
-        return b"pixels" if post.chart else None
+        return b"pixels" if alert.chart else None
 
-    def _send(self, post: Alert, chart: bytes | None) -> Published:
+    def _send(self, alert: Alert, chart: bytes | None) -> Published:
         self.happened.append("send")
-        self.sent.append((post, chart))
+        self.sent.append((alert, chart))
         return published(7)
 
 
-def test_a_post_is_claimed_sent_once_and_settled_as_posted() -> None:
+@pytest.mark.parametrize(
+    ("own", "relay_key", "key"),
+    [("own", "relay_key", "own"), (None, "relay_key", "relay_key"), (None, None, "m-1"), (None, "", "m-1")],
+)
+def test_the_key_is_the_publishers_own_else_relay_key_else_the_message_id(
+    own: str | None, relay_key: str | None, key: str
+) -> None:
+    assert idempotency_key(a_message(id="m-1", relay_key=relay_key), an_alert(key=own)) == key
+
+
+def test_a_message_that_cannot_be_read_has_a_key_all_the_same() -> None:
+    assert idempotency_key(a_message(id="m-1", relay_key="relay_key")) == "relay_key"
+    assert idempotency_key(a_message(id="m-1")) == "m-1"
+
+
+def test_an_alert_is_claimed_sent_once_and_settled_as_posted() -> None:
     fake = FakeDelivery()
     outcome = fake.deliver(an_alert("$AAPL up"))
     assert outcome == Outcome(Result.POSTED, "m-1", published=published(7), sent=True)
@@ -123,21 +142,21 @@ def test_a_chart_is_fetched_before_there_is_a_request_and_goes_with_it() -> None
         (a_claim(before=Status.DRY_RUN), Outcome(Result.DRY_RUN, "m-1", "dry run: nothing was sent")),
     ],
 )
-def test_what_the_ledger_has_as_final_is_repeated_and_nothing_is_done(before: Claim, outcome: Outcome) -> None:
+def test_a_final_outcome_in_the_ledger_is_repeated_and_nothing_is_done(before: Claim, outcome: Outcome) -> None:
     fake = FakeDelivery(before)
     assert fake.deliver() == outcome
     assert outcome.done
     assert fake.happened == ["claim"]
 
 
-def test_what_may_be_posted_already_is_looked_for_before_it_is_sent() -> None:
+def test_an_alert_that_may_be_posted_already_is_looked_for_before_it_is_sent() -> None:
     fake = FakeDelivery(PERHAPS_POSTED)
     assert fake.deliver(an_alert("$AAPL up")).result is Result.POSTED
     assert fake.looked_for == [("$AAPL up", NOW - 600)]
     assert fake.happened == ["claim", "find", "prepare", "send", "settle"]
 
 
-def test_what_the_stream_shows_is_settled_as_posted_and_not_sent_again() -> None:
+def test_an_alert_that_the_stream_shows_is_settled_as_posted_and_not_sent_again() -> None:
     fake = FakeDelivery(PERHAPS_POSTED, find=lambda *_: published(3))
     outcome = fake.deliver()
     assert (outcome.result, outcome.published, outcome.sent) == (Result.POSTED, published(3), False)
@@ -156,14 +175,14 @@ def test_nothing_is_sent_while_the_stream_cannot_be_read(error: RelayError) -> N
     assert fake.sent == []
 
 
-def test_a_stream_that_does_not_reach_back_leaves_it_to_a_person() -> None:
+def test_a_stream_that_does_not_reach_back_leaves_it_to_an_operator() -> None:
     fake = FakeDelivery(PERHAPS_POSTED, find=raising(Reject("the stream does not reach back")))
     assert fake.deliver().result is Result.REJECTED
     assert fake.sent == []
 
 
 @pytest.mark.parametrize(("seconds", "result"), [(0, Result.REJECTED), (-1, Result.REJECTED), (1, Result.POSTED)])
-def test_a_post_whose_moment_has_passed_is_not_sent(seconds: int, result: Result) -> None:
+def test_an_expired_alert_is_not_sent(seconds: int, result: Result) -> None:
     fake = FakeDelivery()
     expires_at = datetime.fromtimestamp(NOW, timezone(timedelta(hours=-5))) + timedelta(seconds=seconds)
     outcome = fake.deliver(an_alert(expires_at=expires_at))
@@ -171,14 +190,14 @@ def test_a_post_whose_moment_has_passed_is_not_sent(seconds: int, result: Result
     assert bool(fake.sent) is (result is Result.POSTED)
 
 
-def test_an_expired_post_says_when_it_expired_and_when_its_turn_came() -> None:
+def test_the_reason_names_when_the_alert_expired_and_when_its_turn_came() -> None:
     outcome = FakeDelivery().deliver(an_alert(expires_at=datetime(2027, 1, 15, 7, tzinfo=UTC)))
     assert (
         outcome.reason == "it expired at 2027-01-15T07:00:00+00:00; it was 2027-01-15 08:00:00 UTC when its turn came"
     )
 
 
-def test_an_expired_post_that_the_stream_shows_is_posted() -> None:
+def test_an_expired_alert_that_the_stream_shows_is_posted() -> None:
     fake = FakeDelivery(PERHAPS_POSTED, find=lambda *_: published(3))
     assert fake.deliver(an_alert(expires_at=datetime(2027, 1, 15, 7, tzinfo=UTC))).result is Result.POSTED
 
@@ -194,7 +213,7 @@ def test_an_expired_post_that_the_stream_shows_is_posted() -> None:
         (Unknown("503", status=503, pause=a_pause()), Result.DEFERRED, Status.UNKNOWN, Status.UNKNOWN, True),
     ],
 )
-def test_each_failure_is_settled_by_what_it_says_of_the_post(
+def test_each_failure_is_settled_by_what_it_means_for_the_post(
     error: RelayError, result: Result, status: Status, again: Status, sent: bool
 ) -> None:
     for claim, settled_as in ((a_claim(), status), (PERHAPS_POSTED, again)):
@@ -206,7 +225,7 @@ def test_each_failure_is_settled_by_what_it_says_of_the_post(
         assert [each.status for each in fake.settled] == [settled_as]
 
 
-def test_a_rejection_after_an_unknown_attempt_says_so_and_lets_the_next_claim_look_again() -> None:
+def test_a_rejection_after_an_unknown_attempt_mentions_it_and_makes_the_next_claim_look_again() -> None:
     fake = FakeDelivery(PERHAPS_POSTED, send=raising(Reject("blank", status=422)))
     outcome = fake.deliver()
     assert outcome.reason.startswith("blank - an earlier attempt may have posted it: look on StockTwits")
@@ -226,7 +245,7 @@ def test_a_chart_that_cannot_be_used_rejects_its_message_before_a_request() -> N
     assert fake.sent == []
 
 
-def test_a_duplicate_at_the_first_attempt_is_another_post_than_this_one() -> None:
+def test_a_duplicate_at_the_first_attempt_is_rejected() -> None:
     fake = FakeDelivery(send=raising(DUPLICATE))
     outcome = fake.deliver()
     assert (outcome.result, outcome.status) == (Result.REJECTED, 422)
@@ -251,7 +270,7 @@ def test_a_duplicate_that_the_stream_never_shows_waits_until_stocktwits_has_forg
     assert (settlement.status, settlement.lease_until) == (Status.UNKNOWN, NOW + 1800)
 
 
-def test_a_duplicate_is_not_looked_for_again_while_the_gate_is_shut() -> None:
+def test_a_duplicate_is_not_looked_for_again_while_the_gate_is_closed() -> None:
     fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE))
     pauses = iter([None, None, a_pause(seconds=300)])
     outcome = fake.deliver(pause=lambda: next(pauses))
@@ -270,7 +289,7 @@ def test_a_duplicate_whose_second_look_fails_stays_unknown_whatever_the_failure(
 
 
 @pytest.mark.parametrize(("claim", "status"), [(a_claim(), Status.RELEASED), (PERHAPS_POSTED, Status.UNKNOWN)])
-def test_a_stop_leaves_a_message_untried_and_asks_stocktwits_nothing(claim: Claim, status: Status) -> None:
+def test_a_pause_leaves_a_message_untried_and_sends_no_request(claim: Claim, status: Status) -> None:
     fake = FakeDelivery(claim)
     pause = a_pause()
     outcome = fake.deliver(pause=lambda: pause)
@@ -280,28 +299,28 @@ def test_a_stop_leaves_a_message_untried_and_asks_stocktwits_nothing(claim: Clai
     assert "find" not in fake.happened
 
 
-def test_a_stop_between_looking_and_sending_still_stops() -> None:
+def test_a_pause_between_looking_and_sending_leaves_a_message_untried() -> None:
     answers = iter([None, a_pause()])
     fake = FakeDelivery(PERHAPS_POSTED)
     assert fake.deliver(pause=lambda: next(answers)).tried is False
     assert fake.happened == ["claim", "find", "prepare", "settle"]
 
 
-def test_a_message_whose_delivery_was_cut_off_is_not_touched_beside_others() -> None:
+def test_a_message_that_was_cut_off_is_left_untried_beside_others() -> None:
     fake = FakeDelivery(CUT_OFF_TWICE)
     outcome = fake.deliver()
     assert (outcome.result, outcome.tried, outcome.alone) == (Result.DEFERRED, False, True)
     assert (fake.happened, fake.settled) == (["claim", "settle"], [Settlement(Status.UNKNOWN, cut_off=2)])
 
 
-def test_alone_it_is_delivered_and_what_was_cut_off_is_forgotten() -> None:
+def test_a_message_that_was_cut_off_is_delivered_alone_and_the_count_begins_anew() -> None:
     fake = FakeDelivery(CUT_OFF_TWICE)
     outcome = fake.deliver(alone=True)
     assert (outcome.result, outcome.alone) == (Result.POSTED, False)
     assert (fake.happened, fake.settled[0].cut_off) == (["claim", "find", "prepare", "send", "settle"], 0)
 
 
-def test_a_message_that_was_cut_off_and_is_stopped_now_counts_as_often_cut_off_as_before() -> None:
+def test_a_pause_does_not_change_how_often_a_message_was_cut_off() -> None:
     fake = FakeDelivery(CUT_OFF_TWICE)
     fake.deliver(pause=a_pause, alone=True)
     assert fake.settled == [Settlement(Status.UNKNOWN, cut_off=2)]
@@ -326,13 +345,13 @@ def test_a_dry_run_does_everything_but_the_request() -> None:
     assert fake.happened == ["claim", "prepare", "settle"]
 
 
-def test_a_dry_run_does_not_settle_an_old_doubt() -> None:
+def test_a_dry_run_leaves_an_unknown_outcome_unknown() -> None:
     fake = FakeDelivery(PERHAPS_POSTED, send=None)
     assert fake.deliver().result is Result.DRY_RUN
     assert [each.status for each in fake.settled] == [Status.UNKNOWN]
 
 
-def test_a_dry_run_stops_when_told_to() -> None:
+def test_a_dry_run_leaves_a_message_untried_during_a_pause() -> None:
     assert FakeDelivery(send=None).deliver(pause=a_pause).result is Result.DEFERRED
 
 
@@ -345,10 +364,10 @@ def test_a_dry_run_stops_when_told_to() -> None:
         ({"send": raising(Unknown("reset"))}, Result.DEFERRED),
     ],
 )
-def test_a_ledger_that_cannot_be_told_changes_nothing_of_what_happened(changes: Any, result: Result) -> None:
+def test_a_ledger_that_cannot_be_updated_does_not_change_the_outcome(changes: Any, result: Result) -> None:
     outcome = FakeDelivery(**changes, settle=raising(OSError("secret"))).deliver()
     assert outcome.result is result
-    assert "(the ledger could not be told: OSError)" in outcome.reason
+    assert "(the ledger could not be updated: OSError)" in outcome.reason
     assert "secret" not in outcome.reason
 
 
@@ -382,20 +401,58 @@ def test_a_defect_is_named_by_type_and_place_and_never_quoted() -> None:
         assert "secret" not in reason
 
 
-def test_a_claim_with_a_defect_defers_the_message() -> None:
+def test_a_defect_in_claiming_defers_the_message() -> None:
     outcome = FakeDelivery(claim=raising(KeyError("Item"))).deliver()
     assert (outcome.result, outcome.pause) == (Result.DEFERRED, None)
 
 
-def test_the_slot_is_held_for_requests_and_for_nothing_else() -> None:
+class RecordingSlot:
+    """A slot that records when it was taken and given back."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+
+    def __enter__(self) -> None:
+        self._happened.append("(")
+
+    def __exit__(self, *_: object) -> None:
+        self._happened.append(")")
+
+
+def test_a_slot_is_taken_for_requests_and_for_nothing_else() -> None:
     fake = FakeDelivery(PERHAPS_POSTED)
+    fake.deliver(slot=RecordingSlot(fake.happened), pause=lambda: fake.happened.append("pause?"))
+    assert " ".join(fake.happened) == "claim ( pause? find ) prepare ( pause? send ) settle"
 
-    class Slot:
-        def __enter__(self) -> None:
-            fake.happened.append("(")
 
-        def __exit__(self, *_: object) -> None:
-            fake.happened.append(")")
+IMPOSES_A_PAUSE = [Wait(a_pause(), status=429), Halt(a_pause("blocked")), Unknown("503", pause=a_pause("unavailable"))]
 
-    fake.deliver(slot=Slot(), pause=lambda: fake.happened.append("ask"))
-    assert " ".join(fake.happened) == "claim ( ask find ) prepare ( ask send ) settle"
+
+@pytest.mark.parametrize("error", IMPOSES_A_PAUSE)
+def test_an_answer_that_imposes_a_pause_stops_the_batch_before_its_slot_is_free(error: RelayError) -> None:
+    fake = FakeDelivery(send=raising(error))
+    fake.deliver(slot=RecordingSlot(fake.happened))
+    assert fake.stops == [error.pause]
+    assert fake.happened == ["claim", "prepare", "(", "stop", ")", "settle"]
+
+
+@pytest.mark.parametrize("error", IMPOSES_A_PAUSE)
+def test_a_stream_that_imposes_a_pause_stops_the_batch_before_its_slot_is_free(error: RelayError) -> None:
+    fake = FakeDelivery(PERHAPS_POSTED, find=raising(error))
+    fake.deliver(slot=RecordingSlot(fake.happened))
+    assert fake.stops == [error.pause]
+    assert fake.happened == ["claim", "(", "stop", ")", "settle"]
+
+
+def test_the_second_look_after_a_duplicate_stops_the_batch_too() -> None:
+    looks = iter([lambda: None, raising(Wait(a_pause(), status=429))])
+    fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE), find=lambda *_: next(looks)())
+    fake.deliver()
+    assert fake.stops == [a_pause()]
+
+
+@pytest.mark.parametrize("error", [Reject("blank"), Retry("no connection"), Unknown("reset"), ValueError("a defect")])
+def test_an_answer_without_a_pause_does_not_stop_the_batch(error: Exception) -> None:
+    fake = FakeDelivery(send=raising(error))
+    fake.deliver()
+    assert fake.stops == []

@@ -14,7 +14,7 @@ from tests.factories import NOW, a_pause
 EVERY_MINUTE = Pace(per_hour=60, burst=3, per_day=0)
 MIDNIGHT = NOW + 16 * 3600
 UNEVEN = NOW + 0.123456
-"""A moment as clocks give it: DynamoDB must give back what it was told to the last digit."""
+"""A moment as clocks give it: DynamoDB must return it to the last digit."""
 
 
 def admit(state: State, wanted: int, now: float = NOW, pace: Pace = EVERY_MINUTE) -> Admission:
@@ -48,7 +48,7 @@ def test_a_granted_post_moves_the_next_one_by_an_interval() -> None:
 
 
 @pytest.mark.parametrize(("now", "seconds"), [(NOW, 60), (NOW + 45, 15)])
-def test_a_reached_pace_says_when_the_next_post_may_go(now: float, seconds: float) -> None:
+def test_a_pace_that_is_reached_names_when_the_next_post_may_go(now: float, seconds: float) -> None:
     admission = admit(after(3), 1, now)
     assert admission.pause
     assert (admission.pause.cause, admission.opens_in(now)) == ("pace", seconds)
@@ -56,13 +56,13 @@ def test_a_reached_pace_says_when_the_next_post_may_go(now: float, seconds: floa
     assert admit(after(3), 1, admission.pause.until or 0).granted == 1
 
 
-def test_a_pace_that_grants_some_says_when_the_rest_may_go() -> None:
+def test_a_pace_that_grants_some_names_when_the_rest_may_go() -> None:
     admission = admit(State(), 4)
     assert (admission.granted, admission.opens_in(NOW)) == (3, 60)
 
 
 @pytest.mark.parametrize("per_hour", [1, 7, 60, 400, 3601])
-def test_an_interval_is_rounded_so_that_an_hour_never_holds_one_post_more(per_hour: int) -> None:
+def test_an_interval_is_rounded_so_that_an_hour_never_has_one_post_more(per_hour: int) -> None:
     interval = Pace(per_hour, 1, 0).interval
     assert interval * per_hour >= 3600 * 1_000_000
     assert (interval - 1) * per_hour < 3600 * 1_000_000
@@ -73,7 +73,7 @@ def test_a_pace_that_was_raised_is_in_force_at_once() -> None:
     assert admit(booked_slowly, 1).opens_in(NOW) == 60
 
 
-def test_asking_changes_nothing() -> None:
+def test_asking_does_not_change_the_state() -> None:
     state = State()
     admit(state, 3)
     assert state == State()
@@ -102,7 +102,7 @@ def test_without_a_cap_only_the_pace_counts() -> None:
 
 
 @pytest.mark.parametrize(("per_day", "burst", "cause"), [(2, 3, "daily_cap"), (3, 2, "pace"), (2, 2, "daily_cap")])
-def test_what_holds_longest_is_named(per_day: int, burst: int, cause: str) -> None:
+def test_the_longest_of_several_limits_is_named(per_day: int, burst: int, cause: str) -> None:
     pause = admit(State(), 5, pace=Pace(60, burst, per_day)).pause
     assert pause
     assert pause.cause == cause
@@ -142,12 +142,12 @@ def test_a_probe_that_never_came_back_is_followed_by_another() -> None:
 
 
 def test_a_probe_takes_its_place_in_the_pace() -> None:
-    tired = after(3)
-    waiting = admit(tired.close(refused(1)), 1, NOW + 1)
+    used_up = after(3)
+    waiting = admit(used_up.close(refused(1)), 1, NOW + 1)
     assert (waiting.granted, waiting.probe) == (0, False)
     assert waiting.pause
     assert waiting.pause.cause == "pace"
-    assert admit(tired.close(refused(1)), 1, NOW + 60).probe
+    assert admit(used_up.close(refused(1)), 1, NOW + 60).probe
 
 
 def test_a_probe_that_was_not_used_may_go_at_once() -> None:
@@ -156,7 +156,7 @@ def test_a_probe_that_was_not_used_may_go_at_once() -> None:
     assert admit(state, 3, NOW + 310).probe
 
 
-def test_a_probe_that_came_back_well_opens_the_gate() -> None:
+def test_a_probe_that_succeeded_opens_the_gate() -> None:
     probe = probed()
     assert admit(probe.state.open(probe), 9, NOW + 301).granted == 2
 
@@ -175,7 +175,7 @@ def test_a_probe_recognises_its_pause_when_it_was_stored_in_between(moment: floa
 
 
 @pytest.mark.parametrize(("first", "second"), [(60, 900), (900, 60)])
-def test_of_two_pauses_the_longer_holds(first: float, second: float) -> None:
+def test_the_longer_of_two_pauses_is_in_force(first: float, second: float) -> None:
     state = State().close(a_pause("one", first)).close(a_pause("two", second))
     assert state.pause
     assert state.pause.until == NOW + 900
@@ -195,17 +195,17 @@ def test_what_was_not_used_may_go_at_once() -> None:
     assert admit(state, 3, NOW + 1).granted == 2
 
 
-def test_what_was_not_used_is_lost_to_the_pace_when_somebody_came_after() -> None:
+def test_what_was_not_used_is_lost_to_the_pace_once_another_batch_was_admitted() -> None:
     first = admit(State(), 1)
     second = admit(first.state, 1)
     assert admit(second.state.give_back(1, first, NOW, EVERY_MINUTE), 3).granted == 1
     assert admit(second.state.give_back(1, second, NOW, EVERY_MINUTE), 3).granted == 2
 
 
-def test_what_was_not_used_counts_against_no_cap() -> None:
+def test_what_was_not_used_does_not_count_towards_the_cap() -> None:
     pace = Pace(3600, 100, per_day=5)
     first = admit(State(), 5, pace=pace)
-    second = replace(first.state, due=first.state.due + 1)  # somebody came after it
+    second = replace(first.state, due=first.state.due + 1)  # another batch was admitted after it
     assert admit(second.give_back(4, first, NOW, pace), 9, pace=pace).granted == 4
 
 
@@ -224,11 +224,11 @@ paces = st.builds(Pace, st.integers(1, 3600), st.integers(1, 20), st.integers(0,
 
 
 @given(paces, st.lists(admissions | give_backs | waits | long_waits, max_size=60))
-def test_no_window_ever_holds_more_than_the_pace_and_no_day_more_than_the_cap(
+def test_a_window_never_has_more_posts_than_the_pace_and_a_day_never_more_than_the_cap(
     pace: Pace, steps: list[tuple[str, int]]
 ) -> None:
     clock, state = round(NOW * 1_000_000), State()
-    went: list[dict[str, Any]] = []
+    admitted: list[dict[str, Any]] = []
     for what, number in steps:
         now = clock / 1_000_000
         if what == "wait":
@@ -238,21 +238,21 @@ def test_no_window_ever_holds_more_than_the_pace_and_no_day_more_than_the_cap(
             assert 0 <= admission.granted <= number
             assert (admission.pause is None) is (admission.granted == number)
             state = admission.state
-            went.append({"at": clock, "posts": admission.granted, "day": state.day, "admission": admission})
-        elif open_ones := [each for each in went if each["admission"]]:
+            admitted.append({"at": clock, "posts": admission.granted, "day": state.day, "admission": admission})
+        elif open_ones := [each for each in admitted if each["admission"]]:
             each = open_ones[number % len(open_ones)]
             unused = number // 10 % (each["posts"] + 1)
             state = state.give_back(unused, each["admission"], now, pace)
             each.update(posts=each["posts"] - unused, admission=None)
 
-    for i, first in enumerate(went):
+    for i, first in enumerate(admitted):
         posts = 0
-        for last in went[i:]:
+        for last in admitted[i:]:
             posts += last["posts"]
             assert posts <= pace.burst + (last["at"] - first["at"]) / pace.interval
     if pace.per_day:
-        for day in {each["day"] for each in went}:
-            assert sum(each["posts"] for each in went if each["day"] == day) <= pace.per_day
+        for day in {each["day"] for each in admitted}:
+            assert sum(each["posts"] for each in admitted if each["day"] == day) <= pace.per_day
 
 
 @given(paces, st.lists(admissions | waits, max_size=30), st.integers(1, 10))
@@ -283,11 +283,11 @@ states = st.builds(
 
 
 @given(states)
-def test_a_state_that_was_stored_is_the_state_that_was_meant(state: State) -> None:
+def test_a_state_is_the_same_after_it_was_stored(state: State) -> None:
     assert _state(_item(state)) == state
 
 
-def test_a_table_without_the_item_holds_an_open_gate() -> None:
+def test_without_an_item_in_the_table_the_gate_is_open() -> None:
     assert _state({}) == State()
 
 
@@ -302,16 +302,16 @@ def test_a_table_without_the_item_holds_an_open_gate() -> None:
         ({"until": {"NULL": True}}, Pause("operator", "paused by unknown: unknown", None, "unknown")),
     ],
 )
-def test_an_operators_pause_holds_however_it_was_written(item: dict[str, Any], pause: Pause) -> None:
+def test_an_operators_pause_is_in_force_however_it_was_written(item: dict[str, Any], pause: Pause) -> None:
     assert _operators(item, NOW) == pause
 
 
 @pytest.mark.parametrize("item", [None, {"until": {"N": str(NOW)}}])
-def test_an_operators_pause_that_is_absent_or_over_holds_nobody(item: dict[str, Any] | None) -> None:
+def test_an_operators_pause_that_is_absent_or_over_is_not_in_force(item: dict[str, Any] | None) -> None:
     assert _operators(item, NOW) is None
 
 
-def test_nobody_knows_when_an_endless_pause_ends() -> None:
+def test_a_pause_without_an_end_opens_at_no_known_time() -> None:
     assert Admission(0, a_pause("operator", None), State()).opens_in(NOW) is None
 
 

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay.errors import Reject
-from relay.posting import alert as message
-from relay.posting import stocktwits
+from relay.posting import alert, stocktwits
 from relay.posting.alert import (
     MAX_ENTITY_LEVELS,
     MAX_ENVELOPES,
@@ -49,14 +48,14 @@ def in_envelopes(text: str) -> str:
     return text
 
 
-LOOKS: dict[str, Callable[[str], object]] = {
+USES: dict[str, Callable[[str], object]] = {
     "its characters are counted": count_characters,
     "the log shows it": lambda text: len(shown(text)) <= 1000 or pytest.fail("too much is shown"),
     "its entities are resolved": unescaped,
     "the stream is searched for it": normal_form,
-    "a reason quotes it": message._quoted,
-    "StockTwits says it of an error": lambda text: stocktwits._quoted({"errors": [{"message": text}]}, "token"),
-    "StockTwits says it in many errors": lambda text: stocktwits._quoted(
+    "a reason quotes it": alert._quoted,
+    "StockTwits quotes it in an error": lambda text: stocktwits._quoted({"errors": [{"message": text}]}, "token"),
+    "StockTwits quotes it in many errors": lambda text: stocktwits._quoted(
         {"errors": [{"message": each} for each in text[:: len(text) // 1000]]}, "token"
     ),
     "it is read as a message": refused,
@@ -66,9 +65,9 @@ LOOKS: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("look", LOOKS)
-def test_a_text_of_twice_the_length_takes_twice_the_steps(look: str, name: str) -> None:
-    counted = [steps(LOOKS[look], shape(name, size), [message, stocktwits, html]) for size in SIZES]
+@pytest.mark.parametrize("use", USES)
+def test_a_text_of_twice_the_length_takes_twice_the_steps(use: str, name: str) -> None:
+    counted = [steps(USES[use], shape(name, size), [alert, stocktwits, html]) for size in SIZES]
     assert all(larger <= 2.1 * smaller + 1000 for smaller, larger in pairwise(counted))
 
 
@@ -83,12 +82,12 @@ def test_what_grows_with_the_square_of_the_length_is_stopped() -> None:
 
 @given(st.lists(st.sampled_from(["http://", "s", "&#0", "&lt", ";", "&#38;", "x", "?", " ", "0", "amp;"])).map("".join))
 def test_steps_are_counted_along_what_the_patterns_really_find(text: str) -> None:
-    for pattern in (message._LINK, message._LEADING_ZEROS, message._BEYOND_UNICODE, html._charref):  # type: ignore[attr-defined]
+    for pattern in (alert._LINK, alert._LEADING_ZEROS, alert._BEYOND_UNICODE, html._charref):  # type: ignore[attr-defined]
         assert list(found(pattern, text, Counter(10**9))) == [each.span() for each in pattern.finditer(text)]
 
 
 @given(st.text(alphabet="ae\u0301\u0327\u0308\u0344\u00e9\u1e69\u0f71\u0f72\u0f74 "))
-def test_marks_that_are_put_in_order_first_are_normalized_to_the_same(text: str) -> None:
+def test_putting_marks_in_order_first_does_not_change_the_normal_form(text: str) -> None:
     assert unicodedata.normalize("NFC", stocktwits._marks_in_order(text)) == unicodedata.normalize("NFC", text)
 
 
@@ -106,7 +105,7 @@ def test_a_hostile_chart_is_refused(unit: str) -> None:
         read(json.dumps({"body": "x", "chart": (unit * SIZE)[:SIZE]}))
 
 
-def test_no_link_makes_a_text_of_more_than_ten_thousand_characters_a_short_one() -> None:
+def test_a_text_of_more_than_ten_thousand_characters_is_refused_even_if_it_is_one_link() -> None:
     link = "https://x.org/"
     assert read(link + "a" * (MAX_TEXT_CHARACTERS - len(link))).body.startswith(link)
     with pytest.raises(Reject, match="the body has 10001 characters as it stands"):
@@ -129,7 +128,7 @@ def test_entities_are_resolved_as_deep_as_a_message_may_have_them_and_stocktwits
         read(encoded("a < b", MAX_ENTITY_LEVELS + 1))
 
 
-def test_a_post_whose_entities_go_deeper_than_ours_is_none_of_ours() -> None:
+def test_a_post_whose_entities_go_deeper_than_ours_equals_none_of_ours() -> None:
     assert normal_form(encoded("a < b", MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS + 1)) != "a < b"
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from jsonschema import Draft202012Validator
+from relay.aws import AWS_CONFIG, EVENTS_CONFIG
+from relay.posting.batch import RESERVE_SECONDS
 from relay.posting.delivery import Outcome, Result
-from relay.posting.result_events import NEEDED_SECONDS, ResultEvents, schema
+from relay.posting.result_events import ATTEMPTS, NEEDED_SECONDS, ResultEvents, schema
 from relay.queue_message import QueueMessage
 
 from tests.factories import a_message, a_pause, published
@@ -21,7 +23,7 @@ Delivered = tuple[QueueMessage, Outcome]
 Answer = Callable[[Sequence[Any]], dict[str, Any]]
 
 
-def well(entries: Sequence[Any]) -> dict[str, Any]:
+def accepted(entries: Sequence[Any]) -> dict[str, Any]:
     return {"FailedEntryCount": 0, "Entries": [{"EventId": "e"} for _ in entries]}
 
 
@@ -29,8 +31,10 @@ def refusing(*positions: int) -> Answer:
     """An answer in which the entries at these positions failed."""
 
     def answer(entries: Sequence[Any]) -> dict[str, Any]:
-        told = [{"ErrorCode": "InternalFailure"} if i in positions else {"EventId": "e"} for i in range(len(entries))]
-        return {"FailedEntryCount": len(positions), "Entries": told}
+        results = [
+            {"ErrorCode": "InternalFailure"} if i in positions else {"EventId": "e"} for i in range(len(entries))
+        ]
+        return {"FailedEntryCount": len(positions), "Entries": results}
 
     return answer
 
@@ -42,7 +46,7 @@ def raising(error: Exception) -> Answer:
     return answer
 
 
-class Bus:
+class FakeBus:
     """EventBridge's client, with planned answers."""
 
     def __init__(self, *answers: Answer) -> None:
@@ -51,7 +55,7 @@ class Bus:
 
     def put_events(self, *, Entries: Sequence[Any]) -> dict[str, Any]:  # noqa: N803
         self.calls.append(list(Entries))
-        return (self.answers.pop(0) if self.answers else well)(Entries)
+        return (self.answers.pop(0) if self.answers else accepted)(Entries)
 
     def put(self, delivered: Sequence[Delivered], seconds_left: float = PLENTY) -> list[str]:
         return ResultEvents(lambda: self, "results").put(delivered, lambda: seconds_left)
@@ -66,7 +70,7 @@ def posted(number: int) -> Delivered:
 
 
 def an_error(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "a word that nobody needs"}}, "PutEvents")
+    return ClientError({"Error": {"Code": code, "Message": "of no use"}}, "PutEvents")
 
 
 def test_the_published_schema_is_the_codes_own() -> None:
@@ -80,14 +84,14 @@ def test_the_documents_example_is_an_event_of_the_schema() -> None:
     assert Draft202012Validator(schema()).is_valid(json.loads(example))
 
 
-def test_every_field_of_a_detail_tells_its_reader_what_it_is() -> None:
+def test_every_field_of_a_detail_has_a_description() -> None:
     fields = schema()["properties"]["detail"]["properties"]
     assert [name for name, each in fields.items() if not each.get("description")] == []
     assert set(schema()["properties"]["detail"]["required"]) == set(fields)
 
 
-def test_a_post_is_announced_with_where_it_is() -> None:
-    bus = Bus()
+def test_a_post_is_announced_with_its_id_and_page() -> None:
+    bus = FakeBus()
     assert bus.put([posted(7)]) == []
     ((entry,),) = bus.calls
     assert (entry["EventBusName"], entry["Source"], entry["DetailType"]) == (
@@ -109,7 +113,7 @@ def test_a_post_is_announced_with_where_it_is() -> None:
 
 
 def test_a_rejection_is_announced_with_its_reason() -> None:
-    bus = Bus()
+    bus = FakeBus()
     bus.put([(a_message(receive_count=3), Outcome(Result.REJECTED, "k", "too long", status=422))])
     ((entry,),) = bus.calls
     detail = json.loads(entry["Detail"])
@@ -118,8 +122,8 @@ def test_a_rejection_is_announced_with_its_reason() -> None:
     assert (detail["stocktwits_id"], detail["url"], detail["text"]) == (None, None, "")
 
 
-def test_what_the_ledger_has_as_posted_is_announced_again_for_nobody_knows_whether_it_was() -> None:
-    bus = Bus()
+def test_an_alert_that_the_ledger_has_as_posted_is_announced_again() -> None:
+    bus = FakeBus()
     bus.put([(a_message(), Outcome(Result.ALREADY_POSTED, "k", published=published()))])
     assert bus.calls[0][0]["DetailType"] == "Post Succeeded"
 
@@ -127,26 +131,26 @@ def test_what_the_ledger_has_as_posted_is_announced_again_for_nobody_knows_wheth
 @pytest.mark.parametrize(
     "outcome", [Outcome(Result.DEFERRED, "k", pause=a_pause()), Outcome(Result.DRY_RUN, "k")], ids=["deferred", "dry"]
 )
-def test_what_is_not_final_or_not_real_is_not_announced(outcome: Outcome) -> None:
-    bus = Bus()
+def test_an_outcome_that_is_not_final_or_of_a_dry_run_is_not_announced(outcome: Outcome) -> None:
+    bus = FakeBus()
     assert (bus.put([(a_message(), outcome)]), bus.calls) == ([], [])
 
 
-def test_no_client_is_made_before_there_is_something_to_announce() -> None:
-    def made() -> Bus:
+def test_a_client_is_not_made_before_there_is_an_event_to_put() -> None:
+    def made() -> FakeBus:
         raise AssertionError("a client was made")
 
     assert ResultEvents(made, "results").put([], lambda: PLENTY) == []
 
 
 def test_events_are_put_ten_at_a_time_in_their_order() -> None:
-    bus = Bus()
+    bus = FakeBus()
     bus.put([posted(number) for number in range(23)])
     assert bus.keys() == [[f"k-{i}" for i in range(10)], [f"k-{i}" for i in range(10, 20)], ["k-20", "k-21", "k-22"]]
 
 
 def test_ten_events_of_the_longest_texts_and_reasons_fit_one_call() -> None:
-    bus = Bus()
+    bus = FakeBus()
     outcome = Outcome(Result.REJECTED, "🐂" * 256, "🐂" * 5000, status=422, text="🐂" * 1000)
     bus.put([(a_message(), outcome)] * 10)
     (call,) = bus.calls
@@ -155,13 +159,13 @@ def test_ten_events_of_the_longest_texts_and_reasons_fit_one_call() -> None:
 
 
 def test_only_what_failed_is_put_again() -> None:
-    bus = Bus(refusing(1), well)
+    bus = FakeBus(refusing(1), accepted)
     assert bus.put([posted(1), posted(2), posted(3)]) == []
     assert bus.keys() == [["k-1", "k-2", "k-3"], ["k-2"]]
 
 
 def test_what_failed_twice_is_named_and_given_up() -> None:
-    bus = Bus(refusing(0, 2), refusing(1))
+    bus = FakeBus(refusing(0, 2), refusing(1))
     assert bus.put([posted(1), posted(2), posted(3)]) == [
         "the result event of message m-3 could not be put on results: InternalFailure"
     ]
@@ -177,18 +181,16 @@ def test_what_failed_twice_is_named_and_given_up() -> None:
     ],
     ids=["refused", "silent", "a defect"],
 )
-def test_whatever_a_call_raises_is_said_of_each_of_its_events_and_raised_no_further(
-    error: Exception, code: str
-) -> None:
-    bus = Bus(raising(error), raising(error))
+def test_whatever_a_call_raises_is_returned_for_each_of_its_events(error: Exception, code: str) -> None:
+    bus = FakeBus(raising(error), raising(error))
     assert bus.put([posted(1), posted(2)]) == [
         f"the result event of message m-{number} could not be put on results: {code}" for number in (1, 2)
     ]
     assert len(bus.calls) == 2
 
 
-def test_a_client_that_cannot_be_made_costs_no_more_than_its_events() -> None:
-    def broken() -> Bus:
+def test_a_client_that_cannot_be_made_costs_only_its_events() -> None:
+    def broken() -> FakeBus:
         raise RuntimeError
 
     assert ResultEvents(broken, "results").put([posted(1)], lambda: PLENTY) == [
@@ -196,17 +198,23 @@ def test_a_client_that_cannot_be_made_costs_no_more_than_its_events() -> None:
     ]
 
 
-def test_one_batchs_failure_keeps_no_other_from_its_bus() -> None:
-    bus = Bus(raising(an_error("ThrottlingException")), raising(an_error("ThrottlingException")), well)
+def test_the_failure_of_one_batch_does_not_keep_the_next_from_the_bus() -> None:
+    bus = FakeBus(raising(an_error("ThrottlingException")), raising(an_error("ThrottlingException")), accepted)
     lost = bus.put([posted(number) for number in range(12)])
     assert len(lost) == 10
     assert bus.keys()[-1] == ["k-10", "k-11"]
 
 
 def test_without_time_for_it_nothing_is_put() -> None:
-    bus = Bus()
+    bus = FakeBus()
     assert bus.put([posted(1)], seconds_left=NEEDED_SECONDS - 0.1) == [
         "the result event of message m-1 could not be put on results: no time was left"
     ]
     assert bus.calls == []
     assert bus.put([posted(1)], seconds_left=NEEDED_SECONDS) == []
+
+
+def test_putting_a_batch_takes_less_time_than_must_be_left_for_it() -> None:
+    attempt = (EVENTS_CONFIG.connect_timeout + EVENTS_CONFIG.read_timeout) * EVENTS_CONFIG.retries["total_max_attempts"]
+    assert ATTEMPTS * attempt < NEEDED_SECONDS < RESERVE_SECONDS
+    assert AWS_CONFIG.retries["total_max_attempts"] == 3

@@ -1,4 +1,4 @@
-"""What the two parameters with secrets may hold, when they are read, and that nothing shows what is in them."""
+"""What the two parameters with secrets may contain, when they are read, and that a secret is never shown."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ from tests.factories import NOW, Clock
 NAME = "/relay/parameter"
 
 
-class Parameter:
+class FakeParameter:
     """SSM with one parameter, or one failure."""
 
     def __init__(self, content: object) -> None:
@@ -40,7 +40,7 @@ class Parameter:
         return SecretParameter(LOGIN, lambda: SimpleNamespace(get_parameter=self), NAME, now)
 
 
-KINDS = [Parameter.token, Parameter.login]
+KINDS = [FakeParameter.token, FakeParameter.login]
 
 
 def stored(token: object = "t-1", **but: object) -> dict[str, object]:
@@ -64,56 +64,56 @@ def refused_by_aws(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, "GetParameter")
 
 
-def halted_by(content: object, kind: Callable[..., Any]) -> Halt:
+def halt_for(content: object, kind: Callable[..., Any]) -> Halt:
     with pytest.raises(Halt) as halted:
-        kind(Parameter(content), Clock()).credentials()
+        kind(FakeParameter(content), Clock()).credentials()
     assert halted.value.pause
     assert (halted.value.pause.until, halted.value.pause.probe) == (NOW + 300, True)
     return halted.value
 
 
-# What is read
+# --- What is read
 
 
 def test_the_accounts_credentials_are_read_from_the_token_parameter() -> None:
-    assert Parameter(stored()).token(Clock()).credentials() == Credentials("t-1", "relay_demo", "4242")
+    assert FakeParameter(stored()).token(Clock()).credentials() == Credentials("t-1", "relay_demo", "4242")
 
 
 @pytest.mark.parametrize("user_id", [None, ""])
 def test_without_a_user_id_the_user_name_stands_for_it(user_id: object) -> None:
-    assert Parameter(stored(user_id=user_id)).token(Clock()).credentials().user_id == "relay_demo"
+    assert FakeParameter(stored(user_id=user_id)).token(Clock()).credentials().user_id == "relay_demo"
 
 
-def test_a_line_break_after_a_pasted_token_is_no_part_of_it() -> None:
-    assert Parameter(stored("t-1\n")).token(Clock()).credentials().access_token == "t-1"
+def test_a_line_break_after_a_pasted_token_is_removed() -> None:
+    assert FakeParameter(stored("t-1\n")).token(Clock()).credentials().access_token == "t-1"
 
 
 def test_firestreams_login_is_read_from_its_parameter() -> None:
-    assert Parameter(a_login()).login(Clock()).credentials() == Login("demo-user", "p-1")
+    assert FakeParameter(a_login()).login(Clock()).credentials() == Login("demo-user", "p-1")
 
 
 def test_a_password_is_taken_as_it_is() -> None:
     for password in (" p 1 ", "pässwörd:/?#", "0"):
-        assert Parameter(a_login(password)).login(Clock()).credentials().password == password
+        assert FakeParameter(a_login(password)).login(Clock()).credentials().password == password
 
 
-def test_a_line_break_after_a_pasted_user_name_is_no_part_of_it() -> None:
-    assert Parameter(a_login(username="demo-user\n")).login(Clock()).credentials().username == "demo-user"
+def test_a_line_break_after_a_pasted_user_name_is_removed() -> None:
+    assert FakeParameter(a_login(username="demo-user\n")).login(Clock()).credentials().username == "demo-user"
 
 
-# When it is read
+# --- When it is read
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_read_before_it_is_asked_for(kind: Callable[..., Any]) -> None:
-    parameter = Parameter(both("old"))
+def test_a_parameter_is_not_read_before_it_is_asked_for(kind: Callable[..., Any]) -> None:
+    parameter = FakeParameter(both("old"))
     kind(parameter, Clock())
     assert parameter.reads == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_secret_is_kept_for_five_minutes(kind: Callable[..., Any]) -> None:
-    parameter, clock = Parameter(both("old")), Clock()
+    parameter, clock = FakeParameter(both("old")), Clock()
     reader = kind(parameter, clock)
     reader.credentials()
     parameter.content = both("new")
@@ -125,7 +125,7 @@ def test_a_secret_is_kept_for_five_minutes(kind: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fresh_secret_is_read_at_once_and_kept(kind: Callable[..., Any]) -> None:
-    parameter = Parameter(both("old"))
+    parameter = FakeParameter(both("old"))
     reader = kind(parameter, Clock())
     reader.credentials()
     parameter.content = both("new")
@@ -139,7 +139,7 @@ def test_threads_that_ask_at_once_read_it_once(kind: Callable[..., Any]) -> None
     together = threading.Barrier(8)
     second = threading.Event()
 
-    class Slow(Parameter):
+    class Slow(FakeParameter):
         def __call__(self, **what: Any) -> dict[str, Any]:
             second.wait(0.05)  # another thread would come in here
             return super().__call__(**what)
@@ -155,16 +155,16 @@ def test_threads_that_ask_at_once_read_it_once(kind: Callable[..., Any]) -> None
     assert parameter.reads == 1
 
 
-# What cannot be used
+# --- What cannot be used
 
 
-NO_OBJECTS = ["s3cret", "", '{"access_token": "s3cret", "password": "s3cret"', ["s3cret"], "null", "1", "[" * 4096]
+NOT_OBJECTS = ["s3cret", "", '{"access_token": "s3cret", "password": "s3cret"', ["s3cret"], "null", "1", "[" * 4096]
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        *NO_OBJECTS,
+        *NOT_OBJECTS,
         {"username": "relay_demo"},
         {"access_token": "s3cret"},
         stored(""),
@@ -178,17 +178,19 @@ NO_OBJECTS = ["s3cret", "", '{"access_token": "s3cret", "password": "s3cret"', [
     ],
 )
 def test_an_unusable_token_parameter_halts_and_is_never_quoted(content: object) -> None:
-    halt = halted_by(content, Parameter.token)
+    halt = halt_for(content, FakeParameter.token)
     assert halt.pause
     assert halt.pause.cause == "token_unreadable"
-    assert f"the token parameter {NAME} holds no JSON object with access_token, username and user_id" in halt.reason
+    assert (
+        f"the token parameter {NAME} does not hold a JSON object with access_token, username and user_id" in halt.reason
+    )
     assert "s3cret" not in "".join(traceback.format_exception(halt))
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        *NO_OBJECTS,
+        *NOT_OBJECTS,
         {"username": "demo-user"},
         {"password": "s3cret"},
         a_login(""),
@@ -205,17 +207,20 @@ def test_an_unusable_token_parameter_halts_and_is_never_quoted(content: object) 
     ],
 )
 def test_an_unusable_login_halts_and_is_never_quoted(content: object) -> None:
-    halt = halted_by(content, Parameter.login)
+    halt = halt_for(content, FakeParameter.login)
     assert halt.pause
     assert halt.pause.cause == "login_unreadable"
-    assert f"the Firestream credentials parameter {NAME} holds no JSON object with username and password" in halt.reason
+    assert (
+        f"the Firestream credentials parameter {NAME} does not hold a JSON object with username and password"
+        in halt.reason
+    )
     assert "s3cret" not in "".join(traceback.format_exception(halt))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("code", ["ParameterNotFound", "AccessDeniedException"])
-def test_a_parameter_that_somebody_must_mend_halts(kind: Callable[..., Any], code: str) -> None:
-    assert f"{NAME} cannot be read ({code})" in halted_by(refused_by_aws(code), kind).reason
+def test_a_parameter_that_an_operator_must_fix_halts(kind: Callable[..., Any], code: str) -> None:
+    assert f"{NAME} cannot be read ({code})" in halt_for(refused_by_aws(code), kind).reason
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -229,26 +234,27 @@ def test_a_parameter_that_somebody_must_mend_halts(kind: Callable[..., Any], cod
 def test_a_parameter_store_that_does_not_answer_is_asked_again_later(
     kind: Callable[..., Any], error: Exception, code: str
 ) -> None:
-    with pytest.raises(Retry, match=rf"{NAME} was not answered for \({code}\)"):
-        kind(Parameter(error), Clock()).credentials()
+    with pytest.raises(Retry, match=rf"{NAME} could not be read \({code}\)"):
+        kind(FakeParameter(error), Clock()).credentials()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_parameter_store_that_is_silent_is_not_asked_again_for_ten_seconds(kind: Callable[..., Any]) -> None:
-    parameter, clock = Parameter(ConnectTimeoutError(endpoint_url="https://ssm")), Clock()
+def test_a_parameter_store_that_timed_out_is_not_asked_again_for_ten_seconds(kind: Callable[..., Any]) -> None:
+    parameter, clock = FakeParameter(ConnectTimeoutError(endpoint_url="https://ssm")), Clock()
     secret = kind(parameter, clock)
-    for fresh in (False, True):
-        with pytest.raises(Retry, match="was not answered for"):
+    for seconds, fresh in ((0, False), (0, True), (9.999, False), (9.999, True)):
+        clock.now = NOW + seconds
+        with pytest.raises(Retry, match="could not be read"):
             secret.credentials(fresh=fresh)
     assert parameter.reads == 1
-    clock.now += 10
+    clock.now = NOW + 10
     parameter.content = both("s-1")
     assert secret_of(secret.credentials()) == "s-1"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_failed_read_is_not_kept(kind: Callable[..., Any]) -> None:
-    parameter = Parameter(refused_by_aws("ThrottlingException"))
+    parameter = FakeParameter(refused_by_aws("ThrottlingException"))
     reader = kind(parameter, Clock())
     with pytest.raises(Retry):
         reader.credentials()

@@ -1,4 +1,4 @@
-"""Taking from queues, giving back and burying, with tiny stand-ins of SQS's calls."""
+"""Receiving, deleting, hiding and sending messages, and dead letters, with small fakes of SQS's calls."""
 
 import random
 from types import SimpleNamespace
@@ -6,23 +6,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from relay.backups.fetcher import requests_back_off
-from relay.posting.backoff import leftovers_back_off, outbox_back_off, visibility_seconds
-from relay.posting.delivery import Outcome, Result
 from relay.queue_message import QueueMessage
 from relay.queues import DeadLetters, Queue, from_record, with_jitter
 
-from tests.factories import NOW, a_message, a_pause, messages
+from tests.factories import NOW, a_message, messages
 
 URL = "https://sqs.us-east-1.amazonaws.com/1/queue"
-
-
-def deferred(**but: Any) -> Outcome:
-    return Outcome(Result.DEFERRED, "m-1", "not now", **but)
-
-
-def rejected(reason: str = "too long", **but: Any) -> Outcome:
-    return Outcome(Result.REJECTED, "k-1", reason, **but)
 
 
 @pytest.fixture(params=[0.0, 1.0], ids=["no jitter", "all jitter"])
@@ -31,81 +20,17 @@ def jitter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> f
     return float(request.param)
 
 
-@pytest.mark.parametrize(("receives", "seconds"), [(1, 10), (2, 40), (3, 160)])
-def test_the_outbox_backs_off_four_times_longer_each_time(receives: int, seconds: float) -> None:
-    assert outbox_back_off(receives) == seconds
-
-
-@pytest.mark.parametrize(("receives", "seconds"), [(4, 60), (5, 120), (6, 240), (7, 480), (8, 900), (200, 900)])
-def test_leftovers_back_off_twice_as_long_each_time_up_to_a_quarter_of_an_hour(receives: int, seconds: float) -> None:
-    assert leftovers_back_off(receives) == seconds
-
-
-@pytest.mark.parametrize("receives", [1, 2, 3])
-def test_a_message_that_an_operator_put_into_leftovers_backs_off_from_the_beginning(receives: int) -> None:
-    assert leftovers_back_off(receives) == 60
-
-
-@pytest.mark.parametrize(("receives", "seconds"), [(1, 300), (2, 1200), (3, 4800), (4, 14400), (5, 14400), (99, 14400)])
-def test_requests_back_off_four_times_longer_each_time_up_to_four_hours(receives: int, seconds: float) -> None:
-    assert requests_back_off(receives) == seconds
-
-
 @pytest.mark.usefixtures("jitter")
 @pytest.mark.parametrize("seconds", [0.5, 1, 59, 60, 300, 14400])
 def test_jitter_never_shortens_a_wait_and_adds_a_quarter_of_a_minute_at_most(seconds: float) -> None:
     assert seconds < with_jitter(seconds) <= seconds + min(seconds, 60) / 4 + 1
 
 
-def test_with_all_jitter_a_wait_is_drawn_out_by_a_quarter_of_it_or_of_a_minute(
+def test_the_most_jitter_is_a_quarter_of_the_wait_or_of_a_minute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda _, most: most)
     assert (with_jitter(40), with_jitter(300)) == (40 + 10 + 1, 300 + 15 + 1)
-
-
-@pytest.mark.usefixtures("jitter")
-@pytest.mark.parametrize(
-    ("outcome", "least"),
-    [
-        (deferred(), 40),
-        (deferred(retry_at=NOW + 1800), 1800),
-        (deferred(retry_at=NOW + 5), 40),
-        (deferred(pause=a_pause(seconds=900)), 900),
-        (deferred(pause=a_pause(seconds=5)), 40),
-        (deferred(pause=a_pause(seconds=-5)), 40),
-        (deferred(pause=a_pause("operator", None)), 60),
-        (deferred(pause=a_pause(seconds=900), tried=False), 900),
-        (deferred(pause=a_pause(seconds=5), tried=False), 5),
-        (deferred(pause=a_pause("operator", None), tried=False), 60),
-        (deferred(pause=a_pause("time", 0), tried=False), 1),
-        (deferred(pause=a_pause(seconds=0.25), tried=False), 1),
-    ],
-)
-def test_a_message_is_held_until_its_back_off_and_the_gate_allow_it_and_little_longer(
-    outcome: Outcome, least: float
-) -> None:
-    assert least <= visibility_seconds(outcome, 40, NOW) <= least + min(least, 60) / 4 + 1
-
-
-@pytest.mark.usefixtures("jitter")
-@pytest.mark.parametrize(
-    ("cause", "behind"), [("token_refused", 120), ("stream", 120), ("blocked", 480), ("unexpected_answer", 480)]
-)
-def test_a_message_whose_answer_shut_the_gate_comes_back_behind_those_that_wait_for_it(cause: str, behind: int) -> None:
-    shut = a_pause(cause, 300, probe=True)
-    assert 300 + behind <= visibility_seconds(deferred(pause=shut, status=403), 40, NOW) <= 300 + behind + 16
-    for waits_for_the_gate in (deferred(pause=shut, tried=False), deferred(pause=shut)):
-        assert 300 <= visibility_seconds(waits_for_the_gate, 40, NOW) <= 300 + 16
-
-
-def test_a_hold_is_drawn_out_so_that_what_failed_together_does_not_come_back_together() -> None:
-    assert len({visibility_seconds(deferred(), 40, NOW) for _ in range(200)}) > 5
-
-
-@pytest.mark.usefixtures("jitter")
-def test_no_hold_is_longer_than_sqs_allows() -> None:
-    assert 11 * 3600 < visibility_seconds(deferred(pause=a_pause(seconds=10**7)), 40, NOW) < 12 * 3600
 
 
 def a_record(**but: Any) -> dict[str, Any]:
@@ -123,7 +48,7 @@ def test_a_record_of_an_event_is_read() -> None:
     assert from_record(a_record()) == QueueMessage("m-1", "$AAPL up", "r-1", 2, NOW - 4.5, None)
 
 
-def test_a_record_may_say_its_key() -> None:
+def test_a_record_may_have_a_key() -> None:
     key = {"stringValue": "k-1", "dataType": "String"}
     assert from_record(a_record(messageAttributes={"RelayKey": key})).relay_key == "k-1"
 
@@ -133,8 +58,8 @@ def test_a_record_without_a_legible_key_has_none(attributes: dict[str, Any]) -> 
     assert from_record(a_record(messageAttributes=attributes)).relay_key is None
 
 
-class Calls:
-    """A batch call of SQS that refuses the receipts it was told to."""
+class FakeBatchCall:
+    """A batch call of SQS that refuses these receipts."""
 
     def __init__(self, *refused: str) -> None:
         self.refused = refused
@@ -155,7 +80,7 @@ def a_queue(**calls: Any) -> Queue:
 
 
 def test_twenty_one_messages_are_deleted_in_three_batches() -> None:
-    delete = Calls()
+    delete = FakeBatchCall()
     batch = messages(*["x"] * 21)
     assert a_queue(delete_message_batch=delete).delete(batch) == []
     assert [len(entries) for entries in delete.entries] == [10, 10, 1]
@@ -165,37 +90,37 @@ def test_twenty_one_messages_are_deleted_in_three_batches() -> None:
 
 
 def test_ids_within_a_batch_differ_even_for_the_same_message_twice() -> None:
-    delete = Calls()
+    delete = FakeBatchCall()
     a_queue(delete_message_batch=delete).delete([a_message(), a_message()])
     assert len({each["Id"] for each in delete.entries[0]}) == 2
 
 
-def test_what_sqs_did_not_delete_is_named() -> None:
-    failures = a_queue(delete_message_batch=Calls("r-2", "r-12")).delete(messages(*["x"] * 12))
+def test_a_message_that_sqs_did_not_delete_is_named() -> None:
+    failures = a_queue(delete_message_batch=FakeBatchCall("r-2", "r-12")).delete(messages(*["x"] * 12))
     assert failures == [
         "message m-2 could not be deleted: ReceiptHandleIsInvalid",
         "message m-12 could not be deleted: ReceiptHandleIsInvalid",
     ]
 
 
-def test_each_message_is_held_for_its_own_time() -> None:
-    hold = Calls()
+def test_each_message_has_its_own_visibility_timeout() -> None:
+    change = FakeBatchCall()
     first, second = messages("x", "y")
-    assert a_queue(change_message_visibility_batch=hold).set_visibility([(first, 10), (second, 900)]) == []
-    assert [(each["ReceiptHandle"], each["VisibilityTimeout"]) for each in hold.entries[0]] == [
+    assert a_queue(change_message_visibility_batch=change).set_visibility([(first, 10), (second, 900)]) == []
+    assert [(each["ReceiptHandle"], each["VisibilityTimeout"]) for each in change.entries[0]] == [
         ("r-1", 10),
         ("r-2", 900),
     ]
 
 
-def test_what_sqs_did_not_hold_is_named() -> None:
-    holds = [(each, 10) for each in messages(*["x"] * 12)]
-    failures = a_queue(change_message_visibility_batch=Calls("r-11")).set_visibility(holds)
-    assert failures == ["message m-11 could not be held: ReceiptHandleIsInvalid"]
+def test_a_message_whose_visibility_sqs_did_not_change_is_named() -> None:
+    changes = [(each, 10) for each in messages(*["x"] * 12)]
+    failures = a_queue(change_message_visibility_batch=FakeBatchCall("r-11")).set_visibility(changes)
+    assert failures == ["message m-11 could not be hidden: ReceiptHandleIsInvalid"]
 
 
-class Sends:
-    """The batch call that sends, which refuses the bodies it was told to."""
+class FakeSend:
+    """The batch call that sends, which refuses these bodies."""
 
     def __init__(self, *refused: str) -> None:
         self.refused = refused
@@ -210,19 +135,19 @@ class Sends:
 
 
 def test_twenty_one_messages_are_sent_in_three_batches_in_their_order() -> None:
-    send = Sends()
+    send = FakeSend()
     bodies = [f"{number}" for number in range(21)]
     assert a_queue(send_message_batch=send).send(bodies) == []
     assert [len(batch) for batch in send.batches] == [10, 10, 1]
     assert [body for batch in send.batches for body in batch] == bodies
 
 
-def test_the_bodies_that_sqs_did_not_take_come_back() -> None:
-    send = Sends("3", "7", "12")
+def test_the_bodies_that_sqs_did_not_take_are_returned() -> None:
+    send = FakeSend("3", "7", "12")
     assert sorted(a_queue(send_message_batch=send).send([f"{number}" for number in range(21)])) == ["12", "3", "7"]
 
 
-def test_nothing_to_send_makes_no_call() -> None:
+def test_without_bodies_no_call_is_made() -> None:
     assert a_queue().send([]) == []
 
 
@@ -230,22 +155,22 @@ def unavailable(**_: object) -> None:
     raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "no"}}, "any")
 
 
-def out_of_reach(**_: object) -> None:
+def unreachable(**_: object) -> None:
     raise EndpointConnectionError(endpoint_url="https://sqs")
 
 
 @pytest.mark.parametrize(
-    ("fail", "words"), [(unavailable, "ServiceUnavailable"), (out_of_reach, "EndpointConnectionError")]
+    ("fail", "words"), [(unavailable, "ServiceUnavailable"), (unreachable, "EndpointConnectionError")]
 )
-def test_a_call_that_fails_as_a_whole_names_each_message_and_undoes_nothing(fail: Any, words: str) -> None:
+def test_a_call_that_fails_as_a_whole_names_each_message(fail: Any, words: str) -> None:
     queue = a_queue(delete_message_batch=fail, change_message_visibility_batch=fail)
     assert queue.delete(messages("x", "y")) == [f"message m-{i} could not be deleted: {words}" for i in (1, 2)]
-    assert queue.set_visibility([(a_message(), 10)]) == [f"message m-1 could not be held: {words}"]
+    assert queue.set_visibility([(a_message(), 10)]) == [f"message m-1 could not be hidden: {words}"]
 
 
-@pytest.mark.parametrize("fail", [unavailable, out_of_reach])
-def test_a_call_that_fails_as_a_whole_gives_its_bodies_back_and_stops_no_other(fail: Any) -> None:
-    send = Sends()
+@pytest.mark.parametrize("fail", [unavailable, unreachable])
+def test_a_call_that_fails_as_a_whole_returns_its_bodies_and_the_next_one_is_made(fail: Any) -> None:
+    send = FakeSend()
 
     def first_fails(**call: Any) -> dict[str, Any]:
         if call["Entries"][0]["MessageBody"] == "0":
@@ -257,13 +182,13 @@ def test_a_call_that_fails_as_a_whole_gives_its_bodies_back_and_stops_no_other(f
     assert send.batches == [bodies[10:20], bodies[20:]]
 
 
-def test_nothing_to_delete_or_hold_makes_no_call() -> None:
+def test_without_messages_no_call_is_made() -> None:
     assert a_queue().delete([]) == []
     assert a_queue().set_visibility([]) == []
 
 
 @pytest.mark.parametrize(("most", "asked"), [(3, 3), (10, 10), (25, 10)])
-def test_no_more_is_received_than_may_be_posted_or_sqs_gives_at_once(most: int, asked: int) -> None:
+def test_as_many_messages_are_received_as_asked_for_and_sqs_allows(most: int, asked: int) -> None:
     calls: list[dict[str, Any]] = []
     assert a_queue(receive_message=lambda **call: calls.append(call) or {}).receive(most) == []
     assert calls[0]["MaxNumberOfMessages"] == asked
@@ -289,7 +214,7 @@ def test_messages_wait_when_sqs_counts_any(number: str, waiting: bool) -> None:
     assert a_queue(get_queue_attributes=lambda **_: answer).waiting() is waiting
 
 
-def test_what_is_visible_and_what_somebody_holds_is_counted_together() -> None:
+def test_the_depth_counts_visible_messages_and_those_in_flight() -> None:
     def answer(*, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
         counts = {"ApproximateNumberOfMessages": "2", "ApproximateNumberOfMessagesNotVisible": "3"}
         return {"Attributes": {name: counts[name] for name in AttributeNames}}
@@ -310,19 +235,18 @@ class FakeDeadLetters:
             raise ClientError({"Error": {"Code": self.codes.pop(0), "Message": "no"}}, "SendMessage")
         return {"MessageId": "d-1"}
 
-    def send(self, message: QueueMessage, outcome: Outcome) -> bool:
-        queue = DeadLetters(lambda: SimpleNamespace(send_message=self), URL)
-        return queue.send(message, outcome.reason, key=outcome.key, status=outcome.status)
+    def send(self, message: QueueMessage, reason: str = "too long", **but: Any) -> bool:
+        return DeadLetters(lambda: SimpleNamespace(send_message=self), URL).send(message, reason, **but)
 
     @property
     def attributes(self) -> dict[str, str]:
         return {name: value["StringValue"] for name, value in self.sent[0]["MessageAttributes"].items()}
 
 
-def test_a_dead_letter_is_the_untouched_body_with_the_reason_beside_it() -> None:
+def test_a_dead_letter_is_the_unchanged_body_with_the_reason_beside_it() -> None:
     queue = FakeDeadLetters()
     body = ' {"body": "x"}\n'
-    assert queue.send(a_message(body, receive_count=3), rejected("too long", status=422)) is True
+    assert queue.send(a_message(body, receive_count=3), "too long", key="k-1", status=422) is True
     assert queue.sent[0]["QueueUrl"] == URL
     assert queue.sent[0]["MessageBody"] == body
     assert queue.attributes == {
@@ -336,38 +260,38 @@ def test_a_dead_letter_is_the_untouched_body_with_the_reason_beside_it() -> None
 
 def test_without_a_status_there_is_no_status_attribute() -> None:
     queue = FakeDeadLetters()
-    queue.send(a_message(), rejected())
+    queue.send(a_message(), key="k-1")
     assert "StatusCode" not in queue.attributes
 
 
 def test_without_a_key_there_is_no_key_attribute() -> None:
     queue = FakeDeadLetters()
-    queue.send(a_message(), Outcome(Result.REJECTED, "", "no such day"))
+    queue.send(a_message(), "no such day")
     assert queue.attributes.keys() == {"RejectReason", "Attempts", "FirstSeen"}
 
 
 def test_a_reason_is_made_fit_for_an_attribute() -> None:
     queue = FakeDeadLetters()
-    queue.send(a_message(), rejected("line\nbreak\x00 \uffff\U0001f680" + "x" * 2000))
+    queue.send(a_message(), "line\nbreak\x00 \uffff\U0001f680" + "x" * 2000)
     assert queue.attributes["RejectReason"].startswith("line break   \U0001f680xxx")
     assert len(queue.attributes["RejectReason"]) == 1000
 
 
 @pytest.mark.parametrize("code", ["InvalidParameterValue", "AWS.SimpleQueueService.MessageTooLong", "MessageTooLong"])
-def test_a_body_that_leaves_no_room_for_the_reason_is_buried_without(code: str) -> None:
+def test_a_body_that_leaves_no_space_for_the_reason_is_sent_without_it(code: str) -> None:
     queue = FakeDeadLetters(code)
-    assert queue.send(a_message("x" * 1000), rejected()) is False
+    assert queue.send(a_message("x" * 1000)) is False
     assert queue.sent[1] == {"QueueUrl": URL, "MessageBody": "x" * 1000}
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AWS.SimpleQueueService.NonExistentQueue", "ServiceUnavailable"])
-def test_what_dead_letters_do_not_take_for_another_cause_is_not_buried(code: str) -> None:
+def test_an_error_that_is_not_about_the_size_is_raised(code: str) -> None:
     queue = FakeDeadLetters(code)
     with pytest.raises(ClientError):
-        queue.send(a_message(), rejected())
+        queue.send(a_message())
     assert len(queue.sent) == 1
 
 
-def test_what_dead_letters_refuse_even_without_the_reason_is_not_buried() -> None:
+def test_a_body_that_is_refused_even_without_the_reason_is_not_sent() -> None:
     with pytest.raises(ClientError):
-        FakeDeadLetters("InvalidParameterValue", "InvalidParameterValue").send(a_message(), rejected())
+        FakeDeadLetters("InvalidParameterValue", "InvalidParameterValue").send(a_message())

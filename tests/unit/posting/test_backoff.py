@@ -1,0 +1,81 @@
+"""How long a message that stays in its queue is invisible."""
+
+import random
+from typing import Any
+
+import pytest
+from relay.posting.backoff import leftovers_back_off, outbox_back_off, visibility_seconds
+from relay.posting.delivery import Outcome, Result
+
+from tests.factories import NOW, a_pause
+
+
+def deferred(**but: Any) -> Outcome:
+    return Outcome(Result.DEFERRED, "m-1", "not now", **but)
+
+
+@pytest.fixture(params=[0.0, 1.0], ids=["no jitter", "all jitter"])
+def jitter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(random, "uniform", lambda least, most: least + request.param * (most - least))
+    return float(request.param)
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(1, 10), (2, 40), (3, 160)])
+def test_the_outbox_backs_off_four_times_longer_each_time(receives: int, seconds: float) -> None:
+    assert outbox_back_off(receives) == seconds
+
+
+@pytest.mark.parametrize(("receives", "seconds"), [(4, 60), (5, 120), (6, 240), (7, 480), (8, 900), (200, 900)])
+def test_leftovers_back_off_twice_as_long_each_time_up_to_a_quarter_of_an_hour(receives: int, seconds: float) -> None:
+    assert leftovers_back_off(receives) == seconds
+
+
+@pytest.mark.parametrize("receives", [1, 2, 3])
+def test_a_message_that_an_operator_moved_to_leftovers_begins_with_the_shortest_back_off(receives: int) -> None:
+    assert leftovers_back_off(receives) == 60
+
+
+@pytest.mark.usefixtures("jitter")
+@pytest.mark.parametrize(
+    ("outcome", "least"),
+    [
+        (deferred(), 40),
+        (deferred(retry_at=NOW + 1800), 1800),
+        (deferred(retry_at=NOW + 5), 40),
+        (deferred(pause=a_pause(seconds=900)), 900),
+        (deferred(pause=a_pause(seconds=5)), 40),
+        (deferred(pause=a_pause(seconds=-5)), 40),
+        (deferred(pause=a_pause("operator", None)), 60),
+        (deferred(pause=a_pause(seconds=900), tried=False), 900),
+        (deferred(pause=a_pause(seconds=5), tried=False), 5),
+        (deferred(pause=a_pause("operator", None), tried=False), 60),
+        (deferred(pause=a_pause("time", 0), tried=False), 1),
+        (deferred(pause=a_pause(seconds=0.25), tried=False), 1),
+    ],
+)
+def test_a_message_is_invisible_until_its_back_off_and_the_gate_allow_it_and_little_longer(
+    outcome: Outcome, least: float
+) -> None:
+    assert least <= visibility_seconds(outcome, 40, NOW) <= least + min(least, 60) / 4 + 1
+
+
+@pytest.mark.usefixtures("jitter")
+@pytest.mark.parametrize(
+    ("cause", "behind"), [("token_refused", 120), ("stream", 120), ("blocked", 480), ("unexpected_answer", 480)]
+)
+def test_a_message_whose_answer_closed_the_gate_comes_back_after_those_that_wait_for_it(
+    cause: str, behind: int
+) -> None:
+    pause = a_pause(cause, 300, probe=True)
+    assert 300 + behind <= visibility_seconds(deferred(pause=pause, status=403), 40, NOW) <= 300 + behind + 16
+    for waits_for_the_gate in (deferred(pause=pause, tried=False), deferred(pause=pause)):
+        assert 300 <= visibility_seconds(waits_for_the_gate, 40, NOW) <= 300 + 16
+
+
+def test_visibility_timeouts_differ_so_that_what_failed_together_does_not_come_back_together() -> None:
+    assert len({visibility_seconds(deferred(), 40, NOW) for _ in range(200)}) > 5
+
+
+@pytest.mark.usefixtures("jitter")
+def test_a_visibility_timeout_is_never_longer_than_sqs_allows() -> None:
+    assert 11 * 3600 < visibility_seconds(deferred(pause=a_pause(seconds=10**7)), 40, NOW) < 12 * 3600
