@@ -1,11 +1,11 @@
-"""Every fault of Firestream and of S3 against the edge of backups: nothing of the day is stored, or all of it."""
+"""Every fault of Firestream and of S3 against the function of backups: nothing of the day is stored, or all of it."""
 
 import gzip
 from datetime import date, timedelta
 from threading import Barrier, Thread
 
 import pytest
-from relay.backups import bootstrap as backup_wiring
+from relay.backups import bootstrap
 from relay.backups.backup import Backup
 
 from local.stand_ins.firestream.faults import Fault
@@ -13,10 +13,6 @@ from tests.strict_s3 import refuse
 
 DAY = date(2016, 12, 5)
 BACKUP = Backup(DAY, "message")
-
-
-def source(backups, backup=BACKUP):
-    return backups.firestream.content(backup.file_type, backup.day)
 
 
 def served(backups):
@@ -99,9 +95,9 @@ def as_it_should_be(backups, run, end, fault):
     outcome = {STORED: "stored", ABSENT: "absent"}.get(end, "failed")
     assert (run.outcomes, run.backup["buried"]) == ([outcome], end == BURIED)
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}] if end == LEFT else []}
-    backups.nothing_dangles()
+    backups.assert_no_upload_is_open()
     if end == STORED:
-        content = source(backups)
+        content = backups.source(BACKUP)
         if fault is Fault.TWO_MEMBERS:
             assert gzip.decompress(stored) == gzip.decompress(content)
             assert stored != content
@@ -118,7 +114,7 @@ def as_it_should_be(backups, run, end, fault):
     assert run.counted("BackupsStored") == ({"message": 1} if end == STORED else {})
     assert run.counted("BackupsFailed") == ({"message": 1} if end in (LEFT, BURIED) else {})
     assert run.backup["level"] == ("WARNING" if outcome == "failed" else "INFO")
-    assert len(backups.buried()) == (end == BURIED)
+    assert len(backups.dead_letters()) == (end == BURIED)
 
 
 @pytest.mark.parametrize(("fault", "end"), ONCE.items())
@@ -148,7 +144,7 @@ def test_a_transfer_that_never_gets_further_is_given_up(backups, fault):
     run = backups.fulfil(BACKUP)
     assert (run.outcomes, backups.listing()) == (["failed"], [])
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}]}
-    assert len(backups.asked()) == 7
+    assert len(backups.link_requests()) == 7
 
 
 @pytest.mark.parametrize("after", [1, 100, 0.5, 0.99, -1])
@@ -164,7 +160,7 @@ def test_a_transfer_that_never_gets_further_is_given_up(backups, fault):
     ],
 )
 def test_a_broken_transfer_goes_on_where_it_stopped(backups, fault, details, after):
-    content = source(backups)
+    content = backups.source(BACKUP)
     after = len(content) - 1 if after == -1 else after
     backups.firestream.fail(fault, after=after, **details)
     run = backups.fulfil(BACKUP)
@@ -179,8 +175,8 @@ def test_a_transfer_may_break_many_times_if_it_gets_further_each_time(backups):
     backups.firestream.fail("truncated", times=20, after=100)
     run = backups.fulfil(BACKUP)
     assert (run.outcomes, run.backup["resumes"]) == (["stored"], 20)
-    assert backups.content(BACKUP) == source(backups)
-    assert served(backups) == len(source(backups))
+    assert backups.content(BACKUP) == backups.source(BACKUP)
+    assert served(backups) == len(backups.source(BACKUP))
 
 
 def test_a_host_that_does_not_resume_is_asked_for_all_of_it_anew(backups):
@@ -188,21 +184,21 @@ def test_a_host_that_does_not_resume_is_asked_for_all_of_it_anew(backups):
     backups.firestream.fail("no-range")
     run = backups.fulfil(BACKUP)
     assert (run.outcomes, run.backup["resumes"]) == (["stored"], 0)
-    assert backups.content(BACKUP) == source(backups)
+    assert backups.content(BACKUP) == backups.source(BACKUP)
 
 
 def test_a_file_that_changed_half_way_is_stored_as_it_is_now(backups):
-    before = source(backups)
+    before = backups.source(BACKUP)
     backups.firestream.fail("changed")
     run = backups.fulfil(BACKUP)
-    assert backups.content(BACKUP) == source(backups) != before
+    assert backups.content(BACKUP) == backups.source(BACKUP) != before
     assert run.backup["lines"] == 41
 
 
 def test_without_a_length_a_file_is_whole_when_nothing_follows_it(backups):
     backups.firestream.fail("no-length")
     backups.fulfil(BACKUP)
-    assert served(backups) == len(source(backups))
+    assert served(backups) == len(backups.source(BACKUP))
 
 
 def test_a_link_that_expired_on_its_way_is_replaced(backups):
@@ -225,7 +221,7 @@ def test_a_request_that_meets_a_fault_harms_no_neighbour(backups, fault):
     neighbours = [Backup(DAY + timedelta(days=number), "message") for number in (-1, 1)]
     run = backups.fulfil(neighbours[0], BACKUP, neighbours[1])
     assert (run.outcomes[0], run.outcomes[2]) == ("stored", "stored")
-    assert [backups.content(each) == source(backups, each) for each in neighbours] == [True, True]
+    assert [backups.content(each) == backups.source(each) for each in neighbours] == [True, True]
     assert run.answer["batchItemFailures"] in ([], [{"itemIdentifier": "record 2"}])
 
 
@@ -247,13 +243,13 @@ def test_an_answer_of_s3_that_is_lost_leaves_the_backup_whole(backups):
     backups.aws.lose_answer("CompleteMultipartUpload")
     run = backups.fulfil(BACKUP)
     assert run.answer == {"batchItemFailures": []}
-    assert backups.content(BACKUP) == source(backups)
+    assert backups.content(BACKUP) == backups.source(BACKUP)
 
 
 def test_two_workers_on_the_same_day_at_once_store_it_once(backups):
     both = Barrier(2, timeout=20)
     backups.strict.before("CompleteMultipartUpload", lambda _: both.wait() and None, times=2)
-    fetching = backup_wiring.container().backups
+    fetching = bootstrap.container().backups
     outcomes = []
     threads = [Thread(target=lambda: outcomes.append(fetching.fetch(BACKUP, lambda: 900))) for _ in range(2)]
     for thread in threads:
@@ -261,4 +257,4 @@ def test_two_workers_on_the_same_day_at_once_store_it_once(backups):
     for thread in threads:
         thread.join()
     assert sorted(str(each.result) for each in outcomes) == ["already_there", "stored"]
-    assert backups.content(BACKUP) == source(backups)
+    assert backups.content(BACKUP) == backups.source(BACKUP)

@@ -1,4 +1,4 @@
-"""The edge of backups: its three events, and what is then in the bucket, the queues, the log and the metrics."""
+"""The function of backups: its three events, and what is then in the bucket, the queues, the log and the metrics."""
 
 import json
 from datetime import date, timedelta
@@ -22,16 +22,12 @@ def ago(age, file_type="message"):
     return Backup(TODAY - timedelta(days=age), file_type)
 
 
-def source(backups, backup):
-    return backups.firestream.content(backup.file_type, backup.day)
-
-
 # A request
 
 
 def test_a_request_stores_the_source_byte_for_byte_and_says_so(backups):
     run = backups.fulfil(BACKUP)
-    content = source(backups, BACKUP)
+    content = backups.source(BACKUP)
     assert run.answer == {"batchItemFailures": []}
     assert backups.listing() == [BACKUP.key]
     assert backups.content(BACKUP) == content
@@ -56,7 +52,7 @@ def test_what_is_stored_is_tagged(backups):
     tags = backups.tags(BACKUP)
     assert tags.pop("source-etag").endswith("-3")
     assert tags == {
-        "sha256": sha256(source(backups, BACKUP)).hexdigest(),
+        "sha256": sha256(backups.source(BACKUP)).hexdigest(),
         "lines": "40",
         "fetched-at": "2026-11-21T15:00:00Z",
     }
@@ -84,7 +80,7 @@ def test_the_login_goes_to_firestream_and_never_to_the_links_host(backups):
 def test_what_failed_waits_longer_each_time(backups, receives, seconds):
     backups.firestream.fail("flipped-byte")
     backups.fulfil(OTHER, BACKUP, receive_count=receives)
-    ((entry,),) = (call["Entries"] for call in backups.aws.named("ChangeMessageVisibilityBatch"))
+    ((entry,),) = (call["Entries"] for call in backups.aws.calls_of("ChangeMessageVisibilityBatch"))
     assert seconds < entry["VisibilityTimeout"] <= seconds + 16
 
 
@@ -92,7 +88,7 @@ def test_after_the_fifth_receive_a_request_is_buried_with_its_reason(backups):
     backups.firestream.fail("flipped-byte")
     run = backups.fulfil(BACKUP, receive_count=5)
     assert run.answer == {"batchItemFailures": []}
-    ((body, attributes),) = backups.buried()
+    ((body, attributes),) = backups.dead_letters()
     assert body == BACKUP.request
     assert attributes.pop("RejectReason").startswith("the gzip data is damaged")
     assert attributes == {"Attempts": "5", "FirstSeen": "2026-11-21T15:00:00Z"}
@@ -123,11 +119,11 @@ def test_a_request_that_nobody_could_fulfil_is_buried_at_once_and_its_neighbours
     run = backups.fulfil(BACKUP, body, OTHER)
     assert run.outcomes == ["stored", "failed", "stored"]
     assert run.answer == {"batchItemFailures": []}
-    ((buried, attributes),) = backups.buried()
+    ((buried, attributes),) = backups.dead_letters()
     assert (buried, attributes["Attempts"]) == (body, "1")
     assert attributes["RejectReason"].startswith(reason)
     assert run.counted("BackupsFailed") == {"unknown": 1}
-    assert len(backups.asked()) == 2
+    assert len(backups.link_requests()) == 2
 
 
 # The login
@@ -138,8 +134,8 @@ def test_a_refused_login_stops_the_batch_after_one_fresh_look_at_the_parameter(b
     run = backups.fulfil(OTHER, BACKUP)
     assert run.outcomes == ["failed", "failed"]
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": f"record {number}"} for number in (1, 2)]}
-    assert len(backups.asked()) == 1
-    assert len(backups.aws.named("GetParameter")) == 2
+    assert len(backups.link_requests()) == 1
+    assert len(backups.aws.calls_of("GetParameter")) == 2
     assert run.counted("FirestreamRefused") == {"firestream_refused": 2}
     assert backups.listing() == []
 
@@ -166,7 +162,7 @@ def test_a_login_that_nobody_stored_is_told_of(backups):
     assert run.counted("FirestreamRefused") == {"login_unreadable": 1}
     missing = "the Firestream credentials parameter /stocktwits-relay/firestream cannot be read (ParameterNotFound)"
     assert missing in run.answer["stopped"]
-    assert backups.asked() == []
+    assert backups.link_requests() == []
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -181,7 +177,7 @@ def test_no_output_no_tag_and_no_dead_letter_holds_a_secret(backups, fault):
         json.dumps(backups.s3.head_object(Bucket="stocktwits-relay-archive", Key=key), default=str)
         for key in backups.listing()
     ]
-    backups.no_secret_was_written(*stored, *heads, json.dumps(backups.buried()))
+    backups.assert_no_secret_was_written(*stored, *heads, json.dumps(backups.dead_letters()))
 
 
 # The nightly run
@@ -191,8 +187,8 @@ def test_the_first_night_fetches_a_week_and_says_what_it_did(backups):
     run = backups.nightly()
     expected = [ago(age, file_type) for age in range(1, 8) for file_type in ("activity", "message")]
     assert sorted(backups.listing()) == sorted(each.key for each in expected)
-    assert all(backups.content(each) == source(backups, each) for each in expected)
-    size = sum(len(source(backups, each)) for each in expected)
+    assert all(backups.content(each) == backups.source(each) for each in expected)
+    size = sum(len(backups.source(each)) for each in expected)
     summary = {"stored": 14, "already_there": 0, "not_yet": 0, "absent": 0, "queued": 0, "failed": 0}
     assert run.answer == {**summary, "bytes": size, "lines": 14 * 40, "stopped": ""}
     assert {name: run.summary[name] for name in run.answer} == run.answer
@@ -206,8 +202,8 @@ def test_a_night_heals_a_hole_and_asks_for_nothing_else(backups):
     backups.firestream.reset()
     run = backups.nightly()
     assert (run.answer["stored"], run.answer["already_there"]) == (1, 13)
-    assert backups.content(ago(4)) == source(backups, ago(4))
-    assert backups.asked() == ["/backups/message/2026/11/17"]
+    assert backups.content(ago(4)) == backups.source(ago(4))
+    assert backups.link_requests() == ["/backups/message/2026/11/17"]
 
 
 def test_a_missed_night_is_made_up_for_by_the_next_one(backups):
@@ -228,7 +224,7 @@ def test_a_file_that_is_late_is_asked_for_again_until_it_is_there(backups):
     backups.firestream.configure(lag_days=1)
     backups.firestream.reset()
     assert backups.nightly().answer["stored"] == 4
-    assert len(backups.asked()) == 4
+    assert len(backups.link_requests()) == 4
 
 
 def test_a_file_that_never_came_is_noted_and_not_asked_for_again(backups):
@@ -248,12 +244,12 @@ def test_a_day_that_fails_is_requested_and_stops_no_other(backups):
     assert (run.answer["stored"], run.answer["failed"], run.answer["queued"]) == (13, 1, 1)
     assert run.counted("BackupsFailed") == {"message": 1}
     assert backups.work().outcomes == ["stored"]
-    assert backups.content(ago(4)) == source(backups, ago(4))
+    assert backups.content(ago(4)) == backups.source(ago(4))
 
 
 def test_with_little_time_left_the_rest_becomes_requests(backups):
     run = backups.nightly(remaining_ms=60_000)
-    assert (run.answer["queued"], run.answer["stored"], backups.asked()) == (14, 0, [])
+    assert (run.answer["queued"], run.answer["stored"], backups.link_requests()) == (14, 0, [])
     assert run.counted("NewestBackupAgeDays") == {}
     assert backups.waiting() == [ago(age, each).request for age in range(7, 0, -1) for each in ("activity", "message")]
 
@@ -261,7 +257,7 @@ def test_with_little_time_left_the_rest_becomes_requests(backups):
 def test_a_refused_login_stops_the_night_at_once_and_requests_nothing(backups):
     backups.store_login("an old one")
     run = backups.nightly()
-    assert len(backups.asked()) == 1
+    assert len(backups.link_requests()) == 1
     assert backups.waiting() == []
     assert run.answer["stopped"].startswith("Firestream refused the login of demo-user (401")
     assert (run.answer["failed"], run.answer["queued"]) == (1, 0)
@@ -299,20 +295,20 @@ def test_a_backfill_becomes_requests_and_workers_empty_the_queue(backups):
     assert outcomes == ["stored"] * 21
     expected = [Backup(day, file_type) for day in days(first, last) for file_type in ("activity", "message")]
     assert sorted(backups.listing()) == sorted(each.key for each in expected)
-    assert all(backups.content(each) == source(backups, each) for each in expected)
+    assert all(backups.content(each) == backups.source(each) for each in expected)
     assert backups.waiting() == []
 
 
 def test_all_the_years_are_requested_in_one_invocation_and_skipped_by_listings(backups):
     backups.fulfil(BACKUP)
-    backups.aws.forget()
+    backups.aws.reset()
     backups.aws.answer("SendMessageBatch", lambda _: {"Successful": []}, times=2000)  # moto takes a minute for them
     run = backups.invoke({"first_day": "2009-01-01", "last_day": "2025-12-31"})
     assert (run.answer["queued"], run.answer["already_there"], run.answer["stopped"]) == (12_417, 1, "")
-    sent = [call["Entries"] for call in backups.aws.named("SendMessageBatch")]
+    sent = [call["Entries"] for call in backups.aws.calls_of("SendMessageBatch")]
     assert sum(map(len, sent)) == 12_417
     assert len(sent) < 1250
-    assert len(backups.aws.named("ListObjectsV2")) == 4
+    assert len(backups.aws.calls_of("ListObjectsV2")) == 4
     assert {name for name, _ in backups.aws.calls} == {"SendMessageBatch", "ListObjectsV2"}
 
 

@@ -122,17 +122,17 @@ def test_an_old_message_that_is_posted_does_not_set_it_off(world, leftovers):
 
 
 @pytest.mark.parametrize(("fault", "needed"), [("401", True), ("403-html", True), ("429", False)])
-def test_a_refused_token_and_a_bot_block_need_a_person_and_a_limit_does_not(world, edge, fault, needed):
-    edge.send("$AAPL one")
+def test_a_refused_token_and_a_bot_block_need_a_person_and_a_limit_does_not(world, function, fault, needed):
+    function.send("$AAPL one")
     world.stand_in.fail(fault, times=2)
-    assert breaches(edge.run(), "NeedsAPersonAlarm") is needed
+    assert breaches(function.run(), "NeedsAPersonAlarm") is needed
 
 
 def test_an_unreadable_token_needs_a_person(world, outbox):
     world.store_parameter("no JSON")
     outbox.send("$AAPL one")
     run = outbox.run()
-    assert (run.shut, seen(run, "NeedsAPersonAlarm")) == (["token_unreadable"], [1])
+    assert (run.pauses, seen(run, "NeedsAPersonAlarm")) == (["token_unreadable"], [1])
 
 
 def test_a_ledger_that_is_gone_needs_a_person(world, leftovers):
@@ -153,7 +153,7 @@ def test_an_operators_pause_needs_nobody(world, leftovers):
     leftovers.send("$AAPL one")
     world.pause()
     run = leftovers.run()
-    assert (run.shut, seen(run, "NeedsAPersonAlarm")) == (["operator"], [])
+    assert (run.pauses, seen(run, "NeedsAPersonAlarm")) == (["operator"], [])
 
 
 def test_a_refused_login_of_firestream_needs_a_person(backups):
@@ -172,11 +172,11 @@ def test_messages_that_come_about_when_sqs_would_soon_delete_them_need_a_person(
 # Nothing posted
 
 
-def test_posts_of_either_function_are_counted_together_and_only_new_ones(world, edge):
-    edge.send('{"body": "$AAPL one", "key": "k"}', "$AAPL two", '{"body": 1}')
-    assert seen(edge.run(), "NothingPostedAlarm") == [2]
-    edge.send('{"body": "$AAPL one", "key": "k"}')
-    again = edge.run()
+def test_posts_of_either_function_are_counted_together_and_only_new_ones(world, function):
+    function.send('{"body": "$AAPL one", "key": "k"}', "$AAPL two", '{"body": 1}')
+    assert seen(function.run(), "NothingPostedAlarm") == [2]
+    function.send('{"body": "$AAPL one", "key": "k"}')
+    again = function.run()
     assert (again.outcomes, seen(again, "NothingPostedAlarm")) == (["already_posted"], [])
 
 

@@ -107,13 +107,11 @@ CHARTS = {
 
 
 @pytest.mark.parametrize(("body", "words"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_cannot_be_posted_is_buried_with_its_reason_between_two_that_are_posted(
-    world, outbox, sqs_event, body, words
-):
+def test_what_cannot_be_posted_is_buried_with_its_reason_between_two_that_are_posted(world, outbox, body, words):
     for name, content in CHARTS.items():
         if name in body:
             world.s3.put_object(Bucket="stocktwits-relay-charts", Key=name, Body=content)
-    run = outbox.invoke(sqs_event(BEFORE, body, AFTER))
+    run = outbox.invoke(world.event(BEFORE, body, AFTER))
     assert (run.answer, world.posted) == ({"batchItemFailures": []}, [BEFORE, AFTER])
     ((buried, attributes),) = world.dead_letters()
     assert buried == body
@@ -128,8 +126,8 @@ def test_what_cannot_be_posted_is_buried_with_its_reason_between_two_that_are_po
 
 
 @pytest.mark.parametrize(("body", "posted"), READABLE.values(), ids=READABLE)
-def test_what_is_unusual_but_right_is_posted_to_the_letter(world, outbox, sqs_event, body, posted):
-    run = outbox.invoke(sqs_event(BEFORE, body, AFTER))
+def test_what_is_unusual_but_right_is_posted_to_the_letter(world, outbox, body, posted):
+    run = outbox.invoke(world.event(BEFORE, body, AFTER))
     assert world.posted == [BEFORE, posted or body, AFTER]
     assert (run.answer, world.dead_letters()) == ({"batchItemFailures": []}, [])
 
@@ -138,7 +136,7 @@ def test_what_is_unreadable_is_buried_even_while_the_gate_is_shut(world, outbox)
     outbox.send('{"bodi": 1}', "$AAPL one")
     world.pause()
     assert outbox.run().outcomes == ["rejected", "deferred"]
-    assert (outbox.left(), len(world.dead_letters())) == (1, 1)
+    assert (outbox.depth(), len(world.dead_letters())) == (1, 1)
 
 
 def test_a_text_that_was_posted_under_another_key_is_buried_as_the_duplicate_it_is(world, outbox):
@@ -171,17 +169,17 @@ def test_a_message_that_is_refused_before_it_is_tried_keeps_its_key_from_nobody(
     assert body == first
 
 
-def test_a_body_that_leaves_no_room_for_its_reason_gets_into_dead_letters_all_the_same(world, outbox, sqs_event):
+def test_a_body_that_leaves_no_room_for_its_reason_gets_into_dead_letters_all_the_same(world, outbox):
     body = "x" * MAX_SQS_BYTES
-    run = outbox.invoke(sqs_event(BEFORE, body, AFTER))
+    run = outbox.invoke(world.event(BEFORE, body, AFTER))
     assert world.dead_letters() == [(body, {})]
     assert (run.answer, world.posted) == ({"batchItemFailures": []}, [BEFORE, AFTER])
     assert "1048576 characters" in run.deliveries[1]["reason"]
     assert "without this reason" in run.deliveries[1]["reason"]
 
 
-def test_a_body_that_leaves_just_enough_room_keeps_its_reason(world, outbox, sqs_event):
-    outbox.invoke(sqs_event("x" * (MAX_SQS_BYTES - 500)))
+def test_a_body_that_leaves_just_enough_room_keeps_its_reason(world, outbox):
+    outbox.invoke(world.event("x" * (MAX_SQS_BYTES - 500)))
     ((_, attributes),) = world.dead_letters()
     assert attributes["RejectReason"]
 
@@ -218,7 +216,7 @@ def test_without_a_readable_token_messages_stay_and_the_log_says_what_to_store(w
     first, second = outbox.send("$AAPL one", "$AAPL two")
     run = outbox.run()
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": first}, {"itemIdentifier": second}]}
-    assert (world.stand_in.requests, world.shut()) == ([], ("token_unreadable", 300))
+    assert (world.stand_in.requests, world.current_pause()) == ([], ("token_unreadable", 300))
     assert (world.status(first), world.entry(second)) == ("released", None)
     (line,) = [line for line in run.lines if line["message"] == "gate shut"]
     assert f"/stocktwits-relay/token {words}" in line["reason"]
@@ -232,14 +230,14 @@ def test_a_token_that_is_mended_is_used_by_the_next_probe(world, outbox):
     world.store_token()
     world.clock.forward(330)
     assert outbox.run().outcomes == ["posted"]
-    assert world.shut() is None
+    assert world.current_pause() is None
 
 
 def test_when_ssm_does_not_answer_the_message_waits_and_the_gate_stays_open(world, outbox):
     (key,) = outbox.send("$AAPL one")
     world.aws.answer("GetParameter", "InternalServerError")
     run = outbox.run()
-    assert (run.outcomes, world.status(key), world.shut()) == (["deferred"], "released", None)
+    assert (run.outcomes, world.status(key), world.current_pause()) == (["deferred"], "released", None)
 
 
 def test_without_its_table_messages_stay_and_the_log_says_what_to_check(world, outbox):
@@ -247,7 +245,7 @@ def test_without_its_table_messages_stay_and_the_log_says_what_to_check(world, o
     (key,) = outbox.send("$AAPL one")
     run = outbox.run()
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": key}]}
-    assert (world.stand_in.requests, run.shut) == ([], ["ledger"])
+    assert (world.stand_in.requests, run.pauses) == ([], ["ledger"])
     assert "stocktwits-relay-ledger cannot be used (ResourceNotFoundException): check that it exists" in run.reason
     world.create_table()
     world.clock.forward(320)
@@ -282,11 +280,11 @@ def test_without_a_chart_bucket_a_chart_from_s3_is_refused_in_words(world, outbo
     ],
     ids=["binary key", "number for a key", "our own attributes"],
 )
-def test_the_attributes_of_a_publisher_take_no_neighbour_with_them(world, edge, attributes):
-    edge.send(BEFORE)
-    world.sqs.send_message(QueueUrl=edge.queue, MessageBody="$TSLA", MessageAttributes=attributes)
-    edge.send(AFTER)
-    assert edge.run().outcomes == ["posted"] * 3
+def test_the_attributes_of_a_publisher_take_no_neighbour_with_them(world, function, attributes):
+    function.send(BEFORE)
+    world.sqs.send_message(QueueUrl=function.queue, MessageBody="$TSLA", MessageAttributes=attributes)
+    function.send(AFTER)
+    assert function.run().outcomes == ["posted"] * 3
 
 
 def test_a_pause_until_further_than_any_calendar_stops_everybody(world, outbox):

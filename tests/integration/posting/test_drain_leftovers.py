@@ -1,4 +1,4 @@
-"""Leftovers' edge: ask the gate, receive what may go, delete what is done, hold the rest, end in time."""
+"""Leftovers' function: ask the gate, receive what may go, delete what is done, hold the rest, end in time."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_while_the_gate_is_shut_nothing_is_received_and_no_message_comes_closer_
     leftovers.send(*FIVE)
     run = leftovers.run()
     assert run.answer == {"done": 0, "left": 0}
-    assert world.aws.named("ReceiveMessage") == []
+    assert world.aws.calls_of("ReceiveMessage") == []
     assert receive_counts(world) == ["1"] * 5
 
 
@@ -33,7 +33,7 @@ def test_a_shut_gate_is_reported_while_messages_wait_and_passed_over_when_none_d
     quiet = leftovers.run()
     leftovers.send("$AAPL one")
     told = leftovers.run()
-    assert (quiet.output, told.shut, told.metric("GateShut")) == ("", ["rate_limited"], 1)
+    assert (quiet.output, told.pauses, told.metric("GateShut")) == ("", ["rate_limited"], 1)
 
 
 def test_an_idle_run_costs_one_read_one_receive_and_one_count_and_writes_nothing(world, leftovers):
@@ -46,8 +46,8 @@ def test_no_more_is_received_than_may_be_posted(world, leftovers):
     world.settings(POST_BURST=3, MAX_POSTS_PER_HOUR=12)
     leftovers.send(*FIVE)
     run = leftovers.run()
-    assert (world.posted, run.answer, run.shut) == (FIVE[:3], {"done": 3, "left": 0}, ["pace"])
-    assert [call["MaxNumberOfMessages"] for call in world.aws.named("ReceiveMessage")] == [3]
+    assert (world.posted, run.answer, run.pauses) == (FIVE[:3], {"done": 3, "left": 0}, ["pace"])
+    assert [call["MaxNumberOfMessages"] for call in world.aws.calls_of("ReceiveMessage")] == [3]
     assert receive_counts(world) == ["1", "1"]
 
 
@@ -56,7 +56,7 @@ def test_when_the_gate_opens_again_within_the_run_the_run_waits_for_it(world, le
     leftovers.send(*FIVE)
     began = world.clock()
     run = leftovers.run()
-    assert (world.posted, run.shut) == (FIVE, [])
+    assert (world.posted, run.pauses) == (FIVE, [])
     assert [seen.at - began for seen in world.stand_in.requests] == pytest.approx([0, 5, 10, 15, 20], abs=0.001)
 
 
@@ -65,14 +65,14 @@ def test_a_run_does_not_wait_for_a_gate_that_opens_after_it(world, leftovers):
     leftovers.send("$AAPL one")
     began = world.clock()
     run = leftovers.run(remaining_ms=50_000)
-    assert (world.clock(), run.shut, world.posted) == (began, ["rate_limited"], [])
+    assert (world.clock(), run.pauses, world.posted) == (began, ["rate_limited"], [])
 
 
 def test_a_queue_longer_than_a_batch_is_drained_in_one_run(world, leftovers):
     texts = [f"$AAPL crosses {price}" for price in range(300, 323)]
     leftovers.send(*texts)
     run = leftovers.run()
-    assert (world.posted, run.answer, leftovers.left()) == (texts, {"done": 23, "left": 0}, 0)
+    assert (world.posted, run.answer, leftovers.depth()) == (texts, {"done": 23, "left": 0}, 0)
 
 
 # Acknowledging
@@ -82,9 +82,9 @@ def test_the_done_ones_are_deleted_and_the_rest_is_held(world, leftovers):
     leftovers.send("$AAPL one", '{"bodi": 1}', "$AAPL two", "$AAPL three")
     world.stand_in.fail("5xx-before", text="two")
     run = leftovers.run()
-    assert (run.answer, leftovers.left(), len(world.dead_letters())) == ({"done": 3, "left": 1}, 1, 1)
-    assert len(world.aws.named("DeleteMessageBatch")) == 1
-    (hold,) = leftovers.holds()
+    assert (run.answer, leftovers.depth(), len(world.dead_letters())) == ({"done": 3, "left": 1}, 1, 1)
+    assert len(world.aws.calls_of("DeleteMessageBatch")) == 1
+    (hold,) = leftovers.visibility_timeouts()
     assert 60 < hold <= 76
 
 
@@ -96,7 +96,7 @@ def test_the_wait_after_a_failure_doubles_up_to_a_quarter_of_an_hour(world, left
     world.receive_times(leftovers.queue, receive_count - 1)
     world.stand_in.fail("5xx-before")
     leftovers.run()
-    (hold,) = leftovers.holds()
+    (hold,) = leftovers.visibility_timeouts()
     assert seconds < hold <= seconds + 60 / 4 + 1
 
 
@@ -106,7 +106,7 @@ def test_at_its_last_receive_a_message_is_given_up_with_its_reason(world, leftov
     world.stand_in.fail("5xx-before", status=504)
     run = leftovers.run()
     ((body, attributes),) = world.dead_letters()
-    assert (run.outcomes, leftovers.left(), body) == (["rejected"], 0, "$AAPL one")
+    assert (run.outcomes, leftovers.depth(), body) == (["rejected"], 0, "$AAPL one")
     assert attributes["RejectReason"].startswith("given up after 200 receives")
     assert "StockTwits answered 504" in attributes["RejectReason"]
     assert (attributes["Attempts"], attributes["RelayKey"], world.status(key)) == ("200", key, "unknown")
@@ -135,13 +135,13 @@ def test_a_message_that_sqs_did_not_delete_is_named_in_the_log_and_not_posted_ag
     _, kept = leftovers.send("$AAPL one", "$AAPL two")
     world.aws.answer("DeleteMessageBatch", answer)
     run = leftovers.run()
-    assert f"message {kept} could not be deleted: {code}" in run.complaints
+    assert f"message {kept} could not be deleted: {code}" in run.failures
     if callable(answer):
-        assert len(run.complaints) == 1
+        assert len(run.failures) == 1
     world.clock.forward(400)
     again = leftovers.run()
     assert set(again.outcomes) <= {"already_posted"}
-    assert (len(world.publishes), leftovers.left()) == (2, 0)
+    assert (len(world.publishes), leftovers.depth()) == (2, 0)
 
 
 # Time
@@ -157,7 +157,7 @@ def test_no_request_is_begun_within_the_last_twenty_seconds(world, leftovers):
     begun = [seen.at - 4 for seen in world.stand_in.requests]
     assert max(begun) <= ends - 20
     assert len(begun) >= 7
-    assert (run.answer["done"], leftovers.left()) == (len(begun), 23 - len(begun))
+    assert (run.answer["done"], leftovers.depth()) == (len(begun), 23 - len(begun))
 
 
 def test_with_too_little_time_nothing_is_received(world, leftovers):
@@ -195,4 +195,4 @@ def test_a_drain_without_its_table_receives_nothing_and_says_what_to_mend(world,
     run = leftovers.run()
     (line,) = [line for line in run.lines if line["message"] == "gate shut"]
     assert "stocktwits-relay-ledger cannot be used" in line["reason"]
-    assert (run.shut, receive_counts(world)) == (["ledger"], ["1"])
+    assert (run.pauses, receive_counts(world)) == (["ledger"], ["1"])

@@ -108,7 +108,7 @@ def test_requests_are_fetched_as_their_names_say(backups, name):
     assert (run.outcomes, run.answer) == (FETCHED[name], {"batchItemFailures": []})
     assert [key.partition("/")[2][:10] for key in backups.listing()] == ["2016/12/05"]
     bodies = [record["body"] for record in EVENTS[name]["Records"]]
-    assert [body for body, _ in backups.buried()] == bodies[1:]
+    assert [body for body, _ in backups.dead_letters()] == bodies[1:]
 
 
 def test_the_mixed_requests_are_a_good_one_one_that_is_no_json_and_one_of_an_unknown_type(backups):

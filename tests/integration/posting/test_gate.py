@@ -90,7 +90,7 @@ def test_a_gate_that_is_overtaken_again_and_again_lets_nobody_through(world):
     world.aws.answer("PutItem", "ConditionalCheckFailedException", times=CHANGE_ATTEMPTS)
     refused = world.gate().admit(1)
     assert (refused.granted, refused.pause.cause) == (0, "ledger")
-    assert len(world.aws.named("PutItem")) == CHANGE_ATTEMPTS
+    assert len(world.aws.calls_of("PutItem")) == CHANGE_ATTEMPTS
 
 
 def test_a_lost_answer_makes_the_pace_slower_never_faster(world):

@@ -84,7 +84,7 @@ class OpenGate(RuleBasedStateMachine):
     def begin(self, per_hour, burst, per_day):
         self.clock = self.world.clock
         self.clock.now = AFTERNOON
-        self.world.aws._clients.pop("dynamodb", None)  # a client sends only so many requests again in its life
+        self.world.aws.forget_client("dynamodb")  # a client sends only so many requests again in its life
         for pk in ("gate", "pause"):
             self.world.dynamodb.delete_item(TableName=TABLE, Key={"pk": {"S": pk}})
         self.gates = [self.world.gate(per_hour, burst, per_day) for _ in range(2)]
@@ -150,7 +150,7 @@ class OpenGate(RuleBasedStateMachine):
             self.grants.append(Grant(self.clock(), None, 0, booked, booked, self.waits_for_a_probe))
         should = self.may_grant(wanted)
         admission = self.gates[worker].admit(wanted)
-        self.world.aws.forget()
+        self.world.aws.reset()
         granted = admission.granted
         assert granted == 0 or not self.in_force(), "a post went through a shut gate"
         assert granted <= (1 if self.waits_for_a_probe else wanted), "more than one probe"
@@ -182,7 +182,7 @@ class OpenGate(RuleBasedStateMachine):
         if lost:
             self.world.aws.lose_answer("PutItem")
         self.gates[worker].give_back(admission, unused)
-        self.world.aws.forget()
+        self.world.aws.reset()
         grant.posts -= unused
         if not any(each.paid for each in self.grants[self.grants.index(grant) + 1 :]):
             grant.paid -= unused
@@ -207,7 +207,7 @@ class ShutGate(OpenGate):
         if lost:
             self.world.aws.lose_answer("PutItem")
         self.gates[worker].close(pause)
-        self.world.aws.forget()
+        self.world.aws.reset()
         self.shuts.append(Shut(pause.until, probe, len(self.grants)))
 
     def probes(self):
@@ -222,7 +222,7 @@ class ShutGate(OpenGate):
         if lost:
             self.world.aws.lose_answer("PutItem")
         self.gates[worker].open(admission)
-        self.world.aws.forget()
+        self.world.aws.reset()
         if not shut_since and not any(each.guards for each in self.grants[self.grants.index(grant) + 1 :]):
             self.shuts = []
 

@@ -93,7 +93,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = self.world.clock
         self.clock.now = AFTERNOON
-        self.world.aws._clients.pop("dynamodb", None)  # a client sends only so many requests again in its life
+        self.world.aws.forget_client("dynamodb")  # a client sends only so many requests again in its life
         self.ledger = self.world.ledger()
         self.known = {}
         self.said = {}
@@ -134,7 +134,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self.clock() < known.newest.held_until, "a key was held beyond its lease, or its hold"
             return multiple()
         finally:
-            self.world.aws.forget()
+            self.world.aws.reset()
         assert not known or text == known.text or known.yields_to(message), "a key was given to two texts"
         if claim.before:
             self.nothing_is_left_to_do(known, claim, message)
@@ -206,7 +206,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert not known or (not settlement.published and (known.published or not is_newest))
             return
         finally:
-            self.world.aws.forget()
+            self.world.aws.reset()
         assert known, "what the ledger forgot was settled"
         if settlement.published:
             known.published = settlement.published

@@ -1,11 +1,11 @@
-"""The Outbox's edge: a batch in, the ids that are not done out, and what people and alarms see of it."""
+"""The Outbox's function: a batch in, the ids that are not done out, and what people and alarms see of it."""
 
 from threading import Barrier, Thread
 
 import pytest
 import requests
 from pytest_socket import SocketConnectBlockedError
-from relay.posting import bootstrap as wiring
+from relay.posting import bootstrap
 
 TEN = [f"$AAPL crosses {price}" for price in range(300, 310)]
 
@@ -33,7 +33,7 @@ def test_the_wait_after_a_failure_grows_fourfold(world, outbox, receive_count, s
     outbox.world.receive_times(outbox.queue, receive_count - 1)
     world.stand_in.fail("5xx-before")
     outbox.run()
-    (hold,) = outbox.holds()
+    (hold,) = outbox.visibility_timeouts()
     assert seconds < hold <= seconds + min(seconds, 60) / 4 + 1
 
 
@@ -53,7 +53,7 @@ def test_an_operators_pause_holds_messages_for_a_minute_at_a_time(world, outbox)
     outbox.send("$AAPL one")
     world.pause()
     outbox.run()
-    (hold,) = outbox.holds()
+    (hold,) = outbox.visibility_timeouts()
     assert 60 <= hold <= 76
 
 
@@ -62,8 +62,8 @@ def test_no_message_is_held_longer_than_sqs_allows(world, outbox):
     world.clock.forward(-14 * 3600)
     outbox.send("$AAPL one", "$AAPL two")
     run = outbox.run()
-    assert (run.shut, outbox.holds()) == (["daily_cap"], [12 * 3600 - 300])
-    assert run.complaints == []
+    assert (run.pauses, outbox.visibility_timeouts()) == (["daily_cap"], [12 * 3600 - 300])
+    assert run.failures == []
 
 
 # Order and concurrency
@@ -97,29 +97,29 @@ def test_a_wall_that_one_request_meets_stops_those_that_did_not_begin(world, out
     world.stand_in.fail("429", times=None)
     outbox.run()
     assert 1 <= len(world.publishes) <= 4
-    assert (world.posted, outbox.left()) == ([], 10)
+    assert (world.posted, outbox.depth()) == ([], 10)
 
 
 @pytest.mark.parametrize(("first", "second"), [("outbox", "leftovers"), ("leftovers", "outbox")])
 def test_a_key_that_both_functions_have_at_the_same_time_is_posted_once(world, first, second):
-    first, second = world.edges[first], world.edges[second]
-    for edge in (first, second):
-        edge.send('{"body": "$AAPL crosses 300", "key": "k"}')
-    with world.held_request("$AAPL crosses 300") as arrived:
+    first, second = world.functions[first], world.functions[second]
+    for function in (first, second):
+        function.send('{"body": "$AAPL crosses 300", "key": "k"}')
+    with world.delayed_request("$AAPL crosses 300") as arrived:
         thread = in_a_thread(first.run_beside)
         assert arrived.wait(30)
         run = second.run()
-        assert (run.outcomes, second.left()) == (["deferred"], 1)
+        assert (run.outcomes, second.depth()) == (["deferred"], 1)
     thread.join()
-    assert (len(world.publishes), first.left(), world.status("k")) == (1, 0, "posted")
+    assert (len(world.publishes), first.depth(), world.status("k")) == (1, 0, "posted")
     world.clock.forward(120)
     assert second.run().outcomes == ["already_posted"]
     assert len(world.publishes) == 1
 
 
-def test_the_same_message_in_two_invocations_is_posted_once(world, outbox, sqs_event):
-    event = sqs_event("$AAPL crosses 300")
-    with world.held_request("$AAPL crosses 300") as arrived:
+def test_the_same_message_in_two_invocations_is_posted_once(world, outbox):
+    event = world.event("$AAPL crosses 300")
+    with world.delayed_request("$AAPL crosses 300") as arrived:
         thread = in_a_thread(lambda: outbox.app.handler(event, world.context()))
         assert arrived.wait(30)
         other = outbox.in_another_container(lambda: outbox.invoke(event))
@@ -132,7 +132,7 @@ def test_the_same_message_in_two_invocations_is_posted_once(world, outbox, sqs_e
 def test_what_shuts_the_gate_stops_an_invocation_that_is_under_way(world, outbox, leftovers, by):
     outbox.send("$AAPL one", "$AAPL two", "$AAPL three")
     leftovers.send("$MSFT one")
-    with world.held_request("$AAPL one") as arrived:
+    with world.delayed_request("$AAPL one") as arrived:
         thread = in_a_thread(outbox.run_beside)
         assert arrived.wait(30)
         if by == "a 429":
@@ -144,13 +144,13 @@ def test_what_shuts_the_gate_stops_an_invocation_that_is_under_way(world, outbox
     thread.join()
     assert world.posted == ["$AAPL one"]
     assert not {"$AAPL two", "$AAPL three"} & set(world.publishes)
-    assert outbox.left() == 2
+    assert outbox.depth() == 2
 
 
 def test_the_gate_is_not_asked_again_for_every_message(world, outbox):
     outbox.send(*TEN)
     outbox.run()
-    assert len(world.aws.named("BatchGetItem")) == 1
+    assert len(world.aws.calls_of("BatchGetItem")) == 1
 
 
 # Time
@@ -159,9 +159,9 @@ def test_the_gate_is_not_asked_again_for_every_message(world, outbox):
 def test_with_little_time_left_nothing_is_begun(world, outbox):
     (key, _) = outbox.send("$AAPL one", "$AAPL two")
     run = outbox.run(remaining_ms=19_000)
-    assert (world.stand_in.requests, outbox.left(), world.entry(key)) == ([], 2, None)
-    assert (run.outcomes, run.shut, world.item("gate")["count"]) == (["deferred"] * 2, [], 0)
-    assert max(outbox.holds()) <= 3
+    assert (world.stand_in.requests, outbox.depth(), world.entry(key)) == ([], 2, None)
+    assert (run.outcomes, run.pauses, world.item("gate")["count"]) == (["deferred"] * 2, [], 0)
+    assert max(outbox.visibility_timeouts()) <= 3
 
 
 def test_a_slow_batch_ends_early_and_keeps_what_it_could_not_begin(world, outbox):
@@ -187,13 +187,13 @@ def test_ten_good_messages_cost_two_writes_each_and_one_more_and_no_call_of_sqs(
 
 
 def test_a_container_reads_its_settings_and_its_token_once_for_all_its_batches(world, outbox):
-    world.patch.setattr(outbox.app, "container", wiring.container)
+    world.patch.setattr(outbox.app, "container", bootstrap.container)
     world.settings(SOURCE_QUEUE_URL=outbox.queue)
     for body in TEN[:3]:
         outbox.send(body)
         outbox.run()
         world.settings(MAX_POSTS_PER_HOUR="changed later")
-    assert (world.posted, len(world.aws.named("GetParameter"))) == (TEN[:3], 1)
+    assert (world.posted, len(world.aws.calls_of("GetParameter"))) == (TEN[:3], 1)
 
 
 def test_connections_do_not_outlive_their_invocation(world, outbox):
@@ -286,7 +286,7 @@ def test_a_function_without_its_settings_says_which_one_is_missing(world, outbox
     with pytest.raises(Exception, match="POST_BURST must be a whole number"):
         outbox.run()
     assert "POST_BURST must be a whole number" in world.written()
-    assert outbox.left() == 1
+    assert outbox.depth() == 1
 
 
 # The tests' own ground

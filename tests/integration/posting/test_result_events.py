@@ -19,7 +19,7 @@ def announced(world):
     seen = []
 
     def new():
-        entries = [entry for call in world.aws.named("PutEvents") for entry in call["Entries"]]
+        entries = [entry for call in world.aws.calls_of("PutEvents") for entry in call["Entries"]]
         assert {entry["EventBusName"] for entry in entries} <= {BUS}
         found, seen[:] = entries[len(seen) :], entries
         return [
@@ -34,17 +34,17 @@ def by_type(events):
     return sorted((each["detail-type"], each["detail"]["text"]) for each in events)
 
 
-def test_the_bus_hears_of_each_post_and_each_rejection_at_once(world, edge, announced):
-    edge.send("$AAPL one", '{"body": 1}', "$AAPL three")
-    run = edge.run()
+def test_the_bus_hears_of_each_post_and_each_rejection_at_once(world, function, announced):
+    function.send("$AAPL one", '{"body": 1}', "$AAPL three")
+    run = function.run()
     events = announced()
     assert by_type(events) == [
         ("Post Rejected", ""),
         ("Post Succeeded", "$AAPL one"),
         ("Post Succeeded", "$AAPL three"),
     ]
-    assert len(world.aws.named("PutEvents")) == 1
-    assert run.complaints == []
+    assert len(world.aws.calls_of("PutEvents")) == 1
+    assert run.failures == []
     validator = Draft202012Validator(schema())
     assert [list(validator.iter_errors(each)) for each in events] == [[], [], []]
 
@@ -67,13 +67,13 @@ def test_an_event_says_where_the_post_is_and_when_its_message_came(world, outbox
     }
 
 
-def test_a_message_is_announced_when_it_comes_to_its_end_and_not_before(world, edge, announced):
-    edge.send("$AAPL one")
+def test_a_message_is_announced_when_it_comes_to_its_end_and_not_before(world, function, announced):
+    function.send("$AAPL one")
     world.stand_in.fail("429")
-    edge.run()
+    function.run()
     assert announced() == []
     world.clock.forward(400)
-    edge.run()
+    function.run()
     assert by_type(announced()) == [("Post Succeeded", "$AAPL one")]
 
 
@@ -83,19 +83,19 @@ def test_a_dry_run_announces_nothing(world, outbox, announced):
     assert (outbox.run().outcomes, announced()) == (["dry_run"], [])
 
 
-def test_without_a_bus_nothing_is_put_anywhere(world, edge):
-    edge.send("$AAPL one")
-    edge.run()
-    assert world.aws.named("PutEvents") == []
+def test_without_a_bus_nothing_is_put_anywhere(world, function):
+    function.send("$AAPL one")
+    function.run()
+    assert world.aws.calls_of("PutEvents") == []
 
 
-def test_a_batch_is_acknowledged_before_anyone_hears_of_it(world, edge, announced):
-    edge.send("$AAPL one", "$AAPL two")
+def test_a_batch_is_acknowledged_before_anyone_hears_of_it(world, function, announced):
+    function.send("$AAPL one", "$AAPL two")
     world.stand_in.fail("5xx-before", text="two")
-    edge.run()
+    function.run()
     asked = [name for name, _ in world.aws.calls]
     assert asked.index("ChangeMessageVisibilityBatch") < asked.index("PutEvents")
-    assert edge.name == "post_messages" or asked.index("DeleteMessageBatch") < asked.index("PutEvents")
+    assert function.name == "post_messages" or asked.index("DeleteMessageBatch") < asked.index("PutEvents")
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_a_batch_is_acknowledged_before_anyone_hears_of_it(world, edge, announce
     ],
     ids=["the whole call", "one entry"],
 )
-def test_a_bus_that_refuses_costs_no_post_but_a_line_and_a_count(world, edge, announced, answer):
-    (message_id,) = edge.send("$AAPL one")
+def test_a_bus_that_refuses_costs_no_post_but_a_line_and_a_count(world, function, announced, answer):
+    (message_id,) = function.send("$AAPL one")
     world.aws.answer("PutEvents", answer, times=2)
-    run = edge.run()
-    assert (world.posted, run.outcomes, edge.left()) == (["$AAPL one"], ["posted"], 0)
-    assert run.complaints == [
+    run = function.run()
+    assert (world.posted, run.outcomes, function.depth()) == (["$AAPL one"], ["posted"], 0)
+    assert run.failures == [
         f"the result event of message {message_id} could not be put on results: AccessDeniedException"
     ]
-    assert (run.metric("ResultEventsLost"), len(world.aws.named("PutEvents"))) == (1, 2)
+    assert (run.metric("ResultEventsLost"), len(world.aws.calls_of("PutEvents"))) == (1, 2)
 
 
 def test_a_bus_that_does_not_answer_is_asked_twice_and_costs_no_post(world, outbox, announced):
@@ -123,8 +123,8 @@ def test_a_bus_that_does_not_answer_is_asked_twice_and_costs_no_post(world, outb
     world.aws.lose_answer("PutEvents")
     run = outbox.run()
     assert (run.answer, run.metric("ResultEventsLost")) == ({"batchItemFailures": []}, 1)
-    assert "ReadTimeoutError" in run.complaints[0]
-    assert len(world.aws.named("PutEvents")) == 2
+    assert "ReadTimeoutError" in run.failures[0]
+    assert len(world.aws.calls_of("PutEvents")) == 2
 
 
 def test_an_event_that_got_through_the_second_time_is_not_complained_of(world, outbox, announced):
@@ -132,7 +132,7 @@ def test_an_event_that_got_through_the_second_time_is_not_complained_of(world, o
     world.aws.answer("PutEvents", "InternalException")
     run = outbox.run()
     first, second = announced()
-    assert (run.complaints, run.metric("ResultEventsLost"), first) == ([], 0, second)
+    assert (run.failures, run.metric("ResultEventsLost"), first) == ([], 0, second)
 
 
 def test_a_crash_before_the_event_is_made_up_for_when_the_message_comes_again(world, outbox, announced):
