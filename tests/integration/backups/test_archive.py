@@ -52,7 +52,7 @@ def bucket(s3, monkeypatch):
         yield Bucket(s3, StrictS3(monkeypatch))
 
 
-def test_the_key_is_where_the_vendors_own_name_of_the_file_lies_by_day():
+def test_the_key_is_the_vendors_file_name_in_a_folder_for_each_day():
     assert message(DAY).key == "message/2016/12/05/stocktwits_message_2016_12_05.gz"
     assert message(DAY).absent_key == "absent/message/2016/12/05/stocktwits_message_2016_12_05.json"
 
@@ -66,21 +66,21 @@ def test_an_empty_archive_has_nothing(bucket):
     assert bucket.archive.newest("message") is None
 
 
-def test_the_days_of_a_range_are_found_with_its_ends_and_without_its_neighbours(bucket):
+def test_a_range_includes_its_first_and_its_last_day_and_no_other(bucket):
     bucket.put(*(message(near(number)).key for number in (-1, 0, 1, 3, 4, 5)))
     assert bucket.archive.stored("message", near(0), near(4)) == {near(0), near(1), near(3), near(4)}
     assert bucket.archive.stored("message", near(2), near(2)) == set()
     assert bucket.archive.stored("message", near(3), near(3)) == {near(3)}
 
 
-def test_a_range_goes_over_the_ends_of_months_and_years(bucket):
+def test_a_range_may_span_months_and_years(bucket):
     kept = [date(2015, 12, 31), date(2016, 1, 1), date(2016, 2, 29), date(2016, 10, 1)]
     bucket.put(*(message(day).key for day in kept))
     assert bucket.archive.stored("message", kept[0], kept[-1]) == set(kept)
     assert bucket.archive.stored("message", kept[1], kept[2]) == set(kept[1:3])
 
 
-def test_other_keys_are_no_backups(bucket):
+def test_other_keys_are_not_backups(bucket):
     bucket.put(
         message(near(0)).key,
         Backup(near(1), "activity").key,
@@ -107,7 +107,7 @@ def test_another_file_in_the_folder_of_a_day_is_not_its_backup(bucket, name):
     assert bucket.archive.absent("message", near(-1), near(1)) == set()
 
 
-def test_more_days_than_a_listing_holds_are_found_with_one_request_for_a_thousand(bucket):
+def test_a_long_range_takes_one_request_for_each_thousand_days(bucket):
     all_days = list(days(date(2009, 1, 1), date(2012, 6, 30)))
     bucket.put(*(message(day).key for day in all_days))
     bucket.strict.sent.clear()
@@ -115,7 +115,7 @@ def test_more_days_than_a_listing_holds_are_found_with_one_request_for_a_thousan
     assert bucket.strict.sent == {"ListObjectsV2": 2}
 
 
-def test_a_listing_begins_where_the_range_does_and_ends_where_it_does(bucket):
+def test_a_listing_reads_only_the_range(bucket):
     bucket.put(*(message(day).key for day in days(date(2009, 1, 1), date(2012, 6, 30))))
     bucket.strict.sent.clear()
     assert bucket.archive.stored("message", date(2012, 6, 1), date(2012, 6, 2)) == {
@@ -146,7 +146,7 @@ def test_the_newest_day_is_found_by_its_folders(bucket, stored, newest):
     assert bucket.strict.sent == {"ListObjectsV2": 3}
 
 
-def test_a_file_of_somebody_elses_hides_no_newest_day(bucket):
+def test_other_files_do_not_hide_the_newest_day(bucket):
     bucket.put(message(DAY).key, "message/readme.txt", "message/notes/a/b.txt", "message/2016/12/z/c.txt")
     assert bucket.archive.newest("message") == DAY
 
@@ -154,7 +154,7 @@ def test_a_file_of_somebody_elses_hides_no_newest_day(bucket):
 # Notes and tags
 
 
-def test_what_is_absent_is_noted_under_a_key_of_its_own(bucket):
+def test_an_absent_backup_is_recorded_under_a_key_of_its_own(bucket):
     bucket.archive.mark_absent(message(DAY))
     assert bucket.archive.absent("message", DAY, DAY) == {DAY}
     assert bucket.archive.stored("message", DAY, DAY) == set()
@@ -173,7 +173,7 @@ def tags(bucket):
     return {each["Key"]: each["Value"] for each in found}
 
 
-def test_a_backup_is_tagged_with_what_is_known_of_it(bucket):
+def test_a_backup_is_tagged_with_its_checksum_lines_etag_and_time(bucket):
     bucket.put(message(DAY).key)
     bucket.archive.tag(message(DAY), Receipt(1000, 7, "5a" * 32), '"9b2cf535f27731c974343645a3985328-3"')
     assert tags(bucket) == {
@@ -188,7 +188,7 @@ def test_a_backup_is_tagged_with_what_is_known_of_it(bucket):
     ("etag", "value"),
     [("", ""), ('W/"x"', "W/x"), ("a;b{c}é\t", "abc"), ("x" * 300, "x" * 256), ("a=b+c.d_e:f/g@h-i j",) * 2],
 )
-def test_an_etag_is_made_fit_for_a_tag(bucket, etag, value):
+def test_an_etag_is_shortened_to_what_a_tag_allows(bucket, etag, value):
     bucket.put(message(DAY).key)
     bucket.archive.tag(message(DAY), Receipt(1, 1, ""), etag)
     assert tags(bucket)["source-etag"] == value
@@ -224,7 +224,7 @@ def test_an_etag_is_made_fit_for_a_tag(bucket, etag, value):
     ],
     ids=["stored", "absent", "newest", "mark", "tag"],
 )
-def test_what_s3_does_not_do_may_be_tried_again_and_the_reason_is_its_code(bucket, operation, act, words):
+def test_an_error_of_s3_is_retried_and_its_code_is_the_reason(bucket, operation, act, words):
     bucket.strict.before(operation, refuse("AccessDenied", 403))
     with pytest.raises(Retry) as caught:
         act(bucket.archive)
@@ -232,7 +232,7 @@ def test_what_s3_does_not_do_may_be_tried_again_and_the_reason_is_its_code(bucke
     assert caught.value.__suppress_context__
 
 
-def test_an_s3_that_is_out_of_reach_is_told_by_the_errors_name(bucket):
+def test_an_unreachable_s3_is_reported_by_the_name_of_the_error(bucket):
     def out_of_reach(request):
         from botocore.exceptions import EndpointConnectionError
 

@@ -81,12 +81,12 @@ def test_a_message_that_names_a_symbol_twice_mentions_it_once():
     assert rows(MOST_MENTIONED, stored("message", DAY, about("AAPL", "AAPL"))) == [("AAPL", 1)]
 
 
-def test_a_message_about_nothing_mentions_nothing():
+def test_a_message_without_symbols_mentions_none():
     archive = stored("message", DAY, {"id": 1}, {"id": 2, "symbols": None}, {"id": 3, "symbols": []})
     assert rows(MOST_MENTIONED, archive) == []
 
 
-def test_only_the_twenty_most_mentioned_symbols_are_told():
+def test_only_the_twenty_most_mentioned_symbols_are_listed():
     lines = [about(*(f"S{number:02}" for number in range(21))), about("S20")]
     assert rows(MOST_MENTIONED, stored("message", DAY, *lines)) == [
         ("S20", 2),
@@ -104,12 +104,12 @@ def test_bullish_against_bearish_by_day():
 
 
 @pytest.mark.parametrize("line", [{"id": 1}, {"id": 1, "entities": None}, {"id": 1, "entities": {}}, marked(None)])
-def test_a_day_without_a_mark_has_no_share_of_bullish_ones(line):
+def test_a_day_without_a_sentiment_has_no_bullish_percentage(line):
     assert rows(BULLISH_AGAINST_BEARISH, stored("message", DAY, line)) == [("2016/12/05", 0, 0, None)]
 
 
 @pytest.mark.parametrize("sql", [MESSAGES_A_DAY, BULLISH_AGAINST_BEARISH])
-def test_days_come_in_their_order(sql):
+def test_days_are_in_order(sql):
     archive = {}
     for number in (17, 3, 29, 11, 8, 23, 5):
         archive |= stored("message", date(2016, 12, number), {"id": 1})
@@ -118,12 +118,12 @@ def test_days_come_in_their_order(sql):
 
 
 @pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
-def test_a_query_asks_for_nothing_that_the_tables_do_not_declare(sql):
+def test_a_query_uses_only_what_the_tables_declare(sql):
     assert rows(sql, {}) == []
 
 
 @pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
-def test_a_query_reads_december_2016_alone(sql):
+def test_a_query_reads_only_december_2016(sql):
     line = about("AAPL") | marked("Bullish")
     outside = stored("message", date(2016, 11, 30), line) | stored("message", date(2017, 1, 1), line)
     within = stored("message", date(2016, 12, 1), line) | stored("message", date(2016, 12, 31), line)
@@ -131,7 +131,7 @@ def test_a_query_reads_december_2016_alone(sql):
     assert rows(sql, outside | within) == rows(sql, within) != []
 
 
-def test_the_queries_agree_with_a_count_by_hand_over_the_stand_ins_backups():
+def test_the_queries_agree_with_a_count_in_python_over_the_stand_ins_backups():
     days = [DAY, NEXT_DAY]
     archive = {key_of("message", day): data.backup("message", day, 300) for day in days}
     lines = {day: [json.loads(line) for line in data.lines("message", day, 300)] for day in days}
@@ -155,7 +155,7 @@ def test_each_type_of_file_is_a_table_of_its_own(file_type, table):
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_day_from_2009_to_today_is_looked_for(table):
+def test_every_day_from_2009_to_today_is_in_the_table(table):
     file_type = {"messages": "message", "activities": "activity"}[table.name]
     first, today, yet_to_come = date(2009, 1, 1), TODAY, TODAY + timedelta(days=2)
     found = [table.date_of(key_of(file_type, day)) for day in (first, today, yet_to_come)]
@@ -165,7 +165,7 @@ def test_every_day_from_2009_to_today_is_looked_for(table):
 @pytest.mark.parametrize(
     "key", [Backup(day=DAY, file_type="message").absent_key, "athena-results/1.csv", "message/2016/12/5/lines.gz"]
 )
-def test_what_else_is_in_the_bucket_is_in_no_table(key):
+def test_other_objects_in_the_bucket_are_in_no_table(key):
     assert [each.date_of(key) for each in TABLES] == [None, None]
 
 
@@ -189,7 +189,7 @@ def test_a_declaration_that_finds_no_file_is_refused():
 # How lines are read
 
 
-def test_every_field_of_a_message_of_the_stand_in_that_is_declared_is_read():
+def test_every_declared_field_of_a_message_is_read():
     (line,) = [json.loads(each) for each in data.lines("message", DAY, 1)]
     archive = {key_of("message", DAY): data.backup("message", DAY, 1)}
     (row,) = athena.answer("SELECT * FROM messages", archive, TABLES)
@@ -208,11 +208,11 @@ def test_every_field_of_a_message_of_the_stand_in_that_is_declared_is_read():
 
 
 @pytest.mark.parametrize("line", ["{", "not JSON", '{"id": 1, "body": }'])
-def test_a_line_that_is_no_json_fails_no_query_and_is_not_counted(line):
+def test_a_line_that_is_not_json_is_skipped(line):
     assert rows(MESSAGES_A_DAY, stored("message", DAY, {"id": 1}, line, {"id": 2})) == [("2016/12/05", 2)]
 
 
-def test_a_file_that_is_no_gzip_fails_the_query():
+def test_a_file_that_is_not_gzip_fails_the_query():
     with pytest.raises(duckdb.Error):
         rows(MESSAGES_A_DAY, {key_of("message", DAY): b"not gzip"})
 
@@ -243,13 +243,13 @@ def test_a_flat_activity_is_read():
     assert {name: value for name, value in row.items() if value is not None} == line | {"day": "2016/12/05"}
 
 
-def test_an_envelopes_particulars_can_be_asked_for():
+def test_a_field_within_an_envelope_can_be_queried():
     (expression,) = re.findall(r"`(json_extract_scalar\(.*?\))`", (ROOT / "docs" / "athena.md").read_text())
     archive = stored("activity", DAY, {"object": "Block", "data": {"user_id": 7}})
     assert rows(f"SELECT {expression} FROM activities", archive) == [("7",)]
 
 
-def test_either_shape_of_activity_tells_when_it_was():
+def test_both_forms_of_an_activity_have_its_time():
     (sql,) = re.findall(r"`(SELECT .* FROM activities)`", (ROOT / "docs" / "athena.md").read_text())
     flat = {"object": "Block", "action": "create", "created_at": "2016-12-05T01:00:00Z"}
     envelope = {"object": "Block", "action": "destroy", "data": {}, "time": "2016-12-05T02:00:00Z"}
@@ -283,7 +283,7 @@ def test_the_limit_of_a_query_is_the_parameters_number_of_gigabytes():
     assert not [given for given in ("0", "1.5", "-1", "", "1e3") if re.fullmatch(parameter["AllowedPattern"], given)]
 
 
-def test_nobody_who_queries_can_go_around_the_limit():
+def test_a_query_cannot_override_the_limit():
     assert workgroup()["EnforceWorkGroupConfiguration"] is True
 
 

@@ -85,7 +85,7 @@ REASONS = {
 }
 
 
-def test_every_fault_is_told_of_here():
+def test_every_fault_is_tested_here():
     assert ONCE.keys() == set(Fault)
 
 
@@ -118,19 +118,19 @@ def as_it_should_be(backups, run, end, fault):
 
 
 @pytest.mark.parametrize(("fault", "end"), ONCE.items())
-def test_after_a_fault_there_is_nothing_of_the_day_or_all_of_it(backups, fault, end):
+def test_after_a_fault_the_backup_is_stored_completely_or_not_at_all(backups, fault, end):
     backups.firestream.fail(fault, file_type="message", day=DAY)
     as_it_should_be(backups, backups.fulfil(BACKUP), end, fault)
 
 
 @pytest.mark.parametrize(("fault", "end"), [each for each in FOR_EVER.items() if each[0] is not Fault.CHANGED])
-def test_after_a_fault_without_an_end_there_is_nothing_of_the_day_or_all_of_it(backups, fault, end):
+def test_after_a_persistent_fault_the_backup_is_stored_completely_or_not_at_all(backups, fault, end):
     details = {"after": 0} if fault is Fault.STALL else {}
     backups.firestream.fail(fault, times=None, **details)
     as_it_should_be(backups, backups.fulfil(BACKUP), end, fault)
 
 
-def test_a_file_that_changes_with_every_look_is_not_stored(backups):
+def test_a_file_that_changes_at_every_attempt_is_not_stored(backups):
     for _ in range(3):
         backups.firestream.fail("changed")
         backups.firestream.fail("changed", after=0)
@@ -138,7 +138,7 @@ def test_a_file_that_changes_with_every_look_is_not_stored(backups):
 
 
 @pytest.mark.parametrize("fault", ["truncated", "truncated-undeclared", "reset", "stall", "expired", "link-503"])
-def test_a_transfer_that_never_gets_further_is_given_up(backups, fault):
+def test_a_transfer_without_progress_is_given_up(backups, fault):
     details = {} if fault == "link-503" else {"after": 0}
     backups.firestream.fail(fault, times=None, **details)
     run = backups.fulfil(BACKUP)
@@ -159,7 +159,7 @@ def test_a_transfer_that_never_gets_further_is_given_up(backups, fault):
         ("expired", {}),
     ],
 )
-def test_a_broken_transfer_goes_on_where_it_stopped(backups, fault, details, after):
+def test_a_broken_transfer_continues_where_it_stopped(backups, fault, details, after):
     content = backups.source(BACKUP)
     after = len(content) - 1 if after == -1 else after
     backups.firestream.fail(fault, after=after, **details)
@@ -171,7 +171,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(backups, fault, details, aft
     assert run.backup["resumes"] == 1
 
 
-def test_a_transfer_may_break_many_times_if_it_gets_further_each_time(backups):
+def test_a_transfer_may_break_many_times_if_it_progresses_each_time(backups):
     backups.firestream.fail("truncated", times=20, after=100)
     run = backups.fulfil(BACKUP)
     assert (run.outcomes, run.backup["resumes"]) == (["stored"], 20)
@@ -179,7 +179,7 @@ def test_a_transfer_may_break_many_times_if_it_gets_further_each_time(backups):
     assert served(backups) == len(backups.source(BACKUP))
 
 
-def test_a_host_that_does_not_resume_is_asked_for_all_of_it_anew(backups):
+def test_a_host_that_does_not_resume_is_asked_for_the_whole_file_again(backups):
     backups.firestream.fail("truncated")
     backups.firestream.fail("no-range")
     run = backups.fulfil(BACKUP)
@@ -195,13 +195,13 @@ def test_a_file_that_changed_half_way_is_stored_as_it_is_now(backups):
     assert run.backup["lines"] == 41
 
 
-def test_without_a_length_a_file_is_whole_when_nothing_follows_it(backups):
+def test_a_file_without_a_length_is_complete_when_nothing_follows_it(backups):
     backups.firestream.fail("no-length")
     backups.fulfil(BACKUP)
     assert served(backups) == len(backups.source(BACKUP))
 
 
-def test_a_link_that_expired_on_its_way_is_replaced(backups):
+def test_an_expired_link_is_replaced(backups):
     backups.firestream.configure(link_seconds=0)
     seen = backups.firestream.note
 
@@ -216,7 +216,7 @@ def test_a_link_that_expired_on_its_way_is_replaced(backups):
 
 
 @pytest.mark.parametrize("fault", sorted(set(Fault) - {Fault.UNAUTHORIZED}))
-def test_a_request_that_meets_a_fault_harms_no_neighbour(backups, fault):
+def test_a_fault_affects_only_its_own_request(backups, fault):
     backups.firestream.fail(fault, times=2, day=DAY)
     neighbours = [Backup(DAY + timedelta(days=number), "message") for number in (-1, 1)]
     run = backups.fulfil(neighbours[0], BACKUP, neighbours[1])
@@ -231,7 +231,7 @@ def test_a_request_that_meets_a_fault_harms_no_neighbour(backups, fault):
 @pytest.mark.parametrize(
     "operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "ListObjectsV2"]
 )
-def test_what_s3_refuses_leaves_the_request_and_nothing_else(backups, operation):
+def test_when_s3_refuses_the_request_stays_in_its_queue_and_nothing_is_stored(backups, operation):
     backups.strict.before(operation, refuse("AccessDenied", 403))
     run = backups.fulfil(BACKUP)
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}]}
@@ -239,14 +239,14 @@ def test_what_s3_refuses_leaves_the_request_and_nothing_else(backups, operation)
     assert backups.listing() == []
 
 
-def test_an_answer_of_s3_that_is_lost_leaves_the_backup_whole(backups):
+def test_a_backup_is_complete_although_the_answer_of_s3_was_lost(backups):
     backups.aws.lose_answer("CompleteMultipartUpload")
     run = backups.fulfil(BACKUP)
     assert run.answer == {"batchItemFailures": []}
     assert backups.content(BACKUP) == backups.source(BACKUP)
 
 
-def test_two_workers_on_the_same_day_at_once_store_it_once(backups):
+def test_two_concurrent_workers_store_a_day_once(backups):
     both = Barrier(2, timeout=20)
     backups.strict.before("CompleteMultipartUpload", lambda _: both.wait() and None, times=2)
     fetching = bootstrap.container().backups

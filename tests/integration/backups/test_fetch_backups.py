@@ -25,7 +25,7 @@ def ago(age, file_type="message"):
 # A request
 
 
-def test_a_request_stores_the_source_byte_for_byte_and_says_so(backups):
+def test_a_request_stores_the_source_byte_for_byte_and_is_logged(backups):
     run = backups.fulfil(BACKUP)
     content = backups.source(BACKUP)
     assert run.answer == {"batchItemFailures": []}
@@ -45,7 +45,7 @@ def test_a_request_stores_the_source_byte_for_byte_and_says_so(backups):
     assert run.counted("BackupsFailed") == run.counted("BackupsNotYet") == {}
 
 
-def test_what_is_stored_is_tagged(backups):
+def test_a_stored_backup_is_tagged(backups):
     from hashlib import sha256
 
     backups.fulfil(BACKUP)
@@ -58,7 +58,7 @@ def test_what_is_stored_is_tagged(backups):
     }
 
 
-def test_a_request_for_what_is_there_makes_no_request_of_firestream(backups):
+def test_a_backup_that_is_already_there_is_not_requested_from_firestream(backups):
     backups.fulfil(BACKUP)
     backups.firestream.reset()
     run = backups.fulfil(BACKUP)
@@ -67,7 +67,7 @@ def test_a_request_for_what_is_there_makes_no_request_of_firestream(backups):
     assert run.counted("BackupsStored") == {}
 
 
-def test_the_login_goes_to_firestream_and_never_to_the_links_host(backups):
+def test_the_login_is_sent_to_firestream_and_never_to_the_links_host(backups):
     backups.fulfil(BACKUP)
     assert [seen.host for seen in backups.firestream.requests] == ["api", "link"]
     assert ["Authorization" in seen.headers for seen in backups.firestream.requests] == [True, False]
@@ -77,14 +77,14 @@ def test_the_login_goes_to_firestream_and_never_to_the_links_host(backups):
 
 
 @pytest.mark.parametrize(("receives", "seconds"), [(1, 300), (2, 1200), (3, 4800), (4, 14400)])
-def test_what_failed_waits_longer_each_time(backups, receives, seconds):
+def test_a_failed_request_waits_longer_each_time(backups, receives, seconds):
     backups.firestream.fail("flipped-byte")
     backups.fulfil(OTHER, BACKUP, receive_count=receives)
     ((entry,),) = (call["Entries"] for call in backups.aws.calls_of("ChangeMessageVisibilityBatch"))
     assert seconds < entry["VisibilityTimeout"] <= seconds + 16
 
 
-def test_after_the_fifth_receive_a_request_is_buried_with_its_reason(backups):
+def test_after_the_fifth_receive_a_request_is_moved_to_dead_letters_with_its_reason(backups):
     backups.firestream.fail("flipped-byte")
     run = backups.fulfil(BACKUP, receive_count=5)
     assert run.answer == {"batchItemFailures": []}
@@ -94,7 +94,7 @@ def test_after_the_fifth_receive_a_request_is_buried_with_its_reason(backups):
     assert attributes == {"Attempts": "5", "FirstSeen": "2026-11-21T15:00:00Z"}
 
 
-def test_what_backup_failures_does_not_take_stays(backups):
+def test_a_request_that_could_not_be_moved_to_dead_letters_stays_in_its_queue(backups):
     backups.aws.answer("SendMessage", "AccessDenied")
     run = backups.fulfil("no JSON")
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}]}
@@ -115,7 +115,7 @@ def test_what_backup_failures_does_not_take_stays(backups):
         ('{"file_type": "message", "day": "2016-12-05", "dya": 1}', "'dya' is no field"),
     ],
 )
-def test_a_request_that_nobody_could_fulfil_is_buried_at_once_and_its_neighbours_are_fulfilled(backups, body, reason):
+def test_an_invalid_request_is_moved_to_dead_letters_at_once_and_affects_no_other(backups, body, reason):
     run = backups.fulfil(BACKUP, body, OTHER)
     assert run.outcomes == ["stored", "failed", "stored"]
     assert run.answer == {"batchItemFailures": []}
@@ -129,7 +129,7 @@ def test_a_request_that_nobody_could_fulfil_is_buried_at_once_and_its_neighbours
 # The login
 
 
-def test_a_refused_login_stops_the_batch_after_one_fresh_look_at_the_parameter(backups):
+def test_a_refused_login_stops_the_batch_after_one_fresh_read_of_the_parameter(backups):
     backups.store_login("an old one")
     run = backups.fulfil(OTHER, BACKUP)
     assert run.outcomes == ["failed", "failed"]
@@ -140,7 +140,7 @@ def test_a_refused_login_stops_the_batch_after_one_fresh_look_at_the_parameter(b
     assert backups.listing() == []
 
 
-def test_a_refused_login_never_touches_the_gate_of_posting(backups):
+def test_a_refused_login_does_not_affect_posting(backups):
     backups.store_login("an old one")
     backups.fulfil(BACKUP)
     backups.restart()
@@ -148,7 +148,7 @@ def test_a_refused_login_never_touches_the_gate_of_posting(backups):
     assert {name for name, _ in backups.aws.calls} <= OURS
 
 
-def test_a_password_that_was_changed_is_found_at_once(backups):
+def test_a_changed_password_is_used_at_once(backups):
     backups.fulfil(OTHER)
     backups.store_login("a new one")
     backups.firestream.configure(password="a new one")
@@ -156,7 +156,7 @@ def test_a_password_that_was_changed_is_found_at_once(backups):
     assert (run.outcomes, run.counted("FirestreamRefused")) == (["stored"], {})
 
 
-def test_a_login_that_nobody_stored_is_told_of(backups):
+def test_a_missing_login_is_reported(backups):
     backups.ssm.delete_parameter(Name="/stocktwits-relay/firestream")
     run = backups.nightly()
     assert run.counted("FirestreamRefused") == {"login_unreadable": 1}
@@ -166,7 +166,7 @@ def test_a_login_that_nobody_stored_is_told_of(backups):
 
 
 @pytest.mark.parametrize("fault", Fault)
-def test_no_output_no_tag_and_no_dead_letter_holds_a_secret(backups, fault):
+def test_no_output_tag_or_dead_letter_contains_a_secret(backups, fault):
     backups.firestream.fail(fault, times=3)
     backups.firestream.fail("reset", times=3)
     backups.fulfil(BACKUP, receive_count=5)
@@ -183,7 +183,7 @@ def test_no_output_no_tag_and_no_dead_letter_holds_a_secret(backups, fault):
 # The nightly run
 
 
-def test_the_first_night_fetches_a_week_and_says_what_it_did(backups):
+def test_the_first_nightly_run_fetches_a_week_and_logs_a_summary(backups):
     run = backups.nightly()
     expected = [ago(age, file_type) for age in range(1, 8) for file_type in ("activity", "message")]
     assert sorted(backups.listing()) == sorted(each.key for each in expected)
@@ -196,7 +196,7 @@ def test_the_first_night_fetches_a_week_and_says_what_it_did(backups):
     assert run.counted("NewestBackupAgeDays") == {"activity": 1, "message": 1}
 
 
-def test_a_night_heals_a_hole_and_asks_for_nothing_else(backups):
+def test_a_missing_day_is_fetched_again_and_no_other(backups):
     backups.nightly()
     backups.s3.delete_object(Bucket="stocktwits-relay-archive", Key=ago(4).key)
     backups.firestream.reset()
@@ -206,7 +206,7 @@ def test_a_night_heals_a_hole_and_asks_for_nothing_else(backups):
     assert backups.link_requests() == ["/backups/message/2026/11/17"]
 
 
-def test_a_missed_night_is_made_up_for_by_the_next_one(backups):
+def test_a_missed_run_is_made_up_for_by_the_next_one(backups):
     backups.nightly()
     backups.clock.forward(2 * 86_400)
     run = backups.nightly()
@@ -214,7 +214,7 @@ def test_a_missed_night_is_made_up_for_by_the_next_one(backups):
     assert run.counted("NewestBackupAgeDays") == {"activity": 1, "message": 1}
 
 
-def test_a_file_that_is_late_is_asked_for_again_until_it_is_there(backups):
+def test_a_late_file_is_requested_again_until_it_is_there(backups):
     backups.firestream.configure(lag_days=3)
     run = backups.nightly()
     assert (run.answer["stored"], run.answer["not_yet"], run.answer["absent"]) == (10, 4, 0)
@@ -227,7 +227,7 @@ def test_a_file_that_is_late_is_asked_for_again_until_it_is_there(backups):
     assert len(backups.link_requests()) == 4
 
 
-def test_a_file_that_never_came_is_noted_and_not_asked_for_again(backups):
+def test_a_file_that_never_came_is_recorded_as_absent_and_not_requested_again(backups):
     backups.firestream.configure(missing=[ago(3).day])
     run = backups.nightly()
     assert (run.answer["stored"], run.answer["absent"], run.answer["not_yet"]) == (12, 2, 0)
@@ -238,7 +238,7 @@ def test_a_file_that_never_came_is_noted_and_not_asked_for_again(backups):
     assert backups.firestream.requests == []
 
 
-def test_a_day_that_fails_is_requested_and_stops_no_other(backups):
+def test_a_day_that_fails_is_queued_and_stops_no_other(backups):
     backups.firestream.fail("flipped-byte", file_type="message", day=ago(4).day)
     run = backups.nightly()
     assert (run.answer["stored"], run.answer["failed"], run.answer["queued"]) == (13, 1, 1)
@@ -247,14 +247,14 @@ def test_a_day_that_fails_is_requested_and_stops_no_other(backups):
     assert backups.content(ago(4)) == backups.source(ago(4))
 
 
-def test_with_little_time_left_the_rest_becomes_requests(backups):
+def test_with_little_time_left_the_rest_is_queued(backups):
     run = backups.nightly(remaining_ms=60_000)
     assert (run.answer["queued"], run.answer["stored"], backups.link_requests()) == (14, 0, [])
     assert run.counted("NewestBackupAgeDays") == {}
     assert backups.waiting() == [ago(age, each).request for age in range(7, 0, -1) for each in ("activity", "message")]
 
 
-def test_a_refused_login_stops_the_night_at_once_and_requests_nothing(backups):
+def test_a_refused_login_stops_the_run_at_once_and_queues_nothing(backups):
     backups.store_login("an old one")
     run = backups.nightly()
     assert len(backups.link_requests()) == 1
@@ -265,7 +265,7 @@ def test_a_refused_login_stops_the_night_at_once_and_requests_nothing(backups):
     assert run.counted("FirestreamRefused") == {"firestream_refused": 1}
 
 
-def test_the_age_of_the_newest_backup_is_told_for_each_type_even_when_nothing_can_be_fetched(backups):
+def test_the_age_of_the_newest_backup_is_measured_for_each_type_even_when_nothing_can_be_fetched(backups):
     backups.nightly()
     backups.store_login("an old one")
     backups.restart()
@@ -273,7 +273,7 @@ def test_the_age_of_the_newest_backup_is_told_for_each_type_even_when_nothing_ca
     assert backups.nightly().counted("NewestBackupAgeDays") == {"activity": 4, "message": 4}
 
 
-def test_only_the_types_that_are_kept_are_fetched(backups):
+def test_only_the_configured_types_are_fetched(backups):
     backups.settings(BACKUP_FILE_TYPES="message", BACKUP_LOOKBACK_DAYS=3)
     run = backups.nightly()
     assert backups.listing() == [ago(age).key for age in (3, 2, 1)]
@@ -283,7 +283,7 @@ def test_only_the_types_that_are_kept_are_fetched(backups):
 # Backfills
 
 
-def test_a_backfill_becomes_requests_and_workers_empty_the_queue(backups):
+def test_a_backfill_is_queued_and_workers_fetch_it(backups):
     first, last = DAY, DAY + timedelta(days=10)
     backups.fulfil(BACKUP)
     run = backups.invoke({"first_day": "2016-12-05", "last_day": "2016-12-15"})
@@ -299,7 +299,7 @@ def test_a_backfill_becomes_requests_and_workers_empty_the_queue(backups):
     assert backups.waiting() == []
 
 
-def test_all_the_years_are_requested_in_one_invocation_and_skipped_by_listings(backups):
+def test_a_backfill_of_all_years_is_queued_in_one_invocation(backups):
     backups.fulfil(BACKUP)
     backups.aws.reset()
     backups.aws.answer("SendMessageBatch", lambda _: {"Successful": []}, times=2000)  # moto takes a minute for them
@@ -312,7 +312,7 @@ def test_all_the_years_are_requested_in_one_invocation_and_skipped_by_listings(b
     assert {name for name, _ in backups.aws.calls} == {"SendMessageBatch", "ListObjectsV2"}
 
 
-def test_a_backfill_may_name_its_types_and_ask_again_for_what_was_absent(backups):
+def test_a_backfill_may_name_its_types_and_retry_absent_files(backups):
     backups.firestream.configure(missing=[DAY])
     backups.fulfil(BACKUP)
     order = {"first_day": "2016-12-05", "last_day": "2016-12-05", "file_types": ["message"]}
@@ -323,7 +323,7 @@ def test_a_backfill_may_name_its_types_and_ask_again_for_what_was_absent(backups
     assert backups.work().outcomes == ["stored"]
 
 
-def test_requests_that_sqs_refuses_are_told_of(backups):
+def test_requests_that_sqs_refuses_are_reported(backups):
     backups.aws.answer("SendMessageBatch", lambda call: {"Failed": [{"Id": "1", "Code": "InternalError"}]})
     run = backups.invoke({"first_day": "2016-12-05", "last_day": "2016-12-05"})
     assert (run.answer["queued"], run.answer["failed"]) == (1, 1)
@@ -331,7 +331,7 @@ def test_requests_that_sqs_refuses_are_told_of(backups):
     assert run.backup["reason"] == "SQS did not take the request: ask again"
 
 
-def test_a_backfill_that_runs_out_of_time_says_so(backups):
+def test_a_backfill_that_runs_out_of_time_says_where_it_stopped(backups):
     run = backups.invoke({"first_day": "2009-01-01", "last_day": "2025-12-31"}, remaining_ms=10_000)
     assert run.answer["stopped"] == "time ran out before activity 2009-01-01 was requested: ask again from there"
     assert backups.waiting() == []
@@ -370,7 +370,7 @@ NONE_OF_THE_THREE = "the event is none of the three that fetch_backups knows"
         ({"Records": {}}, NONE_OF_THE_THREE),
     ],
 )
-def test_an_event_that_cannot_be_read_is_refused_with_its_field_and_nothing_is_done(backups, event, words):
+def test_an_invalid_event_is_rejected_with_the_name_of_its_field(backups, event, words):
     with pytest.raises(Reject) as caught:
         backups.invoke(event)
     assert caught.value.reason.startswith(words)
@@ -379,11 +379,11 @@ def test_an_event_that_cannot_be_read_is_refused_with_its_field_and_nothing_is_d
     assert backups.firestream.requests == []
 
 
-def test_a_range_of_one_day_is_a_range(backups):
+def test_a_range_of_one_day_is_valid(backups):
     assert backups.invoke(RANGE | {"last_day": "2016-12-05"}).answer["queued"] == 2
 
 
-def test_a_setting_that_is_missing_is_named(backups):
+def test_a_missing_setting_is_named(backups):
     backups.patch.delenv("BACKUP_BUCKET_NAME")
     backups.restart()
     with pytest.raises(Misconfigured, match="BACKUP_BUCKET_NAME is missing"):

@@ -41,7 +41,7 @@ def test_a_backup_is_read_byte_for_byte(client: Firestream, stand_in: Firestream
     assert (stand_in.redirects, len(requests_to(stand_in, "link"))) == (1, 1)
 
 
-def test_a_download_knows_its_size_and_its_tag_before_its_first_byte(
+def test_a_download_has_its_size_and_its_etag_before_its_first_byte(
     client: Firestream, stand_in: FirestreamStandIn
 ) -> None:
     with client.open(MESSAGES, plenty) as download:
@@ -53,14 +53,14 @@ def test_a_download_knows_its_size_and_its_tag_before_its_first_byte(
     assert len(stand_in.requests) == 2
 
 
-def test_no_read_gives_more_than_was_asked_for(client: Firestream) -> None:
+def test_a_read_returns_no_more_than_was_requested(client: Firestream) -> None:
     with client.open(MESSAGES, plenty) as download:
         piece = download.read(5)
         assert 1 <= len(piece) <= 5
         assert piece == CONTENT[: len(piece)]
 
 
-def test_the_login_goes_to_firestream_and_never_to_the_links_host(
+def test_the_login_is_sent_to_firestream_and_never_to_the_links_host(
     client: Firestream, stand_in: FirestreamStandIn
 ) -> None:
     stand_in.fail(Fault.RESET)
@@ -73,13 +73,13 @@ def test_the_login_goes_to_firestream_and_never_to_the_links_host(
     assert [name for each in links for name in each.headers if name.lower() in {"authorization", "cookie"}] == []
 
 
-def test_the_bytes_are_asked_for_as_they_are(client: Firestream, stand_in: FirestreamStandIn) -> None:
+def test_the_bytes_are_requested_without_a_content_encoding(client: Firestream, stand_in: FirestreamStandIn) -> None:
     download_all(client)
     assert {each.headers["Accept-Encoding"] for each in stand_in.requests} == {"identity"}
     assert {each.headers["User-Agent"].partition("/")[0] for each in stand_in.requests} == {"StockTwitsRelay"}
 
 
-def test_a_content_encoding_unpacks_nothing(client: Firestream, stand_in: FirestreamStandIn) -> None:
+def test_a_content_encoding_is_not_decoded(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.CONTENT_ENCODING, times=None)
     stand_in.fail(Fault.RESET)
     assert download_all(client) == CONTENT
@@ -87,7 +87,7 @@ def test_a_content_encoding_unpacks_nothing(client: Firestream, stand_in: Firest
 
 @pytest.mark.parametrize("host", ["Firestream", "the link's host"])
 @pytest.mark.parametrize("encoding", [b"", b"Content-Encoding: gzip\r\n"], ids=["plain", "packed"])
-def test_an_error_without_an_end_is_read_to_a_bound(make_client: MakeClient, host: str, encoding: bytes) -> None:
+def test_an_endless_error_is_read_up_to_a_limit(make_client: MakeClient, host: str, encoding: bytes) -> None:
     sent = 0
 
     def serve(connection: socket.socket) -> None:
@@ -143,7 +143,7 @@ def test_an_empty_file_with_its_length_ends_at_once(client: Firestream, stand_in
         (Fault.CUT, "ends early"),
     ],
 )
-def test_a_spoilt_content_comes_as_it_is_and_the_verifier_refuses_it(
+def test_damaged_content_is_returned_unchanged_and_the_verifier_rejects_it(
     client: Firestream, stand_in: FirestreamStandIn, fault: Fault, words: str
 ) -> None:
     stand_in.fail(fault)
@@ -151,7 +151,7 @@ def test_a_spoilt_content_comes_as_it_is_and_the_verifier_refuses_it(
         verify(io.BytesIO(read_all(download)))
 
 
-def test_two_members_come_through_to_the_verifier(client: Firestream, stand_in: FirestreamStandIn) -> None:
+def test_a_file_of_two_gzip_members_is_returned_unchanged(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.TWO_MEMBERS)
     with client.open(MESSAGES, plenty) as download:
         assert verify(io.BytesIO(read_all(download))).lines == 400
@@ -160,7 +160,7 @@ def test_two_members_come_through_to_the_verifier(client: Firestream, stand_in: 
 # When to stop
 
 
-def test_nothing_is_begun_when_time_has_run_out(client: Firestream, stand_in: FirestreamStandIn) -> None:
+def test_nothing_is_started_when_time_has_run_out(client: Firestream, stand_in: FirestreamStandIn) -> None:
     with pytest.raises(Retry, match="this invocation's time ran out at byte 0 of message 2024-01-02"):
         client.open(MESSAGES, lambda: STOP_SECONDS - 1)
     assert stand_in.requests == []
@@ -241,7 +241,7 @@ def test_closing_ends_a_wait_between_two_attempts(stand_in: FirestreamStandIn, c
     client.close()
 
 
-def test_what_was_closed_gives_nothing_more(client: Firestream, stand_in: FirestreamStandIn) -> None:
+def test_a_closed_download_returns_nothing_more(client: Firestream, stand_in: FirestreamStandIn) -> None:
     download = client.open(MESSAGES, plenty)
     download.read(10)
     download.close()

@@ -12,7 +12,7 @@ from tests.worlds.firestream import CONTENT, FOUND, MakeClient, always, both_hos
 
 
 @pytest.mark.parametrize("location", ["", "ftp://127.0.0.1/a.gz", "file:///etc/passwd", "http://[::1/a.gz"])
-def test_a_redirect_that_leads_nowhere_is_not_followed(make_client: MakeClient, location: str) -> None:
+def test_a_redirect_to_an_invalid_url_is_not_followed(make_client: MakeClient, location: str) -> None:
     def serve(connection: socket.socket) -> None:
         request_of(connection)
         connection.sendall(FOUND % location.encode())
@@ -30,7 +30,7 @@ def test_a_redirect_without_a_location_is_not_followed(make_client: MakeClient) 
     assert "answered 302 without a link" in error.reason
 
 
-def test_a_redirect_from_tls_to_none_is_not_followed(
+def test_a_redirect_from_https_to_http_is_not_followed(
     make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(connection: socket.socket) -> None:
@@ -59,7 +59,7 @@ def test_a_link_over_tls_is_followed(make_client: MakeClient, tmp_path: Path, mo
         assert download_all(make_client(f"https://127.0.0.1:{safe.port}")) == b"ok"
 
 
-def test_a_certificate_that_nobody_trusts_gets_no_login(make_client: MakeClient, tmp_path: Path) -> None:
+def test_the_login_is_not_sent_to_a_host_with_an_untrusted_certificate(make_client: MakeClient, tmp_path: Path) -> None:
     tls, _ = self_signed(tmp_path)
     with tcp_server(always(404), tls) as server:
         error = failure(make_client(f"https://127.0.0.1:{server.port}"))

@@ -46,7 +46,7 @@ def test_a_refused_day_is_rejected(client: Firestream, stand_in: FirestreamStand
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_login_halts_and_says_whose_it_is(make_client: MakeClient, clock: Clock, status: int) -> None:
+def test_a_refused_login_halts_and_names_the_user(make_client: MakeClient, clock: Clock, status: int) -> None:
     with tcp_server(always(status, b"Not you")) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
     assert (type(error), error.status) == (Halt, status)
@@ -100,7 +100,7 @@ def test_another_login_is_tried_at_once(make_client: MakeClient, stand_in: Fires
     assert download_all(client) == CONTENT
 
 
-def test_after_that_while_the_login_is_tried_again(
+def test_a_refused_login_is_tried_again_after_a_while(
     make_client: MakeClient, stand_in: FirestreamStandIn, clock: Clock
 ) -> None:
     login = StoredLogin("old")
@@ -132,7 +132,7 @@ def test_a_login_that_cannot_be_read_at_all_says_why(
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 303, 307, 308, 418, 429])
-def test_any_other_answer_is_asked_for_again_and_then_given_up(make_client: MakeClient, status: int) -> None:
+def test_any_other_answer_is_retried_and_then_given_up(make_client: MakeClient, status: int) -> None:
     with tcp_server(always(status)) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
     assert type(error) is Retry
@@ -140,13 +140,13 @@ def test_any_other_answer_is_asked_for_again_and_then_given_up(make_client: Make
 
 
 @pytest.mark.parametrize("body", [b"\x1f\x8b\x08\0\xff", b"", b"   \n "])
-def test_an_answer_without_words_is_not_quoted(make_client: MakeClient, body: bytes) -> None:
+def test_an_answer_without_text_is_not_quoted(make_client: MakeClient, body: bytes) -> None:
     with tcp_server(always(404, body)) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
     assert error.reason == "Firestream has no file for message 2024-01-02 (404)"
 
 
-def test_a_long_answer_is_cut_short_and_put_on_one_line(make_client: MakeClient) -> None:
+def test_a_long_answer_is_shortened_to_one_line(make_client: MakeClient) -> None:
     with tcp_server(always(404, b"not\r\nfound " * 100_000)) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
     assert error.reason.startswith("Firestream has no file for message 2024-01-02 (404: not found not found")

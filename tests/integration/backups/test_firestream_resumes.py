@@ -36,7 +36,7 @@ ETAG = '"0123-3"'
 
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.TRUNCATED, Fault.TRUNCATED_UNDECLARED])
 @pytest.mark.parametrize("after", [1, 10, 0.5, SIZE - 1])
-def test_a_broken_transfer_goes_on_where_it_stopped(
+def test_a_broken_transfer_continues_where_it_stopped(
     client: Firestream, stand_in: FirestreamStandIn, fault: Fault, after: float
 ) -> None:
     stand_in.fail(fault, after=after)
@@ -49,7 +49,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(
     assert stand_in.served["message", DAY] == SIZE  # no byte came twice
 
 
-def test_every_attempt_to_go_on_takes_a_fresh_link(client: Firestream, stand_in: FirestreamStandIn) -> None:
+def test_every_resume_uses_a_new_link(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.RESET, times=3)
     download_all(client)
     signatures = [each.query["X-Amz-Signature"] for each in requests_to(stand_in, "link")]
@@ -67,7 +67,7 @@ def test_a_transfer_may_break_any_number_of_times_as_long_as_bytes_come(
     assert stand_in.served["message", DAY] == SIZE
 
 
-def test_a_transfer_that_breaks_before_its_first_byte_begins_anew(
+def test_a_transfer_that_breaks_before_its_first_byte_starts_over(
     client: Firestream, stand_in: FirestreamStandIn
 ) -> None:
     stand_in.fail(Fault.RESET, times=3, after=0)
@@ -76,7 +76,7 @@ def test_a_transfer_that_breaks_before_its_first_byte_begins_anew(
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.TRUNCATED, Fault.TRUNCATED_UNDECLARED])
-def test_a_transfer_that_never_brings_a_byte_is_given_up(
+def test_a_transfer_without_a_single_byte_is_given_up(
     client: Firestream, stand_in: FirestreamStandIn, fault: Fault
 ) -> None:
     stand_in.fail(fault, times=None, after=0)
@@ -86,7 +86,7 @@ def test_a_transfer_that_never_brings_a_byte_is_given_up(
     assert len(requests_to(stand_in, "link")) == MAX_FAILURES + 1
 
 
-def test_a_transfer_that_brings_no_further_byte_is_given_up(client: Firestream, stand_in: FirestreamStandIn) -> None:
+def test_a_transfer_without_a_further_byte_is_given_up(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.RESET, after=5)
     stand_in.fail(Fault.RESET, times=None, after=0)
     error = failure(client)
@@ -115,7 +115,7 @@ def test_the_waits_between_failures_double(
     assert waits == [0.25, 0.5, 1, 2, 4, 8]
 
 
-def test_failures_are_counted_anew_after_each_byte_that_comes(client: Firestream, stand_in: FirestreamStandIn) -> None:
+def test_each_received_byte_resets_the_count_of_failures(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.RESET, times=3, after=50)
     with client.open(MESSAGES, plenty) as download:
         got = b""
@@ -127,7 +127,7 @@ def test_failures_are_counted_anew_after_each_byte_that_comes(client: Firestream
 
 
 @pytest.mark.parametrize("after", [0.5, 10])
-def test_a_link_that_expires_half_way_is_replaced_by_a_fresh_one(
+def test_a_link_that_expires_half_way_is_replaced(
     client: Firestream, stand_in: FirestreamStandIn, after: float
 ) -> None:
     stand_in.fail(Fault.EXPIRED, after=after)
@@ -153,13 +153,13 @@ def test_a_link_that_expires_while_the_transfer_runs_does_not_end_it(
 
 
 @pytest.mark.parametrize("fault", [Fault.ERROR, Fault.UNAVAILABLE, Fault.SERVER_ERROR])
-def test_a_few_errors_are_waited_out(client: Firestream, stand_in: FirestreamStandIn, fault: Fault) -> None:
+def test_a_few_errors_are_retried(client: Firestream, stand_in: FirestreamStandIn, fault: Fault) -> None:
     stand_in.fail(fault, times=MAX_FAILURES)
     assert download_all(client) == CONTENT
 
 
 @pytest.mark.parametrize("fault", [Fault.ERROR, Fault.UNAVAILABLE, Fault.SERVER_ERROR])
-def test_errors_in_the_middle_are_waited_out(client: Firestream, stand_in: FirestreamStandIn, fault: Fault) -> None:
+def test_errors_in_the_middle_are_retried(client: Firestream, stand_in: FirestreamStandIn, fault: Fault) -> None:
     stand_in.fail(Fault.RESET)
     with client.open(MESSAGES, plenty) as download:
         first = download.read(10)
@@ -177,7 +177,7 @@ def test_errors_in_the_middle_are_waited_out(client: Firestream, stand_in: Fires
         (Fault.EXPIRED, "the link's host answered 403 AccessDenied"),
     ],
 )
-def test_errors_for_ever_are_given_up_with_the_last_answer(
+def test_persistent_errors_are_given_up_with_the_last_answer(
     client: Firestream, stand_in: FirestreamStandIn, fault: Fault, words: str
 ) -> None:
     stand_in.fail(fault, times=None)
@@ -187,7 +187,7 @@ def test_errors_for_ever_are_given_up_with_the_last_answer(
     assert len(requests_to(stand_in, "api")) == MAX_FAILURES + 1
 
 
-def test_a_file_that_is_missing_for_a_moment_in_the_middle_is_asked_for_again(
+def test_a_file_that_is_missing_for_a_moment_in_the_middle_is_requested_again(
     client: Firestream, stand_in: FirestreamStandIn
 ) -> None:
     stand_in.fail(Fault.RESET)
@@ -197,7 +197,7 @@ def test_a_file_that_is_missing_for_a_moment_in_the_middle_is_asked_for_again(
         assert first + read_all(download) == CONTENT
 
 
-def test_a_silence_counts_as_broken(stand_in: FirestreamStandIn, impatient_client: Firestream) -> None:
+def test_a_read_timeout_counts_as_a_break(stand_in: FirestreamStandIn, impatient_client: Firestream) -> None:
     stand_in.fail(Fault.STALL, after=1000)
     with impatient_client.open(MESSAGES, plenty) as download:
         assert read_all(download) == CONTENT
@@ -205,7 +205,7 @@ def test_a_silence_counts_as_broken(stand_in: FirestreamStandIn, impatient_clien
     assert stand_in.served["message", DAY] == SIZE
 
 
-def test_a_silence_for_ever_is_given_up(stand_in: FirestreamStandIn, impatient_client: Firestream) -> None:
+def test_persistent_read_timeouts_are_given_up(stand_in: FirestreamStandIn, impatient_client: Firestream) -> None:
     stand_in.fail(Fault.STALL, times=None, after=0)
     error = failure(impatient_client)
     assert type(error) is Retry
@@ -219,9 +219,7 @@ def test_a_server_that_is_down_is_tried_a_few_times(client: Firestream, stand_in
     assert error.reason.endswith("Firestream could not be reached, or did not answer (ConnectionRefusedError)")
 
 
-def test_a_server_that_goes_down_in_the_middle_and_comes_back_is_gone_on_with(
-    client: Firestream, stand_in: FirestreamStandIn
-) -> None:
+def test_a_download_continues_after_the_server_was_restarted(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.STALL, after=1000)
     with client.open(MESSAGES, plenty) as download:
         got = b""
@@ -250,7 +248,7 @@ def test_without_a_length_the_end_is_confirmed(client: Firestream, stand_in: Fir
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_transfer_that_ends_early_without_a_length_is_noticed_and_gone_on_with(
+def test_a_transfer_that_ends_early_without_a_length_is_detected_and_continued(
     client: Firestream, stand_in: FirestreamStandIn, *, chunked: bool
 ) -> None:
     stand_in.fail(Fault.TRUNCATED_UNDECLARED, after=1000, chunked=chunked)
@@ -268,7 +266,7 @@ def test_without_a_length_a_transfer_may_break_several_times(client: Firestream,
     assert ranges(stand_in) == [None, "bytes=1000-", "bytes=2000-", "bytes=3000-"]
 
 
-def test_a_confirmation_that_fails_is_asked_for_again(client: Firestream, stand_in: FirestreamStandIn) -> None:
+def test_a_confirmation_that_fails_is_retried(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.NO_LENGTH, times=None)
     with client.open(MESSAGES, plenty) as download:
         first = download.read(10)
@@ -279,7 +277,7 @@ def test_a_confirmation_that_fails_is_asked_for_again(client: Firestream, stand_
 # A file that changes
 
 
-def test_a_file_that_changes_half_way_is_begun_anew_by_the_caller(
+def test_a_file_that_changes_half_way_makes_the_caller_start_over(
     client: Firestream, stand_in: FirestreamStandIn
 ) -> None:
     stand_in.fail(Fault.CHANGED)
@@ -289,9 +287,7 @@ def test_a_file_that_changes_half_way_is_begun_anew_by_the_caller(
     assert download_all(client) == stand_in.content("message", DAY) != CONTENT
 
 
-def test_a_server_that_gives_no_parts_makes_the_caller_begin_anew(
-    client: Firestream, stand_in: FirestreamStandIn
-) -> None:
+def test_a_server_without_ranges_makes_the_caller_start_over(client: Firestream, stand_in: FirestreamStandIn) -> None:
     stand_in.fail(Fault.RESET)
     stand_in.fail(Fault.NO_RANGE)
     with client.open(MESSAGES, plenty) as download, pytest.raises(StartOver, match=r"\(200\)"):
@@ -299,7 +295,7 @@ def test_a_server_that_gives_no_parts_makes_the_caller_begin_anew(
 
 
 @pytest.mark.parametrize("etag", [[], ['ETag: W/"0123"'], ["ETag: "]])
-def test_what_cannot_be_told_to_be_the_same_file_is_begun_anew(make_client: MakeClient, etag: list[str]) -> None:
+def test_without_a_strong_etag_the_caller_starts_over(make_client: MakeClient, etag: list[str]) -> None:
     with tcp_server(both_hosts(response("200 OK", "Content-Length: 9", *etag, body=b"half"))) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
     assert type(error) is StartOver
@@ -321,7 +317,9 @@ def test_what_cannot_be_told_to_be_the_same_file_is_begun_anew(make_client: Make
         response("416 Range Not Satisfiable"),
     ],
 )
-def test_an_answer_that_is_not_the_rest_of_the_same_file_is_begun_anew(make_client: MakeClient, answer: bytes) -> None:
+def test_an_answer_that_is_not_the_rest_of_the_same_file_makes_the_caller_start_over(
+    make_client: MakeClient, answer: bytes
+) -> None:
     half = response("200 OK", "Content-Length: 9", f"ETag: {ETAG}", body=b"half")
     with tcp_server(both_hosts(half, answer)) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
@@ -338,7 +336,7 @@ def test_an_answer_that_is_not_the_rest_of_the_same_file_is_begun_anew(make_clie
         response("206 Partial", "Content-Range: bytes 4-8/*", body=b"-done"),
     ],
 )
-def test_without_a_length_the_end_must_be_confirmed_by_the_very_size(make_client: MakeClient, answer: bytes) -> None:
+def test_without_a_length_the_end_must_be_confirmed_by_the_exact_size(make_client: MakeClient, answer: bytes) -> None:
     half = response("200 OK", f"ETag: {ETAG}", body=b"half")
     with tcp_server(both_hosts(half, answer)) as server:
         assert type(failure(make_client(f"http://127.0.0.1:{server.port}"))) is StartOver

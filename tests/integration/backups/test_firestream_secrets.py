@@ -72,14 +72,14 @@ def test_an_answer_that_repeats_the_password_is_not_quoted_with_it(make_client: 
     assert "no such login: demo-user:… (…)" in error.reason
 
 
-def test_the_words_of_the_links_host_are_not_quoted_but_for_the_code(make_client: MakeClient) -> None:
+def test_only_the_error_code_of_the_links_host_is_quoted(make_client: MakeClient) -> None:
     told = b"<Error><Code>SignatureDoesNotMatch</Code><StringToSign>s3cret</StringToSign></Error>"
     with tcp_server(both_hosts(response("403 Forbidden", body=told))) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
     assert error.reason.endswith("the link's host answered 403 SignatureDoesNotMatch")
 
 
-def test_a_link_may_hold_anything_and_shows_nothing(make_client: MakeClient) -> None:
+def test_no_link_is_shown_whatever_it_contains(make_client: MakeClient) -> None:
     for location in (b"http://127.0.0.1:9/s3cret\tx", b"http://127.0.0.1:99999/s3cret", b"http://a\xff b/s3cret"):
 
         def serve(connection: socket.socket, location: bytes = location) -> None:

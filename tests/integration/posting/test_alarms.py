@@ -33,7 +33,7 @@ def breaches(run, name):
     return any(compare[alarm["ComparisonOperator"]](float(v), float(alarm["Threshold"])) for v in seen(run, name))
 
 
-def test_the_alarms_on_our_own_metrics_are_told_of_here():
+def test_every_alarm_on_our_own_metrics_is_tested_here():
     assert set(OURS) == {
         "OutboxWaitsAlarm",
         "LeftoversWaitAlarm",
@@ -51,18 +51,18 @@ def test_the_drain_counts_what_is_in_the_outbox_while_the_gate_is_open(world, ou
     assert seen(leftovers.run(), "OutboxWaitsAlarm") == [2]
 
 
-def test_a_message_of_the_outbox_that_is_held_counts_too(world, outbox, leftovers):
+def test_a_hidden_message_of_the_outbox_counts_too(world, outbox, leftovers):
     outbox.send("$AAPL one")
     world.receive(outbox.queue)
     assert breaches(leftovers.run(), "OutboxWaitsAlarm")
 
 
-def test_nothing_is_said_of_an_empty_outbox(world, leftovers):
+def test_an_empty_outbox_has_no_metric(world, leftovers):
     assert leftovers.run().metrics == []
 
 
 @pytest.mark.parametrize("shut", ["pause", "pace"])
-def test_nothing_is_said_of_the_outbox_while_the_gate_is_shut(world, outbox, leftovers, shut):
+def test_the_outbox_has_no_metric_while_the_gate_is_closed(world, outbox, leftovers, shut):
     outbox.send("$AAPL one")
     if shut == "pause":
         world.pause()
@@ -76,7 +76,7 @@ def test_nothing_is_said_of_the_outbox_while_the_gate_is_shut(world, outbox, lef
 
 
 @pytest.mark.parametrize(("waited", "breaching"), [(899, False), (900, True)])
-def test_a_message_of_fifteen_minutes_that_fails_again_sets_it_off(world, leftovers, waited, breaching):
+def test_a_message_that_fails_after_fifteen_minutes_triggers_the_alarm(world, leftovers, waited, breaching):
     leftovers.send("$AAPL one")
     world.clock.forward(waited)
     world.stand_in.fail("5xx-before", status=504)
@@ -85,7 +85,7 @@ def test_a_message_of_fifteen_minutes_that_fails_again_sets_it_off(world, leftov
     assert seen(run, "LeftoversWaitAlarm") == pytest.approx([waited], abs=0.01)
 
 
-def test_the_oldest_of_several_counts(world, leftovers):
+def test_the_oldest_of_several_messages_counts(world, leftovers):
     leftovers.send("$AAPL one")
     world.clock.forward(100)
     leftovers.send("$AAPL two")
@@ -93,7 +93,7 @@ def test_the_oldest_of_several_counts(world, leftovers):
     assert seen(leftovers.run(), "LeftoversWaitAlarm") == pytest.approx([100], abs=0.01)
 
 
-def test_a_message_for_which_a_run_had_no_time_waits_although_the_gate_is_open(world, outbox):
+def test_a_message_that_a_run_had_no_time_for_counts(world, outbox):
     outbox.send("$AAPL one", "$AAPL two")
     world.clock.forward(901)
     world.on_request(lambda _: world.clock.forward(45))
@@ -103,7 +103,7 @@ def test_a_message_for_which_a_run_had_no_time_waits_although_the_gate_is_open(w
 
 
 @pytest.mark.parametrize("fault", ["429", "401", "403-html"])
-def test_a_message_that_the_gate_keeps_back_does_not_set_it_off_however_old(world, leftovers, fault):
+def test_a_message_that_waits_for_the_gate_does_not_trigger_the_alarm(world, leftovers, fault):
     leftovers.send("$AAPL one", "$AAPL two")
     world.clock.forward(9000)
     world.stand_in.fail(fault, times=2)
@@ -112,7 +112,7 @@ def test_a_message_that_the_gate_keeps_back_does_not_set_it_off_however_old(worl
     assert seen(run, "LeftoversWaitAlarm") == []
 
 
-def test_an_old_message_that_is_posted_does_not_set_it_off(world, leftovers):
+def test_an_old_message_that_is_posted_does_not_trigger_the_alarm(world, leftovers):
     leftovers.send("$AAPL one")
     world.clock.forward(9000)
     assert seen(leftovers.run(), "LeftoversWaitAlarm") == []
@@ -122,26 +122,26 @@ def test_an_old_message_that_is_posted_does_not_set_it_off(world, leftovers):
 
 
 @pytest.mark.parametrize(("fault", "needed"), [("401", True), ("403-html", True), ("429", False)])
-def test_a_refused_token_and_a_bot_block_need_a_person_and_a_limit_does_not(world, function, fault, needed):
+def test_a_refused_token_and_a_bot_block_need_an_operator_and_a_rate_limit_does_not(world, function, fault, needed):
     function.send("$AAPL one")
     world.stand_in.fail(fault, times=2)
     assert breaches(function.run(), "NeedsAPersonAlarm") is needed
 
 
-def test_an_unreadable_token_needs_a_person(world, outbox):
+def test_an_unreadable_token_needs_an_operator(world, outbox):
     world.store_parameter("no JSON")
     outbox.send("$AAPL one")
     run = outbox.run()
     assert (run.pauses, seen(run, "NeedsAPersonAlarm")) == (["token_unreadable"], [1])
 
 
-def test_a_ledger_that_is_gone_needs_a_person(world, leftovers):
+def test_a_missing_ledger_needs_an_operator(world, leftovers):
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
     leftovers.send("$AAPL one")
     assert seen(leftovers.run(), "NeedsAPersonAlarm") == [1]
 
 
-def test_the_drain_says_every_minute_that_a_person_is_still_needed_while_something_waits(world, leftovers):
+def test_every_drain_reports_that_an_operator_is_needed_while_messages_wait(world, leftovers):
     leftovers.send("$AAPL one", "$AAPL two")
     world.stand_in.fail("403-html")
     leftovers.run()
@@ -149,20 +149,20 @@ def test_the_drain_says_every_minute_that_a_person_is_still_needed_while_somethi
     assert seen(leftovers.run(), "NeedsAPersonAlarm") == [1]
 
 
-def test_an_operators_pause_needs_nobody(world, leftovers):
+def test_an_operators_pause_does_not_trigger_the_alarm(world, leftovers):
     leftovers.send("$AAPL one")
     world.pause()
     run = leftovers.run()
     assert (run.pauses, seen(run, "NeedsAPersonAlarm")) == (["operator"], [])
 
 
-def test_a_refused_login_of_firestream_needs_a_person(backups):
+def test_a_refused_login_of_firestream_needs_an_operator(backups):
     backups.store_login("an old one")
     assert seen(backups.nightly(), "NeedsAPersonAlarm") == [1]
 
 
 @pytest.mark.parametrize(("days", "needed"), [(11.9, False), (12.1, True)])
-def test_messages_that_come_about_when_sqs_would_soon_delete_them_need_a_person(world, leftovers, days, needed):
+def test_a_message_that_sqs_would_soon_delete_needs_an_operator(world, leftovers, days, needed):
     leftovers.send("$AAPL one")
     world.clock.forward(days * 86400)
     run = leftovers.run()
@@ -172,7 +172,7 @@ def test_messages_that_come_about_when_sqs_would_soon_delete_them_need_a_person(
 # Nothing posted
 
 
-def test_posts_of_either_function_are_counted_together_and_only_new_ones(world, function):
+def test_new_posts_of_both_functions_are_counted_together(world, function):
     function.send('{"body": "$AAPL one", "key": "k"}', "$AAPL two", '{"body": 1}')
     assert seen(function.run(), "NothingPostedAlarm") == [2]
     function.send('{"body": "$AAPL one", "key": "k"}')
@@ -208,6 +208,6 @@ def test_no_backup_at_all_is_late_whatever_the_look_back(backups, lookback):
     assert breaches(backups.nightly(), "BackupsLateAlarm")
 
 
-def test_a_backfill_says_nothing_of_the_newest_backup(backups):
+def test_a_backfill_does_not_measure_the_newest_backup(backups):
     run = backups.invoke({"first_day": "2016-12-01", "last_day": "2016-12-02"})
     assert seen(run, "BackupsLateAlarm") == []

@@ -107,7 +107,9 @@ CHARTS = {
 
 
 @pytest.mark.parametrize(("body", "words"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_cannot_be_posted_is_buried_with_its_reason_between_two_that_are_posted(world, outbox, body, words):
+def test_a_message_that_cannot_be_posted_is_moved_to_dead_letters_between_two_that_are_posted(
+    world, outbox, body, words
+):
     for name, content in CHARTS.items():
         if name in body:
             world.s3.put_object(Bucket="stocktwits-relay-charts", Key=name, Body=content)
@@ -126,20 +128,20 @@ def test_what_cannot_be_posted_is_buried_with_its_reason_between_two_that_are_po
 
 
 @pytest.mark.parametrize(("body", "posted"), READABLE.values(), ids=READABLE)
-def test_what_is_unusual_but_right_is_posted_to_the_letter(world, outbox, body, posted):
+def test_an_unusual_but_valid_message_is_posted_unchanged(world, outbox, body, posted):
     run = outbox.invoke(world.event(BEFORE, body, AFTER))
     assert world.posted == [BEFORE, posted or body, AFTER]
     assert (run.answer, world.dead_letters()) == ({"batchItemFailures": []}, [])
 
 
-def test_what_is_unreadable_is_buried_even_while_the_gate_is_shut(world, outbox):
+def test_an_unreadable_message_is_moved_to_dead_letters_even_while_posting_is_paused(world, outbox):
     outbox.send('{"bodi": 1}', "$AAPL one")
     world.pause()
     assert outbox.run().outcomes == ["rejected", "deferred"]
     assert (outbox.depth(), len(world.dead_letters())) == (1, 1)
 
 
-def test_a_text_that_was_posted_under_another_key_is_buried_as_the_duplicate_it_is(world, outbox):
+def test_a_text_that_was_posted_under_another_key_is_rejected_as_a_duplicate(world, outbox):
     outbox.send('{"body": "$AAPL one", "key": "a"}', '{"body": "$AAPL one", "key": "b"}', AFTER)
     outbox.run()
     ((body, attributes),) = world.dead_letters()
@@ -161,7 +163,7 @@ EXPIRED = '{"body": "$AAPL one", "key": "k", "expires_at": "2020-01-01T00:00:00Z
 
 
 @pytest.mark.parametrize("first", [EXPIRED, '{"body": "$AAPL one", "key": "k", "chart": "s3://elsewhere/a.png"}'])
-def test_a_message_that_is_refused_before_it_is_tried_keeps_its_key_from_nobody(world, outbox, first):
+def test_a_message_that_is_rejected_before_an_attempt_does_not_use_up_its_key(world, outbox, first):
     outbox.send(first, '{"body": "$AAPL two", "key": "k"}')
     assert sorted(outbox.run().outcomes) == ["posted", "rejected"]
     assert world.posted == ["$AAPL two"]
@@ -169,7 +171,7 @@ def test_a_message_that_is_refused_before_it_is_tried_keeps_its_key_from_nobody(
     assert body == first
 
 
-def test_a_body_that_leaves_no_room_for_its_reason_gets_into_dead_letters_all_the_same(world, outbox):
+def test_a_body_that_is_too_long_for_a_reason_is_moved_to_dead_letters_without_it(world, outbox):
     body = "x" * MAX_SQS_BYTES
     run = outbox.invoke(world.event(BEFORE, body, AFTER))
     assert world.dead_letters() == [(body, {})]
@@ -178,13 +180,13 @@ def test_a_body_that_leaves_no_room_for_its_reason_gets_into_dead_letters_all_th
     assert "without this reason" in run.deliveries[1]["reason"]
 
 
-def test_a_body_that_leaves_just_enough_room_keeps_its_reason(world, outbox):
+def test_a_body_that_is_just_short_enough_is_moved_with_its_reason(world, outbox):
     outbox.invoke(world.event("x" * (MAX_SQS_BYTES - 500)))
     ((_, attributes),) = world.dead_letters()
     assert attributes["RejectReason"]
 
 
-def test_a_reason_is_cut_where_nobody_would_read_on(world, outbox):
+def test_a_long_reason_is_shortened(world, outbox):
     outbox.send(json.dumps({"body": "$TSLA", "f" * 5000: 1}))
     outbox.run()
     ((_, attributes),) = world.dead_letters()
@@ -223,7 +225,7 @@ def test_without_a_readable_token_messages_stay_and_the_log_says_what_to_store(w
     assert "store the account's credentials there" in line["reason"]
 
 
-def test_a_token_that_is_mended_is_used_by_the_next_probe(world, outbox):
+def test_a_corrected_token_is_used_by_the_next_probe(world, outbox):
     world.ssm.delete_parameter(Name="/stocktwits-relay/token")
     outbox.send("$AAPL one")
     outbox.run()
@@ -252,14 +254,14 @@ def test_without_its_table_messages_stay_and_the_log_says_what_to_check(world, o
     assert outbox.run().outcomes == ["posted"]
 
 
-def test_when_s3_does_not_answer_the_message_waits_and_nothing_was_sent(world, outbox):
+def test_when_s3_does_not_answer_the_message_waits_and_nothing_is_sent(world, outbox):
     (key,) = outbox.send(message(chart=CHART + "c.png"))
     world.aws.answer("GetObject", "SlowDown")
     run = outbox.run()
     assert (run.outcomes, world.status(key), world.stand_in.requests) == (["deferred"], "released", [])
 
 
-def test_without_a_chart_bucket_a_chart_from_s3_is_refused_in_words(world, outbox):
+def test_without_a_chart_bucket_a_chart_from_s3_is_rejected_with_a_reason(world, outbox):
     world.settings(CHART_BUCKET_NAME="")
     outbox.send(message(chart=CHART + "c.png"))
     outbox.run()
@@ -280,14 +282,14 @@ def test_without_a_chart_bucket_a_chart_from_s3_is_refused_in_words(world, outbo
     ],
     ids=["binary key", "number for a key", "our own attributes"],
 )
-def test_the_attributes_of_a_publisher_take_no_neighbour_with_them(world, function, attributes):
+def test_a_publishers_attributes_do_not_affect_other_messages(world, function, attributes):
     function.send(BEFORE)
     world.sqs.send_message(QueueUrl=function.queue, MessageBody="$TSLA", MessageAttributes=attributes)
     function.send(AFTER)
     assert function.run().outcomes == ["posted"] * 3
 
 
-def test_a_pause_until_further_than_any_calendar_stops_everybody(world, outbox):
+def test_a_pause_that_ends_beyond_the_calendar_stops_all_posting(world, outbox):
     world.pause(who={"S": "Ann"}, why={"S": "lunch"}, until={"N": "9.9E+125"})
     (key,) = outbox.send("$TSLA")
     run = outbox.run()

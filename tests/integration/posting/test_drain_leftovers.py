@@ -19,7 +19,7 @@ def receive_counts(world):
 
 
 @pytest.mark.parametrize("shut", [rate_limited, lambda world: world.pause()], ids=["by a 429", "by an operator"])
-def test_while_the_gate_is_shut_nothing_is_received_and_no_message_comes_closer_to_dead_letters(world, leftovers, shut):
+def test_while_posting_is_paused_no_message_is_received(world, leftovers, shut):
     shut(world)
     leftovers.send(*FIVE)
     run = leftovers.run()
@@ -28,7 +28,7 @@ def test_while_the_gate_is_shut_nothing_is_received_and_no_message_comes_closer_
     assert receive_counts(world) == ["1"] * 5
 
 
-def test_a_shut_gate_is_reported_while_messages_wait_and_passed_over_when_none_do(world, leftovers):
+def test_a_closed_gate_is_reported_only_while_messages_wait(world, leftovers):
     rate_limited(world)
     quiet = leftovers.run()
     leftovers.send("$AAPL one")
@@ -36,7 +36,7 @@ def test_a_shut_gate_is_reported_while_messages_wait_and_passed_over_when_none_d
     assert (quiet.output, told.pauses, told.metric("GateShut")) == ("", ["rate_limited"], 1)
 
 
-def test_an_idle_run_costs_one_read_one_receive_and_one_count_and_writes_nothing(world, leftovers):
+def test_an_idle_run_costs_one_read_one_receive_and_one_count_and_logs_nothing(world, leftovers):
     run = leftovers.run()
     assert (run.answer, run.output) == ({"done": 0, "left": 0}, "")
     assert [name for name, _ in world.aws.calls] == ["BatchGetItem", "ReceiveMessage", "GetQueueAttributes"]
@@ -78,7 +78,7 @@ def test_a_queue_longer_than_a_batch_is_drained_in_one_run(world, leftovers):
 # Acknowledging
 
 
-def test_the_done_ones_are_deleted_and_the_rest_is_held(world, leftovers):
+def test_completed_messages_are_deleted_and_the_others_are_hidden(world, leftovers):
     leftovers.send("$AAPL one", '{"bodi": 1}', "$AAPL two", "$AAPL three")
     world.stand_in.fail("5xx-before", text="two")
     run = leftovers.run()
@@ -100,7 +100,7 @@ def test_the_wait_after_a_failure_doubles_up_to_a_quarter_of_an_hour(world, left
     assert seconds < hold <= seconds + 60 / 4 + 1
 
 
-def test_at_its_last_receive_a_message_is_given_up_with_its_reason(world, leftovers):
+def test_after_its_last_receive_a_message_is_moved_to_dead_letters_with_the_reason(world, leftovers):
     (key,) = leftovers.send("$AAPL one")
     world.receive_times(leftovers.queue, 199)
     world.stand_in.fail("5xx-before", status=504)
@@ -112,7 +112,7 @@ def test_at_its_last_receive_a_message_is_given_up_with_its_reason(world, leftov
     assert (attributes["Attempts"], attributes["RelayKey"], world.status(key)) == ("200", key, "unknown")
 
 
-def test_what_was_given_up_and_is_retried_by_an_operator_is_looked_for_first(world, leftovers, outbox):
+def test_the_retry_of_a_message_that_was_given_up_reads_the_stream_first(world, leftovers, outbox):
     leftovers.send("$AAPL one")
     world.receive_times(leftovers.queue, 199)
     world.stand_in.fail("5xx-after")
@@ -147,7 +147,7 @@ def test_a_message_that_sqs_did_not_delete_is_named_in_the_log_and_not_posted_ag
 # Time
 
 
-def test_no_request_is_begun_within_the_last_twenty_seconds(world, leftovers):
+def test_no_request_is_started_within_the_last_twenty_seconds(world, leftovers):
     world.settings(POST_BURST=3)
     texts = [f"$AAPL crosses {price}" for price in range(300, 323)]
     leftovers.send(*texts)
@@ -169,7 +169,7 @@ def test_with_too_little_time_nothing_is_received(world, leftovers):
 # What it costs, what people see
 
 
-def test_ten_messages_cost_two_writes_each_and_one_more_and_four_calls_of_sqs(world, leftovers):
+def test_ten_messages_cost_two_writes_each_plus_one_and_four_calls_of_sqs(world, leftovers):
     leftovers.send(*(f"$AAPL crosses {price}" for price in range(300, 310)))
     leftovers.run()
     asked = [name for name, _ in world.aws.calls]
@@ -182,14 +182,14 @@ def test_ten_messages_cost_two_writes_each_and_one_more_and_four_calls_of_sqs(wo
     ]
 
 
-def test_the_drains_lines_and_metrics_are_told_apart_from_the_outboxs(world, leftovers):
+def test_the_drains_logs_and_metrics_have_their_own_service_name(world, leftovers):
     leftovers.send("$AAPL one")
     run = leftovers.run()
     assert [line["service"] for line in run.lines] == ["drain_leftovers"]
     assert [each["service"] for each in run.metrics if "Posted" in each] == ["drain_leftovers"]
 
 
-def test_a_drain_without_its_table_receives_nothing_and_says_what_to_mend(world, leftovers):
+def test_a_drain_without_its_table_receives_nothing_and_says_what_to_fix(world, leftovers):
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
     leftovers.send("$AAPL one")
     run = leftovers.run()

@@ -36,12 +36,12 @@ def deliver(world, outbox):
     return handle
 
 
-def test_every_sample_event_is_told_of_here():
+def test_every_sample_event_is_tested_here():
     assert EVENTS.keys() == OUTCOMES.keys() | FETCHED.keys() | {"drain_schedule", "nightly_schedule", "backfill"}
 
 
 @pytest.mark.parametrize(("name", "record"), RECORDS, ids=[name for name, _ in RECORDS])
-def test_a_record_is_complete_and_true_to_its_checksum(name, record):
+def test_a_record_is_complete_and_its_checksum_is_correct(name, record):
     assert record.keys() == {
         "messageId",
         "receiptHandle",
@@ -81,13 +81,13 @@ def test_an_event_is_delivered_as_its_name_says(world, deliver, name):
     assert buried == ([] if rejected is None else [EVENTS[name]["Records"][rejected]["body"]])
 
 
-def test_all_events_can_be_sent_one_after_the_other_for_no_two_texts_are_alike(world, deliver):
+def test_all_events_can_be_posted_in_turn_because_their_texts_differ(world, deliver):
     world.stand_in.configure(near_identical=True)
     for name, outcomes in OUTCOMES.items():
         assert deliver(name).outcomes == outcomes
 
 
-def test_the_fields_of_the_events_arrive(world, deliver):
+def test_the_fields_of_the_events_are_posted(world, deliver):
     for name in ("json_sentiment", "reply", "chart_s3", "chart_url"):
         deliver(name)
     bullish, reply, uploaded, linked = world.stand_in.posts
@@ -111,7 +111,7 @@ def test_requests_are_fetched_as_their_names_say(backups, name):
     assert [body for body, _ in backups.dead_letters()] == bodies[1:]
 
 
-def test_the_mixed_requests_are_a_good_one_one_that_is_no_json_and_one_of_an_unknown_type(backups):
+def test_the_mixed_requests_are_a_valid_one_one_that_is_not_json_and_one_of_an_unknown_type(backups):
     run = backups.invoke(EVENTS["backup_requests_mixed"])
     _, no_json, unknown = (line["reason"] for line in run.backups)
     assert no_json.startswith("the request is no JSON: ")

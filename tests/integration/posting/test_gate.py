@@ -37,7 +37,7 @@ def admitted_at_once(gates, wanted):
 # Pace and cap
 
 
-def test_the_pace_holds_over_workers_that_come_at_once(world, clock):
+def test_the_pace_applies_to_concurrent_workers_together(world, clock):
     gates = [world.gate(per_hour=60, burst=10) for _ in range(8)]
     assert admitted_at_once(gates, 3) == 10
     clock.forward(59.9)
@@ -46,7 +46,7 @@ def test_the_pace_holds_over_workers_that_come_at_once(world, clock):
     assert admitted_at_once(gates, 3) == 1
 
 
-def test_the_daily_cap_holds_over_workers_that_come_at_once(world):
+def test_the_daily_cap_applies_to_concurrent_workers_together(world):
     assert admitted_at_once([world.gate(per_day=7) for _ in range(8)], 3) == 7
 
 
@@ -60,7 +60,7 @@ def test_the_day_ends_at_midnight_utc(world, clock):
     assert gate.admit(9).granted == 7
 
 
-def test_what_the_pace_refuses_says_when_it_will_not(world, clock):
+def test_a_refusal_by_the_pace_says_when_it_ends(world, clock):
     gate = world.gate(per_hour=12, burst=1)
     first = gate.admit(5)
     assert (first.granted, first.pause.cause, first.pause.until) == (1, "pace", clock() + 300)
@@ -74,7 +74,7 @@ def test_looking_changes_nothing(world):
     assert world.item("gate") is None
 
 
-def test_a_change_that_another_worker_overtook_begins_anew(world, clock):
+def test_a_change_that_conflicts_with_another_workers_is_repeated(world, clock):
     other, overtaken = world.gate(burst=5), []
 
     def overtaking_clock():
@@ -86,7 +86,7 @@ def test_a_change_that_another_worker_overtook_begins_anew(world, clock):
     assert (gate.admit(5).granted, overtaken[0].granted) == (3, 2)
 
 
-def test_a_gate_that_is_overtaken_again_and_again_lets_nobody_through(world):
+def test_a_gate_with_too_many_conflicts_admits_nothing(world):
     world.aws.answer("PutItem", "ConditionalCheckFailedException", times=CHANGE_ATTEMPTS)
     refused = world.gate().admit(1)
     assert (refused.granted, refused.pause.cause) == (0, "ledger")
@@ -100,13 +100,13 @@ def test_a_lost_answer_makes_the_pace_slower_never_faster(world):
     assert gate.admit(5).granted == 1
 
 
-def test_what_nobody_used_is_given_back(world):
+def test_unused_posts_are_given_back(world):
     gate = world.gate(burst=5, per_day=5)
     gate.give_back(gate.admit(5), 3)
     assert gate.admit(5).granted == 3
 
 
-def test_the_pace_is_not_given_back_once_somebody_came_after(world):
+def test_the_pace_is_not_given_back_after_a_later_admission(world):
     gate = world.gate(burst=5, per_day=6)
     first = gate.admit(3)
     gate.admit(1)
@@ -139,7 +139,7 @@ def test_yesterdays_unused_posts_are_not_given_back_to_today(world, clock):
     ],
     ids=["bare", "who and why", "numbers and null", "empty", "map and boolean", "set and bytes"],
 )
-def test_while_the_operators_item_exists_nothing_goes_whatever_it_holds(world, attributes, said):
+def test_while_the_operators_item_exists_nothing_is_admitted_whatever_its_attributes(world, attributes, said):
     gate = world.gate()
     before = gate.admit(1)
     world.pause(**attributes)
@@ -161,7 +161,7 @@ def test_an_operators_pause_may_have_an_end(world, clock):
 # Pauses that StockTwits' answers impose
 
 
-def test_a_shut_gate_opens_by_itself_when_its_pause_ends(world, clock):
+def test_a_closed_gate_opens_when_its_pause_ends(world, clock):
     gate, other = world.gate(), world.gate()
     gate.close(rate_limited(clock() + 60))
     refused = other.admit(5)
@@ -170,7 +170,7 @@ def test_a_shut_gate_opens_by_itself_when_its_pause_ends(world, clock):
     assert other.admit(5).granted == 5
 
 
-def test_of_two_pauses_the_longer_one_holds(world, clock):
+def test_of_two_pauses_the_longer_one_applies(world, clock):
     gate = world.gate()
     for seconds in (60, 300, 30):
         gate.close(rate_limited(clock() + seconds))
@@ -180,7 +180,7 @@ def test_of_two_pauses_the_longer_one_holds(world, clock):
     assert gate.admit(1).granted == 1
 
 
-def test_a_longer_pause_does_not_spare_the_probe(world, clock):
+def test_a_longer_pause_does_not_skip_the_probe(world, clock):
     gate = world.gate()
     gate.close(token_refused(clock() + 60))
     gate.close(rate_limited(clock() + 120))
@@ -198,7 +198,7 @@ def test_after_a_refusal_a_single_probe_goes_first(world, clock):
     assert {each.pause.cause for each in admissions} == {"token_refused"}
 
 
-def test_a_probe_that_came_back_well_opens_the_gate(world, clock):
+def test_a_successful_probe_opens_the_gate(world, clock):
     gate, other = world.gate(), world.gate()
     gate.close(token_refused(clock() + 300.123456))
     clock.forward(300.2)
@@ -206,7 +206,7 @@ def test_a_probe_that_came_back_well_opens_the_gate(world, clock):
     assert other.admit(5).granted == 5
 
 
-def test_a_probe_that_never_came_back_is_followed_by_another(world, clock):
+def test_a_probe_without_a_result_is_followed_by_another(world, clock):
     gate = world.gate()
     gate.close(token_refused(clock()))
     assert gate.admit(5).granted == 1
@@ -216,7 +216,7 @@ def test_a_probe_that_never_came_back_is_followed_by_another(world, clock):
     assert (gate.admit(5).granted, gate.admit(5).granted) == (1, 0)
 
 
-def test_a_probe_does_not_open_what_was_shut_after_it(world, clock):
+def test_a_probe_does_not_lift_a_pause_that_came_after_it(world, clock):
     gate = world.gate()
     gate.close(token_refused(clock()))
     probe = gate.admit(1)
@@ -225,7 +225,7 @@ def test_a_probe_does_not_open_what_was_shut_after_it(world, clock):
     assert gate.admit(1).pause.cause == "rate_limited"
 
 
-def test_a_probe_that_was_not_needed_leaves_its_place_to_the_next(world):
+def test_an_unused_probe_is_given_back(world):
     gate = world.gate()
     gate.close(token_refused(world.clock()))
     gate.give_back(gate.admit(5), 1)
@@ -251,7 +251,7 @@ def test_a_probe_is_not_stopped_by_the_pause_it_is_to_lift(world, clock):
 # Without its table
 
 
-def test_a_gate_without_its_table_is_shut(world):
+def test_a_gate_without_its_table_is_closed(world):
     gate = world.gate()
     before = gate.admit(1)
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
@@ -261,26 +261,26 @@ def test_a_gate_without_its_table_is_shut(world):
         assert "stocktwits-relay-ledger" in pause.reason
 
 
-def test_a_gate_that_somebody_else_wrote_is_shut_and_says_what_to_do(world):
+def test_a_gate_with_an_unreadable_item_is_closed_and_says_what_to_do(world):
     world.dynamodb.put_item(TableName="stocktwits-relay-ledger", Item={"pk": {"S": "gate"}, "due": {"S": "soon"}})
     pause = world.gate().admit(1).pause
     assert (pause.cause, pause.until) == ("ledger", world.clock() + 300)
     assert "delete it" in pause.reason
 
 
-def test_a_gate_whose_table_is_busy_is_shut_for_a_moment(world):
+def test_a_gate_whose_table_is_throttled_is_closed_for_a_moment(world):
     world.aws.answer("BatchGetItem", "ThrottlingException")
     pause = world.gate().admit(1).pause
     assert pause.cause == "ledger"
     assert pause.until > world.clock()
 
 
-def test_a_gate_that_is_answered_in_part_is_shut(world):
+def test_a_gate_that_is_read_only_in_part_is_closed(world):
     world.aws.answer("BatchGetItem", lambda asked: {"Responses": {}, "UnprocessedKeys": asked["RequestItems"]})
     assert world.gate().admit(1).pause.cause == "ledger"
 
 
-def test_what_is_given_back_counts_once_when_the_answer_to_it_was_lost(world):
+def test_giving_back_is_idempotent_when_its_answer_was_lost(world):
     gate = world.gate(per_day=7)
     admission = gate.admit(3)
     world.aws.lose_answer("PutItem")

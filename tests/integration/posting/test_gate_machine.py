@@ -255,7 +255,7 @@ class ShutGate(OpenGate):
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("machine", "stories"), [(OpenGate, 15), (ShutGate, 15)])
-def test_no_story_of_admissions_and_pauses_breaks_the_gates_promises(world, machine, stories):
+def test_no_sequence_of_admissions_and_pauses_breaks_the_gates_rules(world, machine, stories):
     run_state_machine_as_test(
         type(machine.__name__, (machine,), {"world": world}),
         settings=settings(

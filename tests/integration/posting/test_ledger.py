@@ -33,12 +33,12 @@ def claim(ledger):
     return take
 
 
-def test_a_new_key_is_claimed_and_nothing_is_known_of_it(claim, clock):
+def test_a_new_key_is_claimed_without_a_history(claim, clock):
     taken = claim()
     assert (taken.before, taken.perhaps_posted, taken.first_claimed_at) == (None, False, clock())
 
 
-def test_a_live_lease_keeps_everybody_away_until_its_last_moment(claim, clock):
+def test_a_lease_blocks_other_claims_until_it_ends(claim, clock):
     claim()
     clock.forward(LEASE_SECONDS - 0.001)
     for message_id in ("message-1", "message-2"):
@@ -55,19 +55,19 @@ def test_a_claim_whose_lease_ran_out_was_perhaps_posted(claim, clock):
     assert (taken.perhaps_posted, taken.first_claimed_at) == (True, began)
 
 
-def test_a_released_key_is_as_good_as_new(ledger, claim, clock):
+def test_a_released_key_can_be_claimed_as_if_it_were_new(ledger, claim, clock):
     ledger.settle(claim(), RELEASED)
     clock.forward(1)
     taken = claim()
     assert (taken.before, taken.perhaps_posted, taken.first_claimed_at) == (None, False, clock())
 
 
-def test_an_unknown_outcome_was_perhaps_posted_and_can_be_looked_into_at_once(ledger, claim):
+def test_a_key_of_unknown_outcome_can_be_claimed_at_once_and_was_perhaps_posted(ledger, claim):
     ledger.settle(claim(), UNKNOWN)
     assert claim().perhaps_posted
 
 
-def test_an_unknown_outcome_that_is_held_waits_for_the_end_of_its_hold(ledger, claim, clock):
+def test_a_key_of_unknown_outcome_with_a_lease_cannot_be_claimed_before_its_end(ledger, claim, clock):
     ledger.settle(claim(), Settlement(Status.UNKNOWN, lease_until=clock() + 1800))
     clock.forward(1799)
     with pytest.raises(Retry):
@@ -86,7 +86,7 @@ def test_the_first_uncertain_attempt_is_remembered_over_all_later_ones(ledger, c
         clock.forward(60)
 
 
-def test_once_released_an_earlier_doubt_is_gone(ledger, claim, clock):
+def test_a_release_ends_earlier_uncertainty(ledger, claim, clock):
     ledger.settle(claim(), UNKNOWN)
     ledger.settle(claim(), RELEASED)
     clock.forward(5)
@@ -94,7 +94,7 @@ def test_once_released_an_earlier_doubt_is_gone(ledger, claim, clock):
     assert (taken.perhaps_posted, taken.first_claimed_at) == (False, clock())
 
 
-def test_a_rejection_after_an_unknown_attempt_is_looked_into_by_whoever_tries_again(ledger, claim, clock):
+def test_a_key_that_was_rejected_after_an_unknown_attempt_was_perhaps_posted(ledger, claim, clock):
     began = claim().first_claimed_at
     clock.forward(LEASE_SECONDS)
     ledger.settle(claim(), Settlement(Status.REJECTED, perhaps_posted=True, reason="out of sight"))
@@ -105,7 +105,7 @@ def test_a_rejection_after_an_unknown_attempt_is_looked_into_by_whoever_tries_ag
 
 @pytest.mark.parametrize("message_id", ["message-1", "message-2"])
 @pytest.mark.parametrize("later", [0, LEASE_SECONDS, 40 * 24 * 3600])
-def test_what_is_posted_stays_posted_for_everybody(ledger, claim, clock, message_id, later):
+def test_a_posted_key_stays_posted_for_every_message(ledger, claim, clock, message_id, later):
     ledger.settle(claim(), POSTED)
     clock.forward(later)
     taken = claim(message_id=message_id)
@@ -133,7 +133,7 @@ def test_a_dry_run_is_final_for_its_own_message_only(ledger, claim):
 
 
 @pytest.mark.parametrize("settlement", [None, RELEASED, UNKNOWN, POSTED, DRY_RUN, REJECTED_IN_DOUBT])
-def test_a_key_belongs_to_one_text_unless_it_was_certainly_refused(ledger, claim, clock, settlement):
+def test_a_key_belongs_to_one_text_unless_it_was_certainly_rejected(ledger, claim, clock, settlement):
     taken = claim()
     if settlement:
         ledger.settle(taken, settlement)
@@ -142,7 +142,7 @@ def test_a_key_belongs_to_one_text_unless_it_was_certainly_refused(ledger, claim
         claim(body="$AAPL down", message_id="message-2")
 
 
-def test_nobody_keeps_anothers_key_by_a_message_that_cannot_be_posted(ledger, claim, clock):
+def test_a_rejected_message_leaves_its_key_to_another_text(ledger, claim, clock):
     ledger.settle(claim(), REJECTED)
     clock.forward(5)
     taken = claim(body="$AAPL down", message_id="message-2")
@@ -156,19 +156,19 @@ def test_nobody_keeps_anothers_key_by_a_message_that_cannot_be_posted(ledger, cl
     assert claim(body="$AAPL down").before is Status.POSTED
 
 
-def test_a_rejected_message_that_comes_again_does_not_take_its_key_back_for_another_text(ledger, claim):
+def test_a_rejected_message_cannot_claim_its_key_for_another_text(ledger, claim):
     ledger.settle(claim(), REJECTED)
     with pytest.raises(Reject, match="another text"):
         claim(body="$AAPL down")
 
 
-def test_keys_know_nothing_of_each_other(claim):
+def test_keys_are_independent_of_each_other(claim):
     claim()
     assert claim(key="another-key").before is None
 
 
 @pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN, REJECTED, DRY_RUN])
-def test_who_lost_a_claim_cannot_settle_it(world, ledger, claim, clock, settlement):
+def test_a_lost_claim_cannot_be_settled(world, ledger, claim, clock, settlement):
     late = claim()
     clock.forward(LEASE_SECONDS)
     claim()
@@ -179,7 +179,7 @@ def test_who_lost_a_claim_cannot_settle_it(world, ledger, claim, clock, settleme
         claim()
 
 
-def test_that_a_post_exists_is_written_even_by_who_lost_the_claim(ledger, claim, clock):
+def test_a_post_is_recorded_even_if_its_claim_was_lost(ledger, claim, clock):
     late = claim()
     clock.forward(LEASE_SECONDS)
     claim()
@@ -188,7 +188,7 @@ def test_that_a_post_exists_is_written_even_by_who_lost_the_claim(ledger, claim,
 
 
 @pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN, REJECTED, DRY_RUN])
-def test_nothing_that_comes_later_takes_a_post_back(ledger, claim, clock, settlement):
+def test_a_later_settlement_does_not_overwrite_a_post(ledger, claim, clock, settlement):
     late = claim()
     clock.forward(LEASE_SECONDS)
     holder = claim()
@@ -199,28 +199,28 @@ def test_nothing_that_comes_later_takes_a_post_back(ledger, claim, clock, settle
 
 
 @pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN, POSTED, REJECTED, DRY_RUN])
-def test_settling_is_repeated_without_harm_when_the_answer_was_lost(world, ledger, claim, settlement):
+def test_a_settlement_is_idempotent_when_its_answer_was_lost(world, ledger, claim, settlement):
     taken = claim()
     world.aws.lose_answer("UpdateItem")
     ledger.settle(taken, settlement)
     assert world.status("a-key") == settlement.status
 
 
-def test_a_claim_says_how_many_before_it_were_cut_off(claim, clock):
+def test_a_claim_counts_the_attempts_before_it_that_were_cut_off(claim, clock):
     for times in range(4):
         assert claim().cut_off == times
         clock.forward(LEASE_SECONDS)
 
 
 @pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN])
-def test_an_attempt_that_came_to_its_end_ends_the_row_of_those_that_were_cut_off(ledger, claim, clock, settlement):
+def test_a_completed_attempt_resets_the_count_of_cut_off_attempts(ledger, claim, clock, settlement):
     claim()
     clock.forward(LEASE_SECONDS)
     ledger.settle(claim(), settlement)
     assert claim().cut_off == 0
 
 
-def test_an_attempt_that_was_not_made_leaves_the_row_as_it_is(ledger, claim, clock):
+def test_an_attempt_that_was_not_made_keeps_the_count_of_cut_off_attempts(ledger, claim, clock):
     claim()
     clock.forward(LEASE_SECONDS)
     taken = claim()
@@ -235,7 +235,7 @@ def test_a_claim_whose_answer_was_lost_is_counted_once(world, claim, clock):
     assert claim().cut_off == 1
 
 
-def test_an_entry_of_an_older_version_was_never_cut_off(world, ledger, claim, clock):
+def test_an_entry_of_an_older_version_has_no_cut_off_attempts(world, ledger, claim, clock):
     claim()
     world.dynamodb.update_item(
         TableName="stocktwits-relay-ledger",
@@ -246,7 +246,7 @@ def test_an_entry_of_an_older_version_was_never_cut_off(world, ledger, claim, cl
     assert claim().cut_off == 0
 
 
-def test_a_claim_is_still_ours_when_only_its_answer_was_lost(world, ledger, claim):
+def test_a_claim_whose_answer_was_lost_is_still_ours(world, ledger, claim):
     world.aws.lose_answer("UpdateItem")
     taken = claim()
     assert (taken.before, taken.perhaps_posted, world.entry("a-key")["attempts"]) == (None, False, 1)
@@ -254,7 +254,7 @@ def test_a_claim_is_still_ours_when_only_its_answer_was_lost(world, ledger, clai
     assert world.status("a-key") == "released"
 
 
-def test_a_lost_answer_does_not_hide_an_earlier_doubt(world, ledger, claim, clock):
+def test_a_lost_answer_does_not_hide_an_earlier_uncertain_attempt(world, ledger, claim, clock):
     began = claim().first_claimed_at
     clock.forward(LEASE_SECONDS)
     world.aws.lose_answer("UpdateItem")
@@ -262,14 +262,14 @@ def test_a_lost_answer_does_not_hide_an_earlier_doubt(world, ledger, claim, cloc
     assert (taken.perhaps_posted, taken.first_claimed_at) == (True, began)
 
 
-def test_an_entry_is_forgotten_45_days_after_its_last_claim(world, ledger, claim, clock):
+def test_an_entry_expires_45_days_after_its_last_claim(world, ledger, claim, clock):
     ledger.settle(claim(), RELEASED)
     clock.forward(3600.5)
     claim()
     assert world.entry("a-key")["expires_at"] == 1_795_273_200 + 3601 + 45 * 24 * 3600
 
 
-def test_an_entry_says_what_was_posted_and_when(world, ledger, claim, clock):
+def test_an_entry_records_what_was_posted_and_when(world, ledger, claim, clock):
     ledger.settle(claim(), UNKNOWN)
     taken = claim()
     clock.forward(2)
@@ -288,7 +288,7 @@ def test_without_its_table_everything_halts_and_the_reason_names_it(world, claim
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
-def test_a_table_that_only_a_person_can_mend_halts(world, claim, code):
+def test_an_error_that_an_operator_must_fix_halts(world, claim, code):
     world.aws.answer("UpdateItem", code)
     with pytest.raises(Halt, match=code):
         claim()
@@ -297,13 +297,13 @@ def test_a_table_that_only_a_person_can_mend_halts(world, claim, code):
 @pytest.mark.parametrize(
     "code", ["ThrottlingException", "InternalServerError", "ProvisionedThroughputExceededException"]
 )
-def test_a_table_that_is_busy_is_asked_again_later(world, claim, code):
+def test_a_claim_is_retried_later_while_dynamodb_throttles_or_fails(world, claim, code):
     world.aws.answer("UpdateItem", code)
     with pytest.raises(Retry, match=code):
         claim()
 
 
-def test_of_many_that_claim_at_once_one_wins(world):
+def test_one_of_several_concurrent_claims_wins(world):
     barrier = Barrier(8)
     ledgers = [world.ledger() for _ in range(8)]
 

@@ -251,7 +251,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(120)
-def test_no_story_of_claims_and_settlements_breaks_the_ledgers_promises(world):
+def test_no_sequence_of_claims_and_settlements_breaks_the_ledgers_rules(world):
     machine = type("Ledger", (LedgerMachine,), {"world": world})
     run_state_machine_as_test(
         machine,

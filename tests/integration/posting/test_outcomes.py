@@ -78,7 +78,7 @@ def comes_back(row, function):
     return seconds + {"token_refused": 120, **pages}.get(cause, 0)
 
 
-def test_a_good_message_is_posted_acknowledged_and_remembered(world, function):
+def test_a_valid_message_is_posted_acknowledged_and_recorded(world, function):
     (key,) = function.send("$AAPL crosses 300")
     run = function.run()
     (post,) = world.stand_in.posts
@@ -88,7 +88,7 @@ def test_a_good_message_is_posted_acknowledged_and_remembered(world, function):
 
 
 @rows(FAILURES)
-def test_a_failed_message_stays_and_waits_for_its_back_off_and_for_the_gate(world, function, row):
+def test_a_failed_message_stays_in_the_queue_and_waits_for_its_back_off_and_for_the_gate(world, function, row):
     failed, following = function.send("$AAPL the first", "$MSFT the second")
     fail(world, row, text="the first")
     run = function.run()
@@ -129,7 +129,7 @@ def test_a_post_of_unknown_outcome_that_is_not_on_the_stream_is_posted_once(worl
     assert (len(world.publishes), world.posted, world.readings) == (2, ["$AAPL crosses 300"], 1)
 
 
-def test_the_drain_too_reads_the_stream_before_it_posts_what_is_in_doubt(world, leftovers):
+def test_the_drain_also_reads_the_stream_before_it_posts_a_message_of_unknown_outcome(world, leftovers):
     leftovers.send("$AAPL one", "$AAPL two")
     world.stand_in.fail("5xx-after", text="one")
     world.stand_in.fail("5xx-before", text="two")
@@ -149,7 +149,7 @@ def test_a_post_of_a_worker_that_died_is_found_and_not_posted_again(world, outbo
     assert len(world.publishes) == 1
 
 
-def test_a_message_that_three_workers_died_of_is_buried_and_its_neighbour_posted(world, function):
+def test_a_message_whose_delivery_was_cut_off_three_times_is_moved_to_dead_letters(world, function):
     deadly, other = function.send("$AAPL crosses 300", "$MSFT crosses 400")
     for _ in range(3):
         world.ledger().claim(deadly, "$AAPL crosses 300", deadly)
@@ -162,7 +162,7 @@ def test_a_message_that_three_workers_died_of_is_buried_and_its_neighbour_posted
     assert (world.status(deadly), world.status(other)) == ("rejected", "posted")
 
 
-def test_a_key_that_is_posted_already_is_acknowledged_without_a_request(world, outbox):
+def test_a_message_whose_key_is_already_posted_is_acknowledged_without_a_request(world, outbox):
     outbox.send('{"body": "$AAPL crosses 300", "key": "aapl-300"}')
     outbox.run()
     outbox.send('{"body": "$AAPL crosses 300", "key": "aapl-300"}')
@@ -172,7 +172,7 @@ def test_a_key_that_is_posted_already_is_acknowledged_without_a_request(world, o
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 418, 422])
-def test_a_message_that_stocktwits_refuses_for_good_is_buried_with_the_status(world, outbox, status):
+def test_a_message_that_stocktwits_rejects_is_moved_to_dead_letters_with_the_status(world, outbox, status):
     (key,) = outbox.send("$AAPL crosses 300")
     world.stand_in.fail("5xx-before", status=status)
     run = outbox.run()
@@ -183,7 +183,7 @@ def test_a_message_that_stocktwits_refuses_for_good_is_buried_with_the_status(wo
     assert (world.status(key), world.entry(key)["http_status"], world.current_pause()) == ("rejected", status, None)
 
 
-def test_a_refusal_in_stocktwits_words_reaches_the_dead_letter(world, outbox):
+def test_the_reason_of_stocktwits_is_in_the_dead_letter(world, outbox):
     world.stand_in.configure(link_weight=30)
     outbox.send("https://example.com/ " + "x" * 975)
     outbox.run()
@@ -191,7 +191,7 @@ def test_a_refusal_in_stocktwits_words_reaches_the_dead_letter(world, outbox):
     assert "Body is too long (maximum is 1000 characters)" in attributes["RejectReason"]
 
 
-def test_a_duplicate_at_the_first_attempt_is_buried_for_it_is_another_post(world, function):
+def test_a_duplicate_at_the_first_attempt_is_moved_to_dead_letters(world, function):
     world.post_elsewhere("$AAPL crosses 300")
     (key,) = function.send("$AAPL crosses 300")
     run = function.run()
@@ -217,7 +217,7 @@ def test_a_duplicate_after_an_unknown_outcome_waits_half_an_hour_when_the_stream
     assert world.posted == ["$MSFT crosses 300", "$AAPL crosses 300"]
 
 
-def test_a_duplicate_after_an_unknown_outcome_is_our_own_post_that_shows_up_late(world, outbox):
+def test_a_duplicate_after_an_unknown_outcome_is_our_own_post_that_appears_late(world, outbox):
     (key,) = outbox.send("$AAPL crosses 300")
     world.stand_in.fail("5xx-after")
     outbox.run()
@@ -259,7 +259,7 @@ def test_while_the_stream_cannot_be_read_nothing_is_posted_again(world, outbox, 
     assert (len(world.publishes), len(world.posted)) == (1, 1)
 
 
-def test_when_the_stream_does_not_reach_back_a_person_decides(world, outbox):
+def test_when_the_stream_does_not_reach_back_the_message_is_left_to_an_operator(world, outbox):
     outbox.send("$AAPL crosses 300")
     world.stand_in.fail("5xx-after")
     outbox.run()
@@ -272,7 +272,7 @@ def test_when_the_stream_does_not_reach_back_a_person_decides(world, outbox):
     assert "look on StockTwits" in attributes["RejectReason"]
 
 
-def test_when_stocktwits_cannot_be_reached_nothing_was_sent_and_nothing_is_in_doubt(world, function):
+def test_when_stocktwits_cannot_be_reached_the_key_is_released(world, function):
     (key,) = function.send("$AAPL crosses 300")
     with world.unreachable():
         run = function.run()
@@ -284,14 +284,14 @@ def test_when_stocktwits_cannot_be_reached_nothing_was_sent_and_nothing_is_in_do
     assert world.readings == 0
 
 
-def test_what_was_not_sent_is_not_counted_towards_the_pace(world, outbox):
+def test_a_post_that_was_not_sent_does_not_count_towards_the_pace(world, outbox):
     outbox.send("$AAPL one", "$AAPL two")
     with world.unreachable():
         outbox.run()
     assert world.item("gate")["count"] == 0
 
 
-def test_what_was_sent_in_vain_is_counted_towards_the_pace(world, outbox):
+def test_a_post_that_was_refused_counts_towards_the_pace(world, outbox):
     outbox.send("$AAPL one")
     world.stand_in.fail("429")
     outbox.run()
@@ -335,7 +335,7 @@ def test_after_a_refused_token_one_probe_goes_first_and_opens_the_gate_for_all(w
     assert sorted(world.posted) == ["$AAPL one", "$AAPL three", "$AAPL two"]
 
 
-def test_a_probe_that_is_refused_shuts_the_gate_again(world, function):
+def test_a_probe_that_is_refused_closes_the_gate_again(world, function):
     world.stand_in.fail("401", times=2)
     function.send("$AAPL one", "$AAPL two")
     function.run()
@@ -352,7 +352,7 @@ def test_a_probe_that_is_refused_shuts_the_gate_again(world, function):
         ("form", None, "a-secret-token-0123456789"),
     ],
 )
-def test_the_token_travels_as_the_owner_chose_and_never_in_the_address(world, outbox, style, header, field):
+def test_the_token_is_sent_in_the_configured_style_and_never_in_the_url(world, outbox, style, header, field):
     world.settings(STOCKTWITS_AUTH_STYLE=style)
     outbox.send("$AAPL one")
     outbox.run()
@@ -395,7 +395,7 @@ def test_a_batch_goes_no_faster_than_the_pace(world, function):
     assert (len(world.posted), function.depth(), run.pauses) == (3, 2, ["pace"])
 
 
-def test_the_daily_cap_holds_over_both_functions(world, outbox, leftovers):
+def test_the_daily_cap_applies_to_both_functions_together(world, outbox, leftovers):
     world.settings(MAX_POSTS_PER_DAY=3)
     outbox.send("$AAPL one", "$AAPL two")
     leftovers.send("$MSFT one", "$MSFT two")
@@ -414,7 +414,7 @@ def test_an_operators_pause_stops_both_functions_until_it_is_lifted(world, funct
     assert function.run().outcomes == ["posted"]
 
 
-def test_the_key_that_a_mover_set_is_used_when_the_message_has_none(world, function):
+def test_the_attribute_relay_key_is_used_when_the_message_has_no_key(world, function):
     function.send("$AAPL one", RelayKey="the-first-id")
     function.run()
     function.send("$AAPL one", RelayKey="the-first-id")
@@ -422,7 +422,7 @@ def test_the_key_that_a_mover_set_is_used_when_the_message_has_none(world, funct
     assert world.status("the-first-id") == "posted"
 
 
-def test_the_messages_own_key_goes_before_the_movers(world, outbox):
+def test_a_messages_own_key_has_precedence_over_the_attribute(world, outbox):
     outbox.send('{"body": "$AAPL one", "key": "own"}', RelayKey="the-first-id")
     outbox.run()
     assert (world.status("own"), world.entry("the-first-id")) == ("posted", None)
@@ -431,7 +431,7 @@ def test_the_messages_own_key_goes_before_the_movers(world, outbox):
 # When AWS fails
 
 
-def test_a_post_that_the_ledger_could_not_note_is_found_later_and_not_repeated(world, outbox):
+def test_a_post_that_could_not_be_recorded_is_found_later_and_not_repeated(world, outbox):
     outbox.send('{"body": "$AAPL one", "key": "k"}')
     for claim_then_settle in (None, "InternalServerError"):
         world.aws.answer("UpdateItem", claim_then_settle)
@@ -444,7 +444,7 @@ def test_a_post_that_the_ledger_could_not_note_is_found_later_and_not_repeated(w
     assert len(world.publishes) == 1
 
 
-def test_a_message_that_dead_letters_does_not_take_stays_where_it_is(world, function):
+def test_a_message_that_could_not_be_moved_to_dead_letters_stays_in_its_queue(world, function):
     function.send('{"bodi": 1}')
     world.aws.answer("SendMessage", "InternalError")
     run = function.run()
@@ -474,7 +474,7 @@ def test_a_rejected_message_that_could_not_be_acknowledged_is_not_sent_again(wor
     ],
     ids=["one entry", "the whole call"],
 )
-def test_a_message_that_sqs_did_not_hold_is_named_in_the_log_and_harms_no_other(world, function, answer, code):
+def test_a_message_whose_visibility_could_not_be_set_is_logged_and_affects_no_other(world, function, answer, code):
     failed, _ = function.send("$AAPL one", "$AAPL two")
     world.stand_in.fail("5xx-before", text="one")
     world.aws.answer("ChangeMessageVisibilityBatch", answer)
@@ -483,7 +483,7 @@ def test_a_message_that_sqs_did_not_hold_is_named_in_the_log_and_harms_no_other(
     assert (run.outcomes, function.depth()) == (["deferred", "posted"], 1)
 
 
-def test_a_dynamodb_that_is_busy_leaves_the_messages_for_a_moment(world, function):
+def test_while_dynamodb_throttles_the_messages_stay_in_the_queue(world, function):
     (key,) = function.send("$AAPL one")
     world.aws.answer("BatchGetItem", "ThrottlingException", times=9)
     run = function.run()

@@ -49,7 +49,7 @@ def test_after_three_failures_a_message_is_left_to_the_drain_under_the_same_key(
     assert run.deliveries[0]["receive_count"] == 4
 
 
-def test_an_operators_pause_holds_messages_for_a_minute_at_a_time(world, outbox):
+def test_during_an_operators_pause_messages_are_hidden_for_a_minute_at_a_time(world, outbox):
     outbox.send("$AAPL one")
     world.pause()
     outbox.run()
@@ -57,7 +57,7 @@ def test_an_operators_pause_holds_messages_for_a_minute_at_a_time(world, outbox)
     assert 60 <= hold <= 76
 
 
-def test_no_message_is_held_longer_than_sqs_allows(world, outbox):
+def test_no_message_is_hidden_longer_than_sqs_allows(world, outbox):
     world.settings(MAX_POSTS_PER_DAY=1)
     world.clock.forward(-14 * 3600)
     outbox.send("$AAPL one", "$AAPL two")
@@ -75,7 +75,7 @@ def test_one_request_at_a_time_posts_in_the_order_of_the_batch(world, outbox):
     assert (world.posted, world.stand_in.connections) == (TEN, 1)
 
 
-def test_so_many_requests_go_at_a_time_as_the_owner_chose_on_as_many_connections(world, outbox):
+def test_as_many_requests_as_configured_run_concurrently_each_on_its_own_connection(world, outbox):
     world.settings(POST_CONCURRENCY=4)
     four_at_once, underway = Barrier(4), []
 
@@ -91,7 +91,7 @@ def test_so_many_requests_go_at_a_time_as_the_owner_chose_on_as_many_connections
     assert world.stand_in.connections == 4
 
 
-def test_a_wall_that_one_request_meets_stops_those_that_did_not_begin(world, outbox):
+def test_a_rate_limit_stops_the_requests_that_have_not_started(world, outbox):
     world.settings(POST_CONCURRENCY=4)
     outbox.send(*TEN)
     world.stand_in.fail("429", times=None)
@@ -129,7 +129,7 @@ def test_the_same_message_in_two_invocations_is_posted_once(world, outbox):
 
 
 @pytest.mark.parametrize("by", ["a 429", "an operator"])
-def test_what_shuts_the_gate_stops_an_invocation_that_is_under_way(world, outbox, leftovers, by):
+def test_a_pause_stops_an_invocation_that_is_running(world, outbox, leftovers, by):
     outbox.send("$AAPL one", "$AAPL two", "$AAPL three")
     leftovers.send("$MSFT one")
     with world.delayed_request("$AAPL one") as arrived:
@@ -147,7 +147,7 @@ def test_what_shuts_the_gate_stops_an_invocation_that_is_under_way(world, outbox
     assert outbox.depth() == 2
 
 
-def test_the_gate_is_not_asked_again_for_every_message(world, outbox):
+def test_the_gate_is_read_once_for_a_batch(world, outbox):
     outbox.send(*TEN)
     outbox.run()
     assert len(world.aws.calls_of("BatchGetItem")) == 1
@@ -156,7 +156,7 @@ def test_the_gate_is_not_asked_again_for_every_message(world, outbox):
 # Time
 
 
-def test_with_little_time_left_nothing_is_begun(world, outbox):
+def test_with_little_time_left_nothing_is_started(world, outbox):
     (key, _) = outbox.send("$AAPL one", "$AAPL two")
     run = outbox.run(remaining_ms=19_000)
     assert (world.stand_in.requests, outbox.depth(), world.entry(key)) == ([], 2, None)
@@ -164,7 +164,7 @@ def test_with_little_time_left_nothing_is_begun(world, outbox):
     assert max(outbox.visibility_timeouts()) <= 3
 
 
-def test_a_slow_batch_ends_early_and_keeps_what_it_could_not_begin(world, outbox):
+def test_a_slow_batch_ends_early_and_leaves_the_rest_in_the_queue(world, outbox):
     outbox.send("$AAPL one", "$AAPL two", "$AAPL three")
     world.on_request(lambda _: world.clock.forward(25))
     run = outbox.run(remaining_ms=60_000)
@@ -177,7 +177,7 @@ def test_a_slow_batch_ends_early_and_keeps_what_it_could_not_begin(world, outbox
 # What it costs
 
 
-def test_ten_good_messages_cost_two_writes_each_and_one_more_and_no_call_of_sqs(world, outbox):
+def test_ten_messages_cost_two_writes_each_plus_one_and_no_call_of_sqs(world, outbox):
     outbox.send(*TEN)
     outbox.run()
     asked = [name for name, _ in world.aws.calls]
@@ -206,7 +206,7 @@ def test_connections_do_not_outlive_their_invocation(world, outbox):
 # What people see
 
 
-def test_every_delivery_has_one_line_that_tells_its_story(world, outbox):
+def test_every_delivery_is_logged_in_one_line(world, outbox):
     posted, refused = outbox.send('{"body": "$AAPL one", "sentiment": "bullish"}', "$AAPL two")
     world.clock.forward(7)
     world.stand_in.fail("5xx-before", text="two", status=422)
@@ -255,7 +255,7 @@ def refuse(words):
     raise RefusedError(422, words)
 
 
-def test_metrics_count_what_became_of_the_messages(world, outbox):
+def test_metrics_count_the_outcomes(world, outbox):
     outbox.send('{"body": "$AAPL one", "key": "k"}', '{"body": "$AAPL one", "key": "k"}', "$AAPL two", "", *TEN[:2])
     world.stand_in.fail("5xx-before", text="two")
     world.clock.forward(7)
@@ -269,7 +269,7 @@ def test_metrics_count_what_became_of_the_messages(world, outbox):
 @pytest.mark.parametrize(
     ("fault", "cause"), [("429", "rate_limited"), ("401", "token_refused"), ("403-html", "blocked")]
 )
-def test_a_shut_gate_is_a_metric_by_its_cause_and_a_line_with_what_to_do(world, outbox, fault, cause):
+def test_a_closed_gate_is_a_metric_by_cause_and_a_log_line_with_what_to_do(world, outbox, fault, cause):
     outbox.send("$AAPL one", "$AAPL two")
     world.stand_in.fail(fault)
     run = outbox.run()
@@ -280,7 +280,7 @@ def test_a_shut_gate_is_a_metric_by_its_cause_and_a_line_with_what_to_do(world, 
     assert "StockTwits" in line["reason"]
 
 
-def test_a_function_without_its_settings_says_which_one_is_missing(world, outbox):
+def test_an_invalid_setting_is_named(world, outbox):
     outbox.send("$AAPL one")
     world.settings(POST_BURST="many")
     with pytest.raises(Exception, match="POST_BURST must be a whole number"):
@@ -292,6 +292,6 @@ def test_a_function_without_its_settings_says_which_one_is_missing(world, outbox
 # The tests' own ground
 
 
-def test_nothing_leaves_this_machine(world):
+def test_no_connection_leaves_this_machine(world):
     with pytest.warns(UserWarning, match="192.0.2.1"), pytest.raises(SocketConnectBlockedError):
         requests.get("http://192.0.2.1/", timeout=1)

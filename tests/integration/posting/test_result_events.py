@@ -34,7 +34,7 @@ def by_type(events):
     return sorted((each["detail-type"], each["detail"]["text"]) for each in events)
 
 
-def test_the_bus_hears_of_each_post_and_each_rejection_at_once(world, function, announced):
+def test_each_post_and_each_rejection_of_a_batch_is_put_on_the_bus_in_one_call(world, function, announced):
     function.send("$AAPL one", '{"body": 1}', "$AAPL three")
     run = function.run()
     events = announced()
@@ -49,7 +49,7 @@ def test_the_bus_hears_of_each_post_and_each_rejection_at_once(world, function, 
     assert [list(validator.iter_errors(each)) for each in events] == [[], [], []]
 
 
-def test_an_event_says_where_the_post_is_and_when_its_message_came(world, outbox, announced):
+def test_an_event_has_the_url_of_the_post_and_the_time_of_its_message(world, outbox, announced):
     (message_id,) = outbox.send('{"body": "$AAPL one https://x.org/?signature=a-secret-query", "key": "k"}')
     world.clock.forward(7)
     outbox.run()
@@ -67,7 +67,7 @@ def test_an_event_says_where_the_post_is_and_when_its_message_came(world, outbox
     }
 
 
-def test_a_message_is_announced_when_it_comes_to_its_end_and_not_before(world, function, announced):
+def test_an_event_is_put_only_for_a_final_outcome(world, function, announced):
     function.send("$AAPL one")
     world.stand_in.fail("429")
     function.run()
@@ -77,19 +77,19 @@ def test_a_message_is_announced_when_it_comes_to_its_end_and_not_before(world, f
     assert by_type(announced()) == [("Post Succeeded", "$AAPL one")]
 
 
-def test_a_dry_run_announces_nothing(world, outbox, announced):
+def test_a_dry_run_puts_no_event(world, outbox, announced):
     world.settings(DRY_RUN="true")
     outbox.send("$AAPL one")
     assert (outbox.run().outcomes, announced()) == (["dry_run"], [])
 
 
-def test_without_a_bus_nothing_is_put_anywhere(world, function):
+def test_without_a_bus_no_event_is_put(world, function):
     function.send("$AAPL one")
     function.run()
     assert world.aws.calls_of("PutEvents") == []
 
 
-def test_a_batch_is_acknowledged_before_anyone_hears_of_it(world, function, announced):
+def test_a_batch_is_acknowledged_before_its_events_are_put(world, function, announced):
     function.send("$AAPL one", "$AAPL two")
     world.stand_in.fail("5xx-before", text="two")
     function.run()
@@ -106,7 +106,7 @@ def test_a_batch_is_acknowledged_before_anyone_hears_of_it(world, function, anno
     ],
     ids=["the whole call", "one entry"],
 )
-def test_a_bus_that_refuses_costs_no_post_but_a_line_and_a_count(world, function, announced, answer):
+def test_a_refused_event_is_logged_and_counted_and_affects_no_post(world, function, announced, answer):
     (message_id,) = function.send("$AAPL one")
     world.aws.answer("PutEvents", answer, times=2)
     run = function.run()
@@ -117,7 +117,7 @@ def test_a_bus_that_refuses_costs_no_post_but_a_line_and_a_count(world, function
     assert (run.metric("ResultEventsLost"), len(world.aws.calls_of("PutEvents"))) == (1, 2)
 
 
-def test_a_bus_that_does_not_answer_is_asked_twice_and_costs_no_post(world, outbox, announced):
+def test_a_bus_that_does_not_answer_is_tried_twice_and_affects_no_post(world, outbox, announced):
     outbox.send("$AAPL one")
     world.aws.lose_answer("PutEvents")
     world.aws.lose_answer("PutEvents")
@@ -127,7 +127,7 @@ def test_a_bus_that_does_not_answer_is_asked_twice_and_costs_no_post(world, outb
     assert len(world.aws.calls_of("PutEvents")) == 2
 
 
-def test_an_event_that_got_through_the_second_time_is_not_complained_of(world, outbox, announced):
+def test_an_event_that_is_put_at_the_second_attempt_is_not_logged_as_a_failure(world, outbox, announced):
     outbox.send("$AAPL one")
     world.aws.answer("PutEvents", "InternalException")
     run = outbox.run()
@@ -135,7 +135,7 @@ def test_an_event_that_got_through_the_second_time_is_not_complained_of(world, o
     assert (run.failures, run.metric("ResultEventsLost"), first) == ([], 0, second)
 
 
-def test_a_crash_before_the_event_is_made_up_for_when_the_message_comes_again(world, outbox, announced):
+def test_an_event_that_was_lost_is_put_when_the_message_comes_again(world, outbox, announced):
     outbox.send("$AAPL one")
     world.aws.answer("PutEvents", "InternalException", times=2)
     (message,) = world.receive(outbox.queue, VisibilityTimeout=0)

@@ -156,12 +156,12 @@ def the_standard_librarys() -> Hello:
 
 
 @pytest.mark.parametrize("talk", [post, read_back, fetch])
-def test_we_greet_a_host_as_the_standard_library_does(talk: Callable[[str], None]) -> None:
+def test_our_handshake_is_that_of_the_standard_library(talk: Callable[[str], None]) -> None:
     ours = hello_of(lambda port: talk(f"https://{HOST}:{port}"))
     assert in_order(ours) == in_order(the_standard_librarys())
 
 
-def test_urllib3_by_itself_greets_otherwise() -> None:
+def test_urllib3_without_our_context_has_another_handshake() -> None:
     pool = urllib3.PoolManager(retries=False, timeout=10)
     greeting = hello_of(lambda port: pool.request("GET", f"https://{HOST}:{port}/"))
     assert in_order(greeting) != in_order(the_standard_librarys())
@@ -180,7 +180,7 @@ DIFFERENCES = {
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_a_hello_shows_each_setting_in_its_own_place(name: str) -> None:
+def test_each_setting_changes_its_part_of_the_client_hello(name: str) -> None:
     change, place = DIFFERENCES[name]
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
@@ -238,7 +238,7 @@ def ask_one_that_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("flaw", FLAWS)
-def test_who_shows_a_flawed_certificate_is_sent_nothing_and_asked_again_later(
+def test_nothing_is_sent_to_a_server_with_an_invalid_certificate_and_the_call_is_retried(
     ask_one_that_shows: Callable[..., tuple[Server, Any]], flaw: str, call: str
 ) -> None:
     server, error = ask_one_that_shows(call, **FLAWS[flaw])
@@ -248,7 +248,7 @@ def test_who_shows_a_flawed_certificate_is_sent_nothing_and_asked_again_later(
 
 
 @pytest.mark.parametrize("call", OF_STOCKTWITS)
-def test_who_shows_a_good_certificate_is_sent_the_request(
+def test_a_server_with_a_valid_certificate_receives_the_request(
     ask_one_that_shows: Callable[..., tuple[Server, Any]], call: str
 ) -> None:
     server, error = ask_one_that_shows(call)
@@ -270,7 +270,7 @@ def redirecting(status: int, location: str) -> Callable[[Any], None]:
 
 @pytest.mark.parametrize("call", OF_STOCKTWITS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_of_stocktwits_takes_the_token_elsewhere(status: int, call: str) -> None:
+def test_the_token_does_not_follow_a_redirect_of_stocktwits(status: int, call: str) -> None:
     with (
         tcp_server(answer) as elsewhere,
         tcp_server(redirecting(status, f"http://elsewhere.example:{elsewhere.port}/")) as server,
@@ -282,7 +282,7 @@ def test_no_redirect_of_stocktwits_takes_the_token_elsewhere(status: int, call: 
 
 
 @pytest.mark.parametrize("status", [301, 303, 307, 308])
-def test_firestream_gives_links_with_a_302_and_no_other_redirect_is_followed(status: int) -> None:
+def test_only_a_302_of_firestream_is_followed(status: int) -> None:
     with (
         tcp_server(answer) as elsewhere,
         tcp_server(redirecting(status, f"http://elsewhere.example:{elsewhere.port}/")) as server,
@@ -293,7 +293,7 @@ def test_firestream_gives_links_with_a_302_and_no_other_redirect_is_followed(sta
     assert elsewhere.received == b""
 
 
-def test_the_login_does_not_go_to_the_host_of_a_link() -> None:
+def test_the_login_is_not_sent_to_the_host_of_a_link() -> None:
     with (
         tcp_server(answer) as elsewhere,
         tcp_server(redirecting(302, f"http://elsewhere.example:{elsewhere.port}/a.gz")) as server,
