@@ -43,14 +43,17 @@ class Aws:
 
     Attributes:
         calls: The operation and the parameters of each call, oldest first.
-        test_clients: The tests' own clients of SQS, DynamoDB, SSM and S3, whose calls are not recorded.
+        sqs, dynamodb, ssm, s3: The tests' own clients, whose calls are not recorded.
     """
 
     def __init__(self) -> None:
         self.session = new_session()
         self.calls: list[tuple[str, Call]] = []
         of_the_tests = new_session()
-        self.test_clients = [of_the_tests.client(name) for name in ("sqs", "dynamodb", "ssm", "s3")]
+        self.sqs = of_the_tests.client("sqs")
+        self.dynamodb = of_the_tests.client("dynamodb")
+        self.ssm = of_the_tests.client("ssm")
+        self.s3 = of_the_tests.client("s3")
         self._clients: dict[str, Any] = {}
         self._answers: dict[str, list[Answer]] = {}
         self._lose: list[str] = []

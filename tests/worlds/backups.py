@@ -45,7 +45,7 @@ class BackupsWorld:
         self.patch = patch
         self._capsys = capsys
         self._output = ""
-        self.sqs, _, self.ssm, self.s3 = aws.test_clients
+        self.sqs, self.ssm, self.s3 = aws.sqs, aws.ssm, aws.s3
         self.strict = StrictS3(patch)
         self.s3.create_bucket(Bucket=ARCHIVE)
         attributes = {"VisibilityTimeout": "5400", "MessageRetentionPeriod": "1209600"}

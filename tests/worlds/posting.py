@@ -49,7 +49,7 @@ class PostingWorld:
         self._capsys = capsys
         self._output = ""
         self.aws = aws
-        self.sqs, self.dynamodb, self.ssm, self.s3 = aws.test_clients
+        self.sqs, self.dynamodb, self.ssm, self.s3 = aws.sqs, aws.dynamodb, aws.ssm, aws.s3
         self.functions: dict[str, Function] = {}
         self._create_resources()
         self.settings(

@@ -76,7 +76,7 @@ class Key:
 
     @property
     def in_doubt(self) -> list[Attempt]:
-        """The attempts that may have posted, oldest first: those since the last one that ruled this out for all before it."""
+        """The attempts that may have posted, oldest first: those since one that ruled this out for all before it."""
         doubtful: list[Attempt] = []
         for attempt in reversed(self.attempts):
             if attempt.perhaps_posted:
