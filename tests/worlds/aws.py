@@ -77,7 +77,7 @@ class Aws:
         """Wrap botocore's `create_client` to return the same clients to every container, which saves most of the time
         of a test."""
 
-        def client(session: Session, service: str, *arguments: Any, **options: Any) -> Any:
+        def client(session: Session, service: Any, *arguments: Any, **options: Any) -> Any:
             if arguments or options.keys() != {"config"}:  # a session of the tests
                 return create_client(session, service, *arguments, **options)
             if service not in self._clients:
@@ -157,12 +157,12 @@ def _error(code: str, message: str) -> tuple[SimpleNamespace, Call]:
     return SimpleNamespace(status_code=400), error
 
 
-def string_attributes(values: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def string_attributes(values: Mapping[str, str]) -> dict[str, Any]:
     """Message attributes as SQS expects them."""
     return {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
 
 
-def attribute_values(attributes: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def attribute_values(attributes: Mapping[str, Any]) -> dict[str, str]:
     return {name: value["StringValue"] for name, value in attributes.items()}
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import sys
 from contextlib import suppress
 from typing import Any
 
@@ -16,7 +15,7 @@ from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.strict_s3 import StrictS3
 from tests.worlds.aws import Aws, attribute_values, sqs_record
 from tests.worlds.clock import Clock, Context
-from tests.worlds.runs import BackupRun
+from tests.worlds.runs import BackupRun, write_to_stdout
 
 ARCHIVE, LOGIN_PARAMETER, PASSWORD = "stocktwits-relay-archive", "/stocktwits-relay/firestream", "a-secret: pässword"
 REQUESTS_QUEUE = "stocktwits-relay-backup-requests"
@@ -48,9 +47,10 @@ class BackupsWorld:
         self.sqs, self.ssm, self.s3 = aws.sqs, aws.ssm, aws.s3
         self.strict = StrictS3(patch)
         self.s3.create_bucket(Bucket=ARCHIVE)
-        attributes = {"VisibilityTimeout": "5400", "MessageRetentionPeriod": "1209600"}
         self.requests, self.failures = (
-            str(self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
+            self.sqs.create_queue(
+                QueueName=name, Attributes={"VisibilityTimeout": "5400", "MessageRetentionPeriod": "1209600"}
+            )["QueueUrl"]
             for name in (REQUESTS_QUEUE, "stocktwits-relay-backup-failures")
         )
         self.store_login()
@@ -86,8 +86,7 @@ class BackupsWorld:
 
     def invoke(self, event: Any, remaining_ms: float = 900_000) -> BackupRun:
         """Invoke the handler with this event."""
-        for handler in bootstrap.telemetry().logger.handlers:
-            handler.stream = sys.stdout  # it still has the stream of the first test in this process
+        write_to_stdout(bootstrap.telemetry())
         with suppress(RelayError):
             bootstrap.container().firestream.first_wait_seconds = 0.0
         answer = fetch_backups.handler(event, Context(self.clock, remaining_ms))
@@ -132,6 +131,12 @@ class BackupsWorld:
         for each in received:
             if each["MessageId"] not in failed:
                 self.sqs.delete_message(QueueUrl=self.requests, ReceiptHandle=each["ReceiptHandle"])
+        return run
+
+    def work_once(self) -> BackupRun:
+        """The same, if there must be requests."""
+        run = self.work()
+        assert run
         return run
 
     # The results

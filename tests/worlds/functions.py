@@ -1,6 +1,5 @@
 """The two functions that post, each with its queue and triggered as AWS triggers it."""
 
-import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import ModuleType
@@ -12,7 +11,7 @@ from relay.posting import bootstrap
 from functions.drain_leftovers import app as drain_leftovers
 from functions.post_messages import app as post_messages
 from tests.worlds.aws import sqs_record
-from tests.worlds.runs import Run
+from tests.worlds.runs import Run, write_to_stdout
 
 if TYPE_CHECKING:
     from tests.worlds.posting import PostingWorld
@@ -70,8 +69,7 @@ class Function:
 
     def invoke(self, event: dict[str, Any], remaining_ms: float = 60_000) -> Run:
         """Invoke the handler with this event."""
-        for handler in bootstrap.telemetry(self.name).logger.handlers:
-            handler.stream = sys.stdout  # it still has the stream of the first test in this process
+        write_to_stdout(bootstrap.telemetry(self.name))
         answer = self.app.handler(event, self.world.context(remaining_ms))
         return Run(answer, self.world.written())
 

@@ -75,10 +75,10 @@ class PostingWorld:
     def _create_resources(self) -> None:
         def queue(name: str, receives: int | None = None, target: str = "") -> str:
             policy = {"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{target}", "maxReceiveCount": receives}
-            attributes = {"VisibilityTimeout": "360", "MessageRetentionPeriod": "1209600"}
+            attributes: Any = {"VisibilityTimeout": "360", "MessageRetentionPeriod": "1209600"}
             if target:
                 attributes["RedrivePolicy"] = json.dumps(policy)
-            return str(self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
+            return self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
 
         self.dead = queue("stocktwits-relay-dead-letters")
         self.leftovers = queue("stocktwits-relay-leftovers", 200, "stocktwits-relay-dead-letters")
@@ -114,10 +114,10 @@ class PostingWorld:
 
     def send(self, queue: str, body: str, **attributes: str) -> str:
         sent = self.sqs.send_message(QueueUrl=queue, MessageBody=body, MessageAttributes=string_attributes(attributes))
-        return str(sent["MessageId"])
+        return sent["MessageId"]
 
-    def receive(self, queue: str, **options: Any) -> list[dict[str, Any]]:
-        received: list[dict[str, Any]] = self.sqs.receive_message(
+    def receive(self, queue: str, **options: Any) -> list[Any]:
+        received: list[Any] = self.sqs.receive_message(
             QueueUrl=queue,
             MaxNumberOfMessages=10,
             WaitTimeSeconds=0,
@@ -160,7 +160,7 @@ class PostingWorld:
         """The pause that an answer of StockTwits caused, as (cause, seconds left); None while the gate is open."""
         pause = (self.item("gate") or {}).get("shut")
         left = float(pause["until"]) - self.clock() if pause else 0
-        return (pause["cause"], round(left)) if left > 0 else None
+        return (pause["cause"], round(left)) if pause and left > 0 else None
 
     def pause(self, **attributes: dict[str, Any]) -> None:
         """Write the operator's pause, with attributes in DynamoDB's own notation."""

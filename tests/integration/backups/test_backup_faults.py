@@ -98,7 +98,7 @@ def test_every_fault_is_tested_here() -> None:
 
 def assert_result(backups: BackupsWorld, run: BackupRun, end: str, fault: Fault) -> None:
     """Check that the bucket has nothing for the day, or exactly the source's bytes, and that log and metrics say so."""
-    stored = backups.content(BACKUP)
+    stored = backups.content(BACKUP) or b""
     outcome = {STORED: "stored", ABSENT: "absent"}.get(end, "failed")
     assert (run.outcomes, run.backup["buried"]) == ([outcome], end == REJECTED)
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}] if end == RETRIED else []}
@@ -114,7 +114,7 @@ def assert_result(backups: BackupsWorld, run: BackupRun, end: str, fault: Fault)
         assert run.backup["reason"] == ""
         assert run.counted("BackupBytes") == {"message": len(stored)}
     else:
-        assert stored is None
+        assert stored == b""
         assert REASONS[fault] in run.backup["reason"]
         assert run.backup["bytes"] == 0
     assert backups.listing() == {STORED: [BACKUP.key], ABSENT: [BACKUP.absent_key]}.get(end, [])
@@ -136,7 +136,7 @@ def test_after_a_fault_the_backup_is_stored_completely_or_not_at_all(
 def test_after_a_persistent_fault_the_backup_is_stored_completely_or_not_at_all(
     backups: BackupsWorld, fault: Fault, end: str
 ) -> None:
-    details = {"after": 0} if fault is Fault.STALL else {}
+    details: dict[str, Any] = {"after": 0} if fault is Fault.STALL else {}
     backups.firestream.fail(fault, times=None, **details)
     assert_result(backups, backups.fulfil(BACKUP), end, fault)
 
@@ -150,7 +150,7 @@ def test_a_file_that_changes_at_every_attempt_is_not_stored(backups: BackupsWorl
 
 @pytest.mark.parametrize("fault", ["truncated", "truncated-undeclared", "reset", "stall", "expired", "link-503"])
 def test_a_transfer_without_progress_is_given_up(backups: BackupsWorld, fault: str) -> None:
-    details = {} if fault == "link-503" else {"after": 0}
+    details: dict[str, Any] = {} if fault == "link-503" else {"after": 0}
     backups.firestream.fail(fault, times=None, **details)
     run = backups.fulfil(BACKUP)
     assert (run.outcomes, backups.listing()) == (["failed"], [])
@@ -263,7 +263,11 @@ def test_a_backup_is_complete_although_the_answer_of_s3_was_lost(backups: Backup
 
 def test_two_concurrent_workers_store_a_day_once(backups: BackupsWorld) -> None:
     both = Barrier(2, timeout=20)
-    backups.strict.before("CompleteMultipartUpload", lambda _: both.wait() and None, times=2)
+
+    def wait_for_the_other(_: object) -> None:
+        both.wait()
+
+    backups.strict.before("CompleteMultipartUpload", wait_for_the_other, times=2)
     fetcher = bootstrap.container().backups
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda _: fetcher.fetch(BACKUP, lambda: 900.0), range(2)))

@@ -246,7 +246,7 @@ def test_a_day_that_fails_is_queued_and_stops_no_other(backups: BackupsWorld) ->
     run = backups.nightly()
     assert (run.answer["stored"], run.answer["failed"], run.answer["queued"]) == (13, 1, 1)
     assert run.counted("BackupsFailed") == {"message": 1}
-    assert backups.work().outcomes == ["stored"]
+    assert backups.work_once().outcomes == ["stored"]
     assert backups.content(ago(4)) == backups.source(ago(4))
 
 
@@ -325,7 +325,7 @@ def test_a_backfill_may_name_its_types_and_retry_absent_files(backups: BackupsWo
     assert (run.answer["queued"], run.answer["absent"]) == (0, 1)
     backups.firestream.configure(missing=[])
     assert backups.invoke(request | {"retry_absent": True}).answer["queued"] == 1
-    assert backups.work().outcomes == ["stored"]
+    assert backups.work_once().outcomes == ["stored"]
 
 
 def test_requests_that_sqs_refuses_are_reported(backups: BackupsWorld) -> None:

@@ -210,7 +210,12 @@ def test_closing_ends_a_read_that_waits_in_another_thread(
         got += download.read(MOST)
     waits = threading.Event()
     really_read = download._read
-    monkeypatch.setattr(download, "_read", lambda most: (waits.set(), really_read(most))[1])
+
+    def read(most: int) -> bytes:
+        waits.set()
+        return really_read(most)
+
+    monkeypatch.setattr(download, "_read", read)
     reader, ended = reading_aside(download)
     assert waits.wait(5)
     download.close()

@@ -101,6 +101,8 @@ def test_the_fields_of_the_events_are_posted(world: PostingWorld, deliver: Calla
         deliver(name)
     bullish, reply, uploaded, linked = world.stand_in.posts
     assert (bullish.sentiment, reply.in_reply_to, linked.sentiment) == ("bullish", 553190114, "bearish")
+    assert uploaded.chart
+    assert linked.chart
     assert (uploaded.chart.content, uploaded.chart.type) == (PNG, "image/png")
     assert (linked.chart.url, linked.chart.content) == ("https://example.com/charts/btc-4h.png", b"")
 

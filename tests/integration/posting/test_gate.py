@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -23,6 +24,11 @@ def token_refused(until: float) -> Pause:
     return Pause("token_refused", "store a good token", until, probe=True)
 
 
+def pause_of(admission: Admission) -> Pause:
+    assert admission.pause
+    return admission.pause
+
+
 def all_at_once(calls: list[Callable[[], Admission]]) -> list[Admission]:
     """The results of calls that are started at the same time."""
     barrier = Barrier(len(calls))
@@ -36,7 +42,7 @@ def all_at_once(calls: list[Callable[[], Admission]]) -> list[Admission]:
 
 
 def admitted_at_once(gates: list[Gate], wanted: int) -> int:
-    return sum(admission.granted for admission in all_at_once([lambda gate=gate: gate.admit(wanted) for gate in gates]))
+    return sum(admission.granted for admission in all_at_once([partial(gate.admit, wanted) for gate in gates]))
 
 
 # Pace and cap
@@ -60,7 +66,7 @@ def test_the_day_ends_at_midnight_utc(world: PostingWorld, clock: Clock) -> None
     gate.admit(7)
     clock.forward(NINE_HOURS - 1)
     refused = gate.admit(1)
-    assert (refused.granted, refused.pause.cause, refused.pause.until) == (0, "daily_cap", clock() + 1)
+    assert (refused.granted, pause_of(refused).cause, pause_of(refused).until) == (0, "daily_cap", clock() + 1)
     clock.forward(1)
     assert gate.admit(9).granted == 7
 
@@ -68,8 +74,10 @@ def test_the_day_ends_at_midnight_utc(world: PostingWorld, clock: Clock) -> None
 def test_a_refusal_by_the_pace_says_when_it_ends(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate(per_hour=12, burst=1)
     first = gate.admit(5)
-    assert (first.granted, first.pause.cause, first.pause.until) == (1, "pace", clock() + 300)
-    clock.forward(first.opens_in(clock()))
+    assert (first.granted, pause_of(first).cause, pause_of(first).until) == (1, "pace", clock() + 300)
+    seconds = first.opens_in(clock())
+    assert seconds
+    clock.forward(seconds)
     assert gate.admit(1).granted == 1
 
 
@@ -95,7 +103,7 @@ def test_a_change_that_conflicts_with_another_workers_is_repeated(world: Posting
 def test_a_gate_with_too_many_conflicts_admits_nothing(world: PostingWorld) -> None:
     world.aws.answer("PutItem", "ConditionalCheckFailedException", times=CHANGE_ATTEMPTS)
     refused = world.gate().admit(1)
-    assert (refused.granted, refused.pause.cause) == (0, "ledger")
+    assert (refused.granted, pause_of(refused).cause) == (0, "ledger")
     assert len(world.aws.calls_of("PutItem")) == CHANGE_ATTEMPTS
 
 
@@ -151,7 +159,8 @@ def test_while_the_operators_item_exists_nothing_is_admitted_whatever_its_attrib
     gate = world.gate()
     before = gate.admit(1)
     world.pause(**attributes)
-    for pause in (gate.admit(1).pause, gate.look(1).pause, gate.pause_since(before)):
+    for pause in (pause_of(gate.admit(1)), pause_of(gate.look(1)), gate.pause_since(before)):
+        assert pause
         assert (pause.cause, pause.reason, pause.until) == ("operator", said, None)
     assert (gate.admit(1).granted, gate.look(1).granted) == (0, 0)
     world.lift_pause()
@@ -200,10 +209,10 @@ def test_after_a_refusal_a_single_probe_goes_first(world: PostingWorld, clock: C
     gates = [world.gate() for _ in range(8)]
     gates[0].close(token_refused(clock() + 300))
     clock.forward(300)
-    admissions = all_at_once([lambda gate=gate: gate.admit(5) for gate in gates])
+    admissions = all_at_once([partial(gate.admit, 5) for gate in gates])
     assert sorted(each.granted for each in admissions) == [0] * 7 + [1]
     assert [each.probe for each in admissions if each.granted] == [True]
-    assert {each.pause.cause for each in admissions} == {"token_refused"}
+    assert {pause_of(each).cause for each in admissions} == {"token_refused"}
 
 
 def test_a_successful_probe_opens_the_gate(world: PostingWorld, clock: Clock) -> None:
@@ -230,7 +239,7 @@ def test_a_probe_does_not_lift_a_pause_that_came_after_it(world: PostingWorld, c
     probe = gate.admit(1)
     gate.close(rate_limited(clock() + 600))
     gate.open(probe)
-    assert gate.admit(1).pause.cause == "rate_limited"
+    assert pause_of(gate.admit(1)).cause == "rate_limited"
 
 
 def test_an_unused_probe_is_given_back(world: PostingWorld) -> None:
@@ -245,7 +254,7 @@ def test_a_batch_learns_of_a_pause_that_came_after_its_admission(world: PostingW
     admission = gate.admit(1)
     assert gate.pause_since(admission) is None
     other.close(rate_limited(clock() + 60))
-    assert gate.pause_since(admission).cause == "rate_limited"
+    assert gate.pause_since(admission) == rate_limited(clock() + 60)
     clock.forward(60)
     assert gate.pause_since(admission) is None
 
@@ -264,28 +273,30 @@ def test_a_gate_without_its_table_is_closed(world: PostingWorld) -> None:
     before = gate.admit(1)
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
     assert (gate.look(1).granted, gate.admit(1).granted) == (0, 0)
-    for pause in (gate.look(1).pause, gate.admit(1).pause, gate.pause_since(before)):
+    for pause in (pause_of(gate.look(1)), pause_of(gate.admit(1)), gate.pause_since(before)):
+        assert pause
         assert (pause.cause, pause.until) == ("ledger", world.clock() + 300)
         assert "stocktwits-relay-ledger" in pause.reason
 
 
 def test_a_gate_with_an_unreadable_item_is_closed_and_says_what_to_do(world: PostingWorld) -> None:
     world.dynamodb.put_item(TableName="stocktwits-relay-ledger", Item={"pk": {"S": "gate"}, "due": {"S": "soon"}})
-    pause = world.gate().admit(1).pause
+    pause = pause_of(world.gate().admit(1))
     assert (pause.cause, pause.until) == ("ledger", world.clock() + 300)
     assert "delete it" in pause.reason
 
 
 def test_a_gate_whose_table_is_throttled_is_closed_for_a_moment(world: PostingWorld) -> None:
     world.aws.answer("BatchGetItem", "ThrottlingException")
-    pause = world.gate().admit(1).pause
+    pause = pause_of(world.gate().admit(1))
     assert pause.cause == "ledger"
+    assert pause.until is not None
     assert pause.until > world.clock()
 
 
 def test_a_gate_that_is_read_only_in_part_is_closed(world: PostingWorld) -> None:
     world.aws.answer("BatchGetItem", lambda asked: {"Responses": {}, "UnprocessedKeys": asked["RequestItems"]})
-    assert world.gate().admit(1).pause.cause == "ledger"
+    assert pause_of(world.gate().admit(1)).cause == "ledger"
 
 
 def test_giving_back_is_idempotent_when_its_answer_was_lost(world: PostingWorld) -> None:

@@ -206,22 +206,23 @@ class PausedGate(OpenGate):
     @rule(worker=st.integers(0, 1), seconds=st.sampled_from([1, 60, 300]), probe=st.booleans(), lost=now_and_then)
     def close(self, worker: int, seconds: int, probe: bool, lost: bool) -> None:
         """StockTwits limits the rate, or refuses the token."""
-        pause = Pause("token_refused" if probe else "rate_limited", "a reason", self.clock() + seconds, probe=probe)
+        until = self.clock() + seconds
+        pause = Pause("token_refused" if probe else "rate_limited", "a reason", until, probe=probe)
         if lost:
             self.world.aws.lose_answer("PutItem")
         self.gates[worker].close(pause)
         self.world.aws.reset()
-        self.pauses.append(ImposedPause(pause.until, probe, len(self.grants)))
+        self.pauses.append(ImposedPause(until, probe, len(self.grants)))
 
-    def probes(self) -> list[Grant]:
-        return [each for each in self.grants if each.admission and each.admission.probe and each.posts]
+    def probes(self) -> list[Admission]:
+        return [each.admission for each in self.grants if each.admission and each.admission.probe and each.posts]
 
-    @precondition(probes)
+    @precondition(lambda self: bool(self.probes()))
     @rule(worker=st.integers(0, 1), newest=st.booleans(), lost=now_and_then)
     def open(self, worker: int, newest: bool, lost: bool) -> None:
         """A probe succeeds: perhaps late, when there is already another one."""
-        grant = self.probes()[-newest]
-        admission, (_, paused_since) = grant.admission, self.grant_of(grant.admission)
+        admission = self.probes()[-newest]
+        grant, paused_since = self.grant_of(admission)
         if lost:
             self.world.aws.lose_answer("PutItem")
         self.gates[worker].open(admission)
@@ -235,6 +236,7 @@ class PausedGate(OpenGate):
         _, paused_since = self.grant_of(admission)
         pause = self.gates[worker].pause_since(admission)
         if self.operator is not None and self.clock() < self.operator:
+            assert pause is not None
             assert pause.cause == "operator"
         elif paused_since and self.is_paused():
             assert pause is not None

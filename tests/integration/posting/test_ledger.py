@@ -14,9 +14,8 @@ from relay.posting.ledger import LEASE_SECONDS, Ledger
 from tests.worlds.clock import Clock
 from tests.worlds.posting import PostingWorld
 
-POSTED = Settlement(
-    Status.POSTED, published=Published(600_000_001, "https://stocktwits.com/relay_demo/message/600000001")
-)
+PUBLISHED = Published(600_000_001, "https://stocktwits.com/relay_demo/message/600000001")
+POSTED = Settlement(Status.POSTED, published=PUBLISHED)
 REJECTED = Settlement(Status.REJECTED, reason="StockTwits refused it", http_status=422)
 REJECTED_IN_DOUBT = Settlement(Status.REJECTED, perhaps_posted=True, reason="StockTwits refused it", http_status=422)
 RELEASED = Settlement(Status.RELEASED)
@@ -125,7 +124,7 @@ def test_a_posted_key_stays_posted_for_every_message(
     ledger.settle(claim(), POSTED)
     clock.forward(later)
     taken = claim(message_id=message_id)
-    assert (taken.before, taken.published) == (Status.POSTED, POSTED.published)
+    assert (taken.before, taken.published) == (Status.POSTED, PUBLISHED)
 
 
 def test_a_rejection_is_repeated_to_its_own_message(ledger: Ledger, claim: MakeClaim, clock: Clock) -> None:
@@ -217,7 +216,7 @@ def test_a_later_settlement_does_not_overwrite_a_post(
     ledger.settle(late, POSTED)
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
         ledger.settle(holder, settlement)
-    assert claim().published == POSTED.published
+    assert claim().published == PUBLISHED
 
 
 @pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN, POSTED, REJECTED, DRY_RUN])
@@ -311,7 +310,7 @@ def test_an_entry_records_what_was_posted_and_when(
     clock.forward(2)
     ledger.settle(taken, POSTED)
     entry = world.entry("a-key")
-    assert (entry["stocktwits_id"], entry["url"]) == (600_000_001, POSTED.published.url)
+    assert (entry["stocktwits_id"], entry["url"]) == (600_000_001, PUBLISHED.url)
     assert (entry["settled_at"], entry["attempts"], entry["message_id"]) == (clock(), 2, "message-1")
     assert "reason" not in entry
 
@@ -320,6 +319,7 @@ def test_without_its_table_everything_halts_and_the_reason_names_it(world: Posti
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
     with pytest.raises(Halt, match="stocktwits-relay-ledger cannot be used") as halt:
         claim()
+    assert halt.value.pause
     assert (halt.value.pause.cause, halt.value.pause.until) == ("ledger", world.clock() + 300)
 
 

@@ -139,6 +139,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.world.aws.reset()
         assert not known or text == known.text or known.yields_to(message), "a key was claimed for two texts"
         if claim.before:
+            assert known, "a new key had a result"
             self.assert_final(known, claim, message)
             return multiple()
         self.assert_new_attempt(known, claim, message)
@@ -192,7 +193,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def settle(self, claim: Claim, status: Status, lease: int, sure: bool, lost: bool) -> None:
         """A worker settles its claim; if it is not `sure` that earlier attempts did not post, it records that too."""
         known, self.touched = self.known.get(claim.key), claim.key
-        is_newest = bool(known) and known.newest.claim.id == claim.id
+        is_newest = known is not None and known.newest.claim.id == claim.id
         settlement = Settlement(
             status,
             perhaps_posted=claim.perhaps_posted and not sure,
@@ -232,7 +233,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def expired(self) -> list[str]:
         return [key for key, known in self.known.items() if self.clock() > known.newest.began + RETENTION_SECONDS + 1]
 
-    @precondition(expired)
+    @precondition(lambda self: bool(self.expired()))
     @rule()
     def dynamodb_deletes_expired_entries(self) -> None:
         """DynamoDB deletes expired entries some time after they expired."""

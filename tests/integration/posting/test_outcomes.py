@@ -244,7 +244,7 @@ def test_a_duplicate_after_an_unknown_outcome_is_our_own_post_that_appears_late(
     outbox.run()
     stream = next(path for path in world.stand_in.api._endpoints if "streams" in path)
     shown = world.stand_in.api._endpoints[stream]
-    answers = [{"messages": []}]
+    answers: list[Any] = [{"messages": []}]
 
     def late(*asked: Any) -> Any:
         return answers.pop() if answers else shown(*asked)
