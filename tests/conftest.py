@@ -1,18 +1,19 @@
-"""What every test gets: no network but loopback, no AWS settings but its own, no relay left over from another test."""
+"""What applies to every test: no AWS settings of the machine, and nothing that an earlier test created."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from relay.backups import bootstrap as backup_wiring
-from relay.posting import bootstrap as wiring
+from relay.backups import bootstrap as backups
+from relay.posting import bootstrap as posting
 from xdist.scheduler import LoadScopeScheduling
 
-MADE_ONCE = (wiring.container, wiring.telemetry, backup_wiring.container, backup_wiring.telemetry)
+CACHED = (posting.container, posting.telemetry, backups.container, backups.telemetry)
 
 
 class ByFile(LoadScopeScheduling):
-    """Keeps a file's tests in one process, and a folder's that share a deployed stack, so that it is deployed once."""
+    """Runs the tests of a file in one process, and those of a folder under e2e, so that its stack is deployed once."""
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, _ = nodeid.partition("::")
@@ -26,9 +27,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take the machine's AWS settings away, and give tests harmless ones."""
-    import os
-
+    """Replace the machine's AWS settings by harmless ones."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "POWERTOOLS_")):
             monkeypatch.delenv(name)
@@ -36,8 +35,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for made in MADE_ONCE:
-        made.cache_clear()
+    for cached in CACHED:
+        cached.cache_clear()
     yield
-    for made in MADE_ONCE:
-        made.cache_clear()
+    for cached in CACHED:
+        cached.cache_clear()

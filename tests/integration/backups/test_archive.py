@@ -1,10 +1,14 @@
-"""The archive over moto's S3: what is there, what never was, the newest day, notes and tags."""
+"""The archive over moto's S3: stored and absent days, the newest day, and tags."""
 
 import json
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from typing import Any, NoReturn
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 from relay.aws import S3_CONFIG
 from relay.backups.backup import Backup, days
@@ -19,68 +23,70 @@ NOW = 1_795_273_200.0
 DAY = date(2016, 12, 5)
 
 
-def near(number):
+def near(number: int) -> date:
     return DAY + timedelta(days=number)
 
 
-def message(day):
+def message(day: date) -> Backup:
     return Backup(day, "message")
 
 
 class Bucket:
-    def __init__(self, s3, strict):
+    """A bucket with its archive."""
+
+    def __init__(self, s3: Any, strict: StrictS3) -> None:
         self.s3 = s3
         self.strict = strict
         self.archive = Archive(lambda: s3, BUCKET, lambda: NOW)
 
-    def put(self, *keys):
+    def put(self, *keys: str) -> None:
         for key in keys:
             self.s3.put_object(Bucket=BUCKET, Key=key, Body=b"")
 
 
 @pytest.fixture(scope="module")
-def s3():
+def s3() -> Any:
     session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
     return session.client("s3", config=S3_CONFIG)
 
 
 @pytest.fixture
-def bucket(s3, monkeypatch):
+def bucket(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with mock_aws():
         s3.create_bucket(Bucket=BUCKET)
         yield Bucket(s3, StrictS3(monkeypatch))
 
 
-def test_the_key_is_where_the_vendors_own_name_of_the_file_lies_by_day():
+def test_the_key_is_the_vendors_file_name_in_a_folder_for_each_day() -> None:
     assert message(DAY).key == "message/2016/12/05/stocktwits_message_2016_12_05.gz"
     assert message(DAY).absent_key == "absent/message/2016/12/05/stocktwits_message_2016_12_05.json"
 
 
-# What is there
+# Stored days
 
 
-def test_an_empty_archive_has_nothing(bucket):
+def test_an_empty_archive_has_nothing(bucket: Bucket) -> None:
     assert bucket.archive.stored("message", DAY, near(30)) == set()
     assert bucket.archive.absent("message", DAY, near(30)) == set()
     assert bucket.archive.newest("message") is None
 
 
-def test_the_days_of_a_range_are_found_with_its_ends_and_without_its_neighbours(bucket):
+def test_a_range_includes_its_first_and_its_last_day_and_no_other(bucket: Bucket) -> None:
     bucket.put(*(message(near(number)).key for number in (-1, 0, 1, 3, 4, 5)))
     assert bucket.archive.stored("message", near(0), near(4)) == {near(0), near(1), near(3), near(4)}
     assert bucket.archive.stored("message", near(2), near(2)) == set()
     assert bucket.archive.stored("message", near(3), near(3)) == {near(3)}
 
 
-def test_a_range_goes_over_the_ends_of_months_and_years(bucket):
+def test_a_range_may_span_months_and_years(bucket: Bucket) -> None:
     kept = [date(2015, 12, 31), date(2016, 1, 1), date(2016, 2, 29), date(2016, 10, 1)]
     bucket.put(*(message(day).key for day in kept))
     assert bucket.archive.stored("message", kept[0], kept[-1]) == set(kept)
     assert bucket.archive.stored("message", kept[1], kept[2]) == set(kept[1:3])
 
 
-def test_other_keys_are_no_backups(bucket):
+def test_other_keys_are_not_backups(bucket: Bucket) -> None:
     bucket.put(
         message(near(0)).key,
         Backup(near(1), "activity").key,
@@ -101,13 +107,13 @@ def test_other_keys_are_no_backups(bucket):
 @pytest.mark.parametrize(
     "name", ["mine.txt", "stocktwits_message_2016_12_05.gz.tmp", "stocktwits_message_2016_12_04.gz"]
 )
-def test_another_file_in_the_folder_of_a_day_is_not_its_backup(bucket, name):
+def test_another_file_in_the_folder_of_a_day_is_not_its_backup(bucket: Bucket, name: str) -> None:
     bucket.put(f"message/2016/12/05/{name}", f"absent/message/2016/12/05/{name}")
     assert bucket.archive.stored("message", near(-1), near(1)) == set()
     assert bucket.archive.absent("message", near(-1), near(1)) == set()
 
 
-def test_more_days_than_a_listing_holds_are_found_with_one_request_for_a_thousand(bucket):
+def test_a_long_range_takes_one_request_for_each_thousand_days(bucket: Bucket) -> None:
     all_days = list(days(date(2009, 1, 1), date(2012, 6, 30)))
     bucket.put(*(message(day).key for day in all_days))
     bucket.strict.sent.clear()
@@ -115,7 +121,7 @@ def test_more_days_than_a_listing_holds_are_found_with_one_request_for_a_thousan
     assert bucket.strict.sent == {"ListObjectsV2": 2}
 
 
-def test_a_listing_begins_where_the_range_does_and_ends_where_it_does(bucket):
+def test_a_listing_reads_only_the_range(bucket: Bucket) -> None:
     bucket.put(*(message(day).key for day in days(date(2009, 1, 1), date(2012, 6, 30))))
     bucket.strict.sent.clear()
     assert bucket.archive.stored("message", date(2012, 6, 1), date(2012, 6, 2)) == {
@@ -138,7 +144,7 @@ def test_a_listing_begins_where_the_range_does_and_ends_where_it_does(bucket):
         ([date(2009, 1, 1), date(2026, 11, 20), date(2026, 2, 28)], date(2026, 11, 20)),
     ],
 )
-def test_the_newest_day_is_found_by_its_folders(bucket, stored, newest):
+def test_the_newest_day_is_found_by_its_folders(bucket: Bucket, stored: list[date], newest: date) -> None:
     bucket.put(*(message(day).key for day in stored))
     bucket.put(Backup(date(2030, 1, 1), "activity").key, message(date(2031, 1, 1)).absent_key)
     bucket.strict.sent.clear()
@@ -146,15 +152,15 @@ def test_the_newest_day_is_found_by_its_folders(bucket, stored, newest):
     assert bucket.strict.sent == {"ListObjectsV2": 3}
 
 
-def test_a_file_of_somebody_elses_hides_no_newest_day(bucket):
+def test_other_files_do_not_hide_the_newest_day(bucket: Bucket) -> None:
     bucket.put(message(DAY).key, "message/readme.txt", "message/notes/a/b.txt", "message/2016/12/z/c.txt")
     assert bucket.archive.newest("message") == DAY
 
 
-# Notes and tags
+# Absent days and tags
 
 
-def test_what_is_absent_is_noted_under_a_key_of_its_own(bucket):
+def test_an_absent_backup_is_recorded_under_a_key_of_its_own(bucket: Bucket) -> None:
     bucket.archive.mark_absent(message(DAY))
     assert bucket.archive.absent("message", DAY, DAY) == {DAY}
     assert bucket.archive.stored("message", DAY, DAY) == set()
@@ -168,12 +174,12 @@ def test_what_is_absent_is_noted_under_a_key_of_its_own(bucket):
     }
 
 
-def tags(bucket):
+def tags(bucket: Bucket) -> dict[str, str]:
     found = bucket.s3.get_object_tagging(Bucket=BUCKET, Key=message(DAY).key)["TagSet"]
     return {each["Key"]: each["Value"] for each in found}
 
 
-def test_a_backup_is_tagged_with_what_is_known_of_it(bucket):
+def test_a_backup_is_tagged_with_its_checksum_lines_etag_and_time(bucket: Bucket) -> None:
     bucket.put(message(DAY).key)
     bucket.archive.tag(message(DAY), Receipt(1000, 7, "5a" * 32), '"9b2cf535f27731c974343645a3985328-3"')
     assert tags(bucket) == {
@@ -188,13 +194,13 @@ def test_a_backup_is_tagged_with_what_is_known_of_it(bucket):
     ("etag", "value"),
     [("", ""), ('W/"x"', "W/x"), ("a;b{c}é\t", "abc"), ("x" * 300, "x" * 256), ("a=b+c.d_e:f/g@h-i j",) * 2],
 )
-def test_an_etag_is_made_fit_for_a_tag(bucket, etag, value):
+def test_an_etag_is_shortened_to_what_a_tag_allows(bucket: Bucket, etag: str, value: str) -> None:
     bucket.put(message(DAY).key)
     bucket.archive.tag(message(DAY), Receipt(1, 1, ""), etag)
     assert tags(bucket)["source-etag"] == value
 
 
-# What S3 does not do
+# Errors of S3
 
 
 @pytest.mark.parametrize(
@@ -224,7 +230,9 @@ def test_an_etag_is_made_fit_for_a_tag(bucket, etag, value):
     ],
     ids=["stored", "absent", "newest", "mark", "tag"],
 )
-def test_what_s3_does_not_do_may_be_tried_again_and_the_reason_is_its_code(bucket, operation, act, words):
+def test_an_error_of_s3_is_retried_and_its_code_is_the_reason(
+    bucket: Bucket, operation: str, act: Callable[[Archive], object], words: str
+) -> None:
     bucket.strict.before(operation, refuse("AccessDenied", 403))
     with pytest.raises(Retry) as caught:
         act(bucket.archive)
@@ -232,12 +240,10 @@ def test_what_s3_does_not_do_may_be_tried_again_and_the_reason_is_its_code(bucke
     assert caught.value.__suppress_context__
 
 
-def test_an_s3_that_is_out_of_reach_is_told_by_the_errors_name(bucket):
-    def out_of_reach(request):
-        from botocore.exceptions import EndpointConnectionError
-
+def test_an_unreachable_s3_is_reported_by_the_name_of_the_error(bucket: Bucket) -> None:
+    def unreachable(request: AWSPreparedRequest) -> NoReturn:
         raise EndpointConnectionError(endpoint_url=request.url)
 
-    bucket.strict.before("ListObjectsV2", out_of_reach, times=3)
+    bucket.strict.before("ListObjectsV2", unreachable, times=3)
     with pytest.raises(Retry, match=r"^S3 did not list message/ \(EndpointConnectionError\)$"):
         bucket.archive.stored("message", DAY, DAY)

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import boto3
 import duckdb
@@ -28,37 +29,37 @@ DAY, NEXT_DAY = date(2016, 12, 5), date(2016, 12, 6)
 TODAY = datetime.now(UTC).date()
 
 
-def key_of(file_type, day):
+def key_of(file_type: str, day: date) -> str:
     """The key that the function gives a backup."""
     return Backup(file_type=file_type, day=day).key
 
 
-def stored(file_type, day, *lines):
-    """A backup as it lies in the bucket."""
+def stored(file_type: str, day: date, *lines: Any) -> dict[str, bytes]:
+    """A backup as it is in the bucket."""
     text = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
     return {key_of(file_type, day): gzip.compress(text.encode())}
 
 
-def about(*symbols):
+def about(*symbols: str) -> dict[str, Any]:
     return {"id": 1, "symbols": [{"id": 7, "symbol": symbol, "title": f"{symbol} Inc."} for symbol in symbols]}
 
 
-def marked(sentiment):
+def marked(sentiment: str | None) -> dict[str, Any]:
     return {"id": 1, "entities": {"sentiment": sentiment and {"basic": sentiment}}}
 
 
-def rows(sql, archive):
+def rows(sql: str, archive: dict[str, bytes]) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in athena.answer(sql, archive, TABLES)]
 
 
 # The queries
 
 
-def test_the_page_has_the_three_queries():
+def test_the_page_has_the_three_queries() -> None:
     assert list(QUERIES) == ["Messages a day", "Most mentioned symbols", "Bullish against bearish by day"]
 
 
-def test_messages_a_day():
+def test_messages_a_day() -> None:
     archive = stored("message", NEXT_DAY, {"id": 4}) | stored("message", DAY, {"id": 1}, {"id": 2}, {"id": 3})
     assert athena.answer(MESSAGES_A_DAY, archive, TABLES) == [
         {"day": "2016/12/05", "messages": 3},
@@ -66,7 +67,7 @@ def test_messages_a_day():
     ]
 
 
-def test_most_mentioned_symbols():
+def test_most_mentioned_symbols() -> None:
     first_day = stored("message", DAY, about("TSLA"), about("SPY", "AAPL"), about("BRK.B"))
     archive = first_day | stored("message", NEXT_DAY, about("AAPL"))
     assert athena.answer(MOST_MENTIONED, archive, TABLES) == [
@@ -77,16 +78,16 @@ def test_most_mentioned_symbols():
     ]
 
 
-def test_a_message_that_names_a_symbol_twice_mentions_it_once():
+def test_a_message_that_names_a_symbol_twice_mentions_it_once() -> None:
     assert rows(MOST_MENTIONED, stored("message", DAY, about("AAPL", "AAPL"))) == [("AAPL", 1)]
 
 
-def test_a_message_about_nothing_mentions_nothing():
+def test_a_message_without_symbols_mentions_none() -> None:
     archive = stored("message", DAY, {"id": 1}, {"id": 2, "symbols": None}, {"id": 3, "symbols": []})
     assert rows(MOST_MENTIONED, archive) == []
 
 
-def test_only_the_twenty_most_mentioned_symbols_are_told():
+def test_only_the_twenty_most_mentioned_symbols_are_listed() -> None:
     lines = [about(*(f"S{number:02}" for number in range(21))), about("S20")]
     assert rows(MOST_MENTIONED, stored("message", DAY, *lines)) == [
         ("S20", 2),
@@ -94,7 +95,7 @@ def test_only_the_twenty_most_mentioned_symbols_are_told():
     ]
 
 
-def test_bullish_against_bearish_by_day():
+def test_bullish_against_bearish_by_day() -> None:
     archive = stored("message", NEXT_DAY, marked("Bearish"))
     archive |= stored("message", DAY, marked("Bullish"), marked("Bearish"), marked("Bullish"), marked(None))
     assert athena.answer(BULLISH_AGAINST_BEARISH, archive, TABLES) == [
@@ -104,13 +105,13 @@ def test_bullish_against_bearish_by_day():
 
 
 @pytest.mark.parametrize("line", [{"id": 1}, {"id": 1, "entities": None}, {"id": 1, "entities": {}}, marked(None)])
-def test_a_day_without_a_mark_has_no_share_of_bullish_ones(line):
+def test_a_day_without_a_sentiment_has_no_bullish_percentage(line: dict[str, Any]) -> None:
     assert rows(BULLISH_AGAINST_BEARISH, stored("message", DAY, line)) == [("2016/12/05", 0, 0, None)]
 
 
 @pytest.mark.parametrize("sql", [MESSAGES_A_DAY, BULLISH_AGAINST_BEARISH])
-def test_days_come_in_their_order(sql):
-    archive = {}
+def test_days_are_in_order(sql: str) -> None:
+    archive: dict[str, bytes] = {}
     for number in (17, 3, 29, 11, 8, 23, 5):
         archive |= stored("message", date(2016, 12, number), {"id": 1})
     days = [row[0] for row in rows(sql, archive)]
@@ -118,12 +119,12 @@ def test_days_come_in_their_order(sql):
 
 
 @pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
-def test_a_query_asks_for_nothing_that_the_tables_do_not_declare(sql):
+def test_a_query_uses_only_what_the_tables_declare(sql: str) -> None:
     assert rows(sql, {}) == []
 
 
 @pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
-def test_a_query_reads_december_2016_alone(sql):
+def test_a_query_reads_only_december_2016(sql: str) -> None:
     line = about("AAPL") | marked("Bullish")
     outside = stored("message", date(2016, 11, 30), line) | stored("message", date(2017, 1, 1), line)
     within = stored("message", date(2016, 12, 1), line) | stored("message", date(2016, 12, 31), line)
@@ -131,7 +132,7 @@ def test_a_query_reads_december_2016_alone(sql):
     assert rows(sql, outside | within) == rows(sql, within) != []
 
 
-def test_the_queries_agree_with_a_count_by_hand_over_the_stand_ins_backups():
+def test_the_queries_agree_with_a_count_in_python_over_the_stand_ins_backups() -> None:
     days = [DAY, NEXT_DAY]
     archive = {key_of("message", day): data.backup("message", day, 300) for day in days}
     lines = {day: [json.loads(line) for line in data.lines("message", day, 300)] for day in days}
@@ -145,17 +146,17 @@ def test_the_queries_agree_with_a_count_by_hand_over_the_stand_ins_backups():
     ]
 
 
-# What belongs to the tables
+# Which objects belong to the tables
 
 
 @pytest.mark.parametrize(("file_type", "table"), [("message", "messages"), ("activity", "activities")])
-def test_each_type_of_file_is_a_table_of_its_own(file_type, table):
+def test_each_type_of_file_is_a_table_of_its_own(file_type: str, table: str) -> None:
     (found,) = [each for each in TABLES if each.date_of(key_of(file_type, DAY))]
     assert found.name == table
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_day_from_2009_to_today_is_looked_for(table):
+def test_every_day_from_2009_to_today_is_in_the_table(table: athena.Table) -> None:
     file_type = {"messages": "message", "activities": "activity"}[table.name]
     first, today, yet_to_come = date(2009, 1, 1), TODAY, TODAY + timedelta(days=2)
     found = [table.date_of(key_of(file_type, day)) for day in (first, today, yet_to_come)]
@@ -165,12 +166,12 @@ def test_every_day_from_2009_to_today_is_looked_for(table):
 @pytest.mark.parametrize(
     "key", [Backup(day=DAY, file_type="message").absent_key, "athena-results/1.csv", "message/2016/12/5/lines.gz"]
 )
-def test_what_else_is_in_the_bucket_is_in_no_table(key):
+def test_other_objects_in_the_bucket_are_in_no_table(key: str) -> None:
     assert [each.date_of(key) for each in TABLES] == [None, None]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_partitions_step_by_days(table):
+def test_partitions_step_by_days(table: athena.Table) -> None:
     (parameters,) = [
         each["Properties"]["TableInput"]["Parameters"]
         for each in TEMPLATE["Resources"].values()
@@ -179,7 +180,7 @@ def test_partitions_step_by_days(table):
     assert (parameters["projection.day.interval"], parameters["projection.day.interval.unit"]) == ("1", "DAYS")
 
 
-def test_a_declaration_that_finds_no_file_is_refused():
+def test_a_declaration_that_finds_no_file_is_refused() -> None:
     properties = TEMPLATE["Resources"]["MessagesTable"]["Properties"]
     parameters = properties["TableInput"]["Parameters"] | {"projection.enabled": "false"}
     with pytest.raises(ValueError, match="no projection of dates"):
@@ -189,12 +190,12 @@ def test_a_declaration_that_finds_no_file_is_refused():
 # How lines are read
 
 
-def test_every_field_of_a_message_of_the_stand_in_that_is_declared_is_read():
+def test_every_declared_field_of_a_message_is_read() -> None:
     (line,) = [json.loads(each) for each in data.lines("message", DAY, 1)]
     archive = {key_of("message", DAY): data.backup("message", DAY, 1)}
     (row,) = athena.answer("SELECT * FROM messages", archive, TABLES)
 
-    def declared(value, read):
+    def declared(value: Any, read: Any) -> Any:
         """A field as far as the table declares it."""
         if isinstance(read, dict):
             return {name: declared(value.get(name), each) for name, each in read.items()}
@@ -208,16 +209,16 @@ def test_every_field_of_a_message_of_the_stand_in_that_is_declared_is_read():
 
 
 @pytest.mark.parametrize("line", ["{", "not JSON", '{"id": 1, "body": }'])
-def test_a_line_that_is_no_json_fails_no_query_and_is_not_counted(line):
+def test_a_line_that_is_not_json_is_skipped(line: str) -> None:
     assert rows(MESSAGES_A_DAY, stored("message", DAY, {"id": 1}, line, {"id": 2})) == [("2016/12/05", 2)]
 
 
-def test_a_file_that_is_no_gzip_fails_the_query():
+def test_a_file_that_is_not_gzip_fails_the_query() -> None:
     with pytest.raises(duckdb.Error):
         rows(MESSAGES_A_DAY, {key_of("message", DAY): b"not gzip"})
 
 
-def test_an_activity_in_an_envelope_is_read():
+def test_an_activity_in_an_envelope_is_read() -> None:
     data = {"id": 9, "user_id": 7}
     line = {"object": "LikeMessage", "action": "create", "data": data, "time": "2016-12-05T13:30:00Z"}
     (row,) = athena.answer("SELECT * FROM activities", stored("activity", DAY, line), TABLES)
@@ -230,7 +231,7 @@ def test_an_activity_in_an_envelope_is_read():
     }
 
 
-def test_a_flat_activity_is_read():
+def test_a_flat_activity_is_read() -> None:
     line = {
         "object": "Message",
         "object_id": 9,
@@ -243,13 +244,13 @@ def test_a_flat_activity_is_read():
     assert {name: value for name, value in row.items() if value is not None} == line | {"day": "2016/12/05"}
 
 
-def test_an_envelopes_particulars_can_be_asked_for():
+def test_a_field_within_an_envelope_can_be_queried() -> None:
     (expression,) = re.findall(r"`(json_extract_scalar\(.*?\))`", (ROOT / "docs" / "athena.md").read_text())
     archive = stored("activity", DAY, {"object": "Block", "data": {"user_id": 7}})
     assert rows(f"SELECT {expression} FROM activities", archive) == [("7",)]
 
 
-def test_either_shape_of_activity_tells_when_it_was():
+def test_both_forms_of_an_activity_have_its_time() -> None:
     (sql,) = re.findall(r"`(SELECT .* FROM activities)`", (ROOT / "docs" / "athena.md").read_text())
     flat = {"object": "Block", "action": "create", "created_at": "2016-12-05T01:00:00Z"}
     envelope = {"object": "Block", "action": "destroy", "data": {}, "time": "2016-12-05T02:00:00Z"}
@@ -259,7 +260,7 @@ def test_either_shape_of_activity_tells_when_it_was():
     ]
 
 
-def test_a_buckets_objects_are_all_fetched():
+def test_a_buckets_objects_are_all_fetched() -> None:
     with mock_aws():
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="archive")
@@ -271,11 +272,11 @@ def test_a_buckets_objects_are_all_fetched():
 # The workgroup
 
 
-def workgroup():
+def workgroup() -> Any:
     return TEMPLATE["Resources"]["ArchiveWorkGroup"]["Properties"]["WorkGroupConfiguration"]
 
 
-def test_the_limit_of_a_query_is_the_parameters_number_of_gigabytes():
+def test_the_limit_of_a_query_is_the_parameters_number_of_gigabytes() -> None:
     parameter = TEMPLATE["Parameters"]["AthenaScanLimitGB"]
     limit = workgroup()["BytesScannedCutoffPerQuery"]["Fn::Sub"].replace("${AthenaScanLimitGB}", parameter["Default"])
     assert int(limit) == 100 * 10**9
@@ -283,11 +284,11 @@ def test_the_limit_of_a_query_is_the_parameters_number_of_gigabytes():
     assert not [given for given in ("0", "1.5", "-1", "", "1e3") if re.fullmatch(parameter["AllowedPattern"], given)]
 
 
-def test_nobody_who_queries_can_go_around_the_limit():
+def test_a_query_cannot_override_the_limit() -> None:
     assert workgroup()["EnforceWorkGroupConfiguration"] is True
 
 
-def test_results_are_encrypted_and_deleted_after_thirty_days():
+def test_results_are_encrypted_and_deleted_after_thirty_days() -> None:
     results = workgroup()["ResultConfiguration"]
     assert results["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
     prefix = results["OutputLocation"]["Fn::Sub"].removeprefix("s3://${BackupBucket}/")

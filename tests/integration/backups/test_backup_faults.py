@@ -1,35 +1,38 @@
-"""Every fault of Firestream and of S3 against the edge of backups: nothing of the day is stored, or all of it."""
+"""Every fault of Firestream and of S3: a backup is stored completely or not at all."""
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from threading import Barrier, Thread
+from threading import Barrier
+from typing import Any
 
 import pytest
-from relay.backups import bootstrap as backup_wiring
+from relay.backups import bootstrap
 from relay.backups.backup import Backup
 
 from local.stand_ins.firestream.faults import Fault
 from tests.strict_s3 import refuse
+from tests.worlds.backups import BackupsWorld
+from tests.worlds.runs import BackupRun
 
 DAY = date(2016, 12, 5)
 BACKUP = Backup(DAY, "message")
 
 
-def source(backups, backup=BACKUP):
-    return backups.firestream.content(backup.file_type, backup.day)
-
-
-def served(backups):
+def served(backups: BackupsWorld) -> int:
+    """How many bytes of the backup Firestream sent."""
     return backups.firestream.served["message", DAY]
 
 
 # Firestream
 
-STORED, LEFT, BURIED, ABSENT = "stored", "left", "buried", "absent"
+STORED, ABSENT = "stored", "absent"
+RETRIED, REJECTED = "retried", "rejected"
+"""The request stays in its queue, or is moved to Dead letters."""
 
 ONCE = {
-    Fault.BAD_REQUEST: BURIED,
-    Fault.UNAUTHORIZED: LEFT,
+    Fault.BAD_REQUEST: REJECTED,
+    Fault.UNAUTHORIZED: RETRIED,
     Fault.NOT_FOUND: ABSENT,
     Fault.ERROR: STORED,
     Fault.UNAVAILABLE: STORED,
@@ -41,16 +44,16 @@ ONCE = {
     Fault.CHANGED: STORED,
     Fault.SERVER_ERROR: STORED,
     Fault.NO_RANGE: STORED,
-    Fault.FLIPPED_BYTE: LEFT,
-    Fault.TRAILING_GARBAGE: LEFT,
+    Fault.FLIPPED_BYTE: RETRIED,
+    Fault.TRAILING_GARBAGE: RETRIED,
     Fault.TWO_MEMBERS: STORED,
-    Fault.NOT_JSON: LEFT,
-    Fault.EMPTY: LEFT,
+    Fault.NOT_JSON: RETRIED,
+    Fault.EMPTY: RETRIED,
     Fault.CONTENT_ENCODING: STORED,
-    Fault.CUT: LEFT,
+    Fault.CUT: RETRIED,
     Fault.NO_LENGTH: STORED,
 }
-"""What becomes of a request when a fault strikes once."""
+"""The result of a request when a fault occurs once."""
 
 FOR_EVER = ONCE | dict.fromkeys(
     (
@@ -64,9 +67,9 @@ FOR_EVER = ONCE | dict.fromkeys(
         Fault.CHANGED,
         Fault.SERVER_ERROR,
     ),
-    LEFT,
+    RETRIED,
 )
-"""The same when it strikes every time. A transfer that always stops half-way never brings its last byte."""
+"""The same when it occurs every time: a transfer that always stops half-way never reaches its last byte."""
 
 REASONS = {
     Fault.BAD_REQUEST: "Firestream refused to look for message 2016-12-05 (400: Please verify",
@@ -89,19 +92,19 @@ REASONS = {
 }
 
 
-def test_every_fault_is_told_of_here():
+def test_every_fault_is_tested_here() -> None:
     assert ONCE.keys() == set(Fault)
 
 
-def as_it_should_be(backups, run, end, fault):
-    """The bucket holds nothing for the day, or exactly the source's bytes; and everybody was told the truth."""
-    stored = backups.content(BACKUP)
+def assert_result(backups: BackupsWorld, run: BackupRun, end: str, fault: Fault) -> None:
+    """Check that the bucket has nothing for the day, or exactly the source's bytes, and that log and metrics say so."""
+    stored = backups.content(BACKUP) or b""
     outcome = {STORED: "stored", ABSENT: "absent"}.get(end, "failed")
-    assert (run.outcomes, run.backup["buried"]) == ([outcome], end == BURIED)
-    assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}] if end == LEFT else []}
-    backups.nothing_dangles()
+    assert (run.outcomes, run.backup["buried"]) == ([outcome], end == REJECTED)
+    assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}] if end == RETRIED else []}
+    backups.assert_no_upload_is_open()
     if end == STORED:
-        content = source(backups)
+        content = backups.source(BACKUP)
         if fault is Fault.TWO_MEMBERS:
             assert gzip.decompress(stored) == gzip.decompress(content)
             assert stored != content
@@ -111,44 +114,48 @@ def as_it_should_be(backups, run, end, fault):
         assert run.backup["reason"] == ""
         assert run.counted("BackupBytes") == {"message": len(stored)}
     else:
-        assert stored is None
+        assert stored == b""
         assert REASONS[fault] in run.backup["reason"]
         assert run.backup["bytes"] == 0
     assert backups.listing() == {STORED: [BACKUP.key], ABSENT: [BACKUP.absent_key]}.get(end, [])
     assert run.counted("BackupsStored") == ({"message": 1} if end == STORED else {})
-    assert run.counted("BackupsFailed") == ({"message": 1} if end in (LEFT, BURIED) else {})
+    assert run.counted("BackupsFailed") == ({"message": 1} if end in (RETRIED, REJECTED) else {})
     assert run.backup["level"] == ("WARNING" if outcome == "failed" else "INFO")
-    assert len(backups.buried()) == (end == BURIED)
+    assert len(backups.dead_letters()) == (end == REJECTED)
 
 
 @pytest.mark.parametrize(("fault", "end"), ONCE.items())
-def test_after_a_fault_there_is_nothing_of_the_day_or_all_of_it(backups, fault, end):
+def test_after_a_fault_the_backup_is_stored_completely_or_not_at_all(
+    backups: BackupsWorld, fault: Fault, end: str
+) -> None:
     backups.firestream.fail(fault, file_type="message", day=DAY)
-    as_it_should_be(backups, backups.fulfil(BACKUP), end, fault)
+    assert_result(backups, backups.fulfil(BACKUP), end, fault)
 
 
 @pytest.mark.parametrize(("fault", "end"), [each for each in FOR_EVER.items() if each[0] is not Fault.CHANGED])
-def test_after_a_fault_without_an_end_there_is_nothing_of_the_day_or_all_of_it(backups, fault, end):
-    details = {"after": 0} if fault is Fault.STALL else {}
+def test_after_a_persistent_fault_the_backup_is_stored_completely_or_not_at_all(
+    backups: BackupsWorld, fault: Fault, end: str
+) -> None:
+    details: dict[str, Any] = {"after": 0} if fault is Fault.STALL else {}
     backups.firestream.fail(fault, times=None, **details)
-    as_it_should_be(backups, backups.fulfil(BACKUP), end, fault)
+    assert_result(backups, backups.fulfil(BACKUP), end, fault)
 
 
-def test_a_file_that_changes_with_every_look_is_not_stored(backups):
+def test_a_file_that_changes_at_every_attempt_is_not_stored(backups: BackupsWorld) -> None:
     for _ in range(3):
         backups.firestream.fail("changed")
         backups.firestream.fail("changed", after=0)
-    as_it_should_be(backups, backups.fulfil(BACKUP), LEFT, Fault.CHANGED)
+    assert_result(backups, backups.fulfil(BACKUP), RETRIED, Fault.CHANGED)
 
 
 @pytest.mark.parametrize("fault", ["truncated", "truncated-undeclared", "reset", "stall", "expired", "link-503"])
-def test_a_transfer_that_never_gets_further_is_given_up(backups, fault):
-    details = {} if fault == "link-503" else {"after": 0}
+def test_a_transfer_without_progress_is_given_up(backups: BackupsWorld, fault: str) -> None:
+    details: dict[str, Any] = {} if fault == "link-503" else {"after": 0}
     backups.firestream.fail(fault, times=None, **details)
     run = backups.fulfil(BACKUP)
     assert (run.outcomes, backups.listing()) == (["failed"], [])
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}]}
-    assert len(backups.asked()) == 7
+    assert len(backups.link_requests()) == 7
 
 
 @pytest.mark.parametrize("after", [1, 100, 0.5, 0.99, -1])
@@ -163,8 +170,10 @@ def test_a_transfer_that_never_gets_further_is_given_up(backups, fault):
         ("expired", {}),
     ],
 )
-def test_a_broken_transfer_goes_on_where_it_stopped(backups, fault, details, after):
-    content = source(backups)
+def test_a_broken_transfer_continues_where_it_stopped(
+    backups: BackupsWorld, fault: str, details: dict[str, Any], after: float
+) -> None:
+    content = backups.source(BACKUP)
     after = len(content) - 1 if after == -1 else after
     backups.firestream.fail(fault, after=after, **details)
     run = backups.fulfil(BACKUP)
@@ -175,41 +184,41 @@ def test_a_broken_transfer_goes_on_where_it_stopped(backups, fault, details, aft
     assert run.backup["resumes"] == 1
 
 
-def test_a_transfer_may_break_many_times_if_it_gets_further_each_time(backups):
+def test_a_transfer_may_break_many_times_if_it_progresses_each_time(backups: BackupsWorld) -> None:
     backups.firestream.fail("truncated", times=20, after=100)
     run = backups.fulfil(BACKUP)
     assert (run.outcomes, run.backup["resumes"]) == (["stored"], 20)
-    assert backups.content(BACKUP) == source(backups)
-    assert served(backups) == len(source(backups))
+    assert backups.content(BACKUP) == backups.source(BACKUP)
+    assert served(backups) == len(backups.source(BACKUP))
 
 
-def test_a_host_that_does_not_resume_is_asked_for_all_of_it_anew(backups):
+def test_a_host_that_does_not_resume_is_asked_for_the_whole_file_again(backups: BackupsWorld) -> None:
     backups.firestream.fail("truncated")
     backups.firestream.fail("no-range")
     run = backups.fulfil(BACKUP)
     assert (run.outcomes, run.backup["resumes"]) == (["stored"], 0)
-    assert backups.content(BACKUP) == source(backups)
+    assert backups.content(BACKUP) == backups.source(BACKUP)
 
 
-def test_a_file_that_changed_half_way_is_stored_as_it_is_now(backups):
-    before = source(backups)
+def test_a_file_that_changed_half_way_is_stored_as_it_is_now(backups: BackupsWorld) -> None:
+    before = backups.source(BACKUP)
     backups.firestream.fail("changed")
     run = backups.fulfil(BACKUP)
-    assert backups.content(BACKUP) == source(backups) != before
+    assert backups.content(BACKUP) == backups.source(BACKUP) != before
     assert run.backup["lines"] == 41
 
 
-def test_without_a_length_a_file_is_whole_when_nothing_follows_it(backups):
+def test_a_file_without_a_length_is_complete_when_nothing_follows_it(backups: BackupsWorld) -> None:
     backups.firestream.fail("no-length")
     backups.fulfil(BACKUP)
-    assert served(backups) == len(source(backups))
+    assert served(backups) == len(backups.source(BACKUP))
 
 
-def test_a_link_that_expired_on_its_way_is_replaced(backups):
+def test_an_expired_link_is_replaced(backups: BackupsWorld) -> None:
     backups.firestream.configure(link_seconds=0)
     seen = backups.firestream.note
 
-    def note(host, *rest):
+    def note(host: str, *rest: Any) -> None:
         if host == "link":
             backups.firestream.configure(link_seconds=300)
         seen(host, *rest)
@@ -220,12 +229,12 @@ def test_a_link_that_expired_on_its_way_is_replaced(backups):
 
 
 @pytest.mark.parametrize("fault", sorted(set(Fault) - {Fault.UNAUTHORIZED}))
-def test_a_request_that_meets_a_fault_harms_no_neighbour(backups, fault):
+def test_a_fault_affects_only_its_own_request(backups: BackupsWorld, fault: Fault) -> None:
     backups.firestream.fail(fault, times=2, day=DAY)
     neighbours = [Backup(DAY + timedelta(days=number), "message") for number in (-1, 1)]
     run = backups.fulfil(neighbours[0], BACKUP, neighbours[1])
     assert (run.outcomes[0], run.outcomes[2]) == ("stored", "stored")
-    assert [backups.content(each) == source(backups, each) for each in neighbours] == [True, True]
+    assert [backups.content(each) == backups.source(each) for each in neighbours] == [True, True]
     assert run.answer["batchItemFailures"] in ([], [{"itemIdentifier": "record 2"}])
 
 
@@ -235,7 +244,9 @@ def test_a_request_that_meets_a_fault_harms_no_neighbour(backups, fault):
 @pytest.mark.parametrize(
     "operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "ListObjectsV2"]
 )
-def test_what_s3_refuses_leaves_the_request_and_nothing_else(backups, operation):
+def test_when_s3_refuses_the_request_stays_in_its_queue_and_nothing_is_stored(
+    backups: BackupsWorld, operation: str
+) -> None:
     backups.strict.before(operation, refuse("AccessDenied", 403))
     run = backups.fulfil(BACKUP)
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}]}
@@ -243,22 +254,22 @@ def test_what_s3_refuses_leaves_the_request_and_nothing_else(backups, operation)
     assert backups.listing() == []
 
 
-def test_an_answer_of_s3_that_is_lost_leaves_the_backup_whole(backups):
+def test_a_backup_is_complete_although_the_answer_of_s3_was_lost(backups: BackupsWorld) -> None:
     backups.aws.lose_answer("CompleteMultipartUpload")
     run = backups.fulfil(BACKUP)
     assert run.answer == {"batchItemFailures": []}
-    assert backups.content(BACKUP) == source(backups)
+    assert backups.content(BACKUP) == backups.source(BACKUP)
 
 
-def test_two_workers_on_the_same_day_at_once_store_it_once(backups):
+def test_two_concurrent_workers_store_a_day_once(backups: BackupsWorld) -> None:
     both = Barrier(2, timeout=20)
-    backups.strict.before("CompleteMultipartUpload", lambda _: both.wait() and None, times=2)
-    fetching = backup_wiring.container().backups
-    outcomes = []
-    threads = [Thread(target=lambda: outcomes.append(fetching.fetch(BACKUP, lambda: 900))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+
+    def wait_for_the_other(_: object) -> None:
+        both.wait()
+
+    backups.strict.before("CompleteMultipartUpload", wait_for_the_other, times=2)
+    fetcher = bootstrap.container().backups
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda _: fetcher.fetch(BACKUP, lambda: 900.0), range(2)))
     assert sorted(str(each.result) for each in outcomes) == ["already_there", "stored"]
-    assert backups.content(BACKUP) == source(backups)
+    assert backups.content(BACKUP) == backups.source(BACKUP)

@@ -1,8 +1,12 @@
-"""What alarms look at is what the functions write: name, namespace and dimension, in just the situations meant."""
+"""The metrics that the alarms evaluate are those that the functions write, in exactly the intended situations."""
 
 import pytest
 
 from tests.template import TEMPLATE
+from tests.worlds.backups import BackupsWorld
+from tests.worlds.functions import Function
+from tests.worlds.posting import PostingWorld
+from tests.worlds.runs import Run
 
 ALARMS = {
     name: each["Properties"] for name, each in TEMPLATE["Resources"].items() if each["Type"] == "AWS::CloudWatch::Alarm"
@@ -11,12 +15,12 @@ OURS = {name for name, alarm in ALARMS.items() if alarm["Namespace"] == "StockTw
 STACK = "stocktwits-relay"
 
 
-def seen(run, name):
-    """The values that an alarm sees of a run: those of just its metric, with just its dimensions."""
+def values_of(run: Run, name: str) -> list[float]:
+    """The values of an alarm's metric that a run wrote, with exactly the alarm's dimensions."""
     alarm = ALARMS[name]
     (dimension,) = alarm["Dimensions"]
     assert dimension == {"Name": "stack", "Value": {"Ref": "AWS::StackName"}}
-    values = []
+    values: list[float] = []
     for each in run.metrics:
         (described,) = each["_aws"]["CloudWatchMetrics"]
         named = [metric["Name"] for metric in described["Metrics"]]
@@ -26,14 +30,14 @@ def seen(run, name):
     return values
 
 
-def breaches(run, name):
-    """Whether a run alone would have the alarm's metric on the wrong side."""
+def breaches(run: Run, name: str) -> bool:
+    """Whether a value that this run wrote breaches the alarm's threshold."""
     alarm = ALARMS[name]
     compare = {"GreaterThanOrEqualToThreshold": float.__ge__, "GreaterThanThreshold": float.__gt__}
-    return any(compare[alarm["ComparisonOperator"]](float(v), float(alarm["Threshold"])) for v in seen(run, name))
+    return any(compare[alarm["ComparisonOperator"]](float(v), float(alarm["Threshold"])) for v in values_of(run, name))
 
 
-def test_the_alarms_on_our_own_metrics_are_told_of_here():
+def test_every_alarm_on_our_own_metrics_is_tested_here() -> None:
     assert set(OURS) == {
         "OutboxWaitsAlarm",
         "LeftoversWaitAlarm",
@@ -43,57 +47,63 @@ def test_the_alarms_on_our_own_metrics_are_told_of_here():
     }
 
 
-# Something in the Outbox while the gate is open
+# Messages in the Outbox while the gate is open
 
 
-def test_the_drain_counts_what_is_in_the_outbox_while_the_gate_is_open(world, outbox, leftovers):
+def test_the_drain_counts_what_is_in_the_outbox_while_the_gate_is_open(
+    world: PostingWorld, outbox: Function, leftovers: Function
+) -> None:
     outbox.send("$AAPL one", "$AAPL two")
-    assert seen(leftovers.run(), "OutboxWaitsAlarm") == [2]
+    assert values_of(leftovers.run(), "OutboxWaitsAlarm") == [2]
 
 
-def test_a_message_of_the_outbox_that_is_held_counts_too(world, outbox, leftovers):
+def test_a_hidden_message_of_the_outbox_counts_too(world: PostingWorld, outbox: Function, leftovers: Function) -> None:
     outbox.send("$AAPL one")
     world.receive(outbox.queue)
     assert breaches(leftovers.run(), "OutboxWaitsAlarm")
 
 
-def test_nothing_is_said_of_an_empty_outbox(world, leftovers):
+def test_an_empty_outbox_has_no_metric(world: PostingWorld, leftovers: Function) -> None:
     assert leftovers.run().metrics == []
 
 
 @pytest.mark.parametrize("shut", ["pause", "pace"])
-def test_nothing_is_said_of_the_outbox_while_the_gate_is_shut(world, outbox, leftovers, shut):
+def test_the_outbox_has_no_metric_while_the_gate_is_closed(
+    world: PostingWorld, outbox: Function, leftovers: Function, shut: str
+) -> None:
     outbox.send("$AAPL one")
     if shut == "pause":
         world.pause()
     else:
         world.settings(POST_BURST=1, MAX_POSTS_PER_HOUR=1)
         world.gate(per_hour=1, burst=1).admit(1)
-    assert seen(leftovers.run(), "OutboxWaitsAlarm") == []
+    assert values_of(leftovers.run(), "OutboxWaitsAlarm") == []
 
 
 # A message that fails again while the gate is open
 
 
 @pytest.mark.parametrize(("waited", "breaching"), [(899, False), (900, True)])
-def test_a_message_of_fifteen_minutes_that_fails_again_sets_it_off(world, leftovers, waited, breaching):
+def test_a_message_that_fails_after_fifteen_minutes_triggers_the_alarm(
+    world: PostingWorld, leftovers: Function, waited: int, breaching: bool
+) -> None:
     leftovers.send("$AAPL one")
     world.clock.forward(waited)
     world.stand_in.fail("5xx-before", status=504)
     run = leftovers.run()
     assert breaches(run, "LeftoversWaitAlarm") is breaching
-    assert seen(run, "LeftoversWaitAlarm") == pytest.approx([waited], abs=0.01)
+    assert values_of(run, "LeftoversWaitAlarm") == pytest.approx([waited], abs=0.01)
 
 
-def test_the_oldest_of_several_counts(world, leftovers):
+def test_the_oldest_of_several_messages_counts(world: PostingWorld, leftovers: Function) -> None:
     leftovers.send("$AAPL one")
     world.clock.forward(100)
     leftovers.send("$AAPL two")
     world.stand_in.fail("5xx-before", status=504, times=2)
-    assert seen(leftovers.run(), "LeftoversWaitAlarm") == pytest.approx([100], abs=0.01)
+    assert values_of(leftovers.run(), "LeftoversWaitAlarm") == pytest.approx([100], abs=0.01)
 
 
-def test_a_message_for_which_a_run_had_no_time_waits_although_the_gate_is_open(world, outbox):
+def test_a_message_that_a_run_had_no_time_for_counts(world: PostingWorld, outbox: Function) -> None:
     outbox.send("$AAPL one", "$AAPL two")
     world.clock.forward(901)
     world.on_request(lambda _: world.clock.forward(45))
@@ -103,66 +113,74 @@ def test_a_message_for_which_a_run_had_no_time_waits_although_the_gate_is_open(w
 
 
 @pytest.mark.parametrize("fault", ["429", "401", "403-html"])
-def test_a_message_that_the_gate_keeps_back_does_not_set_it_off_however_old(world, leftovers, fault):
+def test_a_message_that_waits_for_the_gate_does_not_trigger_the_alarm(
+    world: PostingWorld, leftovers: Function, fault: str
+) -> None:
     leftovers.send("$AAPL one", "$AAPL two")
     world.clock.forward(9000)
     world.stand_in.fail(fault, times=2)
     run = leftovers.run()
     assert set(run.outcomes) == {"deferred"}
-    assert seen(run, "LeftoversWaitAlarm") == []
+    assert values_of(run, "LeftoversWaitAlarm") == []
 
 
-def test_an_old_message_that_is_posted_does_not_set_it_off(world, leftovers):
+def test_an_old_message_that_is_posted_does_not_trigger_the_alarm(world: PostingWorld, leftovers: Function) -> None:
     leftovers.send("$AAPL one")
     world.clock.forward(9000)
-    assert seen(leftovers.run(), "LeftoversWaitAlarm") == []
+    assert values_of(leftovers.run(), "LeftoversWaitAlarm") == []
 
 
-# A person is needed
+# An operator is needed
 
 
 @pytest.mark.parametrize(("fault", "needed"), [("401", True), ("403-html", True), ("429", False)])
-def test_a_refused_token_and_a_bot_block_need_a_person_and_a_limit_does_not(world, edge, fault, needed):
-    edge.send("$AAPL one")
+def test_a_refused_token_and_a_bot_block_need_an_operator_and_a_rate_limit_does_not(
+    world: PostingWorld, function: Function, fault: str, needed: bool
+) -> None:
+    function.send("$AAPL one")
     world.stand_in.fail(fault, times=2)
-    assert breaches(edge.run(), "NeedsAPersonAlarm") is needed
+    assert breaches(function.run(), "NeedsAPersonAlarm") is needed
 
 
-def test_an_unreadable_token_needs_a_person(world, outbox):
-    world.store_parameter("no JSON")
+def test_an_unreadable_token_needs_an_operator(world: PostingWorld, outbox: Function) -> None:
+    world.store_parameter("not JSON")
     outbox.send("$AAPL one")
     run = outbox.run()
-    assert (run.shut, seen(run, "NeedsAPersonAlarm")) == (["token_unreadable"], [1])
+    assert (run.pauses, values_of(run, "NeedsAPersonAlarm")) == (["token_unreadable"], [1])
 
 
-def test_a_ledger_that_is_gone_needs_a_person(world, leftovers):
+def test_a_missing_ledger_needs_an_operator(world: PostingWorld, leftovers: Function) -> None:
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
     leftovers.send("$AAPL one")
-    assert seen(leftovers.run(), "NeedsAPersonAlarm") == [1]
+    assert values_of(leftovers.run(), "NeedsAPersonAlarm") == [1]
 
 
-def test_the_drain_says_every_minute_that_a_person_is_still_needed_while_something_waits(world, leftovers):
+def test_every_drain_reports_that_an_operator_is_needed_while_messages_wait(
+    world: PostingWorld, leftovers: Function
+) -> None:
     leftovers.send("$AAPL one", "$AAPL two")
     world.stand_in.fail("403-html")
     leftovers.run()
     leftovers.send("$AAPL three")
-    assert seen(leftovers.run(), "NeedsAPersonAlarm") == [1]
+    assert values_of(leftovers.run(), "NeedsAPersonAlarm") == [1]
 
 
-def test_an_operators_pause_needs_nobody(world, leftovers):
+def test_an_operators_pause_does_not_trigger_the_alarm(world: PostingWorld, leftovers: Function) -> None:
     leftovers.send("$AAPL one")
     world.pause()
     run = leftovers.run()
-    assert (run.shut, seen(run, "NeedsAPersonAlarm")) == (["operator"], [])
+    assert (run.pauses, values_of(run, "NeedsAPersonAlarm")) == (["operator"], [])
 
 
-def test_a_refused_login_of_firestream_needs_a_person(backups):
+def test_a_refused_login_of_firestream_needs_an_operator(backups: BackupsWorld) -> None:
     backups.store_login("an old one")
-    assert seen(backups.nightly(), "NeedsAPersonAlarm") == [1]
+    assert values_of(backups.nightly(), "NeedsAPersonAlarm") == [1]
 
 
 @pytest.mark.parametrize(("days", "needed"), [(11.9, False), (12.1, True)])
-def test_messages_that_come_about_when_sqs_would_soon_delete_them_need_a_person(world, leftovers, days, needed):
+def test_a_message_that_sqs_would_soon_delete_needs_an_operator(
+    world: PostingWorld, leftovers: Function, days: float, needed: bool
+) -> None:
     leftovers.send("$AAPL one")
     world.clock.forward(days * 86400)
     run = leftovers.run()
@@ -172,42 +190,44 @@ def test_messages_that_come_about_when_sqs_would_soon_delete_them_need_a_person(
 # Nothing posted
 
 
-def test_posts_of_either_function_are_counted_together_and_only_new_ones(world, edge):
-    edge.send('{"body": "$AAPL one", "key": "k"}', "$AAPL two", '{"body": 1}')
-    assert seen(edge.run(), "NothingPostedAlarm") == [2]
-    edge.send('{"body": "$AAPL one", "key": "k"}')
-    again = edge.run()
-    assert (again.outcomes, seen(again, "NothingPostedAlarm")) == (["already_posted"], [])
+def test_new_posts_of_both_functions_are_counted_together(world: PostingWorld, function: Function) -> None:
+    function.send('{"body": "$AAPL one", "key": "k"}', "$AAPL two", '{"body": 1}')
+    assert values_of(function.run(), "NothingPostedAlarm") == [2]
+    function.send('{"body": "$AAPL one", "key": "k"}')
+    again = function.run()
+    assert (again.outcomes, values_of(again, "NothingPostedAlarm")) == (["already_posted"], [])
 
 
 # Backups
 
 
 @pytest.mark.parametrize(("age", "late"), [(1, False), (2, False), (3, False), (4, True)])
-def test_backups_are_late_when_the_newest_is_older_than_the_lag_and_a_day(backups, age, late):
+def test_backups_are_late_when_the_newest_is_older_than_the_lag_and_a_day(
+    backups: BackupsWorld, age: int, late: bool
+) -> None:
     backups.firestream.configure(lag_days=age)
     run = backups.nightly()
     assert run.counted("NewestBackupAgeDays") == {"activity": age, "message": age}
-    assert seen(run, "BackupsLateAlarm") == [age - 2]
+    assert values_of(run, "BackupsLateAlarm") == [age - 2]
     assert breaches(run, "BackupsLateAlarm") is late
 
 
-def test_the_file_type_that_is_furthest_behind_counts(backups):
+def test_the_file_type_that_is_furthest_behind_counts(backups: BackupsWorld) -> None:
     backups.nightly()
     backups.firestream.fail("404", file_type="activity", times=99)
     backups.clock.forward(3 * 86_400)
     run = backups.nightly()
     assert run.counted("NewestBackupAgeDays") == {"activity": 4, "message": 1}
-    assert seen(run, "BackupsLateAlarm") == [2]
+    assert values_of(run, "BackupsLateAlarm") == [2]
 
 
 @pytest.mark.parametrize("lookback", [3, 7])
-def test_no_backup_at_all_is_late_whatever_the_look_back(backups, lookback):
+def test_no_backup_at_all_is_late_whatever_the_look_back(backups: BackupsWorld, lookback: int) -> None:
     backups.settings(BACKUP_LOOKBACK_DAYS=lookback)
     backups.store_login("an old one")
     assert breaches(backups.nightly(), "BackupsLateAlarm")
 
 
-def test_a_backfill_says_nothing_of_the_newest_backup(backups):
+def test_a_backfill_does_not_measure_the_newest_backup(backups: BackupsWorld) -> None:
     run = backups.invoke({"first_day": "2016-12-01", "last_day": "2016-12-02"})
-    assert seen(run, "BackupsLateAlarm") == []
+    assert values_of(run, "BackupsLateAlarm") == []

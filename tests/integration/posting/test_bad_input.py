@@ -1,23 +1,27 @@
-"""What no producer should send: it is posted unharmed or buried with its reason, and takes no neighbour with it."""
+"""Unusual and invalid messages: each is posted unchanged or moved to Dead letters, and affects no other message."""
 
 import json
+from typing import Any
 
 import pytest
 
-BEFORE, AFTER = "$AAPL the neighbour before", "$MSFT the neighbour after"
+from tests.worlds.functions import Function
+from tests.worlds.posting import PostingWorld
+
+BEFORE, AFTER = "$AAPL before", "$MSFT after"
 CHART = "s3://stocktwits-relay-charts/"
 MAX_SQS_BYTES = 1_048_576
 
 
-def message(**fields):
+def message(**fields: Any) -> str:
     return json.dumps({"body": "$TSLA crosses 400", **fields})
 
 
-def sns(text, kind="Notification"):
+def sns(text: str, kind: str = "Notification") -> str:
     return json.dumps({"Type": kind, "TopicArn": "arn:aws:sns:us-east-1:123456789012:alerts", "Message": text})
 
 
-def eventbridge(detail):
+def eventbridge(detail: Any) -> str:
     return json.dumps({"detail-type": "alert", "source": "com.example", "detail": detail})
 
 
@@ -90,7 +94,7 @@ READABLE = {
     "1000 with links": ("https://a.io/ " * 2 + "x" * 952, None),
     "1000 with angle brackets": ("<" + "x" * 996, None),
     "1000 emoji": ("🚀" * 1000, None),
-    "no JSON after all": ("[ALERT] $TSLA", None),
+    "brackets without JSON": ("[ALERT] $TSLA", None),
     "space around": ("  $TSLA \n", "$TSLA"),
     "byte order mark": ('\ufeff{"body": "$TSLA"}', "$TSLA"),
     "SNS in EventBridge in SNS": (sns(eventbridge(json.loads(sns("$TSLA")))), "$TSLA"),
@@ -102,21 +106,21 @@ READABLE = {
 CHARTS = {
     "large.png": b"\x89PNG\r\n\x1a\n".ljust(3_000_000, b"x"),
     "limit.png": b"\x89PNG\r\n\x1a\n".ljust(2_000_000, b"x"),
-    "text.png": b"no pixels at all",
+    "text.png": b"not an image",
 }
 
 
 @pytest.mark.parametrize(("body", "words"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_cannot_be_posted_is_buried_with_its_reason_between_two_that_are_posted(
-    world, outbox, sqs_event, body, words
-):
+def test_a_message_that_cannot_be_posted_is_moved_to_dead_letters_between_two_that_are_posted(
+    world: PostingWorld, outbox: Function, body: str, words: str
+) -> None:
     for name, content in CHARTS.items():
         if name in body:
             world.s3.put_object(Bucket="stocktwits-relay-charts", Key=name, Body=content)
-    run = outbox.invoke(sqs_event(BEFORE, body, AFTER))
+    run = outbox.invoke(world.event(BEFORE, body, AFTER))
     assert (run.answer, world.posted) == ({"batchItemFailures": []}, [BEFORE, AFTER])
-    ((buried, attributes),) = world.dead_letters()
-    assert buried == body
+    ((letter, attributes),) = world.dead_letters()
+    assert letter == body
     assert words in attributes["RejectReason"]
     assert "regex" not in attributes["RejectReason"]
     assert attributes == {
@@ -128,20 +132,26 @@ def test_what_cannot_be_posted_is_buried_with_its_reason_between_two_that_are_po
 
 
 @pytest.mark.parametrize(("body", "posted"), READABLE.values(), ids=READABLE)
-def test_what_is_unusual_but_right_is_posted_to_the_letter(world, outbox, sqs_event, body, posted):
-    run = outbox.invoke(sqs_event(BEFORE, body, AFTER))
+def test_an_unusual_but_valid_message_is_posted_unchanged(
+    world: PostingWorld, outbox: Function, body: str, posted: str | None
+) -> None:
+    run = outbox.invoke(world.event(BEFORE, body, AFTER))
     assert world.posted == [BEFORE, posted or body, AFTER]
     assert (run.answer, world.dead_letters()) == ({"batchItemFailures": []}, [])
 
 
-def test_what_is_unreadable_is_buried_even_while_the_gate_is_shut(world, outbox):
+def test_an_unreadable_message_is_moved_to_dead_letters_even_while_posting_is_paused(
+    world: PostingWorld, outbox: Function
+) -> None:
     outbox.send('{"bodi": 1}', "$AAPL one")
     world.pause()
     assert outbox.run().outcomes == ["rejected", "deferred"]
-    assert (outbox.left(), len(world.dead_letters())) == (1, 1)
+    assert (outbox.depth(), len(world.dead_letters())) == (1, 1)
 
 
-def test_a_text_that_was_posted_under_another_key_is_buried_as_the_duplicate_it_is(world, outbox):
+def test_a_text_that_was_posted_under_another_key_is_rejected_as_a_duplicate(
+    world: PostingWorld, outbox: Function
+) -> None:
     outbox.send('{"body": "$AAPL one", "key": "a"}', '{"body": "$AAPL one", "key": "b"}', AFTER)
     outbox.run()
     ((body, attributes),) = world.dead_letters()
@@ -150,7 +160,7 @@ def test_a_text_that_was_posted_under_another_key_is_buried_as_the_duplicate_it_
     assert (attributes["StatusCode"], attributes["RelayKey"]) == ("422", "b")
 
 
-def test_a_key_that_was_used_for_another_text_is_named_in_the_reason(world, outbox):
+def test_a_key_that_was_used_for_another_text_is_named_in_the_reason(world: PostingWorld, outbox: Function) -> None:
     outbox.send('{"body": "$AAPL one", "key": "k"}', '{"body": "$AAPL two", "key": "k"}', AFTER)
     outbox.run()
     ((_, attributes),) = world.dead_letters()
@@ -163,7 +173,9 @@ EXPIRED = '{"body": "$AAPL one", "key": "k", "expires_at": "2020-01-01T00:00:00Z
 
 
 @pytest.mark.parametrize("first", [EXPIRED, '{"body": "$AAPL one", "key": "k", "chart": "s3://elsewhere/a.png"}'])
-def test_a_message_that_is_refused_before_it_is_tried_keeps_its_key_from_nobody(world, outbox, first):
+def test_a_message_that_is_rejected_before_an_attempt_does_not_use_up_its_key(
+    world: PostingWorld, outbox: Function, first: str
+) -> None:
     outbox.send(first, '{"body": "$AAPL two", "key": "k"}')
     assert sorted(outbox.run().outcomes) == ["posted", "rejected"]
     assert world.posted == ["$AAPL two"]
@@ -171,29 +183,31 @@ def test_a_message_that_is_refused_before_it_is_tried_keeps_its_key_from_nobody(
     assert body == first
 
 
-def test_a_body_that_leaves_no_room_for_its_reason_gets_into_dead_letters_all_the_same(world, outbox, sqs_event):
+def test_a_body_that_is_too_long_for_a_reason_is_moved_to_dead_letters_without_it(
+    world: PostingWorld, outbox: Function
+) -> None:
     body = "x" * MAX_SQS_BYTES
-    run = outbox.invoke(sqs_event(BEFORE, body, AFTER))
+    run = outbox.invoke(world.event(BEFORE, body, AFTER))
     assert world.dead_letters() == [(body, {})]
     assert (run.answer, world.posted) == ({"batchItemFailures": []}, [BEFORE, AFTER])
     assert "1048576 characters" in run.deliveries[1]["reason"]
     assert "without this reason" in run.deliveries[1]["reason"]
 
 
-def test_a_body_that_leaves_just_enough_room_keeps_its_reason(world, outbox, sqs_event):
-    outbox.invoke(sqs_event("x" * (MAX_SQS_BYTES - 500)))
+def test_a_body_that_is_just_short_enough_is_moved_with_its_reason(world: PostingWorld, outbox: Function) -> None:
+    outbox.invoke(world.event("x" * (MAX_SQS_BYTES - 500)))
     ((_, attributes),) = world.dead_letters()
     assert attributes["RejectReason"]
 
 
-def test_a_reason_is_cut_where_nobody_would_read_on(world, outbox):
+def test_a_long_reason_is_shortened(world: PostingWorld, outbox: Function) -> None:
     outbox.send(json.dumps({"body": "$TSLA", "f" * 5000: 1}))
     outbox.run()
     ((_, attributes),) = world.dead_letters()
     assert len(attributes["RejectReason"]) < 300
 
 
-# Settings that only a person can mend
+# Settings that an operator must fix
 
 
 @pytest.mark.parametrize(
@@ -210,7 +224,9 @@ def test_a_reason_is_cut_where_nobody_would_read_on(world, outbox):
     ],
     ids=["missing", "cut off", "bare", "list", "other field", "empty", "curly quote", "number"],
 )
-def test_without_a_readable_token_messages_stay_and_the_log_says_what_to_store(world, outbox, stored, words):
+def test_without_a_readable_token_messages_stay_and_the_log_says_what_to_store(
+    world: PostingWorld, outbox: Function, stored: str | None, words: str
+) -> None:
     if stored:
         world.store_parameter(stored)
     else:
@@ -218,50 +234,54 @@ def test_without_a_readable_token_messages_stay_and_the_log_says_what_to_store(w
     first, second = outbox.send("$AAPL one", "$AAPL two")
     run = outbox.run()
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": first}, {"itemIdentifier": second}]}
-    assert (world.stand_in.requests, world.shut()) == ([], ("token_unreadable", 300))
+    assert (world.stand_in.requests, world.current_pause()) == ([], ("token_unreadable", 300))
     assert (world.status(first), world.entry(second)) == ("released", None)
     (line,) = [line for line in run.lines if line["message"] == "gate shut"]
     assert f"/stocktwits-relay/token {words}" in line["reason"]
     assert "store the account's credentials there" in line["reason"]
 
 
-def test_a_token_that_is_mended_is_used_by_the_next_probe(world, outbox):
+def test_a_corrected_token_is_used_by_the_next_probe(world: PostingWorld, outbox: Function) -> None:
     world.ssm.delete_parameter(Name="/stocktwits-relay/token")
     outbox.send("$AAPL one")
     outbox.run()
     world.store_token()
     world.clock.forward(330)
     assert outbox.run().outcomes == ["posted"]
-    assert world.shut() is None
+    assert world.current_pause() is None
 
 
-def test_when_ssm_does_not_answer_the_message_waits_and_the_gate_stays_open(world, outbox):
+def test_when_ssm_does_not_answer_the_message_waits_and_the_gate_stays_open(
+    world: PostingWorld, outbox: Function
+) -> None:
     (key,) = outbox.send("$AAPL one")
     world.aws.answer("GetParameter", "InternalServerError")
     run = outbox.run()
-    assert (run.outcomes, world.status(key), world.shut()) == (["deferred"], "released", None)
+    assert (run.outcomes, world.status(key), world.current_pause()) == (["deferred"], "released", None)
 
 
-def test_without_its_table_messages_stay_and_the_log_says_what_to_check(world, outbox):
+def test_without_its_table_messages_stay_and_the_log_says_what_to_check(world: PostingWorld, outbox: Function) -> None:
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
     (key,) = outbox.send("$AAPL one")
     run = outbox.run()
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": key}]}
-    assert (world.stand_in.requests, run.shut) == ([], ["ledger"])
+    assert (world.stand_in.requests, run.pauses) == ([], ["ledger"])
     assert "stocktwits-relay-ledger cannot be used (ResourceNotFoundException): check that it exists" in run.reason
     world.create_table()
     world.clock.forward(320)
     assert outbox.run().outcomes == ["posted"]
 
 
-def test_when_s3_does_not_answer_the_message_waits_and_nothing_was_sent(world, outbox):
+def test_when_s3_does_not_answer_the_message_waits_and_nothing_is_sent(world: PostingWorld, outbox: Function) -> None:
     (key,) = outbox.send(message(chart=CHART + "c.png"))
     world.aws.answer("GetObject", "SlowDown")
     run = outbox.run()
     assert (run.outcomes, world.status(key), world.stand_in.requests) == (["deferred"], "released", [])
 
 
-def test_without_a_chart_bucket_a_chart_from_s3_is_refused_in_words(world, outbox):
+def test_without_a_chart_bucket_a_chart_from_s3_is_rejected_with_a_reason(
+    world: PostingWorld, outbox: Function
+) -> None:
     world.settings(CHART_BUCKET_NAME="")
     outbox.send(message(chart=CHART + "c.png"))
     outbox.run()
@@ -282,14 +302,16 @@ def test_without_a_chart_bucket_a_chart_from_s3_is_refused_in_words(world, outbo
     ],
     ids=["binary key", "number for a key", "our own attributes"],
 )
-def test_the_attributes_of_a_publisher_take_no_neighbour_with_them(world, edge, attributes):
-    edge.send(BEFORE)
-    world.sqs.send_message(QueueUrl=edge.queue, MessageBody="$TSLA", MessageAttributes=attributes)
-    edge.send(AFTER)
-    assert edge.run().outcomes == ["posted"] * 3
+def test_a_publishers_attributes_do_not_affect_other_messages(
+    world: PostingWorld, function: Function, attributes: dict[str, Any]
+) -> None:
+    function.send(BEFORE)
+    world.sqs.send_message(QueueUrl=function.queue, MessageBody="$TSLA", MessageAttributes=attributes)
+    function.send(AFTER)
+    assert function.run().outcomes == ["posted"] * 3
 
 
-def test_a_pause_until_further_than_any_calendar_stops_everybody(world, outbox):
+def test_a_pause_that_ends_beyond_the_calendar_stops_all_posting(world: PostingWorld, outbox: Function) -> None:
     world.pause(who={"S": "Ann"}, why={"S": "lunch"}, until={"N": "9.9E+125"})
     (key,) = outbox.send("$TSLA")
     run = outbox.run()

@@ -1,28 +1,39 @@
 """The gate's rules, on a DynamoDB table that several workers share."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
+from typing import Any
 
 import pytest
 from relay.errors import Halt, Pause
-from relay.posting.gate import CHANGE_ATTEMPTS, PROBE_SECONDS
+from relay.posting.gate import CHANGE_ATTEMPTS, PROBE_SECONDS, Admission, Gate
+
+from tests.worlds.clock import Clock
+from tests.worlds.posting import PostingWorld
 
 NINE_HOURS = 9 * 3600  # from 15:00 to midnight, UTC
 
 
-def rate_limited(until):
+def rate_limited(until: float) -> Pause:
     return Pause("rate_limited", "StockTwits limits the rate", until)
 
 
-def token_refused(until):
+def token_refused(until: float) -> Pause:
     return Pause("token_refused", "store a good token", until, probe=True)
 
 
-def all_at_once(calls):
-    """What each call gives when all of them begin together."""
+def pause_of(admission: Admission) -> Pause:
+    assert admission.pause
+    return admission.pause
+
+
+def all_at_once(calls: list[Callable[[], Admission]]) -> list[Admission]:
+    """The results of calls that are started at the same time."""
     barrier = Barrier(len(calls))
 
-    def one(call):
+    def one(call: Callable[[], Admission]) -> Admission:
         barrier.wait()
         return call()
 
@@ -30,14 +41,14 @@ def all_at_once(calls):
         return list(pool.map(one, calls))
 
 
-def admitted_at_once(gates, wanted):
-    return sum(admission.granted for admission in all_at_once([lambda gate=gate: gate.admit(wanted) for gate in gates]))
+def admitted_at_once(gates: list[Gate], wanted: int) -> int:
+    return sum(admission.granted for admission in all_at_once([partial(gate.admit, wanted) for gate in gates]))
 
 
 # Pace and cap
 
 
-def test_the_pace_holds_over_workers_that_come_at_once(world, clock):
+def test_the_pace_applies_to_concurrent_workers_together(world: PostingWorld, clock: Clock) -> None:
     gates = [world.gate(per_hour=60, burst=10) for _ in range(8)]
     assert admitted_at_once(gates, 3) == 10
     clock.forward(59.9)
@@ -46,38 +57,41 @@ def test_the_pace_holds_over_workers_that_come_at_once(world, clock):
     assert admitted_at_once(gates, 3) == 1
 
 
-def test_the_daily_cap_holds_over_workers_that_come_at_once(world):
+def test_the_daily_cap_applies_to_concurrent_workers_together(world: PostingWorld) -> None:
     assert admitted_at_once([world.gate(per_day=7) for _ in range(8)], 3) == 7
 
 
-def test_the_day_ends_at_midnight_utc(world, clock):
+def test_the_day_ends_at_midnight_utc(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate(per_day=7)
     gate.admit(7)
     clock.forward(NINE_HOURS - 1)
     refused = gate.admit(1)
-    assert (refused.granted, refused.pause.cause, refused.pause.until) == (0, "daily_cap", clock() + 1)
+    assert (refused.granted, pause_of(refused).cause, pause_of(refused).until) == (0, "daily_cap", clock() + 1)
     clock.forward(1)
     assert gate.admit(9).granted == 7
 
 
-def test_what_the_pace_refuses_says_when_it_will_not(world, clock):
+def test_a_refusal_by_the_pace_says_when_it_ends(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate(per_hour=12, burst=1)
     first = gate.admit(5)
-    assert (first.granted, first.pause.cause, first.pause.until) == (1, "pace", clock() + 300)
-    clock.forward(first.opens_in(clock()))
+    assert (first.granted, pause_of(first).cause, pause_of(first).until) == (1, "pace", clock() + 300)
+    seconds = first.opens_in(clock())
+    assert seconds
+    clock.forward(seconds)
     assert gate.admit(1).granted == 1
 
 
-def test_looking_changes_nothing(world):
+def test_looking_changes_nothing(world: PostingWorld) -> None:
     gate = world.gate(burst=1)
     assert [gate.look(5).granted for _ in range(3)] == [1, 1, 1]
     assert world.item("gate") is None
 
 
-def test_a_change_that_another_worker_overtook_begins_anew(world, clock):
-    other, overtaken = world.gate(burst=5), []
+def test_a_change_that_conflicts_with_another_workers_is_repeated(world: PostingWorld, clock: Clock) -> None:
+    other = world.gate(burst=5)
+    overtaken: list[Admission] = []
 
-    def overtaking_clock():
+    def overtaking_clock() -> float:
         if not overtaken:
             overtaken.append(other.admit(2))
         return clock()
@@ -86,27 +100,27 @@ def test_a_change_that_another_worker_overtook_begins_anew(world, clock):
     assert (gate.admit(5).granted, overtaken[0].granted) == (3, 2)
 
 
-def test_a_gate_that_is_overtaken_again_and_again_lets_nobody_through(world):
+def test_a_gate_with_too_many_conflicts_admits_nothing(world: PostingWorld) -> None:
     world.aws.answer("PutItem", "ConditionalCheckFailedException", times=CHANGE_ATTEMPTS)
     refused = world.gate().admit(1)
-    assert (refused.granted, refused.pause.cause) == (0, "ledger")
-    assert len(world.aws.named("PutItem")) == CHANGE_ATTEMPTS
+    assert (refused.granted, pause_of(refused).cause) == (0, "ledger")
+    assert len(world.aws.calls_of("PutItem")) == CHANGE_ATTEMPTS
 
 
-def test_a_lost_answer_makes_the_pace_slower_never_faster(world):
+def test_a_lost_answer_makes_the_pace_slower_never_faster(world: PostingWorld) -> None:
     world.aws.lose_answer("PutItem")
     gate = world.gate(burst=5)
     assert gate.admit(2).granted == 2
     assert gate.admit(5).granted == 1
 
 
-def test_what_nobody_used_is_given_back(world):
+def test_unused_posts_are_given_back(world: PostingWorld) -> None:
     gate = world.gate(burst=5, per_day=5)
     gate.give_back(gate.admit(5), 3)
     assert gate.admit(5).granted == 3
 
 
-def test_the_pace_is_not_given_back_once_somebody_came_after(world):
+def test_the_pace_is_not_given_back_after_a_later_admission(world: PostingWorld) -> None:
     gate = world.gate(burst=5, per_day=6)
     first = gate.admit(3)
     gate.admit(1)
@@ -115,7 +129,7 @@ def test_the_pace_is_not_given_back_once_somebody_came_after(world):
     assert (after.granted, world.item("gate")["count"]) == (1, 2)
 
 
-def test_yesterdays_unused_posts_are_not_given_back_to_today(world, clock):
+def test_yesterdays_unused_posts_are_not_given_back_to_today(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate(per_day=5)
     yesterdays = gate.admit(5)
     clock.forward(NINE_HOURS)
@@ -139,18 +153,21 @@ def test_yesterdays_unused_posts_are_not_given_back_to_today(world, clock):
     ],
     ids=["bare", "who and why", "numbers and null", "empty", "map and boolean", "set and bytes"],
 )
-def test_while_the_operators_item_exists_nothing_goes_whatever_it_holds(world, attributes, said):
+def test_while_the_operators_item_exists_nothing_is_admitted_whatever_its_attributes(
+    world: PostingWorld, attributes: dict[str, Any], said: str
+) -> None:
     gate = world.gate()
     before = gate.admit(1)
     world.pause(**attributes)
-    for pause in (gate.admit(1).pause, gate.look(1).pause, gate.pause_since(before)):
+    for pause in (pause_of(gate.admit(1)), pause_of(gate.look(1)), gate.pause_since(before)):
+        assert pause
         assert (pause.cause, pause.reason, pause.until) == ("operator", said, None)
     assert (gate.admit(1).granted, gate.look(1).granted) == (0, 0)
     world.lift_pause()
     assert gate.admit(1).granted == 1
 
 
-def test_an_operators_pause_may_have_an_end(world, clock):
+def test_an_operators_pause_may_have_an_end(world: PostingWorld, clock: Clock) -> None:
     world.pause(until={"N": str(clock() + 60)})
     gate = world.gate()
     assert (gate.admit(1).granted, gate.admit(1).opens_in(clock())) == (0, 60)
@@ -158,10 +175,10 @@ def test_an_operators_pause_may_have_an_end(world, clock):
     assert gate.admit(1).granted == 1
 
 
-# Pauses that StockTwits' answers impose
+# Pauses that StockTwits' answers cause
 
 
-def test_a_shut_gate_opens_by_itself_when_its_pause_ends(world, clock):
+def test_a_closed_gate_opens_when_its_pause_ends(world: PostingWorld, clock: Clock) -> None:
     gate, other = world.gate(), world.gate()
     gate.close(rate_limited(clock() + 60))
     refused = other.admit(5)
@@ -170,7 +187,7 @@ def test_a_shut_gate_opens_by_itself_when_its_pause_ends(world, clock):
     assert other.admit(5).granted == 5
 
 
-def test_of_two_pauses_the_longer_one_holds(world, clock):
+def test_of_two_pauses_the_longer_one_applies(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate()
     for seconds in (60, 300, 30):
         gate.close(rate_limited(clock() + seconds))
@@ -180,7 +197,7 @@ def test_of_two_pauses_the_longer_one_holds(world, clock):
     assert gate.admit(1).granted == 1
 
 
-def test_a_longer_pause_does_not_spare_the_probe(world, clock):
+def test_a_longer_pause_does_not_skip_the_probe(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate()
     gate.close(token_refused(clock() + 60))
     gate.close(rate_limited(clock() + 120))
@@ -188,17 +205,17 @@ def test_a_longer_pause_does_not_spare_the_probe(world, clock):
     assert (gate.admit(5).granted, gate.admit(5).granted) == (1, 0)
 
 
-def test_after_a_refusal_a_single_probe_goes_first(world, clock):
+def test_after_a_refusal_a_single_probe_goes_first(world: PostingWorld, clock: Clock) -> None:
     gates = [world.gate() for _ in range(8)]
     gates[0].close(token_refused(clock() + 300))
     clock.forward(300)
-    admissions = all_at_once([lambda gate=gate: gate.admit(5) for gate in gates])
+    admissions = all_at_once([partial(gate.admit, 5) for gate in gates])
     assert sorted(each.granted for each in admissions) == [0] * 7 + [1]
     assert [each.probe for each in admissions if each.granted] == [True]
-    assert {each.pause.cause for each in admissions} == {"token_refused"}
+    assert {pause_of(each).cause for each in admissions} == {"token_refused"}
 
 
-def test_a_probe_that_came_back_well_opens_the_gate(world, clock):
+def test_a_successful_probe_opens_the_gate(world: PostingWorld, clock: Clock) -> None:
     gate, other = world.gate(), world.gate()
     gate.close(token_refused(clock() + 300.123456))
     clock.forward(300.2)
@@ -206,7 +223,7 @@ def test_a_probe_that_came_back_well_opens_the_gate(world, clock):
     assert other.admit(5).granted == 5
 
 
-def test_a_probe_that_never_came_back_is_followed_by_another(world, clock):
+def test_a_probe_without_a_result_is_followed_by_another(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate()
     gate.close(token_refused(clock()))
     assert gate.admit(5).granted == 1
@@ -216,33 +233,33 @@ def test_a_probe_that_never_came_back_is_followed_by_another(world, clock):
     assert (gate.admit(5).granted, gate.admit(5).granted) == (1, 0)
 
 
-def test_a_probe_does_not_open_what_was_shut_after_it(world, clock):
+def test_a_probe_does_not_lift_a_pause_that_came_after_it(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate()
     gate.close(token_refused(clock()))
     probe = gate.admit(1)
     gate.close(rate_limited(clock() + 600))
     gate.open(probe)
-    assert gate.admit(1).pause.cause == "rate_limited"
+    assert pause_of(gate.admit(1)).cause == "rate_limited"
 
 
-def test_a_probe_that_was_not_needed_leaves_its_place_to_the_next(world):
+def test_an_unused_probe_is_given_back(world: PostingWorld) -> None:
     gate = world.gate()
     gate.close(token_refused(world.clock()))
     gate.give_back(gate.admit(5), 1)
     assert gate.admit(5).probe
 
 
-def test_a_batch_learns_of_a_pause_that_came_after_its_admission(world, clock):
+def test_a_batch_learns_of_a_pause_that_came_after_its_admission(world: PostingWorld, clock: Clock) -> None:
     gate, other = world.gate(burst=1), world.gate()
     admission = gate.admit(1)
     assert gate.pause_since(admission) is None
     other.close(rate_limited(clock() + 60))
-    assert gate.pause_since(admission).cause == "rate_limited"
+    assert gate.pause_since(admission) == rate_limited(clock() + 60)
     clock.forward(60)
     assert gate.pause_since(admission) is None
 
 
-def test_a_probe_is_not_stopped_by_the_pause_it_is_to_lift(world, clock):
+def test_a_probe_is_not_stopped_by_the_pause_it_is_to_lift(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate()
     gate.close(token_refused(clock()))
     assert gate.pause_since(gate.admit(1)) is None
@@ -251,36 +268,38 @@ def test_a_probe_is_not_stopped_by_the_pause_it_is_to_lift(world, clock):
 # Without its table
 
 
-def test_a_gate_without_its_table_is_shut(world):
+def test_a_gate_without_its_table_is_closed(world: PostingWorld) -> None:
     gate = world.gate()
     before = gate.admit(1)
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
     assert (gate.look(1).granted, gate.admit(1).granted) == (0, 0)
-    for pause in (gate.look(1).pause, gate.admit(1).pause, gate.pause_since(before)):
+    for pause in (pause_of(gate.look(1)), pause_of(gate.admit(1)), gate.pause_since(before)):
+        assert pause
         assert (pause.cause, pause.until) == ("ledger", world.clock() + 300)
         assert "stocktwits-relay-ledger" in pause.reason
 
 
-def test_a_gate_that_somebody_else_wrote_is_shut_and_says_what_to_do(world):
+def test_a_gate_with_an_unreadable_item_is_closed_and_says_what_to_do(world: PostingWorld) -> None:
     world.dynamodb.put_item(TableName="stocktwits-relay-ledger", Item={"pk": {"S": "gate"}, "due": {"S": "soon"}})
-    pause = world.gate().admit(1).pause
+    pause = pause_of(world.gate().admit(1))
     assert (pause.cause, pause.until) == ("ledger", world.clock() + 300)
     assert "delete it" in pause.reason
 
 
-def test_a_gate_whose_table_is_busy_is_shut_for_a_moment(world):
+def test_a_gate_whose_table_is_throttled_is_closed_for_a_moment(world: PostingWorld) -> None:
     world.aws.answer("BatchGetItem", "ThrottlingException")
-    pause = world.gate().admit(1).pause
+    pause = pause_of(world.gate().admit(1))
     assert pause.cause == "ledger"
+    assert pause.until is not None
     assert pause.until > world.clock()
 
 
-def test_a_gate_that_is_answered_in_part_is_shut(world):
+def test_a_gate_that_is_read_only_in_part_is_closed(world: PostingWorld) -> None:
     world.aws.answer("BatchGetItem", lambda asked: {"Responses": {}, "UnprocessedKeys": asked["RequestItems"]})
-    assert world.gate().admit(1).pause.cause == "ledger"
+    assert pause_of(world.gate().admit(1)).cause == "ledger"
 
 
-def test_what_is_given_back_counts_once_when_the_answer_to_it_was_lost(world):
+def test_giving_back_is_idempotent_when_its_answer_was_lost(world: PostingWorld) -> None:
     gate = world.gate(per_day=7)
     admission = gate.admit(3)
     world.aws.lose_answer("PutItem")
@@ -297,7 +316,9 @@ def test_what_is_given_back_counts_once_when_the_answer_to_it_was_lost(world):
     ],
     ids=["close", "open", "give back"],
 )
-def test_a_gate_without_its_table_says_that_it_could_not_be_changed(world, change):
+def test_a_gate_without_its_table_says_that_it_could_not_be_changed(
+    world: PostingWorld, change: Callable[[Gate, Admission], None]
+) -> None:
     gate = world.gate()
     admission = gate.admit(1)
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")

@@ -1,11 +1,12 @@
-"""The gate as a state machine: several workers ask it, give back, shut and open it, while time and midnight pass.
+"""The gate as a state machine: several workers ask it, give back, close and open it, while time and midnight pass.
 
-The model is a list of what was let through and of what was said to shut the gate. What the gate may grant follows from
-it; the arithmetic is the definition of the pace, not that of the code.
+The model is a list of the admissions and of the pauses. What the gate may grant follows from it; its arithmetic is the
+definition of the pace, not that of the code.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -22,6 +23,8 @@ from hypothesis.stateful import (
 from relay.errors import Pause
 from relay.posting.gate import PROBE_SECONDS, Admission
 
+from tests.worlds.posting import PostingWorld
+
 AFTERNOON = 1_795_273_200.0
 NINE_HOURS = 9 * 3600  # from 15:00 to midnight, UTC
 HOUR = 3600
@@ -33,15 +36,15 @@ now_and_then = st.integers(0, 3).map(lambda dice: dice == 0)
 
 @dataclass
 class Grant:
-    """What was let through at once.
+    """What one admission granted.
 
     Attributes:
         at: When.
-        admission: How; None when its answer was lost, and nobody knows of it.
-        posts: How many, without those that were given back.
-        paid: How many of them the pace still counts; more than `posts` once somebody came before they were given back.
-        counted: How many of them the day still counts; likewise.
-        guards: Whether it is a probe that nobody gave back: until it is back, or late, there is no other.
+        admission: What the gate returned; None if its answer was lost.
+        posts: How many posts, without those that were given back.
+        paid: How many the pace still counts: more than `posts` if another admission came before they were given back.
+        counted: How many the day still counts, for the same reason.
+        is_probe: Whether it is a probe that was not given back: until it returns, or is late, there is no other.
     """
 
     at: float
@@ -49,197 +52,199 @@ class Grant:
     posts: int
     paid: int
     counted: int
-    guards: bool
+    is_probe: bool
 
     @property
-    def day(self):
+    def day(self) -> date:
         return day_of(self.at)
 
 
 @dataclass
-class Shut:
-    """A pause that an answer of StockTwits imposed; `after` so many grants. A probe that came after it may lift it."""
+class ImposedPause:
+    """A pause that an answer of StockTwits caused, after so many grants; a later probe may lift it."""
 
     until: float
     probe: bool
     after: int
 
 
-def day_of(moment):
+def day_of(moment: float) -> date:
     return datetime.fromtimestamp(moment, UTC).date()
 
 
 class OpenGate(RuleBasedStateMachine):
-    """Workers ask and give back; nobody shuts the gate."""
+    """Workers ask and give back; there are no pauses."""
 
     admissions = Bundle("admissions")
 
-    world = None  # set by the test: AWS is made once for all examples
+    world: PostingWorld  # set by the test: AWS is created once for all examples
 
     @initialize(
         per_hour=st.sampled_from([3600, 60, 60, 7]),
         burst=st.sampled_from([1, 2, 5, 5]),
         per_day=st.sampled_from([0, 3, 3, 8]),
     )
-    def begin(self, per_hour, burst, per_day):
+    def begin(self, per_hour: int, burst: int, per_day: int) -> None:
         self.clock = self.world.clock
         self.clock.now = AFTERNOON
-        self.world.aws._clients.pop("dynamodb", None)  # a client sends only so many requests again in its life
+        self.world.aws.forget_client("dynamodb")
         for pk in ("gate", "pause"):
             self.world.dynamodb.delete_item(TableName=TABLE, Key={"pk": {"S": pk}})
         self.gates = [self.world.gate(per_hour, burst, per_day) for _ in range(2)]
         self.per_hour, self.burst, self.per_day = per_hour, burst, per_day
-        self.grants = []
-        self.shuts = []
-        self.operator = None  # the end of the operator's pause
+        self.grants: list[Grant] = []
+        self.pauses: list[ImposedPause] = []
+        self.operator: float | None = None  # the end of the operator's pause
 
-    # The promises
+    # The rules
 
-    def keeps_its_pace(self, paid, more):
-        """Whether so many more would keep, in every window of time, to a burst and one post for each interval."""
+    def keeps_pace(self, paid: list[int], more: int) -> bool:
+        """Whether this many more posts exceed in no window of time a burst and one post for each interval."""
         interval = -(-HOUR * MICROSECONDS // self.per_hour)
-        sofar = 0
+        so_far = 0
         for grant, posts in zip(reversed(self.grants), reversed(paid), strict=True):
-            sofar += posts
+            so_far += posts
             elapsed = round((self.clock() - grant.at) * MICROSECONDS)
-            if sofar and sofar + more > self.burst + elapsed // interval:
+            if so_far and so_far + more > self.burst + elapsed // interval:
                 return False
         return more <= self.burst
 
-    def keeps_its_cap(self, counted, more):
+    def keeps_cap(self, counted: list[int], more: int) -> bool:
         today = day_of(self.clock())
         of_today = sum(posts for grant, posts in zip(self.grants, counted, strict=True) if grant.day == today)
         return not self.per_day or of_today + more <= self.per_day
 
-    def in_force(self):
-        """Whether a pause is in force, whoever ordered it."""
+    def is_paused(self) -> bool:
+        """Whether there is a pause, by the operator or by an answer."""
         return (self.operator is not None and self.clock() < self.operator) or any(
-            self.clock() < shut.until for shut in self.shuts
+            self.clock() < pause.until for pause in self.pauses
         )
 
     @property
-    def waits_for_a_probe(self):
-        return any(shut.probe for shut in self.shuts)
+    def waits_for_a_probe(self) -> bool:
+        return any(pause.probe for pause in self.pauses)
 
-    def may_grant(self, wanted):
-        """How many the gate should let through now."""
-        if self.in_force() or (self.waits_for_a_probe and self.probe_is_out()):
+    def may_grant(self, wanted: int) -> int:
+        """How many posts the gate should grant now."""
+        if self.is_paused() or (self.waits_for_a_probe and self.probe_is_out()):
             return 0
         most = min(wanted, 1) if self.waits_for_a_probe else wanted
         paid, counted = [each.paid for each in self.grants], [each.counted for each in self.grants]
-        while most and not (self.keeps_its_pace(paid, most) and self.keeps_its_cap(counted, most)):
+        while most and not (self.keeps_pace(paid, most) and self.keeps_cap(counted, most)):
             most -= 1
         return most
 
-    def probe_is_out(self):
-        """Whether the last probe may still come back."""
-        return any(each.guards and self.clock() < each.at + PROBE_SECONDS for each in self.grants)
+    def probe_is_out(self) -> bool:
+        """Whether the last probe may still return."""
+        return any(each.is_probe and self.clock() < each.at + PROBE_SECONDS for each in self.grants)
 
-    def grant_of(self, admission):
-        """The grant of an admission, and whether the gate was shut since, and not opened again."""
+    def grant_of(self, admission: Admission) -> tuple[Grant, bool]:
+        """The grant of an admission, and whether there was a pause since that was not lifted."""
         (number,) = (number for number, each in enumerate(self.grants) if each.admission is admission)
-        return self.grants[number], any(shut.after > number for shut in self.shuts)
+        return self.grants[number], any(pause.after > number for pause in self.pauses)
 
-    # What workers do
+    # Workers
 
     @rule(target=admissions, worker=st.integers(0, 1), wanted=st.integers(1, 6), lost=now_and_then)
-    def admit(self, worker, wanted, lost):
-        if lost and (booked := self.may_grant(wanted)):
-            # botocore asks again, and the gate books again: slower than the owner's pace, never faster.
+    def admit(self, worker: int, wanted: int, lost: bool) -> Any:
+        if lost and (counted_twice := self.may_grant(wanted)):
+            # botocore repeats the request, and the gate counts it twice: slower than the pace, never faster.
             self.world.aws.lose_answer("PutItem")
-            self.grants.append(Grant(self.clock(), None, 0, booked, booked, self.waits_for_a_probe))
+            self.grants.append(Grant(self.clock(), None, 0, counted_twice, counted_twice, self.waits_for_a_probe))
         should = self.may_grant(wanted)
         admission = self.gates[worker].admit(wanted)
-        self.world.aws.forget()
+        self.world.aws.reset()
         granted = admission.granted
-        assert granted == 0 or not self.in_force(), "a post went through a shut gate"
+        assert granted == 0 or not self.is_paused(), "a post was admitted during a pause"
         assert granted <= (1 if self.waits_for_a_probe else wanted), "more than one probe"
         assert granted == 0 or not (self.waits_for_a_probe and self.probe_is_out()), "a second probe"
-        assert self.keeps_its_pace([each.posts for each in self.grants], granted), "faster than the owner's pace"
-        assert self.keeps_its_cap([each.posts for each in self.grants], granted), "more than the owner's cap"
+        assert self.keeps_pace([each.posts for each in self.grants], granted), "faster than the pace"
+        assert self.keeps_cap([each.posts for each in self.grants], granted), "more than the daily cap"
         assert admission.probe == (granted > 0 and self.waits_for_a_probe)
-        assert (admission.pause is None) == (granted == wanted), "what is held back has a reason"
-        assert granted == should, "slower than the owner's pace, for no reason"
+        assert (admission.pause is None) == (granted == wanted), "a refusal without a reason"
+        assert granted == should, "not as many as the pace allows"
         if not granted:
             return multiple()
         self.grants.append(Grant(self.clock(), admission, granted, granted, granted, admission.probe))
         return admission
 
     @rule(worker=st.integers(0, 1), wanted=st.integers(1, 6))
-    def look(self, worker, wanted):
-        """Looking tells what asking would give, and changes nothing."""
+    def look(self, worker: int, wanted: int) -> None:
+        """A look returns what an admission would, and changes nothing."""
         before = self.world.item("gate")
         assert self.gates[worker].look(wanted).granted == self.may_grant(wanted)
         assert self.world.item("gate") == before
 
     @rule(worker=st.integers(0, 1), admission=admissions, all_of_it=st.booleans(), lost=st.booleans())
-    def give_back(self, worker, admission, all_of_it, lost):
-        """A worker gives back what its batch did not use, once, at its end."""
-        grant, shut_since = self.grant_of(admission)
+    def give_back(self, worker: int, admission: Admission, all_of_it: bool, lost: bool) -> None:
+        """A worker gives back what its batch did not use, once, at the end."""
+        grant, paused_since = self.grant_of(admission)
         if grant.posts < admission.granted:
             return
         unused = admission.granted if all_of_it else 1
         if lost:
             self.world.aws.lose_answer("PutItem")
         self.gates[worker].give_back(admission, unused)
-        self.world.aws.forget()
+        self.world.aws.reset()
         grant.posts -= unused
         if not any(each.paid for each in self.grants[self.grants.index(grant) + 1 :]):
             grant.paid -= unused
         if grant.day == day_of(self.clock()):
             grant.counted -= unused
-        grant.guards &= shut_since
+        grant.is_probe &= paused_since
 
     @rule(seconds=st.sampled_from([0.5, 1, 59.5, 60, PROBE_SECONDS, 300, 515, HOUR, NINE_HOURS]))
-    def time_passes(self, seconds):
+    def time_passes(self, seconds: float) -> None:
         self.clock.forward(seconds)
 
 
-class ShutGate(OpenGate):
-    """The same, and StockTwits' answers and the operator shut it."""
+class PausedGate(OpenGate):
+    """The same, with pauses by StockTwits' answers and by the operator."""
 
     admissions = Bundle("admissions")
 
     @rule(worker=st.integers(0, 1), seconds=st.sampled_from([1, 60, 300]), probe=st.booleans(), lost=now_and_then)
-    def close(self, worker, seconds, probe, lost):
+    def close(self, worker: int, seconds: int, probe: bool, lost: bool) -> None:
         """StockTwits limits the rate, or refuses the token."""
-        pause = Pause("token_refused" if probe else "rate_limited", "in words", self.clock() + seconds, probe=probe)
+        until = self.clock() + seconds
+        pause = Pause("token_refused" if probe else "rate_limited", "a reason", until, probe=probe)
         if lost:
             self.world.aws.lose_answer("PutItem")
         self.gates[worker].close(pause)
-        self.world.aws.forget()
-        self.shuts.append(Shut(pause.until, probe, len(self.grants)))
+        self.world.aws.reset()
+        self.pauses.append(ImposedPause(until, probe, len(self.grants)))
 
-    def probes(self):
-        return [each for each in self.grants if each.admission and each.admission.probe and each.posts]
+    def probes(self) -> list[Admission]:
+        return [each.admission for each in self.grants if each.admission and each.admission.probe and each.posts]
 
-    @precondition(probes)
+    @precondition(lambda self: bool(self.probes()))
     @rule(worker=st.integers(0, 1), newest=st.booleans(), lost=now_and_then)
-    def open(self, worker, newest, lost):
-        """A probe comes back well: perhaps late, when another one is out."""
-        grant = self.probes()[-newest]
-        admission, (_, shut_since) = grant.admission, self.grant_of(grant.admission)
+    def open(self, worker: int, newest: bool, lost: bool) -> None:
+        """A probe succeeds: perhaps late, when there is already another one."""
+        admission = self.probes()[-newest]
+        grant, paused_since = self.grant_of(admission)
         if lost:
             self.world.aws.lose_answer("PutItem")
         self.gates[worker].open(admission)
-        self.world.aws.forget()
-        if not shut_since and not any(each.guards for each in self.grants[self.grants.index(grant) + 1 :]):
-            self.shuts = []
+        self.world.aws.reset()
+        if not paused_since and not any(each.is_probe for each in self.grants[self.grants.index(grant) + 1 :]):
+            self.pauses = []
 
     @rule(worker=st.integers(0, 1), admission=admissions)
-    def closed(self, worker, admission):
-        """A batch that was let through hears of every pause that came after it."""
-        _, shut_since = self.grant_of(admission)
-        heard = self.gates[worker].pause_since(admission)
+    def pause_since(self, worker: int, admission: Admission) -> None:
+        """An admitted batch learns of every pause that came after it."""
+        _, paused_since = self.grant_of(admission)
+        pause = self.gates[worker].pause_since(admission)
         if self.operator is not None and self.clock() < self.operator:
-            assert heard.cause == "operator"
-        elif shut_since and self.in_force():
-            assert heard is not None
-        elif not self.shuts:
-            assert heard is None
+            assert pause is not None
+            assert pause.cause == "operator"
+        elif paused_since and self.is_paused():
+            assert pause is not None
+        elif not self.pauses:
+            assert pause is None
 
     @rule(until=st.sampled_from(["for ever", "for an hour", "lifted", "lifted"]))
-    def pause(self, until):
+    def pause(self, until: str) -> None:
         """The operator writes the pause, or deletes it."""
         match until:
             case "for ever":
@@ -254,16 +259,18 @@ class ShutGate(OpenGate):
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("machine", "stories"), [(OpenGate, 15), (ShutGate, 15)])
-def test_no_story_of_admissions_and_pauses_breaks_the_gates_promises(world, machine, stories):
+@pytest.mark.parametrize(("machine", "examples"), [(OpenGate, 15), (PausedGate, 15)])
+def test_no_sequence_of_admissions_and_pauses_breaks_the_gates_rules(
+    world: PostingWorld, machine: type[OpenGate], examples: int
+) -> None:
     run_state_machine_as_test(
         type(machine.__name__, (machine,), {"world": world}),
         settings=settings(
-            max_examples=stories,
+            max_examples=examples,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,
-            phases=[Phase.generate],  # shrinking a story takes minutes; remove this line to have it shrunk
+            phases=[Phase.generate],  # shrinking takes minutes; remove this line to shrink an example
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

@@ -1,5 +1,6 @@
-"""The ledger's rules, on a DynamoDB table: who may claim a key, what a claim learns, what a settlement leaves."""
+"""The ledger's rules, on a DynamoDB table: who may claim a key, what a claim returns, what a settlement records."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
@@ -7,38 +8,42 @@ from threading import Barrier
 import pytest
 from botocore.exceptions import ClientError
 from relay.errors import Halt, Reject, Retry
-from relay.posting.delivery import Published, Settlement, Status
-from relay.posting.ledger import LEASE_SECONDS
+from relay.posting.delivery import Claim, Published, Settlement, Status
+from relay.posting.ledger import LEASE_SECONDS, Ledger
 
-POSTED = Settlement(
-    Status.POSTED, published=Published(600_000_001, "https://stocktwits.com/relay_demo/message/600000001")
-)
+from tests.worlds.clock import Clock
+from tests.worlds.posting import PostingWorld
+
+PUBLISHED = Published(600_000_001, "https://stocktwits.com/relay_demo/message/600000001")
+POSTED = Settlement(Status.POSTED, published=PUBLISHED)
 REJECTED = Settlement(Status.REJECTED, reason="StockTwits refused it", http_status=422)
 REJECTED_IN_DOUBT = Settlement(Status.REJECTED, perhaps_posted=True, reason="StockTwits refused it", http_status=422)
 RELEASED = Settlement(Status.RELEASED)
 UNKNOWN = Settlement(Status.UNKNOWN, reason="no answer")
 DRY_RUN = Settlement(Status.DRY_RUN)
 
+MakeClaim = Callable[..., Claim]
+
 
 @pytest.fixture
-def ledger(world):
+def ledger(world: PostingWorld) -> Ledger:
     return world.ledger()
 
 
 @pytest.fixture
-def claim(ledger):
-    def take(key="a-key", body="$AAPL up", message_id="message-1"):
+def claim(ledger: Ledger) -> MakeClaim:
+    def make(key: str = "a-key", body: str = "$AAPL up", message_id: str = "message-1") -> Claim:
         return ledger.claim(key, body, message_id)
 
-    return take
+    return make
 
 
-def test_a_new_key_is_claimed_and_nothing_is_known_of_it(claim, clock):
+def test_a_new_key_is_claimed_without_a_history(claim: MakeClaim, clock: Clock) -> None:
     taken = claim()
     assert (taken.before, taken.perhaps_posted, taken.first_claimed_at) == (None, False, clock())
 
 
-def test_a_live_lease_keeps_everybody_away_until_its_last_moment(claim, clock):
+def test_a_lease_blocks_other_claims_until_it_ends(claim: MakeClaim, clock: Clock) -> None:
     claim()
     clock.forward(LEASE_SECONDS - 0.001)
     for message_id in ("message-1", "message-2"):
@@ -48,26 +53,30 @@ def test_a_live_lease_keeps_everybody_away_until_its_last_moment(claim, clock):
     assert claim().before is None
 
 
-def test_a_claim_whose_lease_ran_out_was_perhaps_posted(claim, clock):
+def test_a_claim_whose_lease_ran_out_was_perhaps_posted(claim: MakeClaim, clock: Clock) -> None:
     began = claim().first_claimed_at
     clock.forward(LEASE_SECONDS)
     taken = claim()
     assert (taken.perhaps_posted, taken.first_claimed_at) == (True, began)
 
 
-def test_a_released_key_is_as_good_as_new(ledger, claim, clock):
+def test_a_released_key_can_be_claimed_as_if_it_were_new(ledger: Ledger, claim: MakeClaim, clock: Clock) -> None:
     ledger.settle(claim(), RELEASED)
     clock.forward(1)
     taken = claim()
     assert (taken.before, taken.perhaps_posted, taken.first_claimed_at) == (None, False, clock())
 
 
-def test_an_unknown_outcome_was_perhaps_posted_and_can_be_looked_into_at_once(ledger, claim):
+def test_a_key_of_unknown_outcome_can_be_claimed_at_once_and_was_perhaps_posted(
+    ledger: Ledger, claim: MakeClaim
+) -> None:
     ledger.settle(claim(), UNKNOWN)
     assert claim().perhaps_posted
 
 
-def test_an_unknown_outcome_that_is_held_waits_for_the_end_of_its_hold(ledger, claim, clock):
+def test_a_key_of_unknown_outcome_with_a_lease_cannot_be_claimed_before_its_end(
+    ledger: Ledger, claim: MakeClaim, clock: Clock
+) -> None:
     ledger.settle(claim(), Settlement(Status.UNKNOWN, lease_until=clock() + 1800))
     clock.forward(1799)
     with pytest.raises(Retry):
@@ -76,7 +85,9 @@ def test_an_unknown_outcome_that_is_held_waits_for_the_end_of_its_hold(ledger, c
     assert claim().perhaps_posted
 
 
-def test_the_first_uncertain_attempt_is_remembered_over_all_later_ones(ledger, claim, clock):
+def test_the_first_uncertain_attempt_is_remembered_over_all_later_ones(
+    ledger: Ledger, claim: MakeClaim, clock: Clock
+) -> None:
     began = claim().first_claimed_at
     clock.forward(LEASE_SECONDS)
     for settlement in (UNKNOWN, UNKNOWN, UNKNOWN):
@@ -86,7 +97,7 @@ def test_the_first_uncertain_attempt_is_remembered_over_all_later_ones(ledger, c
         clock.forward(60)
 
 
-def test_once_released_an_earlier_doubt_is_gone(ledger, claim, clock):
+def test_a_release_ends_earlier_uncertainty(ledger: Ledger, claim: MakeClaim, clock: Clock) -> None:
     ledger.settle(claim(), UNKNOWN)
     ledger.settle(claim(), RELEASED)
     clock.forward(5)
@@ -94,7 +105,9 @@ def test_once_released_an_earlier_doubt_is_gone(ledger, claim, clock):
     assert (taken.perhaps_posted, taken.first_claimed_at) == (False, clock())
 
 
-def test_a_rejection_after_an_unknown_attempt_is_looked_into_by_whoever_tries_again(ledger, claim, clock):
+def test_a_key_that_was_rejected_after_an_unknown_attempt_was_perhaps_posted(
+    ledger: Ledger, claim: MakeClaim, clock: Clock
+) -> None:
     began = claim().first_claimed_at
     clock.forward(LEASE_SECONDS)
     ledger.settle(claim(), Settlement(Status.REJECTED, perhaps_posted=True, reason="out of sight"))
@@ -105,35 +118,39 @@ def test_a_rejection_after_an_unknown_attempt_is_looked_into_by_whoever_tries_ag
 
 @pytest.mark.parametrize("message_id", ["message-1", "message-2"])
 @pytest.mark.parametrize("later", [0, LEASE_SECONDS, 40 * 24 * 3600])
-def test_what_is_posted_stays_posted_for_everybody(ledger, claim, clock, message_id, later):
+def test_a_posted_key_stays_posted_for_every_message(
+    ledger: Ledger, claim: MakeClaim, clock: Clock, message_id: str, later: int
+) -> None:
     ledger.settle(claim(), POSTED)
     clock.forward(later)
     taken = claim(message_id=message_id)
-    assert (taken.before, taken.published) == (Status.POSTED, POSTED.published)
+    assert (taken.before, taken.published) == (Status.POSTED, PUBLISHED)
 
 
-def test_a_rejection_is_repeated_to_its_own_message(ledger, claim, clock):
+def test_a_rejection_is_repeated_to_its_own_message(ledger: Ledger, claim: MakeClaim, clock: Clock) -> None:
     ledger.settle(claim(), REJECTED)
     clock.forward(LEASE_SECONDS)
     taken = claim()
     assert (taken.before, taken.reason, taken.status) == (Status.REJECTED, "StockTwits refused it", 422)
 
 
-def test_another_message_may_try_a_rejected_key_again(ledger, claim, clock):
+def test_another_message_may_try_a_rejected_key_again(ledger: Ledger, claim: MakeClaim, clock: Clock) -> None:
     ledger.settle(claim(), REJECTED)
     clock.forward(5)
     taken = claim(message_id="message-2")
     assert (taken.before, taken.perhaps_posted, taken.first_claimed_at) == (None, False, clock())
 
 
-def test_a_dry_run_is_final_for_its_own_message_only(ledger, claim):
+def test_a_dry_run_is_final_for_its_own_message_only(ledger: Ledger, claim: MakeClaim) -> None:
     ledger.settle(claim(), DRY_RUN)
     assert claim().before is Status.DRY_RUN
     assert claim(message_id="message-2").before is None
 
 
 @pytest.mark.parametrize("settlement", [None, RELEASED, UNKNOWN, POSTED, DRY_RUN, REJECTED_IN_DOUBT])
-def test_a_key_belongs_to_one_text_unless_it_was_certainly_refused(ledger, claim, clock, settlement):
+def test_a_key_belongs_to_one_text_unless_it_was_certainly_rejected(
+    ledger: Ledger, claim: MakeClaim, clock: Clock, settlement: Settlement | None
+) -> None:
     taken = claim()
     if settlement:
         ledger.settle(taken, settlement)
@@ -142,7 +159,7 @@ def test_a_key_belongs_to_one_text_unless_it_was_certainly_refused(ledger, claim
         claim(body="$AAPL down", message_id="message-2")
 
 
-def test_nobody_keeps_anothers_key_by_a_message_that_cannot_be_posted(ledger, claim, clock):
+def test_a_rejected_message_leaves_its_key_to_another_text(ledger: Ledger, claim: MakeClaim, clock: Clock) -> None:
     ledger.settle(claim(), REJECTED)
     clock.forward(5)
     taken = claim(body="$AAPL down", message_id="message-2")
@@ -156,19 +173,21 @@ def test_nobody_keeps_anothers_key_by_a_message_that_cannot_be_posted(ledger, cl
     assert claim(body="$AAPL down").before is Status.POSTED
 
 
-def test_a_rejected_message_that_comes_again_does_not_take_its_key_back_for_another_text(ledger, claim):
+def test_a_rejected_message_cannot_claim_its_key_for_another_text(ledger: Ledger, claim: MakeClaim) -> None:
     ledger.settle(claim(), REJECTED)
     with pytest.raises(Reject, match="another text"):
         claim(body="$AAPL down")
 
 
-def test_keys_know_nothing_of_each_other(claim):
+def test_keys_are_independent_of_each_other(claim: MakeClaim) -> None:
     claim()
     assert claim(key="another-key").before is None
 
 
 @pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN, REJECTED, DRY_RUN])
-def test_who_lost_a_claim_cannot_settle_it(world, ledger, claim, clock, settlement):
+def test_a_lost_claim_cannot_be_settled(
+    world: PostingWorld, ledger: Ledger, claim: MakeClaim, clock: Clock, settlement: Settlement
+) -> None:
     late = claim()
     clock.forward(LEASE_SECONDS)
     claim()
@@ -179,7 +198,7 @@ def test_who_lost_a_claim_cannot_settle_it(world, ledger, claim, clock, settleme
         claim()
 
 
-def test_that_a_post_exists_is_written_even_by_who_lost_the_claim(ledger, claim, clock):
+def test_a_post_is_recorded_even_if_its_claim_was_lost(ledger: Ledger, claim: MakeClaim, clock: Clock) -> None:
     late = claim()
     clock.forward(LEASE_SECONDS)
     claim()
@@ -188,39 +207,47 @@ def test_that_a_post_exists_is_written_even_by_who_lost_the_claim(ledger, claim,
 
 
 @pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN, REJECTED, DRY_RUN])
-def test_nothing_that_comes_later_takes_a_post_back(ledger, claim, clock, settlement):
+def test_a_later_settlement_does_not_overwrite_a_post(
+    ledger: Ledger, claim: MakeClaim, clock: Clock, settlement: Settlement
+) -> None:
     late = claim()
     clock.forward(LEASE_SECONDS)
     holder = claim()
     ledger.settle(late, POSTED)
     with pytest.raises(ClientError, match="ConditionalCheckFailed"):
         ledger.settle(holder, settlement)
-    assert claim().published == POSTED.published
+    assert claim().published == PUBLISHED
 
 
 @pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN, POSTED, REJECTED, DRY_RUN])
-def test_settling_is_repeated_without_harm_when_the_answer_was_lost(world, ledger, claim, settlement):
+def test_a_settlement_is_idempotent_when_its_answer_was_lost(
+    world: PostingWorld, ledger: Ledger, claim: MakeClaim, settlement: Settlement
+) -> None:
     taken = claim()
     world.aws.lose_answer("UpdateItem")
     ledger.settle(taken, settlement)
     assert world.status("a-key") == settlement.status
 
 
-def test_a_claim_says_how_many_before_it_were_cut_off(claim, clock):
+def test_a_claim_counts_the_attempts_before_it_that_were_cut_off(claim: MakeClaim, clock: Clock) -> None:
     for times in range(4):
         assert claim().cut_off == times
         clock.forward(LEASE_SECONDS)
 
 
 @pytest.mark.parametrize("settlement", [RELEASED, UNKNOWN])
-def test_an_attempt_that_came_to_its_end_ends_the_row_of_those_that_were_cut_off(ledger, claim, clock, settlement):
+def test_a_completed_attempt_resets_the_count_of_cut_off_attempts(
+    ledger: Ledger, claim: MakeClaim, clock: Clock, settlement: Settlement
+) -> None:
     claim()
     clock.forward(LEASE_SECONDS)
     ledger.settle(claim(), settlement)
     assert claim().cut_off == 0
 
 
-def test_an_attempt_that_was_not_made_leaves_the_row_as_it_is(ledger, claim, clock):
+def test_an_attempt_that_was_not_made_keeps_the_count_of_cut_off_attempts(
+    ledger: Ledger, claim: MakeClaim, clock: Clock
+) -> None:
     claim()
     clock.forward(LEASE_SECONDS)
     taken = claim()
@@ -228,14 +255,16 @@ def test_an_attempt_that_was_not_made_leaves_the_row_as_it_is(ledger, claim, clo
     assert claim().cut_off == 1
 
 
-def test_a_claim_whose_answer_was_lost_is_counted_once(world, claim, clock):
+def test_a_claim_whose_answer_was_lost_is_counted_once(world: PostingWorld, claim: MakeClaim, clock: Clock) -> None:
     claim()
     clock.forward(LEASE_SECONDS)
     world.aws.lose_answer("UpdateItem")
     assert claim().cut_off == 1
 
 
-def test_an_entry_of_an_older_version_was_never_cut_off(world, ledger, claim, clock):
+def test_an_entry_of_an_older_version_has_no_cut_off_attempts(
+    world: PostingWorld, ledger: Ledger, claim: MakeClaim, clock: Clock
+) -> None:
     claim()
     world.dynamodb.update_item(
         TableName="stocktwits-relay-ledger",
@@ -246,7 +275,7 @@ def test_an_entry_of_an_older_version_was_never_cut_off(world, ledger, claim, cl
     assert claim().cut_off == 0
 
 
-def test_a_claim_is_still_ours_when_only_its_answer_was_lost(world, ledger, claim):
+def test_a_claim_whose_answer_was_lost_is_still_ours(world: PostingWorld, ledger: Ledger, claim: MakeClaim) -> None:
     world.aws.lose_answer("UpdateItem")
     taken = claim()
     assert (taken.before, taken.perhaps_posted, world.entry("a-key")["attempts"]) == (None, False, 1)
@@ -254,7 +283,9 @@ def test_a_claim_is_still_ours_when_only_its_answer_was_lost(world, ledger, clai
     assert world.status("a-key") == "released"
 
 
-def test_a_lost_answer_does_not_hide_an_earlier_doubt(world, ledger, claim, clock):
+def test_a_lost_answer_does_not_hide_an_earlier_uncertain_attempt(
+    world: PostingWorld, ledger: Ledger, claim: MakeClaim, clock: Clock
+) -> None:
     began = claim().first_claimed_at
     clock.forward(LEASE_SECONDS)
     world.aws.lose_answer("UpdateItem")
@@ -262,33 +293,38 @@ def test_a_lost_answer_does_not_hide_an_earlier_doubt(world, ledger, claim, cloc
     assert (taken.perhaps_posted, taken.first_claimed_at) == (True, began)
 
 
-def test_an_entry_is_forgotten_45_days_after_its_last_claim(world, ledger, claim, clock):
+def test_an_entry_expires_45_days_after_its_last_claim(
+    world: PostingWorld, ledger: Ledger, claim: MakeClaim, clock: Clock
+) -> None:
     ledger.settle(claim(), RELEASED)
     clock.forward(3600.5)
     claim()
     assert world.entry("a-key")["expires_at"] == 1_795_273_200 + 3601 + 45 * 24 * 3600
 
 
-def test_an_entry_says_what_was_posted_and_when(world, ledger, claim, clock):
+def test_an_entry_records_what_was_posted_and_when(
+    world: PostingWorld, ledger: Ledger, claim: MakeClaim, clock: Clock
+) -> None:
     ledger.settle(claim(), UNKNOWN)
     taken = claim()
     clock.forward(2)
     ledger.settle(taken, POSTED)
     entry = world.entry("a-key")
-    assert (entry["stocktwits_id"], entry["url"]) == (600_000_001, POSTED.published.url)
+    assert (entry["stocktwits_id"], entry["url"]) == (600_000_001, PUBLISHED.url)
     assert (entry["settled_at"], entry["attempts"], entry["message_id"]) == (clock(), 2, "message-1")
     assert "reason" not in entry
 
 
-def test_without_its_table_everything_halts_and_the_reason_names_it(world, claim):
+def test_without_its_table_everything_halts_and_the_reason_names_it(world: PostingWorld, claim: MakeClaim) -> None:
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
     with pytest.raises(Halt, match="stocktwits-relay-ledger cannot be used") as halt:
         claim()
+    assert halt.value.pause
     assert (halt.value.pause.cause, halt.value.pause.until) == ("ledger", world.clock() + 300)
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException"])
-def test_a_table_that_only_a_person_can_mend_halts(world, claim, code):
+def test_an_error_that_an_operator_must_fix_halts(world: PostingWorld, claim: MakeClaim, code: str) -> None:
     world.aws.answer("UpdateItem", code)
     with pytest.raises(Halt, match=code):
         claim()
@@ -297,17 +333,19 @@ def test_a_table_that_only_a_person_can_mend_halts(world, claim, code):
 @pytest.mark.parametrize(
     "code", ["ThrottlingException", "InternalServerError", "ProvisionedThroughputExceededException"]
 )
-def test_a_table_that_is_busy_is_asked_again_later(world, claim, code):
+def test_a_claim_is_retried_later_while_dynamodb_throttles_or_fails(
+    world: PostingWorld, claim: MakeClaim, code: str
+) -> None:
     world.aws.answer("UpdateItem", code)
     with pytest.raises(Retry, match=code):
         claim()
 
 
-def test_of_many_that_claim_at_once_one_wins(world):
+def test_one_of_several_concurrent_claims_wins(world: PostingWorld) -> None:
     barrier = Barrier(8)
     ledgers = [world.ledger() for _ in range(8)]
 
-    def take(number):
+    def take(number: int) -> Claim | None:
         barrier.wait()
         try:
             return ledgers[number].claim("a-key", "$AAPL up", f"message-{number}")

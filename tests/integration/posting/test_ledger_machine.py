@@ -1,11 +1,11 @@
-"""The ledger as a state machine: workers claim, and settle too late, twice or never, while time passes.
+"""The ledger as a state machine: workers claim, and settle late, twice or never, while time passes.
 
-The model is a list of attempts for each key, and what is known of how each of them ended. What the ledger may say
-follows from it.
+The model is a list of attempts for each key, with the settlement of each. What the ledger may answer follows from it.
 """
 
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -24,62 +24,64 @@ from relay.errors import Reject, Retry
 from relay.posting.delivery import Claim, Published, Settlement, Status
 from relay.posting.ledger import LEASE_SECONDS, RETENTION_SECONDS
 
+from tests.worlds.posting import PostingWorld
+
 AFTERNOON = 1_795_273_200.0
 HALF_AN_HOUR = 1800
 
 ENDS = st.sampled_from(
     [*(each for each in Status if each is not Status.CLAIMED), Status.REJECTED, Status.REJECTED, Status.UNKNOWN]
 )
-HOLDS = st.sampled_from([0, 0, HALF_AN_HOUR])
+LEASES = st.sampled_from([0, 0, HALF_AN_HOUR])
 now_and_then = st.integers(0, 5).map(lambda dice: dice == 0)
 
 
 @dataclass
 class Attempt:
-    """One claim, and what its holder said of its end, as far as the ledger had to believe it."""
+    """One claim, and the last settlement of it that the ledger had to accept."""
 
     claim: Claim
     message: str
     began: float
-    held_until: float
-    said: Settlement | None = None
+    lease_until: float
+    settlement: Settlement | None = None
 
     @property
-    def perhaps_posted(self):
-        return self.said is None or self.said.status is Status.UNKNOWN
+    def perhaps_posted(self) -> bool:
+        return self.settlement is None or self.settlement.status is Status.UNKNOWN
 
 
 @dataclass
 class Key:
-    """Everything that happened to a key since the ledger last knew nothing of it."""
+    """Everything that happened to a key since the ledger last had no entry of it."""
 
     text: str
     attempts: list[Attempt] = field(default_factory=list)
     published: Published | None = None
 
     @property
-    def newest(self):
+    def newest(self) -> Attempt:
         return self.attempts[-1]
 
     @property
-    def cut_off(self):
-        """How many attempts in a row, up to now, nobody said anything of."""
-        return len(list(takewhile(lambda attempt: attempt.said is None, reversed(self.attempts))))
+    def cut_off(self) -> int:
+        """How many of the latest attempts in a row were not settled."""
+        return len(list(takewhile(lambda attempt: attempt.settlement is None, reversed(self.attempts))))
 
-    def yields_to(self, message):
-        """Whether another text may have the key: this one was refused, and certainly never posted."""
-        said = self.newest.said
-        refused = said is not None and said.status is Status.REJECTED and not said.perhaps_posted
-        return refused and self.published is None and message != self.newest.message
+    def yields_to(self, message: str) -> bool:
+        """Whether another text may have the key: this one was rejected, and certainly never posted."""
+        last = self.newest.settlement
+        rejected = last is not None and last.status is Status.REJECTED and not last.perhaps_posted
+        return rejected and self.published is None and message != self.newest.message
 
     @property
-    def in_doubt(self):
-        """The attempts, oldest first, that may have posted: those since one whose holder was sure of all before it."""
-        doubtful = []
+    def in_doubt(self) -> list[Attempt]:
+        """The attempts that may have posted, oldest first: those since one that ruled this out for all before it."""
+        doubtful: list[Attempt] = []
         for attempt in reversed(self.attempts):
             if attempt.perhaps_posted:
                 doubtful.insert(0, attempt)
-            elif not attempt.said.perhaps_posted:
+            elif attempt.settlement and not attempt.settlement.perhaps_posted:
                 break
         return doubtful
 
@@ -87,25 +89,25 @@ class Key:
 class LedgerMachine(RuleBasedStateMachine):
     claims = Bundle("claims")
 
-    world = None  # set by the test: AWS is made once for all examples
+    world: PostingWorld  # set by the test: AWS is created once for all examples
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.clock = self.world.clock
         self.clock.now = AFTERNOON
-        self.world.aws._clients.pop("dynamodb", None)  # a client sends only so many requests again in its life
+        self.world.aws.forget_client("dynamodb")
         self.ledger = self.world.ledger()
-        self.known = {}
-        self.said = {}
-        self.touched = None
+        self.known: dict[str, Key] = {}
+        self.settlements: dict[str, Settlement] = {}
+        self.touched = ""
         for key in ("k-1", "k-2"):
             self.forget(key)
 
-    def forget(self, key):
+    def forget(self, key: str) -> None:
         self.world.dynamodb.delete_item(TableName="stocktwits-relay-ledger", Key={"pk": {"S": f"post#{key}"}})
         self.known.pop(key, None)
 
-    # What workers do
+    # Workers
 
     @rule(
         target=claims,
@@ -114,8 +116,8 @@ class LedgerMachine(RuleBasedStateMachine):
         text=st.sampled_from(["$AAPL up"] * 19 + ["$AAPL down"]),
         lost=now_and_then,
     )
-    def claim(self, key, message, text, lost):
-        """Some worker takes a key for a message; now and then only botocore's second attempt is answered."""
+    def claim(self, key: str, message: str, text: str, lost: bool) -> Any:
+        """A worker claims a key for a message; sometimes only botocore's second attempt is answered."""
         self.clock.forward(0.5)  # no two claims begin in the same millisecond
         known, self.touched = self.known.get(key), key
         if lost:
@@ -123,81 +125,87 @@ class LedgerMachine(RuleBasedStateMachine):
         try:
             claim = self.ledger.claim(key, text, message)
         except Reject:
-            assert known, "a key that nobody used was refused"
-            assert text != known.text, "a key was refused to its own text"
-            assert not known.yields_to(message), "a refused message kept its key from another text"
+            assert known, "an unused key was rejected"
+            assert text != known.text, "a key was rejected for its own text"
+            assert not known.yields_to(message), "a rejected message blocked its key for another text"
             return multiple()
         except Retry:
-            assert known, "a key that nobody used was held"
+            assert known, "an unused key was blocked"
             assert text == known.text
-            assert known.published is None, "a posted key keeps nobody waiting"
-            assert self.clock() < known.newest.held_until, "a key was held beyond its lease, or its hold"
+            assert known.published is None, "a posted key must not be blocked"
+            assert self.clock() < known.newest.lease_until, "a key was blocked beyond its lease"
             return multiple()
         finally:
-            self.world.aws.forget()
-        assert not known or text == known.text or known.yields_to(message), "a key was given to two texts"
+            self.world.aws.reset()
+        assert not known or text == known.text or known.yields_to(message), "a key was claimed for two texts"
         if claim.before:
-            self.nothing_is_left_to_do(known, claim, message)
+            assert known, "a new key had a result"
+            self.assert_final(known, claim, message)
             return multiple()
-        self.is_a_new_attempt(known, claim, message)
+        self.assert_new_attempt(known, claim, message)
         known = self.known.setdefault(key, Key(text))
         known.text = text
         known.attempts.append(Attempt(claim, message, self.clock(), self.clock() + LEASE_SECONDS))
         return claim
 
-    def nothing_is_left_to_do(self, known, claim, message):
+    def assert_final(self, known: Key, claim: Claim, message: str) -> None:
         assert claim.published == known.published
         if known.published:
             assert claim.before is Status.POSTED
             return
-        said = known.newest.said
-        assert claim.before is said.status
-        assert said.status in {Status.REJECTED, Status.DRY_RUN}
-        assert message == known.newest.message, "another message of a rejected key was not given its own attempt"
-        assert (claim.reason, claim.status) == (said.reason, said.http_status)
+        last = known.newest.settlement
+        assert last is not None
+        assert claim.before is last.status
+        assert last.status in {Status.REJECTED, Status.DRY_RUN}
+        assert message == known.newest.message, "another message of a rejected key had no attempt of its own"
+        assert (claim.reason, claim.status) == (last.reason, last.http_status)
 
-    def is_a_new_attempt(self, known, claim, message):
+    def assert_new_attempt(self, known: Key | None, claim: Claim, message: str) -> None:
         if known is None:
             assert (claim.perhaps_posted, claim.first_claimed_at) == (False, self.clock())
             return
         assert known.published is None, "posted is final"
-        assert self.clock() >= known.newest.held_until, "two live claims of one key"
-        if known.newest.said and known.newest.said.status in {Status.REJECTED, Status.DRY_RUN}:
-            assert message != known.newest.message, "a message reopened its own rejection"
+        assert self.clock() >= known.newest.lease_until, "two live claims of one key"
+        if known.newest.settlement and known.newest.settlement.status in {Status.REJECTED, Status.DRY_RUN}:
+            assert message != known.newest.message, "a message claimed its key after its own rejection"
         assert claim.cut_off == known.cut_off
         doubtful = known.in_doubt
-        assert claim.perhaps_posted == bool(doubtful), "an attempt without a known end must be told"
+        assert claim.perhaps_posted == bool(doubtful), "an attempt of unknown outcome must be reported"
         assert claim.first_claimed_at == (doubtful[0].began if doubtful else self.clock())
 
-    @rule(claim=claims, status=ENDS, hold=HOLDS, sure=now_and_then, lost=now_and_then)
-    def settle_in_time_or_too_late_or_twice(self, claim, status, hold, sure, lost):
-        self.settle(claim, status, hold, sure, lost)
+    @rule(claim=claims, status=ENDS, lease=LEASES, sure=now_and_then, lost=now_and_then)
+    def settle_in_time_or_too_late_or_twice(
+        self, claim: Claim, status: Status, lease: int, sure: bool, lost: bool
+    ) -> None:
+        self.settle(claim, status, lease, sure, lost)
 
-    @precondition(lambda self: self.held())
-    @rule(which=st.integers(0, 1), status=ENDS, hold=HOLDS, sure=now_and_then, lost=now_and_then)
-    def settle_in_time(self, which, status, hold, sure, lost):
-        self.settle(self.held()[-which], status, hold, sure, lost)
+    @precondition(lambda self: self.open_claims())
+    @rule(which=st.integers(0, 1), status=ENDS, lease=LEASES, sure=now_and_then, lost=now_and_then)
+    def settle_in_time(self, which: int, status: Status, lease: int, sure: bool, lost: bool) -> None:
+        self.settle(self.open_claims()[-which], status, lease, sure, lost)
 
-    def held(self):
-        """The claims that nobody settled, and nobody else took."""
-        return [known.newest.claim for known in self.known.values() if not known.newest.said and not known.published]
+    def open_claims(self) -> list[Claim]:
+        """The newest claims that are not settled."""
+        return [
+            known.newest.claim for known in self.known.values() if not known.newest.settlement and not known.published
+        ]
 
-    def settle(self, claim, status, hold, sure, lost):
-        """A worker says how its attempt ended; when it is not `sure` of the attempts before it, it says that too."""
+    def settle(self, claim: Claim, status: Status, lease: int, sure: bool, lost: bool) -> None:
+        """A worker settles its claim; if it is not `sure` that earlier attempts did not post, it records that too."""
         known, self.touched = self.known.get(claim.key), claim.key
-        is_newest = bool(known) and known.newest.claim.id == claim.id
+        is_newest = known is not None and known.newest.claim.id == claim.id
         settlement = Settlement(
             status,
             perhaps_posted=claim.perhaps_posted and not sure,
             published=Published(600_000_001 + len(claim.id), f"https://stocktwits.com/{claim.id}")
             if status is Status.POSTED
             else None,
-            reason=f"said of {claim.id}" if status in {Status.REJECTED, Status.UNKNOWN} else "",
+            reason=f"reason of {claim.id}" if status in {Status.REJECTED, Status.UNKNOWN} else "",
             http_status=422 if status is Status.REJECTED else None,
-            lease_until=self.clock() + hold if status is Status.UNKNOWN and hold else 0.0,
+            lease_until=self.clock() + lease if status is Status.UNKNOWN and lease else 0.0,
         )
         if status is not Status.POSTED:
-            settlement = self.said.setdefault(claim.id, settlement)  # who says it twice says the same
+            settlement = self.settlements.setdefault(claim.id, settlement)  # a repeated settlement is the same
         if lost:
             self.world.aws.lose_answer("UpdateItem")
         try:
@@ -206,52 +214,52 @@ class LedgerMachine(RuleBasedStateMachine):
             assert not known or (not settlement.published and (known.published or not is_newest))
             return
         finally:
-            self.world.aws.forget()
-        assert known, "what the ledger forgot was settled"
+            self.world.aws.reset()
+        assert known, "a claim without an entry was settled"
         if settlement.published:
             known.published = settlement.published
             return
         assert is_newest, "a lost claim was settled"
-        assert known.published is None, "a post was taken back"
-        known.newest.said = settlement
-        known.newest.held_until = settlement.lease_until
+        assert known.published is None, "a post was overwritten"
+        known.newest.settlement = settlement
+        known.newest.lease_until = settlement.lease_until
 
-    # What happens meanwhile
+    # Meanwhile
 
     @rule(seconds=st.sampled_from([0.5, LEASE_SECONDS - 0.5, LEASE_SECONDS, HALF_AN_HOUR, 40 * 24 * 3600]))
-    def time_passes(self, seconds):
+    def time_passes(self, seconds: float) -> None:
         self.clock.forward(seconds)
 
-    def expired(self):
+    def expired(self) -> list[str]:
         return [key for key, known in self.known.items() if self.clock() > known.newest.began + RETENTION_SECONDS + 1]
 
-    @precondition(expired)
+    @precondition(lambda self: bool(self.expired()))
     @rule()
-    def dynamodb_sweeps(self):
-        """DynamoDB deletes what has expired, some time afterwards."""
+    def dynamodb_deletes_expired_entries(self) -> None:
+        """DynamoDB deletes expired entries some time after they expired."""
         for key in self.expired():
             assert self.world.entry(key)["expires_at"] <= self.clock()
             self.forget(key)
 
-    # What holds at any time
+    # At any time
 
     @invariant()
-    def the_entry_says_what_happened(self):
-        known, key, self.touched = self.known.get(self.touched), self.touched, None
+    def the_entry_matches_the_model(self) -> None:
+        known, key, self.touched = self.known.get(self.touched), self.touched, ""
         if not known:
             return
         entry = self.world.entry(key)
         if known.published:
             assert (entry["status"], entry["url"]) == ("posted", known.published.url)
         else:
-            assert entry["status"] == (known.newest.said.status if known.newest.said else "claimed")
+            assert entry["status"] == (known.newest.settlement.status if known.newest.settlement else "claimed")
             assert entry["claim_id"] == known.newest.claim.id
         assert entry["attempts"] == len(known.attempts)
         assert entry["expires_at"] >= known.newest.began + RETENTION_SECONDS
 
 
 @pytest.mark.timeout(120)
-def test_no_story_of_claims_and_settlements_breaks_the_ledgers_promises(world):
+def test_no_sequence_of_claims_and_settlements_breaks_the_ledgers_rules(world: PostingWorld) -> None:
     machine = type("Ledger", (LedgerMachine,), {"world": world})
     run_state_machine_as_test(
         machine,
@@ -260,7 +268,7 @@ def test_no_story_of_claims_and_settlements_breaks_the_ledgers_promises(world):
             stateful_step_count=25,
             deadline=None,
             derandomize=True,
-            phases=[Phase.generate],  # shrinking a story takes minutes; remove this line to have it shrunk
+            phases=[Phase.generate],  # shrinking takes minutes; remove this line to shrink an example
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

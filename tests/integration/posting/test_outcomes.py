@@ -1,30 +1,33 @@
-"""Every row of the outcome table, through both functions: what becomes of the message, the ledger and the gate."""
+"""Every possible outcome, through both functions: what happens to the message, the ledger and the gate."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from relay.posting.ledger import LEASE_SECONDS
 from relay.posting.stocktwits import BLOCKED_SECONDS
 
+from tests.worlds.functions import Function
+from tests.worlds.posting import PostingWorld
+
 HALF_AN_HOUR = 30 * 60
 
 
 class Fails(NamedTuple):
-    """What StockTwits does with a request, and what the relay makes of it.
+    """A failure of a request to StockTwits, and its consequences.
 
     Attributes:
-        fault: The stand-in's name of it.
-        details: What the stand-in is told beside.
+        fault: The stand-in's name of the failure.
+        details: The stand-in's settings of it.
         ledger: The entry's status afterwards.
         posts: How many posts there are then.
-        shut: Why and for how many seconds the gate is shut; None when it stays open.
+        pause: Why and for how many seconds the gate is closed; None if it stays open.
     """
 
     fault: str
-    details: dict
+    details: dict[str, Any]
     ledger: str
     posts: int
-    shut: tuple | None = None
+    pause: tuple[str, int] | None = None
 
 
 FAILURES = {
@@ -53,83 +56,91 @@ UNKNOWN_AND_THERE = {name: row for name, row in FAILURES.items() if row.ledger =
 UNKNOWN_AND_NOT_THERE = {name: row for name, row in FAILURES.items() if row.ledger == "unknown" and not row.posts}
 
 
-def rows(table):
+def rows(table: dict[str, Fails]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", table.values(), ids=table)
 
 
-def fail(world, row, text=None):
+def fail(world: PostingWorld, row: Fails, text: str | None = None) -> None:
     """Fail the next request to publish this text."""
     world.stand_in.fail(row.fault, text=text, **row.details)
     if row.fault.startswith("timeout"):
-        world.impatient()
+        world.shorten_read_timeout()
 
 
-def waits(seconds, at_least):
-    """Whether a hold is as long as it must be, and drawn out by no more than a quarter of it or of a minute."""
+def is_wait(seconds: float, at_least: float) -> bool:
+    """Whether a wait has the minimum length, with a jitter of at most a quarter of it or of a minute."""
     return at_least <= seconds <= at_least + min(at_least, 60) / 4 + 1
 
 
-def comes_back(row, edge):
-    """After how many seconds the message is tried again that shut the gate: not as the probe, if there is another."""
-    if row.shut is None:
+def pause_of(row: Fails, function: Function) -> int:
+    """For how many seconds the message that closed the gate stays hidden: longer, if another one is to be the probe."""
+    if row.pause is None:
         return 0
-    cause, seconds = row.shut
-    pages = dict.fromkeys(("blocked", "unexpected_answer"), 12 * edge.first_back_off)
+    cause, seconds = row.pause
+    pages = dict.fromkeys(("blocked", "unexpected_answer"), 12 * function.first_back_off)
     return seconds + {"token_refused": 120, **pages}.get(cause, 0)
 
 
-def test_a_good_message_is_posted_acknowledged_and_remembered(world, edge):
-    (key,) = edge.send("$AAPL crosses 300")
-    run = edge.run()
+def test_a_valid_message_is_posted_acknowledged_and_recorded(world: PostingWorld, function: Function) -> None:
+    (key,) = function.send("$AAPL crosses 300")
+    run = function.run()
     (post,) = world.stand_in.posts
-    assert (run.outcomes, post.body, edge.left(), world.dead_letters()) == (["posted"], "$AAPL crosses 300", 0, [])
-    assert (world.status(key), world.entry(key)["stocktwits_id"], world.shut()) == ("posted", post.id, None)
-    assert edge.holds() == []
+    assert (run.outcomes, post.body, function.depth(), world.dead_letters()) == (["posted"], "$AAPL crosses 300", 0, [])
+    assert (world.status(key), world.entry(key)["stocktwits_id"], world.current_pause()) == ("posted", post.id, None)
+    assert function.visibility_timeouts() == []
 
 
 @rows(FAILURES)
-def test_a_failed_message_stays_and_waits_for_its_back_off_and_for_the_gate(world, edge, row):
-    failed, following = edge.send("$AAPL the first", "$MSFT the second")
+def test_a_failed_message_stays_in_the_queue_and_waits_for_its_back_off_and_for_the_gate(
+    world: PostingWorld, function: Function, row: Fails
+) -> None:
+    failed, following = function.send("$AAPL the first", "$MSFT the second")
     fail(world, row, text="the first")
-    run = edge.run()
-    assert (run.outcomes[0], world.status(failed), world.shut()) == ("deferred", row.ledger, row.shut)
+    run = function.run()
+    assert (run.outcomes[0], world.status(failed), world.current_pause()) == ("deferred", row.ledger, row.pause)
     assert world.publishes.count("$AAPL the first") == 1
     assert world.posted.count("$AAPL the first") == row.posts
-    assert waits(edge.holds()[0], max(edge.first_back_off, comes_back(row, edge)))
-    if row.shut:
-        assert (run.outcomes, run.shut, edge.left()) == (["deferred", "deferred"], [row.shut[0]], 2)
+    assert is_wait(function.visibility_timeouts()[0], max(function.first_back_off, pause_of(row, function)))
+    if row.pause:
+        assert (run.outcomes, run.pauses, function.depth()) == (["deferred", "deferred"], [row.pause[0]], 2)
         assert (world.publishes, world.entry(following)) == (["$AAPL the first"], None)
-        assert waits(edge.holds()[1], row.shut[1])
+        assert is_wait(function.visibility_timeouts()[1], row.pause[1])
     else:
-        assert (run.outcomes, run.shut, edge.left()) == (["deferred", "posted"], [], 1)
+        assert (run.outcomes, run.pauses, function.depth()) == (["deferred", "posted"], [], 1)
     assert world.dead_letters() == []
 
 
 @rows(UNKNOWN_AND_THERE)
-def test_a_post_of_unknown_outcome_that_is_on_the_stream_is_not_posted_again(world, outbox, row):
+def test_a_post_of_unknown_outcome_that_is_on_the_stream_is_not_posted_again(
+    world: PostingWorld, outbox: Function, row: Fails
+) -> None:
     (key,) = outbox.send("$AAPL > 300 & rising: https://example.com/a?b=c")
     fail(world, row)
     outbox.run()
     world.clock.forward(120)
     run = outbox.run()
-    assert (run.outcomes, outbox.left(), world.status(key)) == (["posted"], 0, "posted")
+    assert (run.outcomes, outbox.depth(), world.status(key)) == (["posted"], 0, "posted")
     assert "an earlier attempt had posted it" in run.reason
     assert (len(world.publishes), len(world.posted), world.readings) == (1, 1, 1)
     assert world.entry(key)["stocktwits_id"] == world.stand_in.posts[0].id
 
 
 @rows(UNKNOWN_AND_NOT_THERE)
-def test_a_post_of_unknown_outcome_that_is_not_on_the_stream_is_posted_once(world, outbox, row):
+def test_a_post_of_unknown_outcome_that_is_not_on_the_stream_is_posted_once(
+    world: PostingWorld, outbox: Function, row: Fails
+) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
     fail(world, row)
     outbox.run()
     world.clock.forward(500)
     run = outbox.run()
-    assert (run.outcomes, outbox.left(), world.status(key)) == (["posted"], 0, "posted")
+    assert (run.outcomes, outbox.depth(), world.status(key)) == (["posted"], 0, "posted")
     assert (len(world.publishes), world.posted, world.readings) == (2, ["$AAPL crosses 300"], 1)
 
 
-def test_the_drain_too_reads_the_stream_before_it_posts_what_is_in_doubt(world, leftovers):
+def test_the_drain_also_reads_the_stream_before_it_posts_a_message_of_unknown_outcome(
+    world: PostingWorld, leftovers: Function
+) -> None:
     leftovers.send("$AAPL one", "$AAPL two")
     world.stand_in.fail("5xx-after", text="one")
     world.stand_in.fail("5xx-before", text="two")
@@ -139,7 +150,7 @@ def test_the_drain_too_reads_the_stream_before_it_posts_what_is_in_doubt(world, 
     assert (world.posted, world.readings, len(world.publishes)) == (["$AAPL one", "$AAPL two"], 2, 3)
 
 
-def test_a_post_of_a_worker_that_died_is_found_and_not_posted_again(world, outbox):
+def test_a_post_of_a_worker_that_died_is_found_and_not_posted_again(world: PostingWorld, outbox: Function) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
     world.ledger().claim(key, "$AAPL crosses 300", key)
     world.post_elsewhere("$AAPL crosses 300")
@@ -149,41 +160,47 @@ def test_a_post_of_a_worker_that_died_is_found_and_not_posted_again(world, outbo
     assert len(world.publishes) == 1
 
 
-def test_a_message_that_three_workers_died_of_is_buried_and_its_neighbour_posted(world, edge):
-    deadly, other = edge.send("$AAPL crosses 300", "$MSFT crosses 400")
+def test_a_message_whose_delivery_was_cut_off_three_times_is_moved_to_dead_letters(
+    world: PostingWorld, function: Function
+) -> None:
+    deadly, other = function.send("$AAPL crosses 300", "$MSFT crosses 400")
     for _ in range(3):
         world.ledger().claim(deadly, "$AAPL crosses 300", deadly)
         world.clock.forward(LEASE_SECONDS)
-    run = edge.run()
-    assert (sorted(run.outcomes), edge.left(), world.posted) == (["posted", "rejected"], 0, ["$MSFT crosses 400"])
+    run = function.run()
+    assert (sorted(run.outcomes), function.depth(), world.posted) == (["posted", "rejected"], 0, ["$MSFT crosses 400"])
     ((body, attributes),) = world.dead_letters()
     assert body == "$AAPL crosses 300"
     assert attributes["RejectReason"].startswith("its delivery was cut off three times")
     assert (world.status(deadly), world.status(other)) == ("rejected", "posted")
 
 
-def test_a_key_that_is_posted_already_is_acknowledged_without_a_request(world, outbox):
+def test_a_message_whose_key_is_already_posted_is_acknowledged_without_a_request(
+    world: PostingWorld, outbox: Function
+) -> None:
     outbox.send('{"body": "$AAPL crosses 300", "key": "aapl-300"}')
     outbox.run()
     outbox.send('{"body": "$AAPL crosses 300", "key": "aapl-300"}')
     run = outbox.run()
     assert (run.outcomes, run.deliveries[0]["stocktwits_id"]) == (["already_posted"], world.stand_in.posts[0].id)
-    assert (len(world.stand_in.requests), outbox.left()) == (1, 0)
+    assert (len(world.stand_in.requests), outbox.depth()) == (1, 0)
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 418, 422])
-def test_a_message_that_stocktwits_refuses_for_good_is_buried_with_the_status(world, outbox, status):
+def test_a_message_that_stocktwits_rejects_is_moved_to_dead_letters_with_the_status(
+    world: PostingWorld, outbox: Function, status: int
+) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
     world.stand_in.fail("5xx-before", status=status)
     run = outbox.run()
     ((body, attributes),) = world.dead_letters()
-    assert (run.outcomes, outbox.left(), body) == (["rejected"], 0, "$AAPL crosses 300")
+    assert (run.outcomes, outbox.depth(), body) == (["rejected"], 0, "$AAPL crosses 300")
     assert attributes["StatusCode"] == str(status)
     assert str(status) in attributes["RejectReason"]
-    assert (world.status(key), world.entry(key)["http_status"], world.shut()) == ("rejected", status, None)
+    assert (world.status(key), world.entry(key)["http_status"], world.current_pause()) == ("rejected", status, None)
 
 
-def test_a_refusal_in_stocktwits_words_reaches_the_dead_letter(world, outbox):
+def test_the_reason_of_stocktwits_is_in_the_dead_letter(world: PostingWorld, outbox: Function) -> None:
     world.stand_in.configure(link_weight=30)
     outbox.send("https://example.com/ " + "x" * 975)
     outbox.run()
@@ -191,52 +208,56 @@ def test_a_refusal_in_stocktwits_words_reaches_the_dead_letter(world, outbox):
     assert "Body is too long (maximum is 1000 characters)" in attributes["RejectReason"]
 
 
-def test_a_duplicate_at_the_first_attempt_is_buried_for_it_is_another_post(world, edge):
+def test_a_duplicate_at_the_first_attempt_is_moved_to_dead_letters(world: PostingWorld, function: Function) -> None:
     world.post_elsewhere("$AAPL crosses 300")
-    (key,) = edge.send("$AAPL crosses 300")
-    run = edge.run()
+    (key,) = function.send("$AAPL crosses 300")
+    run = function.run()
     ((_, attributes),) = world.dead_letters()
-    assert (run.outcomes, edge.left(), world.status(key)) == (["rejected"], 0, "rejected")
+    assert (run.outcomes, function.depth(), world.status(key)) == (["rejected"], 0, "rejected")
     assert "says it is a duplicate" in attributes["RejectReason"]
     assert (attributes["StatusCode"], world.readings, len(world.posted)) == ("422", 0, 1)
 
 
-def test_a_duplicate_after_an_unknown_outcome_waits_half_an_hour_when_the_stream_does_not_show_it(world, edge):
+def test_a_duplicate_after_an_unknown_outcome_waits_half_an_hour_when_the_stream_does_not_show_it(
+    world: PostingWorld, function: Function
+) -> None:
     world.stand_in.configure(near_identical=True)
     world.post_elsewhere("$MSFT crosses 300")
-    (key,) = edge.send("$AAPL crosses 300")
+    (key,) = function.send("$AAPL crosses 300")
     world.stand_in.fail("5xx-before", text="AAPL")
-    edge.run()
+    function.run()
     world.clock.forward(120)
-    refused = edge.run()
-    assert (refused.outcomes, edge.left(), world.status(key)) == (["deferred"], 1, "unknown")
-    assert (world.readings, world.dead_letters(), world.shut()) == (2, [], None)
-    assert waits(edge.holds()[-1], HALF_AN_HOUR)
+    refused = function.run()
+    assert (refused.outcomes, function.depth(), world.status(key)) == (["deferred"], 1, "unknown")
+    assert (world.readings, world.dead_letters(), world.current_pause()) == (2, [], None)
+    assert is_wait(function.visibility_timeouts()[-1], HALF_AN_HOUR)
     world.clock.forward(HALF_AN_HOUR + 20)
-    assert edge.run().outcomes == ["posted"]
+    assert function.run().outcomes == ["posted"]
     assert world.posted == ["$MSFT crosses 300", "$AAPL crosses 300"]
 
 
-def test_a_duplicate_after_an_unknown_outcome_is_our_own_post_that_shows_up_late(world, outbox):
+def test_a_duplicate_after_an_unknown_outcome_is_our_own_post_that_appears_late(
+    world: PostingWorld, outbox: Function
+) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
     world.stand_in.fail("5xx-after")
     outbox.run()
     stream = next(path for path in world.stand_in.api._endpoints if "streams" in path)
     shown = world.stand_in.api._endpoints[stream]
-    answers = [{"messages": []}]
+    answers: list[Any] = [{"messages": []}]
 
-    def late(*asked):
+    def late(*asked: Any) -> Any:
         return answers.pop() if answers else shown(*asked)
 
     world.patch.setitem(world.stand_in.api._endpoints, stream, late)
     world.clock.forward(120)
     run = outbox.run()
-    assert (run.outcomes, outbox.left(), world.status(key)) == (["posted"], 0, "posted")
+    assert (run.outcomes, outbox.depth(), world.status(key)) == (["posted"], 0, "posted")
     assert (len(world.publishes), len(world.posted), world.readings) == (2, 1, 2)
 
 
 @pytest.mark.parametrize(
-    ("fault", "shut"),
+    ("fault", "cause"),
     [
         ("5xx-before", None),
         ("reset-before", None),
@@ -245,21 +266,25 @@ def test_a_duplicate_after_an_unknown_outcome_is_our_own_post_that_shows_up_late
         ("403-html", "blocked"),
     ],
 )
-def test_while_the_stream_cannot_be_read_nothing_is_posted_again(world, outbox, fault, shut):
+def test_while_the_stream_cannot_be_read_nothing_is_posted_again(
+    world: PostingWorld, outbox: Function, fault: str, cause: str | None
+) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
     world.stand_in.fail("5xx-after")
     outbox.run()
     world.stand_in.fail(fault, path="streams/user")
     world.clock.forward(120)
     run = outbox.run()
-    assert (run.outcomes, outbox.left(), world.status(key)) == (["deferred"], 1, "unknown")
-    assert (world.shut() or (None,))[0] == shut
+    assert (run.outcomes, outbox.depth(), world.status(key)) == (["deferred"], 1, "unknown")
+    assert (world.current_pause() or (None,))[0] == cause
     world.clock.forward(BLOCKED_SECONDS + 12 * 40 + 30)
     assert outbox.run().outcomes == ["posted"]
     assert (len(world.publishes), len(world.posted)) == (1, 1)
 
 
-def test_when_the_stream_does_not_reach_back_a_person_decides(world, outbox):
+def test_when_the_stream_does_not_reach_back_the_message_is_left_to_an_operator(
+    world: PostingWorld, outbox: Function
+) -> None:
     outbox.send("$AAPL crosses 300")
     world.stand_in.fail("5xx-after")
     outbox.run()
@@ -272,26 +297,26 @@ def test_when_the_stream_does_not_reach_back_a_person_decides(world, outbox):
     assert "look on StockTwits" in attributes["RejectReason"]
 
 
-def test_when_stocktwits_cannot_be_reached_nothing_was_sent_and_nothing_is_in_doubt(world, edge):
-    (key,) = edge.send("$AAPL crosses 300")
+def test_when_stocktwits_cannot_be_reached_the_key_is_released(world: PostingWorld, function: Function) -> None:
+    (key,) = function.send("$AAPL crosses 300")
     with world.unreachable():
-        run = edge.run()
-    assert (run.outcomes, world.status(key), world.shut()) == (["deferred"], "released", None)
+        run = function.run()
+    assert (run.outcomes, world.status(key), world.current_pause()) == (["deferred"], "released", None)
     assert "could not be reached" in run.reason
-    assert waits(edge.holds()[0], edge.first_back_off)
+    assert is_wait(function.visibility_timeouts()[0], function.first_back_off)
     world.clock.forward(120)
-    assert edge.run().outcomes == ["posted"]
+    assert function.run().outcomes == ["posted"]
     assert world.readings == 0
 
 
-def test_what_was_not_sent_is_not_counted_towards_the_pace(world, outbox):
+def test_a_post_that_was_not_sent_does_not_count_towards_the_pace(world: PostingWorld, outbox: Function) -> None:
     outbox.send("$AAPL one", "$AAPL two")
     with world.unreachable():
         outbox.run()
     assert world.item("gate")["count"] == 0
 
 
-def test_what_was_sent_in_vain_is_counted_towards_the_pace(world, outbox):
+def test_a_post_that_was_refused_counts_towards_the_pace(world: PostingWorld, outbox: Function) -> None:
     outbox.send("$AAPL one")
     world.stand_in.fail("429")
     outbox.run()
@@ -301,47 +326,49 @@ def test_what_was_sent_in_vain_is_counted_towards_the_pace(world, outbox):
 # The token
 
 
-def test_a_refused_token_is_read_again_and_a_newer_one_used_at_once(world, edge):
-    edge.send("$AAPL one")
-    edge.run()
+def test_a_refused_token_is_read_again_and_a_newer_one_used_at_once(world: PostingWorld, function: Function) -> None:
+    function.send("$AAPL one")
+    function.run()
     newer = world.stand_in.access_token + "-newer"
     world.stand_in.configure(access_token=newer)
     world.store_token(newer)
-    edge.send("$AAPL two")
-    assert edge.run().outcomes == ["posted"]
-    assert (world.posted, world.shut()) == (["$AAPL one", "$AAPL two"], None)
-    assert len(world.aws.named("GetParameter")) == 2
+    function.send("$AAPL two")
+    assert function.run().outcomes == ["posted"]
+    assert (world.posted, world.current_pause()) == (["$AAPL one", "$AAPL two"], None)
+    assert len(world.aws.calls_of("GetParameter")) == 2
 
 
-def test_a_refused_token_that_is_still_the_stored_one_is_not_tried_twice(world, outbox):
+def test_a_refused_token_that_is_still_the_stored_one_is_not_tried_twice(world: PostingWorld, outbox: Function) -> None:
     outbox.send("$AAPL one")
     world.stand_in.configure(access_token="another")
     assert outbox.run().outcomes == ["deferred"]
-    assert (len(world.publishes), world.shut()) == (1, ("token_refused", 300))
+    assert (len(world.publishes), world.current_pause()) == (1, ("token_refused", 300))
 
 
-def test_after_a_refused_token_one_probe_goes_first_and_opens_the_gate_for_all(world, edge):
+def test_after_a_refused_token_one_probe_goes_first_and_opens_the_gate_for_all(
+    world: PostingWorld, function: Function
+) -> None:
     world.stand_in.fail("401")
-    edge.send("$AAPL one", "$AAPL two", "$AAPL three")
-    edge.run()
+    function.send("$AAPL one", "$AAPL two", "$AAPL three")
+    function.run()
     world.clock.forward(320)
     before = len(world.publishes)
-    outbox_probe = edge.run()
-    if edge.name == "post_messages":
+    outbox_probe = function.run()
+    if function.name == "post_messages":
         assert outbox_probe.outcomes == ["posted", "deferred"]
         assert len(world.publishes) == before + 1
     world.clock.forward(135)
-    edge.run()
+    function.run()
     assert sorted(world.posted) == ["$AAPL one", "$AAPL three", "$AAPL two"]
 
 
-def test_a_probe_that_is_refused_shuts_the_gate_again(world, edge):
+def test_a_probe_that_is_refused_closes_the_gate_again(world: PostingWorld, function: Function) -> None:
     world.stand_in.fail("401", times=2)
-    edge.send("$AAPL one", "$AAPL two")
-    edge.run()
+    function.send("$AAPL one", "$AAPL two")
+    function.run()
     world.clock.forward(320)
-    edge.run()
-    assert (len(world.publishes), world.posted, world.shut()) == (2, [], ("token_refused", 300))
+    function.run()
+    assert (len(world.publishes), world.posted, world.current_pause()) == (2, [], ("token_refused", 300))
 
 
 @pytest.mark.parametrize(
@@ -352,7 +379,9 @@ def test_a_probe_that_is_refused_shuts_the_gate_again(world, edge):
         ("form", None, "a-secret-token-0123456789"),
     ],
 )
-def test_the_token_travels_as_the_owner_chose_and_never_in_the_address(world, outbox, style, header, field):
+def test_the_token_is_sent_in_the_configured_style_and_never_in_the_url(
+    world: PostingWorld, outbox: Function, style: str, header: str | None, field: str | None
+) -> None:
     world.settings(STOCKTWITS_AUTH_STYLE=style)
     outbox.send("$AAPL one")
     outbox.run()
@@ -361,25 +390,25 @@ def test_the_token_travels_as_the_owner_chose_and_never_in_the_address(world, ou
     assert world.posted == ["$AAPL one"]
 
 
-# Who may post
+# Dry runs, pace, pauses and keys
 
 
-def test_a_dry_run_does_everything_but_the_request(world, edge):
+def test_a_dry_run_does_everything_but_the_request(world: PostingWorld, function: Function) -> None:
     world.settings(DRY_RUN="true")
-    (key, _) = edge.send("$AAPL one", '{"bodi": 1}')
-    run = edge.run()
-    assert (run.outcomes, edge.left(), world.status(key)) == (["dry_run", "rejected"], 0, "dry_run")
+    (key, _) = function.send("$AAPL one", '{"bodi": 1}')
+    run = function.run()
+    assert (run.outcomes, function.depth(), world.status(key)) == (["dry_run", "rejected"], 0, "dry_run")
     assert (world.stand_in.requests, len(world.dead_letters()), run.metric("Posted")) == ([], 1, 0)
     assert "nothing was sent" in run.deliveries[0]["reason"]
 
 
-def test_a_dry_run_keeps_the_pace(world, outbox):
+def test_a_dry_run_keeps_the_pace(world: PostingWorld, outbox: Function) -> None:
     world.settings(DRY_RUN="true", POST_BURST=1, MAX_POSTS_PER_HOUR=1)
     outbox.send("$AAPL one", "$AAPL two")
     assert outbox.run().outcomes.count("dry_run") == 1
 
 
-def test_after_a_dry_run_the_same_key_can_be_posted(world, outbox):
+def test_after_a_dry_run_the_same_key_can_be_posted(world: PostingWorld, outbox: Function) -> None:
     world.settings(DRY_RUN="true")
     outbox.send('{"body": "$AAPL one", "key": "k"}')
     outbox.run()
@@ -388,14 +417,16 @@ def test_after_a_dry_run_the_same_key_can_be_posted(world, outbox):
     assert outbox.run().outcomes == ["posted"]
 
 
-def test_a_batch_goes_no_faster_than_the_pace(world, edge):
+def test_a_batch_goes_no_faster_than_the_pace(world: PostingWorld, function: Function) -> None:
     world.settings(POST_BURST=3, MAX_POSTS_PER_HOUR=12)
-    edge.send(*(f"$AAPL {number}" for number in range(5)))
-    run = edge.run()
-    assert (len(world.posted), edge.left(), run.shut) == (3, 2, ["pace"])
+    function.send(*(f"$AAPL {number}" for number in range(5)))
+    run = function.run()
+    assert (len(world.posted), function.depth(), run.pauses) == (3, 2, ["pace"])
 
 
-def test_the_daily_cap_holds_over_both_functions(world, outbox, leftovers):
+def test_the_daily_cap_applies_to_both_functions_together(
+    world: PostingWorld, outbox: Function, leftovers: Function
+) -> None:
     world.settings(MAX_POSTS_PER_DAY=3)
     outbox.send("$AAPL one", "$AAPL two")
     leftovers.send("$MSFT one", "$MSFT two")
@@ -404,25 +435,25 @@ def test_the_daily_cap_holds_over_both_functions(world, outbox, leftovers):
     assert len(world.posted) == 3
 
 
-def test_an_operators_pause_stops_both_functions_until_it_is_lifted(world, edge):
+def test_an_operators_pause_stops_both_functions_until_it_is_lifted(world: PostingWorld, function: Function) -> None:
     world.pause(who={"S": "anna"}, why={"S": "earnings day"})
-    (key,) = edge.send("$AAPL one")
-    run = edge.run()
-    assert (world.stand_in.requests, edge.left(), world.entry(key), run.shut) == ([], 1, None, ["operator"])
+    (key,) = function.send("$AAPL one")
+    run = function.run()
+    assert (world.stand_in.requests, function.depth(), world.entry(key), run.pauses) == ([], 1, None, ["operator"])
     world.lift_pause()
     world.clock.forward(80)
-    assert edge.run().outcomes == ["posted"]
+    assert function.run().outcomes == ["posted"]
 
 
-def test_the_key_that_a_mover_set_is_used_when_the_message_has_none(world, edge):
-    edge.send("$AAPL one", RelayKey="the-first-id")
-    edge.run()
-    edge.send("$AAPL one", RelayKey="the-first-id")
-    assert edge.run().outcomes == ["already_posted"]
+def test_the_attribute_relay_key_is_used_when_the_message_has_no_key(world: PostingWorld, function: Function) -> None:
+    function.send("$AAPL one", RelayKey="the-first-id")
+    function.run()
+    function.send("$AAPL one", RelayKey="the-first-id")
+    assert function.run().outcomes == ["already_posted"]
     assert world.status("the-first-id") == "posted"
 
 
-def test_the_messages_own_key_goes_before_the_movers(world, outbox):
+def test_a_messages_own_key_has_precedence_over_the_attribute(world: PostingWorld, outbox: Function) -> None:
     outbox.send('{"body": "$AAPL one", "key": "own"}', RelayKey="the-first-id")
     outbox.run()
     assert (world.status("own"), world.entry("the-first-id")) == ("posted", None)
@@ -431,12 +462,14 @@ def test_the_messages_own_key_goes_before_the_movers(world, outbox):
 # When AWS fails
 
 
-def test_a_post_that_the_ledger_could_not_note_is_found_later_and_not_repeated(world, outbox):
+def test_a_post_that_could_not_be_recorded_is_found_later_and_not_repeated(
+    world: PostingWorld, outbox: Function
+) -> None:
     outbox.send('{"body": "$AAPL one", "key": "k"}')
     for claim_then_settle in (None, "InternalServerError"):
         world.aws.answer("UpdateItem", claim_then_settle)
     run = outbox.run()
-    assert (run.outcomes, outbox.left(), world.status("k")) == (["posted"], 0, "claimed")
+    assert (run.outcomes, outbox.depth(), world.status("k")) == (["posted"], 0, "claimed")
     assert "the ledger could not be told" in run.reason
     outbox.send('{"body": "$AAPL one", "key": "k"}')
     world.clock.forward(LEASE_SECONDS)
@@ -444,18 +477,22 @@ def test_a_post_that_the_ledger_could_not_note_is_found_later_and_not_repeated(w
     assert len(world.publishes) == 1
 
 
-def test_a_message_that_dead_letters_does_not_take_stays_where_it_is(world, edge):
-    edge.send('{"bodi": 1}')
+def test_a_message_that_could_not_be_moved_to_dead_letters_stays_in_its_queue(
+    world: PostingWorld, function: Function
+) -> None:
+    function.send('{"bodi": 1}')
     world.aws.answer("SendMessage", "InternalError")
-    run = edge.run()
-    assert (run.outcomes, edge.left(), world.dead_letters()) == (["deferred"], 1, [])
+    run = function.run()
+    assert (run.outcomes, function.depth(), world.dead_letters()) == (["deferred"], 1, [])
     assert "Dead letters did not take it" in run.reason
     world.clock.forward(120)
-    assert edge.run().outcomes == ["rejected"]
-    assert (edge.left(), len(world.dead_letters())) == (0, 1)
+    assert function.run().outcomes == ["rejected"]
+    assert (function.depth(), len(world.dead_letters())) == (0, 1)
 
 
-def test_a_rejected_message_that_could_not_be_acknowledged_is_not_sent_again(world, outbox):
+def test_a_rejected_message_that_could_not_be_acknowledged_is_not_sent_again(
+    world: PostingWorld, outbox: Function
+) -> None:
     (key,) = outbox.send("$AAPL one")
     world.stand_in.fail("5xx-before", status=422)
     world.aws.answer("SendMessage", "InternalError")
@@ -474,17 +511,19 @@ def test_a_rejected_message_that_could_not_be_acknowledged_is_not_sent_again(wor
     ],
     ids=["one entry", "the whole call"],
 )
-def test_a_message_that_sqs_did_not_hold_is_named_in_the_log_and_harms_no_other(world, edge, answer, code):
-    failed, _ = edge.send("$AAPL one", "$AAPL two")
+def test_a_message_whose_visibility_could_not_be_set_is_logged_and_affects_no_other(
+    world: PostingWorld, function: Function, answer: Any, code: str
+) -> None:
+    failed, _ = function.send("$AAPL one", "$AAPL two")
     world.stand_in.fail("5xx-before", text="one")
     world.aws.answer("ChangeMessageVisibilityBatch", answer)
-    run = edge.run()
-    assert run.complaints == [f"message {failed} could not be held: {code}"]
-    assert (run.outcomes, edge.left()) == (["deferred", "posted"], 1)
+    run = function.run()
+    assert run.failures == [f"message {failed} could not be held: {code}"]
+    assert (run.outcomes, function.depth()) == (["deferred", "posted"], 1)
 
 
-def test_a_dynamodb_that_is_busy_leaves_the_messages_for_a_moment(world, edge):
-    (key,) = edge.send("$AAPL one")
+def test_while_dynamodb_throttles_the_messages_stay_in_the_queue(world: PostingWorld, function: Function) -> None:
+    (key,) = function.send("$AAPL one")
     world.aws.answer("BatchGetItem", "ThrottlingException", times=9)
-    run = edge.run()
-    assert (world.stand_in.requests, edge.left(), world.entry(key), run.shut) == ([], 1, None, ["ledger"])
+    run = function.run()
+    assert (world.stand_in.requests, function.depth(), world.entry(key), run.pauses) == ([], 1, None, ["ledger"])

@@ -1,17 +1,23 @@
-"""The Outbox's edge: a batch in, the ids that are not done out, and what people and alarms see of it."""
+"""The function of the Outbox: which messages of a batch it acknowledges, in which order it posts, what it logs."""
 
+from collections.abc import Callable
 from threading import Barrier, Thread
+from typing import NoReturn
 
 import pytest
 import requests
 from pytest_socket import SocketConnectBlockedError
-from relay.posting import bootstrap as wiring
+from relay.posting import bootstrap
+
+from local.stand_ins.stocktwits.api import RefusedError
+from tests.worlds.functions import Function
+from tests.worlds.posting import PostingWorld
 
 TEN = [f"$AAPL crosses {price}" for price in range(300, 310)]
 
 
-def in_a_thread(invoke):
-    """Start an invocation beside the test's own; `join` to end it."""
+def in_a_thread(invoke: Callable[[], object]) -> Thread:
+    """Start an invocation beside the test's own."""
     thread = Thread(target=invoke)
     thread.start()
     return thread
@@ -20,7 +26,7 @@ def in_a_thread(invoke):
 # Acknowledging
 
 
-def test_a_batch_reports_the_ids_that_are_not_done_and_no_others(world, outbox):
+def test_a_batch_reports_the_ids_that_are_not_done_and_no_others(world: PostingWorld, outbox: Function) -> None:
     ids = outbox.send("$AAPL one", '{"bodi": 1}', "$AAPL two", "$AAPL three")
     world.stand_in.fail("5xx-before", text="two")
     run = outbox.run()
@@ -28,16 +34,20 @@ def test_a_batch_reports_the_ids_that_are_not_done_and_no_others(world, outbox):
 
 
 @pytest.mark.parametrize(("receive_count", "seconds"), [(1, 10), (2, 40), (3, 160)])
-def test_the_wait_after_a_failure_grows_fourfold(world, outbox, receive_count, seconds):
+def test_the_wait_after_a_failure_grows_fourfold(
+    world: PostingWorld, outbox: Function, receive_count: int, seconds: int
+) -> None:
     outbox.send("$AAPL one")
     outbox.world.receive_times(outbox.queue, receive_count - 1)
     world.stand_in.fail("5xx-before")
     outbox.run()
-    (hold,) = outbox.holds()
-    assert seconds < hold <= seconds + min(seconds, 60) / 4 + 1
+    (timeout,) = outbox.visibility_timeouts()
+    assert seconds < timeout <= seconds + min(seconds, 60) / 4 + 1
 
 
-def test_after_three_failures_a_message_is_left_to_the_drain_under_the_same_key(world, outbox, leftovers):
+def test_after_three_failures_a_message_is_left_to_the_drain_under_the_same_key(
+    world: PostingWorld, outbox: Function, leftovers: Function
+) -> None:
     (key,) = outbox.send("$AAPL one")
     world.stand_in.fail("5xx-before", times=3)
     for _ in range(3):
@@ -49,39 +59,44 @@ def test_after_three_failures_a_message_is_left_to_the_drain_under_the_same_key(
     assert run.deliveries[0]["receive_count"] == 4
 
 
-def test_an_operators_pause_holds_messages_for_a_minute_at_a_time(world, outbox):
+def test_during_an_operators_pause_messages_are_hidden_for_a_minute_at_a_time(
+    world: PostingWorld, outbox: Function
+) -> None:
     outbox.send("$AAPL one")
     world.pause()
     outbox.run()
-    (hold,) = outbox.holds()
-    assert 60 <= hold <= 76
+    (timeout,) = outbox.visibility_timeouts()
+    assert 60 <= timeout <= 76
 
 
-def test_no_message_is_held_longer_than_sqs_allows(world, outbox):
+def test_no_message_is_hidden_longer_than_sqs_allows(world: PostingWorld, outbox: Function) -> None:
     world.settings(MAX_POSTS_PER_DAY=1)
     world.clock.forward(-14 * 3600)
     outbox.send("$AAPL one", "$AAPL two")
     run = outbox.run()
-    assert (run.shut, outbox.holds()) == (["daily_cap"], [12 * 3600 - 300])
-    assert run.complaints == []
+    assert (run.pauses, outbox.visibility_timeouts()) == (["daily_cap"], [12 * 3600 - 300])
+    assert run.failures == []
 
 
 # Order and concurrency
 
 
-def test_one_request_at_a_time_posts_in_the_order_of_the_batch(world, outbox):
+def test_one_request_at_a_time_posts_in_the_order_of_the_batch(world: PostingWorld, outbox: Function) -> None:
     outbox.send(*TEN)
     outbox.run()
     assert (world.posted, world.stand_in.connections) == (TEN, 1)
 
 
-def test_so_many_requests_go_at_a_time_as_the_owner_chose_on_as_many_connections(world, outbox):
+def test_as_many_requests_as_configured_run_concurrently_each_on_its_own_connection(
+    world: PostingWorld, outbox: Function
+) -> None:
     world.settings(POST_CONCURRENCY=4)
-    four_at_once, underway = Barrier(4), []
+    four_at_once = Barrier(4)
+    started: list[bool] = []
 
-    def wait_for_the_others(_):
-        underway.append(True)
-        if len(underway) <= 4:
+    def wait_for_the_others(_: object) -> None:
+        started.append(True)
+        if len(started) <= 4:
             four_at_once.wait(30)
 
     world.on_request(wait_for_the_others)
@@ -91,35 +106,37 @@ def test_so_many_requests_go_at_a_time_as_the_owner_chose_on_as_many_connections
     assert world.stand_in.connections == 4
 
 
-def test_a_wall_that_one_request_meets_stops_those_that_did_not_begin(world, outbox):
+def test_a_rate_limit_stops_the_requests_that_have_not_started(world: PostingWorld, outbox: Function) -> None:
     world.settings(POST_CONCURRENCY=4)
     outbox.send(*TEN)
     world.stand_in.fail("429", times=None)
     outbox.run()
     assert 1 <= len(world.publishes) <= 4
-    assert (world.posted, outbox.left()) == ([], 10)
+    assert (world.posted, outbox.depth()) == ([], 10)
 
 
 @pytest.mark.parametrize(("first", "second"), [("outbox", "leftovers"), ("leftovers", "outbox")])
-def test_a_key_that_both_functions_have_at_the_same_time_is_posted_once(world, first, second):
-    first, second = world.edges[first], world.edges[second]
-    for edge in (first, second):
-        edge.send('{"body": "$AAPL crosses 300", "key": "k"}')
-    with world.held_request("$AAPL crosses 300") as arrived:
-        thread = in_a_thread(first.run_beside)
+def test_a_key_that_both_functions_have_at_the_same_time_is_posted_once(
+    world: PostingWorld, first: str, second: str
+) -> None:
+    one, other = world.functions[first], world.functions[second]
+    for function in (one, other):
+        function.send('{"body": "$AAPL crosses 300", "key": "k"}')
+    with world.delayed_request("$AAPL crosses 300") as arrived:
+        thread = in_a_thread(one.run_beside)
         assert arrived.wait(30)
-        run = second.run()
-        assert (run.outcomes, second.left()) == (["deferred"], 1)
+        run = other.run()
+        assert (run.outcomes, other.depth()) == (["deferred"], 1)
     thread.join()
-    assert (len(world.publishes), first.left(), world.status("k")) == (1, 0, "posted")
+    assert (len(world.publishes), one.depth(), world.status("k")) == (1, 0, "posted")
     world.clock.forward(120)
-    assert second.run().outcomes == ["already_posted"]
+    assert other.run().outcomes == ["already_posted"]
     assert len(world.publishes) == 1
 
 
-def test_the_same_message_in_two_invocations_is_posted_once(world, outbox, sqs_event):
-    event = sqs_event("$AAPL crosses 300")
-    with world.held_request("$AAPL crosses 300") as arrived:
+def test_the_same_message_in_two_invocations_is_posted_once(world: PostingWorld, outbox: Function) -> None:
+    event = world.event("$AAPL crosses 300")
+    with world.delayed_request("$AAPL crosses 300") as arrived:
         thread = in_a_thread(lambda: outbox.app.handler(event, world.context()))
         assert arrived.wait(30)
         other = outbox.in_another_container(lambda: outbox.invoke(event))
@@ -129,10 +146,12 @@ def test_the_same_message_in_two_invocations_is_posted_once(world, outbox, sqs_e
 
 
 @pytest.mark.parametrize("by", ["a 429", "an operator"])
-def test_what_shuts_the_gate_stops_an_invocation_that_is_under_way(world, outbox, leftovers, by):
+def test_a_pause_stops_an_invocation_that_is_running(
+    world: PostingWorld, outbox: Function, leftovers: Function, by: str
+) -> None:
     outbox.send("$AAPL one", "$AAPL two", "$AAPL three")
     leftovers.send("$MSFT one")
-    with world.held_request("$AAPL one") as arrived:
+    with world.delayed_request("$AAPL one") as arrived:
         thread = in_a_thread(outbox.run_beside)
         assert arrived.wait(30)
         if by == "a 429":
@@ -144,27 +163,27 @@ def test_what_shuts_the_gate_stops_an_invocation_that_is_under_way(world, outbox
     thread.join()
     assert world.posted == ["$AAPL one"]
     assert not {"$AAPL two", "$AAPL three"} & set(world.publishes)
-    assert outbox.left() == 2
+    assert outbox.depth() == 2
 
 
-def test_the_gate_is_not_asked_again_for_every_message(world, outbox):
+def test_the_gate_is_read_once_for_a_batch(world: PostingWorld, outbox: Function) -> None:
     outbox.send(*TEN)
     outbox.run()
-    assert len(world.aws.named("BatchGetItem")) == 1
+    assert len(world.aws.calls_of("BatchGetItem")) == 1
 
 
 # Time
 
 
-def test_with_little_time_left_nothing_is_begun(world, outbox):
+def test_with_little_time_left_nothing_is_started(world: PostingWorld, outbox: Function) -> None:
     (key, _) = outbox.send("$AAPL one", "$AAPL two")
     run = outbox.run(remaining_ms=19_000)
-    assert (world.stand_in.requests, outbox.left(), world.entry(key)) == ([], 2, None)
-    assert (run.outcomes, run.shut, world.item("gate")["count"]) == (["deferred"] * 2, [], 0)
-    assert max(outbox.holds()) <= 3
+    assert (world.stand_in.requests, outbox.depth(), world.entry(key)) == ([], 2, None)
+    assert (run.outcomes, run.pauses, world.item("gate")["count"]) == (["deferred"] * 2, [], 0)
+    assert max(outbox.visibility_timeouts()) <= 3
 
 
-def test_a_slow_batch_ends_early_and_keeps_what_it_could_not_begin(world, outbox):
+def test_a_slow_batch_ends_early_and_leaves_the_rest_in_the_queue(world: PostingWorld, outbox: Function) -> None:
     outbox.send("$AAPL one", "$AAPL two", "$AAPL three")
     world.on_request(lambda _: world.clock.forward(25))
     run = outbox.run(remaining_ms=60_000)
@@ -174,10 +193,10 @@ def test_a_slow_batch_ends_early_and_keeps_what_it_could_not_begin(world, outbox
     assert outbox.run().outcomes == ["posted"]
 
 
-# What it costs
+# Costs
 
 
-def test_ten_good_messages_cost_two_writes_each_and_one_more_and_no_call_of_sqs(world, outbox):
+def test_ten_messages_cost_two_writes_each_plus_one_and_no_call_of_sqs(world: PostingWorld, outbox: Function) -> None:
     outbox.send(*TEN)
     outbox.run()
     asked = [name for name, _ in world.aws.calls]
@@ -186,27 +205,29 @@ def test_ten_good_messages_cost_two_writes_each_and_one_more_and_no_call_of_sqs(
     assert len(world.stand_in.requests) == 10
 
 
-def test_a_container_reads_its_settings_and_its_token_once_for_all_its_batches(world, outbox):
-    world.patch.setattr(outbox.app, "container", wiring.container)
+def test_a_container_reads_its_settings_and_its_token_once_for_all_its_batches(
+    world: PostingWorld, outbox: Function
+) -> None:
+    world.patch.setattr(outbox.app, "container", bootstrap.container)
     world.settings(SOURCE_QUEUE_URL=outbox.queue)
     for body in TEN[:3]:
         outbox.send(body)
         outbox.run()
         world.settings(MAX_POSTS_PER_HOUR="changed later")
-    assert (world.posted, len(world.aws.named("GetParameter"))) == (TEN[:3], 1)
+    assert (world.posted, len(world.aws.calls_of("GetParameter"))) == (TEN[:3], 1)
 
 
-def test_connections_do_not_outlive_their_invocation(world, outbox):
+def test_connections_do_not_outlive_their_invocation(world: PostingWorld, outbox: Function) -> None:
     for body in TEN[:2]:
         outbox.send(body)
         outbox.run()
     assert world.stand_in.connections == 2
 
 
-# What people see
+# Logs and metrics
 
 
-def test_every_delivery_has_one_line_that_tells_its_story(world, outbox):
+def test_every_delivery_is_logged_in_one_line(world: PostingWorld, outbox: Function) -> None:
     posted, refused = outbox.send('{"body": "$AAPL one", "sentiment": "bullish"}', "$AAPL two")
     world.clock.forward(7)
     world.stand_in.fail("5xx-before", text="two", status=422)
@@ -236,8 +257,8 @@ def test_every_delivery_has_one_line_that_tells_its_story(world, outbox):
     assert "sentiment" not in bad
 
 
-def test_neither_the_token_nor_a_links_query_is_ever_written(world, outbox):
-    """What StockTwits says may quote both back; the fixture looks through all that was written."""
+def test_neither_the_token_nor_a_links_query_is_ever_written(world: PostingWorld, outbox: Function) -> None:
+    """StockTwits' answer may quote both; the fixture searches all output for them."""
     link = "https://example.com/chart?signature=a-secret-query"
     quoting = f"Body refused: {link} for a-secret-token-0123456789"
     world.patch.setitem(world.stand_in.api._endpoints, "POST messages/create", lambda *_: refuse(quoting))
@@ -249,13 +270,11 @@ def test_neither_the_token_nor_a_links_query_is_ever_written(world, outbox):
     assert "a-secret" not in attributes["RejectReason"]
 
 
-def refuse(words):
-    from local.stand_ins.stocktwits.api import RefusedError
-
+def refuse(words: str) -> NoReturn:
     raise RefusedError(422, words)
 
 
-def test_metrics_count_what_became_of_the_messages(world, outbox):
+def test_metrics_count_the_outcomes(world: PostingWorld, outbox: Function) -> None:
     outbox.send('{"body": "$AAPL one", "key": "k"}', '{"body": "$AAPL one", "key": "k"}', "$AAPL two", "", *TEN[:2])
     world.stand_in.fail("5xx-before", text="two")
     world.clock.forward(7)
@@ -269,29 +288,31 @@ def test_metrics_count_what_became_of_the_messages(world, outbox):
 @pytest.mark.parametrize(
     ("fault", "cause"), [("429", "rate_limited"), ("401", "token_refused"), ("403-html", "blocked")]
 )
-def test_a_shut_gate_is_a_metric_by_its_cause_and_a_line_with_what_to_do(world, outbox, fault, cause):
+def test_a_closed_gate_is_a_metric_by_cause_and_a_log_line_with_what_to_do(
+    world: PostingWorld, outbox: Function, fault: str, cause: str
+) -> None:
     outbox.send("$AAPL one", "$AAPL two")
     world.stand_in.fail(fault)
     run = outbox.run()
-    (shut,) = [each for each in run.metrics if "GateShut" in each]
-    assert (shut["reason"], shut["service"], run.metric("GateShut")) == (cause, "post_messages", 1)
+    (metric,) = [each for each in run.metrics if "GateShut" in each]
+    assert (metric["reason"], metric["service"], run.metric("GateShut")) == (cause, "post_messages", 1)
     (line,) = [line for line in run.lines if line["message"] == "gate shut"]
     assert (line["cause"], line["until"]) == (cause, float(world.item("gate")["shut"]["until"]))
     assert "StockTwits" in line["reason"]
 
 
-def test_a_function_without_its_settings_says_which_one_is_missing(world, outbox):
+def test_an_invalid_setting_is_named(world: PostingWorld, outbox: Function) -> None:
     outbox.send("$AAPL one")
     world.settings(POST_BURST="many")
     with pytest.raises(Exception, match="POST_BURST must be a whole number"):
         outbox.run()
     assert "POST_BURST must be a whole number" in world.written()
-    assert outbox.left() == 1
+    assert outbox.depth() == 1
 
 
-# The tests' own ground
+# The test environment
 
 
-def test_nothing_leaves_this_machine(world):
+def test_no_connection_leaves_this_machine(world: PostingWorld) -> None:
     with pytest.warns(UserWarning, match="192.0.2.1"), pytest.raises(SocketConnectBlockedError):
         requests.get("http://192.0.2.1/", timeout=1)

@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
-from struct import unpack_from
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,11 +26,11 @@ HOST = "api.stocktwits.example"
 TOKEN, PASSWORD = "demo-token", "demo-password"
 STREAM = b'{"messages": [], "message": {"id": 7}}'
 POST_HANDSHAKE_AUTH, SESSION_TICKET, KEY_SHARE = 49, 35, 51
-"""Of https://www.iana.org/assignments/tls-extensiontype-values; the padding's length follows from all the others."""
+"""Types of extensions: https://www.iana.org/assignments/tls-extensiontype-values."""
 
 
 class Hello(NamedTuple):
-    """What a client says of itself, in its order, without what it draws anew for each handshake."""
+    """A ClientHello in its order, without the values that differ in each handshake."""
 
     versions: tuple[int, int]
     session_id_size: int
@@ -71,14 +70,14 @@ def _groups_of_the_keys(shares: bytes) -> list[tuple[int, int]]:
 
 
 def _vector(content: bytes, place: int, size_of_length: int) -> tuple[bytes, int]:
-    """Bytes with their length before them, and the place behind them."""
+    """Bytes that follow their own length, and the position after them."""
     start = place + size_of_length
     end = start + int.from_bytes(content[place:start])
     return content[start:end], end
 
 
 def _number(content: bytes, place: int) -> int:
-    return unpack_from(">H", content, place)[0]
+    return int.from_bytes(content[place : place + 2])
 
 
 def _numbers(content: bytes) -> list[int]:
@@ -86,12 +85,12 @@ def _numbers(content: bytes) -> list[int]:
 
 
 def in_order(hello: Hello) -> tuple[Any, ...]:
-    """All of a hello, so that the order of its extensions counts too."""
+    """A hello as a tuple that compares the order of its extensions too."""
     return (*hello[:-1], list(hello.extensions.items()))
 
 
 def hello_of(talk: Callable[[int], object]) -> Hello:
-    """Listen to how a client greets a server that then hangs up."""
+    """Capture the ClientHello of a client; the connection is closed then."""
 
     def listen(connection: socket.socket) -> None:
         record = connection.recv(5)
@@ -100,7 +99,7 @@ def hello_of(talk: Callable[[int], object]) -> Hello:
 
     with tcp_server(listen) as server, suppress(OSError, RelayError, urllib3.exceptions.HTTPError):
         talk(server.port)
-    return read_hello(server.received)
+    return read_hello(bytes(server.received))
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +138,7 @@ def fetch(url: str) -> None:
         client.open(Backup(date(2024, 1, 2), "message"), lambda: 900.0).close()
 
 
-def greet_with(context: ssl.SSLContext) -> Hello:
+def hello_with(context: ssl.SSLContext) -> Hello:
     def talk(port: int) -> None:
         with closing(http.client.HTTPSConnection(HOST, port, timeout=10, context=context)) as connection:
             connection.request("GET", "/")
@@ -147,28 +146,28 @@ def greet_with(context: ssl.SSLContext) -> Hello:
     return hello_of(talk)
 
 
-def the_standard_librarys() -> Hello:
+def standard_library_hello() -> Hello:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     return hello_of(lambda port: opener.open(f"https://{HOST}:{port}/", timeout=10))
 
 
-# --- The handshake: StockTwits' bot protection was seen to tell clients apart by it
+# The handshake: StockTwits' bot protection distinguishes clients by it
 
 
 @pytest.mark.parametrize("talk", [post, read_back, fetch])
-def test_we_greet_a_host_as_the_standard_library_does(talk: Callable[[str], None]) -> None:
+def test_our_handshake_is_that_of_the_standard_library(talk: Callable[[str], None]) -> None:
     ours = hello_of(lambda port: talk(f"https://{HOST}:{port}"))
-    assert in_order(ours) == in_order(the_standard_librarys())
+    assert in_order(ours) == in_order(standard_library_hello())
 
 
-def test_urllib3_by_itself_greets_otherwise() -> None:
+def test_urllib3_without_our_context_has_another_handshake() -> None:
     pool = urllib3.PoolManager(retries=False, timeout=10)
-    greeting = hello_of(lambda port: pool.request("GET", f"https://{HOST}:{port}/"))
-    assert in_order(greeting) != in_order(the_standard_librarys())
-    assert SESSION_TICKET not in greeting.extensions
+    hello = hello_of(lambda port: pool.request("GET", f"https://{HOST}:{port}/"))
+    assert in_order(hello) != in_order(standard_library_hello())
+    assert SESSION_TICKET not in hello.extensions
 
 
-DIFFERENCES = {
+DIFFERENCES: dict[str, tuple[Callable[[ssl.SSLContext], None], int | str]] = {
     "ciphers": (lambda context: context.set_ciphers("ECDHE+AESGCM"), "ciphers"),
     "alpn": (lambda context: context.set_alpn_protocols(["h2", "http/1.1"]), 16),
     "groups": (lambda context: context.set_ecdh_curve("prime256v1"), 10),
@@ -180,31 +179,31 @@ DIFFERENCES = {
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_a_hello_shows_each_setting_in_its_own_place(name: str) -> None:
+def test_each_setting_changes_its_part_of_the_client_hello(name: str) -> None:
     change, place = DIFFERENCES[name]
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     context.post_handshake_auth = True
-    before = greet_with(context)
-    assert in_order(before) == in_order(the_standard_librarys())
+    before = hello_with(context)
+    assert in_order(before) == in_order(standard_library_hello())
     change(context)
-    after = greet_with(context)
-    if place == "ciphers":
+    after = hello_with(context)
+    if isinstance(place, str):
         assert before.ciphers != after.ciphers
     else:
         assert before.extensions[place] != after.extensions.get(place)
 
 
-# --- Certificates
+# Certificates
 
 
-FLAWS = {
-    "nobody trusts it": {"trusted": False},
+FLAWS: dict[str, dict[str, Any]] = {
+    "untrusted": {"trusted": False},
     "another host's": {"host": "127.0.0.2"},
     "expired": {"begins_in": -2, "ends_in": -1},
     "not valid yet": {"begins_in": 1, "ends_in": 2},
 }
-CALLS = {
+CALLS: dict[str, Callable[[str], None]] = {
     **{f"post, {style}": partial(post, style=style) for style in AUTH_STYLES},
     **{f"read back, {style}": partial(read_back, style=style) for style in AUTH_STYLES},
     "backup": fetch,
@@ -219,9 +218,9 @@ def answer(connection: Any) -> None:
 
 
 @pytest.fixture
-def ask_one_that_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Server, Any]]:
-    def ask(call: str, *, trusted: bool = True, **certificate: Any) -> tuple[Server, Any]:
-        """Call a server with such a certificate; the server, and the error if there was one."""
+def call_with_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Server, Any]]:
+    def make_call(call: str, *, trusted: bool = True, **certificate: Any) -> tuple[Server, Any]:
+        """Call a server that has this certificate; returns the server, and the error that was raised."""
         tls, file = self_signed(tmp_path, **certificate)
         if trusted:
             monkeypatch.setenv("SSL_CERT_FILE", str(file))
@@ -233,30 +232,30 @@ def ask_one_that_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
                 error = raised
         return server, error
 
-    return ask
+    return make_call
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("flaw", FLAWS)
-def test_who_shows_a_flawed_certificate_is_sent_nothing_and_asked_again_later(
-    ask_one_that_shows: Callable[..., tuple[Server, Any]], flaw: str, call: str
+def test_nothing_is_sent_to_a_server_with_an_invalid_certificate_and_the_call_is_retried(
+    call_with_certificate: Callable[..., tuple[Server, Any]], flaw: str, call: str
 ) -> None:
-    server, error = ask_one_that_shows(call, **FLAWS[flaw])
+    server, error = call_with_certificate(call, **FLAWS[flaw])
     assert server.received == b""
     assert type(error) is Retry
     assert "SSLCertVerificationError" in error.reason
 
 
 @pytest.mark.parametrize("call", OF_STOCKTWITS)
-def test_who_shows_a_good_certificate_is_sent_the_request(
-    ask_one_that_shows: Callable[..., tuple[Server, Any]], call: str
+def test_a_server_with_a_valid_certificate_receives_the_request(
+    call_with_certificate: Callable[..., tuple[Server, Any]], call: str
 ) -> None:
-    server, error = ask_one_that_shows(call)
+    server, error = call_with_certificate(call)
     assert error is None
     assert server.received
 
 
-# --- Redirects
+# Redirects
 
 
 def redirecting(status: int, location: str) -> Callable[[Any], None]:
@@ -270,7 +269,7 @@ def redirecting(status: int, location: str) -> Callable[[Any], None]:
 
 @pytest.mark.parametrize("call", OF_STOCKTWITS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_of_stocktwits_takes_the_token_elsewhere(status: int, call: str) -> None:
+def test_the_token_does_not_follow_a_redirect_of_stocktwits(status: int, call: str) -> None:
     with (
         tcp_server(answer) as elsewhere,
         tcp_server(redirecting(status, f"http://elsewhere.example:{elsewhere.port}/")) as server,
@@ -282,7 +281,7 @@ def test_no_redirect_of_stocktwits_takes_the_token_elsewhere(status: int, call: 
 
 
 @pytest.mark.parametrize("status", [301, 303, 307, 308])
-def test_firestream_gives_links_with_a_302_and_no_other_redirect_is_followed(status: int) -> None:
+def test_only_a_302_of_firestream_is_followed(status: int) -> None:
     with (
         tcp_server(answer) as elsewhere,
         tcp_server(redirecting(status, f"http://elsewhere.example:{elsewhere.port}/")) as server,
@@ -293,7 +292,7 @@ def test_firestream_gives_links_with_a_302_and_no_other_redirect_is_followed(sta
     assert elsewhere.received == b""
 
 
-def test_the_login_does_not_go_to_the_host_of_a_link() -> None:
+def test_the_login_is_not_sent_to_the_host_of_a_link() -> None:
     with (
         tcp_server(answer) as elsewhere,
         tcp_server(redirecting(302, f"http://elsewhere.example:{elsewhere.port}/a.gz")) as server,
