@@ -23,7 +23,7 @@ from relay_cli.commands.posts import posts
 from relay_cli.commands.send import send
 from relay_cli.commands.status import status
 from relay_cli.context import Context
-from relay_cli.failure import INTERRUPTED, UNDONE, Failure, of_aws
+from relay_cli.failure import INTERRUPTED, FAILED, Failure, from_aws_error
 from relay_cli.output import LogHandler, complain
 
 app = typer.Typer(
@@ -38,7 +38,7 @@ app = typer.Typer(
 
 @app.callback()
 def options(
-    context: typer.Context,
+    ctx: typer.Context,
     stack_name: Annotated[
         str | None, typer.Option(envvar="RELAY_STACK", help="The stack; else samconfig.toml's, or stocktwits-relay.")
     ] = None,
@@ -53,7 +53,7 @@ def options(
     relay --stack-name my-relay --region eu-west-1 --profile work status
     relay send --help[/dim]
     """
-    context.obj = Context(stack_name, region, profile)
+    ctx.obj = Context(stack_name, region, profile)
 
 
 app.add_typer(login.app, name="login")
@@ -103,7 +103,7 @@ def _tell(error: Exception) -> int:
         case Failure():
             failure = error
         case ClientError() | BotoCoreError():
-            failure = of_aws(error)
+            failure = from_aws_error(error)
         case typer.TyperException():
             failure = _misused(error)
         case OSError():  # a full disk, above all: what a command reads or writes it tells of itself
@@ -111,7 +111,7 @@ def _tell(error: Exception) -> int:
             failure = Failure(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.")
         case _:  # a defect of ours
             complain("".join(traceback.format_exception(error)).rstrip())
-            return UNDONE
+            return FAILED
     if failure.reason:
         complain(f"relay: {failure.reason}")
     return failure.code

@@ -14,7 +14,7 @@ import msgspec
 from relay.errors import Reject
 from relay.posting import alert as messages
 
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.text import count, one_line
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class InvalidLine:
     """A line that is no message.
 
     Attributes:
@@ -115,22 +115,22 @@ def draft(body: str, line: int = 0) -> Draft:
     return Draft(body, messages.read(body), secrets.token_hex(16), line)
 
 
-def of_fields(text: str, fields: dict[str, Any]) -> Draft:
+def from_fields(text: str, fields: dict[str, Any]) -> Draft:
     """Make a message of a text and of other fields; None stands for none.
 
     Raises:
         Failure: The relay could not post it.
     """
     if text.lstrip().startswith("{"):
-        raise Failure("The text is JSON, and would be posted as it is: give messages in JSON by --from -.", WRONG)
+        raise Failure("The text is JSON, and would be posted as it is: give messages in JSON by --from -.", USAGE)
     given = {"body": text, **{name: value for name, value in fields.items() if value is not None}}
     try:
         return draft(json.dumps(given, ensure_ascii=False))
     except Reject as error:
-        raise Failure(f"It could not be posted: {error.reason}.", WRONG) from None
+        raise Failure(f"It could not be posted: {error.reason}.", USAGE) from None
 
 
-def of_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[Wrong]]:
+def from_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[InvalidLine]]:
     """Read JSON lines.
 
     Returns:
@@ -143,7 +143,7 @@ def of_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[Wrong]]:
         try:
             drafts.append(draft(_json_line(content), number))
         except Reject as error:
-            wrong.append(Wrong(number, content, error.reason))
+            wrong.append(InvalidLine(number, content, error.reason))
     return drafts, wrong
 
 
@@ -169,17 +169,17 @@ def chart(given: str, bucket: str) -> Chart:
     try:
         size = file.stat().st_size
         if size >= MAX_CHART_BYTES:
-            raise Failure(f"The chart {given} has {size:,} bytes; it must be under {MAX_CHART_BYTES:,}.", WRONG)
+            raise Failure(f"The chart {given} has {size:,} bytes; it must be under {MAX_CHART_BYTES:,}.", USAGE)
         content = file.read_bytes()
         name, media_type = image_type(content)
     except OSError as error:
-        raise Failure(f"The chart {given} cannot be read: {error.strerror}.", WRONG) from None
+        raise Failure(f"The chart {given} cannot be read: {error.strerror}.", USAGE) from None
     except Reject:
-        raise Failure(f"The chart {given} is no JPG, PNG or GIF, whatever its name says.", WRONG) from None
+        raise Failure(f"The chart {given} is no JPG, PNG or GIF, whatever its name says.", USAGE) from None
     if not bucket:
         raise Failure(
             "There is no chart bucket to put it in: make one, then `make deploy PARAMETERS=ChartBucketName=its-name`.",
-            WRONG,
+            USAGE,
         )
     key = f"relay-send/{hashlib.sha256(content).hexdigest()[:32]}{Path(name).suffix}"
     return Chart(bucket, key, media_type, content)

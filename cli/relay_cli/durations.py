@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 
 _SPAN = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,7})s)?")
 
@@ -20,5 +20,5 @@ def span(text: str) -> timedelta:
     days, hours, minutes, seconds = (int(each or 0) for each in found.groups()) if found else (0, 0, 0, 0)
     read = timedelta(days, seconds, minutes=minutes, hours=hours)
     if not read:
-        raise Failure(f"{text} is no span of time: write it as in 90s, 30m, 2h or 7d.", WRONG)
+        raise Failure(f"{text} is no span of time: write it as in 90s, 30m, 2h or 7d.", USAGE)
     return read

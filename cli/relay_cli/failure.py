@@ -37,7 +37,7 @@ from botocore.exceptions import (
 
 from relay_cli.text import one_line
 
-UNDONE, WRONG, NO_AWS, NO_STACK, REFUSED = 1, 2, 3, 4, 5
+FAILED, USAGE, NO_AWS, NO_STACK, REFUSED = 1, 2, 3, 4, 5
 INTERRUPTED = 130
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
@@ -56,19 +56,19 @@ class Failure(Exception):
         code: The exit code.
     """
 
-    def __init__(self, reason: str, code: int = UNDONE) -> None:
+    def __init__(self, reason: str, code: int = FAILED) -> None:
         """Keep both."""
         super().__init__(reason)
         self.reason = reason
         self.code = code
 
 
-def of_aws(error: ClientError | BotoCoreError) -> Failure:
+def from_aws_error(error: ClientError | BotoCoreError) -> Failure:
     """Say what to do about an error of AWS."""
-    return _of_answer(error) if isinstance(error, ClientError) else Failure(_of_this_side(error), NO_AWS)
+    return _from_response(error) if isinstance(error, ClientError) else Failure(_local_reason(error), NO_AWS)
 
 
-def _of_answer(error: ClientError) -> Failure:
+def _from_response(error: ClientError) -> Failure:
     """Say what to do about what AWS answered."""
     code, operation = error.response["Error"]["Code"].rpartition(".")[2], error.operation_name
     if code in _EXPIRED:
@@ -86,7 +86,7 @@ def _of_answer(error: ClientError) -> Failure:
     return Failure(words, NO_AWS)
 
 
-def _of_this_side(error: BotoCoreError) -> str:
+def _local_reason(error: BotoCoreError) -> str:
     """Say what to do about what kept this machine from asking AWS, or from hearing its answer."""
     match error:
         case NoCredentialsError() | PartialCredentialsError():

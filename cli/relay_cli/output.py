@@ -59,7 +59,7 @@ class LogHandler(logging.Handler):
         complain(self.format(record))
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Write a text beside what is asked for, its lines as long as they are."""
     SafeConsole(stderr=True).print(text, soft_wrap=True)
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from relay_cli.failure import UNDONE, WRONG, Failure
+from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.output import complain
 from relay_cli.text import printable
 
@@ -33,9 +33,9 @@ def ask_secret(what: str) -> str:
         try:
             secret = sys.stdin.readline().rstrip("\r\n")
         except UnicodeDecodeError:
-            raise Failure(f"{what}: what came from the pipe is not text in UTF-8.", WRONG) from None
+            raise Failure(f"{what}: what came from the pipe is not text in UTF-8.", USAGE) from None
         if not secret:
-            raise Failure(f"{what}: nothing came from the pipe.", WRONG)
+            raise Failure(f"{what}: nothing came from the pipe.", USAGE)
         return secret
     try:
         return str(typer.prompt(printable(what), hide_input=True, err=True)).strip()
@@ -43,7 +43,7 @@ def ask_secret(what: str) -> str:
         raise _unanswered(f"{what}: nobody answered.") from None
 
 
-def agree(question: str, otherwise: str, unasked: str) -> None:
+def confirm(question: str, otherwise: str, unasked: str) -> None:
     """Go on only if the operator says yes.
 
     Args:
@@ -59,7 +59,7 @@ def agree(question: str, otherwise: str, unasked: str) -> None:
     except typer.Abort:
         raise _unanswered(f"{otherwise}: nobody answered. Where nobody can, say {unasked}.") from None
     if not agreed:
-        raise Failure(f"{otherwise}.", UNDONE)
+        raise Failure(f"{otherwise}.", FAILED)
 
 
 def _unanswered(reason: str) -> Failure:
@@ -67,4 +67,4 @@ def _unanswered(reason: str) -> Failure:
     if sys.stdin.isatty():
         raise KeyboardInterrupt
     complain("")  # the question has no end of line yet
-    return Failure(reason, UNDONE)
+    return Failure(reason, FAILED)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from relay_cli.failure import UNDONE, Failure
+from relay_cli.failure import FAILED, Failure
 from relay_cli.files import for_the_owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay_cli.drafts import Draft, Wrong
+    from relay_cli.drafts import Draft, InvalidLine
 
 
-def keep(file: str, drafts: Sequence[Draft], wrong: Sequence[Wrong]) -> Path:
+def keep(file: str, drafts: Sequence[Draft], wrong: Sequence[InvalidLine]) -> Path:
     """Write a file, in this folder, of the lines that were not sent; what is there already stays.
 
     Each message has its key in it: if it was taken after all, and only the answer was lost, it is posted once all the
@@ -40,7 +40,7 @@ def keep(file: str, drafts: Sequence[Draft], wrong: Sequence[Wrong]) -> Path:
         raise Failure(
             f"These lines were not sent, and could not be kept in this folder ({error.strerror}): {numbers}.\n"
             "Send them alone: the others are queued.",
-            UNDONE,
+            FAILED,
         ) from None
     return Path(unsent.name)
 

@@ -18,7 +18,7 @@ from relay_cli.commands.options import FAILURES_SHOWN, Types
 from relay_cli.deployed import calendar
 from relay_cli.deployed.calendar import Status
 from relay_cli.deployed.stack import client
-from relay_cli.failure import INTERRUPTED, UNDONE, Failure
+from relay_cli.failure import INTERRUPTED, FAILED, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 INVOKE: dict[str, Any] = {"read_timeout": 910, "retries": {"total_max_attempts": 1}, "tcp_keepalive": True}
 """As long as the function may run, and once: a second invocation would request everything again."""
 
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 """Between two looks; more when a look takes long, so that no more than a fifth of the time is spent on them."""
 
-QUIET_LOOKS, QUIET_LOOKS_OF_NEW = 30, 3
+QUIET_POLLS, QUIET_POLLS_OF_NEW = 30, 3
 """After so many looks with nothing requested and nothing new, it is over. SQS may be a minute late to know of a
 request; what Firestream does not have yet leaves no other trace."""
 
@@ -43,7 +43,7 @@ STUCK_SECONDS = 60.0
 
 
 def backfill(  # noqa: PLR0913  the arguments of a command
-    context: typer.Context,
+    ctx: typer.Context,
     first_day: Annotated[str, typer.Argument(metavar="FIRST", help="The first day, such as 2016-12-01.")],
     last_day: Annotated[str, typer.Argument(metavar="LAST", help="The last day, included.")],
     *,
@@ -60,27 +60,27 @@ def backfill(  # noqa: PLR0913  the arguments of a command
     [dim]relay backfill 2016-12-01 2016-12-31
     relay backfill 2009-01-01 2025-12-31 --type message --no-wait[/dim]
     """
-    relay: Context = context.obj
-    order = calendar.order(first_day, last_day, file_types, retry_absent=retry_absent)
-    missing = _missing(relay, order)
+    context: Context = ctx.obj
+    order = calendar.parse_period(first_day, last_day, file_types, retry_absent=retry_absent)
+    missing = _missing(context, order)
     if not missing:
-        relay.console.print("Nothing is missing.")
+        context.console.print("Nothing is missing.")
         return
-    following = Following.begin(relay.stack, missing)
+    following = BackfillProgress.begin(context.stack, missing)
     try:
-        with relay.notes.status("Requesting it …"):
-            _start(relay, order)
+        with context.notes.status("Requesting it …"):
+            _start(context, order)
         if not wait:
-            relay.console.print("Requested. `relay backups` shows how far it is.")
+            context.console.print("Requested. `relay backups` shows how far it is.")
             return
-        _follow(relay, following)
+        _follow(context, following)
     except KeyboardInterrupt:
         raise Failure("It goes on without you: `relay backups` shows how far it is.", INTERRUPTED) from None
-    _conclude(relay, following)
+    _conclude(context, following)
 
 
 @dataclass
-class Following:
+class BackfillProgress:
     """What became so far of the backups that were missing.
 
     Attributes:
@@ -103,7 +103,7 @@ class Following:
     _depth: int = 0
 
     @classmethod
-    def begin(cls, stack: Stack, missing: Collection[Backup]) -> Following:
+    def begin(cls, stack: Stack, missing: Collection[Backup]) -> BackfillProgress:
         """Remember what was there before: older notes of absence, and older failures."""
         following = cls(stack, set(missing))
         for backups in _by_type(missing):
@@ -140,19 +140,19 @@ class Following:
         self.left -= self.failed.keys()
 
 
-def _missing(relay: Context, order: Backfill) -> list[Backup]:
+def _missing(context: Context, order: Backfill) -> list[Backup]:
     """Return what the function will request, and tell how much it is."""
-    overview = calendar.read(relay.stack, order)
+    overview = calendar.read(context.stack, order)
     done = {Status.STORED} if order.retry_absent else {Status.STORED, Status.ABSENT}
     missing: list[Backup] = []
     for each in overview.calendars:
         of_type = [Backup(day.day, each.file_type) for day in each.days if day.status not in done]
-        relay.notes.print(f"{each.file_type}: {len(of_type):,} of {len(each.days):,} days are missing.")
+        context.notes.print(f"{each.file_type}: {len(of_type):,} of {len(each.days):,} days are missing.")
         missing += of_type
     return sorted(missing)
 
 
-def _start(relay: Context, order: Backfill) -> None:
+def _start(context: Context, order: Backfill) -> None:
     """Invoke the function, which requests what is missing; a minute for 12,000 of them.
 
     Raises:
@@ -161,23 +161,23 @@ def _start(relay: Context, order: Backfill) -> None:
     event = {
         "first_day": order.first_day.isoformat(),
         "last_day": order.last_day.isoformat(),
-        "file_types": order.file_types or calendar.file_types(relay.stack),
+        "file_types": order.file_types or calendar.file_types(context.stack),
         "retry_absent": order.retry_absent,
     }
-    answer = client(relay.stack.session, "lambda", **INVOKE).invoke(
-        FunctionName=relay.stack.output("FetchBackupsFunctionName"), Payload=json.dumps(event)
+    answer = client(context.stack.session, "lambda", **INVOKE).invoke(
+        FunctionName=context.stack.output("FetchBackupsFunctionName"), Payload=json.dumps(event)
     )
     run: dict[str, Any] = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
         words = run.get("errorMessage") or run.get("errorType") or "it does not say why"
-        raise Failure(f"The function that fetches backups failed: {words}", UNDONE)
+        raise Failure(f"The function that fetches backups failed: {words}", FAILED)
     if run["failed"]:
-        relay.notes.print(f"SQS did not take {run['failed']:,} of the requests: run it again for them.")
+        context.notes.print(f"SQS did not take {run['failed']:,} of the requests: run it again for them.")
     if run["stopped"]:
-        relay.notes.print(f"Not all was requested: {run['stopped']}")
+        context.notes.print(f"Not all was requested: {run['stopped']}")
 
 
-def _follow(relay: Context, following: Following) -> None:
+def _follow(context: Context, following: BackfillProgress) -> None:
     """Look again and again until nothing is left, or nothing is requested any more."""
     begun = news = time.monotonic()
     quiet, told = 0, False
@@ -188,8 +188,8 @@ def _follow(relay: Context, following: Following) -> None:
         MofNCompleteColumn(),
         TextColumn("{task.description}"),
         TimeRemainingColumn(elapsed_when_finished=True),
-        console=relay.notes,
-        disable=not relay.notes.is_terminal,
+        console=context.notes,
+        disable=not context.notes.is_terminal,
     )
     with bar:
         task = bar.add_task("", total=total)
@@ -201,15 +201,15 @@ def _follow(relay: Context, following: Following) -> None:
                 quiet += 1
             now = time.monotonic()
             bar.update(task, completed=total - len(following.left), description=_speed(following, now - begun))
-            if not following.left or quiet >= (QUIET_LOOKS_OF_NEW if following.not_yet() else QUIET_LOOKS):
+            if not following.left or quiet >= (QUIET_POLLS_OF_NEW if following.not_yet() else QUIET_POLLS):
                 return
             if now - news > STUCK_SECONDS and following.requested and not told:
-                relay.notes.print("What failed is tried again, after 5 minutes at first; Ctrl-C leaves it to that.")
+                context.notes.print("What failed is tried again, after 5 minutes at first; Ctrl-C leaves it to that.")
                 told = True
-            time.sleep(max(LOOK_SECONDS, 4 * (now - looked)))
+            time.sleep(max(POLL_SECONDS, 4 * (now - looked)))
 
 
-def _speed(following: Following, seconds: float) -> str:
+def _speed(following: BackfillProgress, seconds: float) -> str:
     size = sum(following.stored.values())
     words = [f"{len(following.stored):,} stored"]
     if following.stored and seconds > 0:
@@ -219,23 +219,23 @@ def _speed(following: Following, seconds: float) -> str:
     return ", ".join(words)
 
 
-def _conclude(relay: Context, following: Following) -> None:
+def _conclude(context: Context, following: BackfillProgress) -> None:
     """Tell what became of it; raises `Failure` when some of it failed."""
     size, left = sum(following.stored.values()), following.left
     words = [f"{len(following.stored):,} stored ({decimal(size)})"]
     words += [f"{len(following.absent):,} absent"] if following.absent else []
-    not_yet = {each for each in left if calendar.may_still_come(relay.stack, each)}
+    not_yet = {each for each in left if calendar.may_still_come(context.stack, each)}
     words += [f"{len(not_yet):,} not there yet"] if not_yet else []
     words += [f"{len(following.failed):,} failed"] if following.failed else []
     lost = sorted(left - not_yet)
     words += [f"{len(lost):,} neither stored nor failed"] if lost else []
-    relay.console.print(", ".join(words) + ".")
+    context.console.print(", ".join(words) + ".")
     for backup, reason in sorted(following.failed.items())[:FAILURES_SHOWN]:
-        relay.notes.print(f"{backup}: {reason}", soft_wrap=True)
+        context.notes.print(f"{backup}: {reason}", soft_wrap=True)
     if following.failed:
-        raise Failure("Some failed: `relay backups` shows which; run it again once the reason is mended.", UNDONE)
+        raise Failure("Some failed: `relay backups` shows which; run it again once the reason is mended.", FAILED)
     if lost:
-        raise Failure(f"Nothing is requested any more, but {lost[0]} is not there: run it again.", UNDONE)
+        raise Failure(f"Nothing is requested any more, but {lost[0]} is not there: run it again.", FAILED)
 
 
 def _by_type(backups: Collection[Backup]) -> Iterator[list[Backup]]:

@@ -12,7 +12,7 @@ from relay_cli import heatmap
 from relay_cli.commands.options import FAILURES_SHOWN, Types
 from relay_cli.deployed import calendar
 from relay_cli.deployed.calendar import Status
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.output import print_json
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _A_YEAR = timedelta(days=364)
 
 
 def backups(  # noqa: PLR0913  the options of a command
-    context: typer.Context,
+    ctx: typer.Context,
     *,
     year: Annotated[int | None, typer.Option(help="One year, such as 2016.")] = None,
     first_day: Annotated[str | None, typer.Option("--from", help="The first day; else 12 months ago.")] = None,
@@ -39,31 +39,31 @@ def backups(  # noqa: PLR0913  the options of a command
 ) -> None:
     """Show what became of every day's backup.
 
-    Stored, with its size; failed (it waits in BackupFailures); absent (Firestream has none); missing; or not there yet.
+    StoredBackup, with its size; failed (it waits in BackupFailures); absent (Firestream has none); missing; or not there yet.
 
     [dim]relay backups
     relay backups --year 2016 --type message
     relay backups --from 2009-01-01 --missing | wc -l[/dim]
     """
-    relay: Context = context.obj
-    overview = calendar.read(relay.stack, _range(year, first_day, last_day, file_types))
+    context: Context = ctx.obj
+    overview = calendar.read(context.stack, _range(year, first_day, last_day, file_types))
     if missing:
-        _list(relay, overview, as_json=json)
+        _list(context, overview, as_json=json)
     elif json:
         print_json(overview)
     else:
-        _show(relay, overview)
+        _show(context, overview)
 
 
 def _range(year: int | None, first_day: str | None, last_day: str | None, file_types: list[str] | None) -> Backfill:
     yesterday = calendar.today() - timedelta(days=1)
     if year is not None:
         if first_day or last_day:
-            raise Failure("--year names all of its days: give it alone, or --from and --to.", WRONG)
+            raise Failure("--year names all of its days: give it alone, or --from and --to.", USAGE)
         this = yesterday.year == year
-        return calendar.order(f"{year:04}-01-01", str(yesterday) if this else f"{year:04}-12-31", file_types)
+        return calendar.parse_period(f"{year:04}-01-01", str(yesterday) if this else f"{year:04}-12-31", file_types)
     last_day = last_day or str(yesterday)
-    return calendar.order(first_day or _a_year_before(last_day), last_day, file_types)
+    return calendar.parse_period(first_day or _a_year_before(last_day), last_day, file_types)
 
 
 def _a_year_before(last_day: str) -> str:
@@ -73,7 +73,7 @@ def _a_year_before(last_day: str) -> str:
         return last_day  # no day, which is told of it
 
 
-def _list(relay: Context, overview: Overview, *, as_json: bool) -> None:
+def _list(context: Context, overview: Overview, *, as_json: bool) -> None:
     found = [
         {"file_type": each.file_type, "day": day.day, "status": day.status, "reason": day.reason}
         for each in overview.calendars
@@ -85,11 +85,11 @@ def _list(relay: Context, overview: Overview, *, as_json: bool) -> None:
         return
     if found:
         lines = "\n".join(f"{line['file_type']} {line['day']}" for line in found)
-        relay.console.print(lines, soft_wrap=True)
+        context.console.print(lines, soft_wrap=True)
 
 
-def _show(relay: Context, overview: Overview) -> None:
-    console = relay.console
+def _show(context: Context, overview: Overview) -> None:
+    console = context.console
     ascii_only = console.options.ascii_only
     for each in overview.calendars:
         for line in heatmap.draw(each, console.width, ascii_only=ascii_only):

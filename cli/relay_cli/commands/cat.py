@@ -12,8 +12,8 @@ from relay.errors import Corrupt, Reject
 
 from relay_cli.commands.options import Day, FileType  # noqa: TC001  typer reads them
 from relay_cli.deployed import calendar
-from relay_cli.deployed.backup_file import Stored
-from relay_cli.failure import UNDONE, WRONG, Failure
+from relay_cli.deployed.backup_file import StoredBackup
+from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.output import ascii_json, write_lines
 from relay_cli.text import Escapes
 
@@ -26,7 +26,7 @@ _ESCAPES = Escapes({ord("\\"): "\\\\"})
 
 
 def cat(
-    context: typer.Context,
+    ctx: typer.Context,
     file_type: FileType,
     day: Day,
     *,
@@ -46,22 +46,22 @@ def cat(
     [dim]relay cat message 2016-12-05 --limit 10
     relay cat message 2016-12-05 --fields id,user.username,symbols.symbol,body | grep AAPL[/dim]
     """
-    relay: Context = context.obj
-    backup = calendar.wanted(file_type, day)
+    context: Context = ctx.obj
+    backup = calendar.parse_backup(file_type, day)
     columns = Columns(fields) if fields is not None else None
-    with Stored(relay.stack, backup) as stored:
+    with StoredBackup(context.stack, backup) as stored:
         try:
             rows = columns.rows(stored) if columns else _lines(stored)
             write_lines(islice(rows, limit))
         except Corrupt as error:
-            raise Failure(f"{backup} is damaged, what came before may be too: {error.reason}.", UNDONE) from None
+            raise Failure(f"{backup} is damaged, what came before may be too: {error.reason}.", FAILED) from None
         except Reject as error:
-            raise Failure(f"{backup} is no list of JSON objects: {error.reason}.", UNDONE) from None
+            raise Failure(f"{backup} is no list of JSON objects: {error.reason}.", FAILED) from None
     if columns and columns.unknown:
-        relay.notes.print(f"No line has {', '.join(columns.unknown)}.")
+        context.notes.print(f"No line has {', '.join(columns.unknown)}.")
 
 
-def _lines(stored: Stored) -> Iterator[bytes]:
+def _lines(stored: StoredBackup) -> Iterator[bytes]:
     return map(ascii_json, map(bytes, read_backup(cast("BinaryIO", stored), type=msgspec.Raw)))
 
 
@@ -77,7 +77,7 @@ class Columns:
         names = [name.strip() for name in fields.split(",")]
         self._paths = [name.split(".") for name in names]
         if not all(part for path in self._paths for part in path):
-            raise Failure(f"--fields: {fields!r} has an empty name; give some such as id,body,symbols.symbol.", WRONG)
+            raise Failure(f"--fields: {fields!r} has an empty name; give some such as id,body,symbols.symbol.", USAGE)
         self.unknown = dict.fromkeys(names)
         # Only what is asked for is decoded: several times as fast as everything.
         tops = dict.fromkeys(path[0] for path in self._paths)
@@ -88,7 +88,7 @@ class Columns:
             rename={attribute: name for name, attribute in self._attributes.items()},
         )
 
-    def rows(self, stored: Stored) -> Iterator[bytes]:
+    def rows(self, stored: StoredBackup) -> Iterator[bytes]:
         """Yield a row for each line."""
         for line in read_backup(cast("BinaryIO", stored), type=self._line):
             yield "\t".join(self._cell(line, path) for path in self._paths).encode()

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from relay_cli.commands.options import Day, FileType  # noqa: TC001  typer reads them
 from relay_cli.deployed import calendar
-from relay_cli.deployed.backup_file import Stored
-from relay_cli.failure import UNDONE, WRONG, Failure
+from relay_cli.deployed.backup_file import StoredBackup
+from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.files import for_the_owner, share
 from relay_cli.output import print_json
 
@@ -50,7 +50,7 @@ class Copy:
 
 
 def get(  # noqa: PLR0913  the arguments of a command
-    context: typer.Context,
+    ctx: typer.Context,
     file_type: FileType,
     day: Day,
     *,
@@ -65,20 +65,20 @@ def get(  # noqa: PLR0913  the arguments of a command
     [dim]relay get message 2016-12-05
     relay get activity 2016-12-05 -o backups/[/dim]
     """
-    relay: Context = context.obj
-    backup = calendar.wanted(file_type, day)
+    context: Context = ctx.obj
+    backup = calendar.parse_backup(file_type, day)
     target = _target(backup, output)
     if target.exists() and not force:
-        raise Failure(f"{target} is there already: name another with -o, or overwrite it with --force.", WRONG)
-    with Stored(relay.stack, backup) as stored:
+        raise Failure(f"{target} is there already: name another with -o, or overwrite it with --force.", USAGE)
+    with StoredBackup(context.stack, backup) as stored:
         bar = Progress(
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=relay.notes,
+            console=context.notes,
             transient=True,
-            disable=stored.size < LARGE_BYTES or not relay.notes.is_terminal,
+            disable=stored.size < LARGE_BYTES or not context.notes.is_terminal,
         )
         with bar:
             task = bar.add_task("", total=stored.size)
@@ -87,18 +87,18 @@ def get(  # noqa: PLR0913  the arguments of a command
         print_json(copy)
     else:
         words = f"{target}: {decimal(copy.bytes)}, {copy.lines:,} lines, whole."
-        relay.console.print(words, soft_wrap=True)
+        context.console.print(words, soft_wrap=True)
 
 
 def _target(backup: Backup, output: Path | None) -> Path:
     name = Path(backup.key).name
     target = Path(name) if output is None else output / name if output.is_dir() else output
     if not target.parent.is_dir():
-        raise Failure(f"There is no folder {target.parent}: make it first.", WRONG)
+        raise Failure(f"There is no folder {target.parent}: make it first.", USAGE)
     return target
 
 
-def _copy(backup: Backup, stored: Stored, target: Path, tell: Callable[[int], object]) -> Copy:
+def _copy(backup: Backup, stored: StoredBackup, target: Path, tell: Callable[[int], object]) -> Copy:
     """Copy it to a file beside the target, and give it its name once it is whole.
 
     Raises:
@@ -107,24 +107,24 @@ def _copy(backup: Backup, stored: Stored, target: Path, tell: Callable[[int], ob
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb", opener=for_the_owner) as file:
-            copying = _Copying(stored, file, tell)
+            copying = _CopyingReader(stored, file, tell)
             lines = verify(copying).lines
             copying.check()
             share(file)
         part.replace(target)
     except Corrupt as error:
-        raise Failure(f"{backup} is not whole: {error.reason}. Nothing was kept; try again.", UNDONE) from None
+        raise Failure(f"{backup} is not whole: {error.reason}. Nothing was kept; try again.", FAILED) from None
     except OSError as error:
-        raise Failure(f"{target} cannot be written: {error.strerror or error}.", UNDONE) from None
+        raise Failure(f"{target} cannot be written: {error.strerror or error}.", FAILED) from None
     finally:
         part.unlink(missing_ok=True)
     return Copy(target, copying.size, lines, copying.sha256.hexdigest())
 
 
-class _Copying:
+class _CopyingReader:
     """Writes what is read."""
 
-    def __init__(self, stored: Stored, file: BinaryIO, tell: Callable[[int], object]) -> None:
+    def __init__(self, stored: StoredBackup, file: BinaryIO, tell: Callable[[int], object]) -> None:
         self._stored = stored
         self._file = file
         self._tell = tell

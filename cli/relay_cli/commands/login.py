@@ -13,8 +13,8 @@ from relay.backups.backup import Backup
 from relay.credentials import Login
 from relay.errors import Absent, Halt, RelayError
 
-from relay_cli.failure import REFUSED, UNDONE, WRONG, Failure
-from relay_cli.prompts import agree, ask, ask_secret
+from relay_cli.failure import REFUSED, FAILED, USAGE, Failure
+from relay_cli.prompts import confirm, ask, ask_secret
 from relay_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ app = typer.Typer()
 
 @app.callback(invoke_without_command=True)
 def stocktwits(  # noqa: PLR0913  each is an option
-    context: typer.Context,
+    ctx: typer.Context,
     client_id: Annotated[
         str | None, typer.Option(envvar="STOCKTWITS_CLIENT_ID", help="Of your application at StockTwits.")
     ] = None,
@@ -58,13 +58,13 @@ def stocktwits(  # noqa: PLR0913  each is an option
     [dim]relay login --expect-username my_account
     relay login --token[/dim]
     """
-    if context.invoked_subcommand:
+    if ctx.invoked_subcommand:
         return
-    from relay_cli.deployed.stocktwits_account import Accounts, Application, code_in  # noqa: PLC0415  urllib3 is for log-ins alone
+    from relay_cli.deployed.stocktwits_account import OAuthClient, Application, parse_code  # noqa: PLC0415  urllib3 is for log-ins alone
 
-    relay: Context = context.obj
-    stack = relay.stack  # found first: a code is good once
-    accounts = Accounts(stack.parameter("StockTwitsApiUrl"), stack.parameter("StockTwitsAuthStyle"))
+    context: Context = ctx.obj
+    stack = context.stack  # found first: a code is good once
+    accounts = OAuthClient(stack.parameter("StockTwitsApiUrl"), stack.parameter("StockTwitsAuthStyle"))
     if token:
         access_token = ask_secret("Access token")
     else:
@@ -74,17 +74,17 @@ def stocktwits(  # noqa: PLR0913  each is an option
             redirect_uri or ask("Redirect address, as registered"),
         )
         page = accounts.authorize_url(application)
-        relay.notes.print("Allow your application to post, at:")
-        relay.notes.print(page, soft_wrap=True)
+        context.notes.print("Allow your application to post, at:")
+        context.notes.print(page, soft_wrap=True)
         if not no_browser:
             webbrowser.open(page)
         pasted = ask("The address that the browser came back to, or the code in it")
-        access_token = accounts.exchange(application, code_in(pasted))
+        access_token = accounts.exchange(application, parse_code(pasted))
     if not access_token.isascii() or not access_token.isprintable() or " " in access_token:
-        raise Failure("That is no access token: it has characters that none has. Nothing was stored.", WRONG)
+        raise Failure("That is no access token: it has characters that none has. Nothing was stored.", USAGE)
     account = accounts.account(access_token)
     if expect_username is None:
-        agree(
+        confirm(
             f"This is the account @{one_line(account.username, 60)}. Post as it?",
             "Nothing was stored",
             f"--expect-username {one_line(account.username, 60)}",
@@ -97,7 +97,7 @@ def stocktwits(  # noqa: PLR0913  each is an option
         )
     name = stack.parameter("StockTwitsTokenParameter")
     _store(stack, name, access_token=access_token, username=account.username, user_id=account.user_id)
-    relay.console.print(
+    context.console.print(
         f"Stored the token of @{account.username} in {name}. The relay uses it within five minutes.",
         soft_wrap=True,
     )
@@ -105,7 +105,7 @@ def stocktwits(  # noqa: PLR0913  each is an option
 
 @app.command()
 def firestream(
-    context: typer.Context,
+    ctx: typer.Context,
     username: Annotated[str | None, typer.Option(help="The login's name; else it is asked for.")] = None,
 ) -> None:
     """Log in to Firestream, and store the login where the nightly run reads it.
@@ -114,15 +114,15 @@ def firestream(
 
     [dim]relay login firestream --username my_login[/dim]
     """
-    relay: Context = context.obj
-    stack = relay.stack
+    context: Context = ctx.obj
+    stack = context.stack
     login = Login((username or ask("Username")).strip(), ask_secret("Password"))
     if ":" in login.username or not login.username.isprintable() or not login.password.isprintable():
-        raise Failure("That is no login: a username without a colon, and a password of printable characters.", WRONG)
+        raise Failure("That is no login: a username without a colon, and a password of printable characters.", USAGE)
     _check(stack.parameter("FirestreamUrl"), login)
     name = stack.parameter("FirestreamCredentialsParameter")
     _store(stack, name, username=login.username, password=login.password)
-    relay.console.print(
+    context.console.print(
         f"Stored the login of {login.username} in {name}. The next nightly run uses it.", soft_wrap=True
     )
 
@@ -140,7 +140,7 @@ def _check(url: str, login: Login) -> None:
     except Halt as error:
         raise Failure(f"{_sentence(error)} Nothing was stored.", REFUSED) from None
     except RelayError as error:
-        raise Failure(f"{_sentence(error)} The login could not be checked, and nothing was stored.", UNDONE) from None
+        raise Failure(f"{_sentence(error)} The login could not be checked, and nothing was stored.", FAILED) from None
     finally:
         client.close()
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay_cli.deployed import gate as gate_state
-from relay_cli.deployed.operator_pause import impose, lift, me
+from relay_cli.deployed.operator_pause import current_user, impose, lift
 from relay_cli.durations import span
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.text import at, moment
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def pause(
-    context: typer.Context,
+    ctx: typer.Context,
     why: Annotated[str, typer.Argument(help="Why, for whoever wonders; it is shown in the log.")],
     who: Annotated[str | None, typer.Option(help="Who orders it; else the name you are logged in with.")] = None,
     lasting: Annotated[
@@ -34,27 +34,27 @@ def pause(
     [dim]relay pause "earnings call"
     relay pause "maintenance" --for 2h --who Ann[/dim]
     """
-    relay: Context = context.obj
-    why, who = why.strip(), (who or me()).strip()
+    context: Context = ctx.obj
+    why, who = why.strip(), (who or current_user()).strip()
     if not why or not who:
-        raise Failure("A pause needs a reason, and somebody who orders it: relay pause 'earnings call'.", WRONG)
+        raise Failure("A pause needs a reason, and somebody who orders it: relay pause 'earnings call'.", USAGE)
     until = time.time() + lasting.total_seconds() if lasting else None
-    before = impose(relay.stack, why, who, until)
+    before = impose(context.stack, why, who, until)
     if before:
-        relay.console.print(f"It replaces the pause of {before}.", soft_wrap=True)
+        context.console.print(f"It replaces the pause of {before}.", soft_wrap=True)
     end = f"until {moment(at(until))}" if until else "until somebody says `relay resume`"
-    relay.console.print(f"Paused by {who}: {why}. Nothing is posted {end}.", soft_wrap=True)
+    context.console.print(f"Paused by {who}: {why}. Nothing is posted {end}.", soft_wrap=True)
 
 
-def resume(context: typer.Context) -> None:
+def resume(ctx: typer.Context) -> None:
     """Lift a pause. Messages go on within about two minutes.
 
     [dim]relay resume[/dim]
     """
-    relay: Context = context.obj
-    before = lift(relay.stack)
+    context: Context = ctx.obj
+    before = lift(context.stack)
     words = f"Lifted the pause of {before}." if before else "There was no pause."
-    relay.console.print(words, soft_wrap=True)
-    for shut in gate_state.read(relay.stack).shut:
+    context.console.print(words, soft_wrap=True)
+    for shut in gate_state.read(context.stack).shut:
         end = f" until {moment(shut.until)}" if shut.until else ""
-        relay.console.print(f"The gate is still shut{end}: {shut.reason}", soft_wrap=True)
+        context.console.print(f"The gate is still shut{end}: {shut.reason}", soft_wrap=True)

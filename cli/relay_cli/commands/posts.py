@@ -13,7 +13,7 @@ from rich.text import Text
 from relay_cli.deployed import deliveries
 from relay_cli.deployed.logs import Logs
 from relay_cli.durations import span
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.output import print_json
 from relay_cli.text import at, length, moment, one_line, read_moment
 
@@ -38,14 +38,14 @@ def _since(text: str) -> datetime:
     try:
         start = at(time.time() - span(text).total_seconds())
     except Failure as failure:
-        raise Failure(f"{failure.reason} A moment is written as in 2026-11-21T09:00Z.", WRONG) from None
+        raise Failure(f"{failure.reason} A moment is written as in 2026-11-21T09:00Z.", USAGE) from None
     if start is None:
-        raise Failure(f"{text} is before all time.", WRONG)
+        raise Failure(f"{text} is before all time.", USAGE)
     return start
 
 
 def posts(  # noqa: PLR0913  each is an option
-    context: typer.Context,
+    ctx: typer.Context,
     last: Annotated[int | None, typer.Option(min=1, help="How many at most; 20, unless --since is given.")] = None,
     since: Annotated[
         datetime | None,
@@ -66,17 +66,17 @@ def posts(  # noqa: PLR0913  each is an option
     relay posts --since 24h --outcome rejected
     relay posts --key NVDA-2026-11-20 --json[/dim]
     """
-    relay: Context = context.obj
+    context: Context = ctx.obj
     most = last or (None if since else 20)
-    rows = deliveries.newest(Logs(relay.stack), most, since, outcome, key)
+    rows = deliveries.newest(Logs(context.stack), most, since, outcome, key)
     if as_json:
         print_json(rows)
         return
     if not rows:
-        relay.console.print("The log shows no such message.")
+        context.console.print("The log shows no such message.")
         return
     for row in rows:
-        relay.console.print(_shown(row), soft_wrap=True)
+        context.console.print(_shown(row), soft_wrap=True)
 
 
 def _shown(row: Delivered) -> Text:

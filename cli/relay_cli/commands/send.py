@@ -21,14 +21,14 @@ from relay_cli.deployed import gate as gate_state
 from relay_cli.deployed import outbox
 from relay_cli.deployed import outcomes as following
 from relay_cli.durations import span
-from relay_cli.failure import INTERRUPTED, UNDONE, WRONG, Failure, of_aws
+from relay_cli.failure import INTERRUPTED, FAILED, USAGE, Failure, from_aws_error
 from relay_cli.text import at, count, length, moment, one_line
 
 if TYPE_CHECKING:
     from relay_cli.context import Context
     from relay_cli.deployed.outbox import Sent
-    from relay_cli.deployed.outcomes import Ended
-    from relay_cli.drafts import Chart, Draft, Wrong
+    from relay_cli.deployed.outcomes import Outcome
+    from relay_cli.drafts import Chart, Draft, InvalidLine
 
 LONGEST_WAIT = timedelta(minutes=15)
 """How long `--wait` waits, unless told otherwise."""
@@ -46,7 +46,7 @@ class Sentiment(StrEnum):
 
 
 def send(  # noqa: PLR0913  each is an option
-    context: typer.Context,
+    ctx: typer.Context,
     text: Annotated[str | None, typer.Argument(help="What to post.")] = None,
     *,
     sentiment: Annotated[Sentiment | None, typer.Option(help="The sentiment shown with the post.")] = None,
@@ -83,7 +83,7 @@ def send(  # noqa: PLR0913  each is an option
     relay send 'Breakout $NVDA' --sentiment bullish --chart chart.png --key NVDA-2026-11-20 --expires-in 30m
     relay send --from alerts.jsonl[/dim]
     """
-    relay: Context = context.obj
+    context: Context = ctx.obj
     fields = {
         "sentiment": sentiment.value if sentiment else None,
         "in_reply_to_message_id": reply_to,
@@ -92,35 +92,35 @@ def send(  # noqa: PLR0913  each is an option
         "expires_at": _in(expires_in),
     }
     if (text is None) == (file is None):
-        raise Failure('Say what to post: relay send "Up 3% $AAPL", or --from FILE.jsonl for many.', WRONG)
+        raise Failure('Say what to post: relay send "Up 3% $AAPL", or --from FILE.jsonl for many.', USAGE)
     image: Chart | None = None
-    wrong: list[Wrong] = []
+    wrong: list[InvalidLine] = []
     if file is None:
-        image = _chart(relay, chart)
-        chosen = [drafts.of_fields(text or "", fields | ({"chart": image.address} if image else {}))]
+        image = _chart(context, chart)
+        chosen = [drafts.from_fields(text or "", fields | ({"chart": image.address} if image else {}))]
     elif any(value is not None for value in fields.values()):
-        raise Failure("With --from, sentiment, chart, key and the like are fields of each line.", WRONG)
+        raise Failure("With --from, sentiment, chart, key and the like are fields of each line.", USAGE)
     else:
-        chosen, wrong = _read(relay, file, keep_going=keep_going)
-    for warning in filter(None, (drafts.without_cashtag(chosen), _switched_off(relay))):
-        relay.notes.print(Text(f"Note: {warning}", "yellow"), soft_wrap=True)
+        chosen, wrong = _read(context, file, keep_going=keep_going)
+    for warning in filter(None, (drafts.without_cashtag(chosen), _switched_off(context))):
+        context.notes.print(Text(f"Note: {warning}", "yellow"), soft_wrap=True)
     if image:
-        image.upload(relay.stack)
+        image.upload(context.stack)
 
-    sent, trouble = _publish(relay, chosen)
+    sent, trouble = _publish(context, chosen)
     there = {each.draft.relay_key for each in sent}
     unsent = [each for each in chosen if each.relay_key not in there]
     kept = unsent_lines.keep(file, unsent, wrong) if file and (unsent or wrong) else None
     if trouble:
         raise _stopped(trouble, unsent, kept)
-    rejected, waiting = _follow(relay, sent, wait_for or LONGEST_WAIT) if wait else (0, 0)
+    rejected, waiting = _follow(context, sent, wait_for or LONGEST_WAIT) if wait else (0, 0)
     said = {
         f"not sent: see {kept}" if kept else "not sent": len(unsent) + len(wrong),
         "rejected: see `relay dead list`": rejected,
         "not posted yet, the relay goes on: do not send it again, `relay posts` shows what becomes of it": waiting,
     }
     if any(said.values()):
-        raise Failure("; ".join(f"{count(n, 'message')} {what}" for what, n in said.items() if n) + ".", UNDONE)
+        raise Failure("; ".join(f"{count(n, 'message')} {what}" for what, n in said.items() if n) + ".", FAILED)
 
 
 def _stopped(trouble: Failure, unsent: list[Draft], kept: Path | None) -> Failure:
@@ -135,8 +135,8 @@ def _stopped(trouble: Failure, unsent: list[Draft], kept: Path | None) -> Failur
     return Failure(f"{trouble.reason}\n{words}", trouble.code)
 
 
-def _switched_off(relay: Context) -> str | None:
-    if "PostMessagesFunctionName" in relay.stack.outputs:
+def _switched_off(context: Context) -> str | None:
+    if "PostMessagesFunctionName" in context.stack.outputs:
         return None
     return "posting is switched off in this stack: what is sent waits until it is on again, for 14 days at most."
 
@@ -146,34 +146,34 @@ def _in(after: timedelta | None) -> str | None:
     return expires_at.isoformat(timespec="seconds") if expires_at else None
 
 
-def _chart(relay: Context, given: str | None) -> Chart | None:
+def _chart(context: Context, given: str | None) -> Chart | None:
     """Return a local chart that is to be uploaded; None when there is none, or an address."""
     if given is None or drafts.is_address(given):
         return None
-    return drafts.chart(given, relay.stack.parameters.get("ChartBucketName", ""))
+    return drafts.chart(given, context.stack.parameters.get("ChartBucketName", ""))
 
 
-def _read(relay: Context, file: str, *, keep_going: bool) -> tuple[list[Draft], list[Wrong]]:
+def _read(context: Context, file: str, *, keep_going: bool) -> tuple[list[Draft], list[InvalidLine]]:
     """Read a file's messages, and say what is wrong with the lines that are none; return those too."""
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise Failure(f"{file} cannot be read: {error.strerror}.", WRONG) from None
-    found, wrong = drafts.of_lines(content.split(b"\n"))
+        raise Failure(f"{file} cannot be read: {error.strerror}.", USAGE) from None
+    found, wrong = drafts.from_lines(content.split(b"\n"))
     for each in wrong[:SHOWN_LINES]:
-        relay.notes.print(Text(one_line(f"line {each.line}: {each.reason}"), "yellow"), soft_wrap=True)
+        context.notes.print(Text(one_line(f"line {each.line}: {each.reason}"), "yellow"), soft_wrap=True)
     if len(wrong) > SHOWN_LINES:
-        relay.notes.print(f"... and {count(len(wrong) - SHOWN_LINES, 'line')} more", style="yellow")
+        context.notes.print(f"... and {count(len(wrong) - SHOWN_LINES, 'line')} more", style="yellow")
     if wrong and not keep_going:
         raise Failure(
-            f"Nothing was sent: {count(len(wrong), 'line')} cannot be. Mend, or send the others by --keep-going.", WRONG
+            f"Nothing was sent: {count(len(wrong), 'line')} cannot be. Mend, or send the others by --keep-going.", USAGE
         )
     if not found:
-        raise Failure(f"There are no messages in {file}.", WRONG)
+        raise Failure(f"There are no messages in {file}.", USAGE)
     return found, wrong
 
 
-def _publish(relay: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure | None]:
+def _publish(context: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure | None]:
     """Publish, and say what SQS did not take.
 
     Returns:
@@ -187,7 +187,7 @@ def _publish(relay: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure |
     trouble: Failure | None = None
     try:
         with Progress(
-            console=relay.notes, transient=True, disable=len(chosen) == 1 or not relay.notes.is_terminal
+            console=context.notes, transient=True, disable=len(chosen) == 1 or not context.notes.is_terminal
         ) as progress:
             bar = progress.add_task("Publishing", total=len(chosen))
 
@@ -195,49 +195,49 @@ def _publish(relay: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure |
                 sent.extend(more)
                 progress.advance(bar, len(more))
 
-            refused = outbox.publish(relay.stack, chosen, taken)
+            refused = outbox.publish(context.stack, chosen, taken)
     except (ClientError, BotoCoreError) as error:
         if not sent and outbox.nothing_taken(error):
             raise
-        trouble = of_aws(error)
+        trouble = from_aws_error(error)
     except KeyboardInterrupt:
         trouble = Failure("Interrupted.", INTERRUPTED)
     for draft, code in refused:
         what = f"line {draft.line}" if draft.line else "the message"
-        relay.notes.print(Text(f"SQS did not take {what}: {code}", "yellow"), soft_wrap=True)
+        context.notes.print(Text(f"SQS did not take {what}: {code}", "yellow"), soft_wrap=True)
     if len(chosen) == 1 and sent:
         words = f"Queued as {sent[0].message_id}, with the key {one_line(sent[0].draft.key, 80)}."
-        relay.console.print(Text(words), soft_wrap=True)
+        context.console.print(Text(words), soft_wrap=True)
     elif sent:
-        relay.console.print(f"Queued {count(len(sent), 'message')}.")
+        context.console.print(f"Queued {count(len(sent), 'message')}.")
     return sent, trouble
 
 
-def _follow(relay: Context, sent: list[Sent], most: timedelta) -> tuple[int, int]:
+def _follow(context: Context, sent: list[Sent], most: timedelta) -> tuple[int, int]:
     """Wait for the outcomes and show them; return how many were rejected, and how many are still waiting."""
     rejected = 0
 
-    def ended(outcome: Ended) -> None:
+    def ended(outcome: Outcome) -> None:
         nonlocal rejected
         rejected += outcome.result is Result.REJECTED
         where = f"line {outcome.draft.line}: " if outcome.draft.line else ""
         style = "red" if outcome.result is Result.REJECTED else "green"
         words = outcome.url or one_line(outcome.reason)
-        relay.console.print(Text.assemble(where, (str(outcome.result), style), " ", words), soft_wrap=True)
+        context.console.print(Text.assemble(where, (str(outcome.result), style), " ", words), soft_wrap=True)
 
     def complain(line: str) -> None:
-        relay.notes.print(Text(line, "yellow"), soft_wrap=True)
+        context.notes.print(Text(line, "yellow"), soft_wrap=True)
 
     try:
-        for shut in gate_state.read(relay.stack).shut:
+        for shut in gate_state.read(context.stack).shut:
             until = f" until {moment(shut.until)}" if shut.until else ""
-            relay.notes.print(Text(f"The gate is shut{until}: {one_line(shut.reason)}", "yellow"), soft_wrap=True)
-        with relay.notes.status(f"Waiting, {length(most.total_seconds())} at most"):
-            waiting = following.follow(relay.stack, sent, most.total_seconds(), ended, complain)
+            context.notes.print(Text(f"The gate is shut{until}: {one_line(shut.reason)}", "yellow"), soft_wrap=True)
+        with context.notes.status(f"Waiting, {length(most.total_seconds())} at most"):
+            waiting = following.follow(context.stack, sent, most.total_seconds(), ended, complain)
     except KeyboardInterrupt:
         raise Failure("The relay goes on without you: `relay posts` shows what becomes of it.", INTERRUPTED) from None
     except (ClientError, BotoCoreError, Failure) as error:
-        why = error if isinstance(error, Failure) else of_aws(error)
+        why = error if isinstance(error, Failure) else from_aws_error(error)
         raise Failure(
             f"It is queued, do not send it again; but it cannot be followed. {why.reason}", why.code
         ) from None

@@ -16,7 +16,7 @@ from relay_cli.deployed import deliveries
 from relay_cli.deployed import gate as gate_state
 from relay_cli.deployed import queues as queue_state
 from relay_cli.deployed.logs import Logs
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.output import print_json
 from relay_cli.text import at, count, length, moment, one_line
 
@@ -63,7 +63,7 @@ class Status:
 
 
 def status(
-    context: typer.Context,
+    ctx: typer.Context,
     *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every few seconds, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
@@ -74,20 +74,20 @@ def status(
     relay status --watch
     relay status --json | jq .posting.gate.open[/dim]
     """
-    relay: Context = context.obj
+    context: Context = ctx.obj
     if watch and as_json:
-        raise Failure("--watch is for people, --json for scripts: choose one.", WRONG)
-    logs = Logs(relay.stack)
+        raise Failure("--watch is for people, --json for scripts: choose one.", USAGE)
+    logs = Logs(context.stack)
     if as_json:
-        print_json(look(relay.stack, logs))
+        print_json(look(context.stack, logs))
         return
     if not watch:
-        relay.console.print(shown(look(relay.stack, logs)))
+        context.console.print(shown(look(context.stack, logs)))
         return
-    with Live(shown(look(relay.stack, logs)), console=relay.console, screen=True, auto_refresh=False) as live:
+    with Live(shown(look(context.stack, logs)), console=context.console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(EVERY_SECONDS)
-            live.update(shown(look(relay.stack, logs)), refresh=True)
+            live.update(shown(look(context.stack, logs)), refresh=True)
 
 
 def look(stack: Stack, logs: Logs) -> Status:

@@ -12,7 +12,7 @@ from anyio import move_on_after, to_thread
 from botocore.exceptions import BotoCoreError, ClientError
 from relay.errors import RelayError
 
-from relay_cli.failure import Failure, of_aws
+from relay_cli.failure import Failure, from_aws_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ PATIENCE_SECONDS, PATIENCE_AFTER_A_CHANGE_SECONDS = 1.5, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(Generic[T]):
+class Snapshot(Generic[T]):
     """What a look saw.
 
     Attributes:
@@ -36,18 +36,18 @@ class Seen(Generic[T]):
     problem: str | None = None
 
 
-class Kept(Generic[T]):
+class Cached(Generic[T]):
     """Something to look at, at most once in so many seconds, and by one thread at a time."""
 
     def __init__(self, read: Callable[[], T], seconds: float) -> None:
         """Look at nothing yet."""
         self._read = read
         self._seconds = seconds
-        self._seen: Seen[T] = Seen()
+        self._seen: Snapshot[T] = Snapshot()
         self._looked_at: float | None = None
         self._lock = threading.Lock()
 
-    async def seen(self, patience: float) -> Seen[T]:
+    async def seen(self, patience: float) -> Snapshot[T]:
         """Return what is seen, after so many seconds at most; a look that takes longer goes on, for the next time."""
         with move_on_after(patience):
             await to_thread.run_sync(self._look, patience, abandon_on_cancel=True)
@@ -59,7 +59,7 @@ class Kept(Generic[T]):
             return
         try:
             if self._looked_at is None or time.monotonic() - self._looked_at >= self._seconds:
-                self._seen = looked(self._read)
+                self._seen = attempt(self._read)
                 self._looked_at = time.monotonic()
         finally:
             self._lock.release()
@@ -74,15 +74,15 @@ class Kept(Generic[T]):
                 self._looked_at = None
 
 
-def looked(read: Callable[[], T]) -> Seen[T]:
+def attempt(read: Callable[[], T]) -> Snapshot[T]:
     """Look, and put what goes wrong in words; one part's trouble is not another's."""
     try:
-        return Seen(read())
+        return Snapshot(read())
     except Failure as failure:
-        return Seen(problem=failure.reason)
+        return Snapshot(problem=failure.reason)
     except RelayError as error:
-        return Seen(problem=f"{error.reason}.")
+        return Snapshot(problem=f"{error.reason}.")
     except (ClientError, BotoCoreError) as error:
-        return Seen(problem=of_aws(error).reason)
+        return Snapshot(problem=from_aws_error(error).reason)
     except Exception as error:  # noqa: BLE001  whatever it is, the other parts are shown
-        return Seen(problem=f"Something went wrong here that should not ({type(error).__name__}).")
+        return Snapshot(problem=f"Something went wrong here that should not ({type(error).__name__}).")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from relay.backups.backup import FIRST_DAY
 
-from relay_cli.dashboard.cache import Kept, Seen, looked
+from relay_cli.dashboard.cache import Cached, Snapshot, looked
 from relay_cli.deployed import calendar, dead_letters, deliveries, operator_pause
 from relay_cli.deployed import gate as gate_state
 from relay_cli.deployed import queues as queue_state
 from relay_cli.deployed.logs import Logs
 from relay_cli.durations import span
-from relay_cli.failure import NO_STACK, WRONG, Failure
+from relay_cli.failure import NO_STACK, USAGE, Failure
 
 if TYPE_CHECKING:
     from relay_cli.deployed.calendar import Overview
@@ -53,11 +53,11 @@ class Desk:
         for service in _SERVICES:  # clients may be shared by threads, but not made by several at once
             stack.client(service)
         self._logs = Logs(stack)
-        self.gate: Kept[GateState] = Kept(self._gate, GATE_SECONDS)
-        self.queues: Kept[list[QueueState]] = Kept(self._queues, QUEUES_SECONDS)
-        self.posts: Kept[list[Delivered]] = Kept(self._posts, POSTS_SECONDS)
-        self.letters: Kept[list[DeadLetter]] = Kept(self._letters, LETTERS_SECONDS)
-        self.backups: Kept[Overview] = Kept(self._backups, BACKUPS_SECONDS)
+        self.gate: Cached[GateState] = Cached(self._gate, GATE_SECONDS)
+        self.queues: Cached[list[QueueState]] = Cached(self._queues, QUEUES_SECONDS)
+        self.posts: Cached[list[Delivered]] = Cached(self._posts, POSTS_SECONDS)
+        self.letters: Cached[list[DeadLetter]] = Cached(self._letters, LETTERS_SECONDS)
+        self.backups: Cached[Overview] = Cached(self._backups, BACKUPS_SECONDS)
 
     @property
     def posts_here(self) -> bool:
@@ -66,23 +66,23 @@ class Desk:
 
     # What is done
 
-    def pause(self, why: str, lasting: str) -> Seen[str]:
+    def pause(self, why: str, lasting: str) -> Snapshot[str]:
         """Stop posting; what came of it, in words."""
-        return looked(lambda: self._pause(why.strip(), lasting))
+        return attempt(lambda: self._pause(why.strip(), lasting))
 
-    def resume(self) -> Seen[str]:
+    def resume(self) -> Snapshot[str]:
         """Lift the pause; what came of it, in words."""
-        return looked(self._resume)
+        return attempt(self._resume)
 
-    def retry(self, letter_id: str) -> Seen[str]:
+    def retry(self, letter_id: str) -> Snapshot[str]:
         """Send a dead letter to the Outbox again, with its key; what came of it, in words."""
-        return looked(lambda: self._retry(letter_id))
+        return attempt(lambda: self._retry(letter_id))
 
     def _pause(self, why: str, lasting: str) -> str:
         if not why:
-            raise Failure("A pause needs a reason: say why.", WRONG)
+            raise Failure("A pause needs a reason: say why.", USAGE)
         if lasting not in LASTING:
-            raise Failure("A pause cannot last so long: choose one of those offered.", WRONG)
+            raise Failure("A pause cannot last so long: choose one of those offered.", USAGE)
         until = time.time() + span(lasting).total_seconds() if lasting else None
         with self.gate.changing():
             operator_pause.impose(self.stack, why, self.who, until)
@@ -98,7 +98,7 @@ class Desk:
         with (
             self.queues.changing(),
             self.letters.changing(),
-            dead_letters.opened(self.stack, complaints.append) as box,
+            dead_letters.open_box(self.stack, complaints.append) as box,
         ):
             (letter,) = box.named([letter_id])
             box.retry(letter)
@@ -122,11 +122,11 @@ class Desk:
 
     def _letters(self) -> list[DeadLetter]:
         # What could not be put back is seen again by itself, and looking on is all that is done here.
-        with dead_letters.opened(self.stack, lambda _: None) as box:
+        with dead_letters.open_box(self.stack, lambda _: None) as box:
             return list(box.letters())
 
     def _backups(self) -> Overview:
         if "FetchBackupsFunctionName" not in self.stack.outputs:
             raise Failure("Backups are switched off in this stack (BackupsEnabled).", NO_STACK)
         yesterday = calendar.today() - timedelta(days=1)
-        return calendar.read(self.stack, calendar.order(str(max(yesterday - _A_YEAR, FIRST_DAY)), str(yesterday)))
+        return calendar.read(self.stack, calendar.parse_period(str(max(yesterday - _A_YEAR, FIRST_DAY)), str(yesterday)))

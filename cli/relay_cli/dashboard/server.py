@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from relay_cli import heatmap
 from relay_cli.dashboard import svg as drawing
-from relay_cli.dashboard.cache import PATIENCE_AFTER_A_CHANGE_SECONDS, PATIENCE_SECONDS, Seen
+from relay_cli.dashboard.cache import PATIENCE_AFTER_A_CHANGE_SECONDS, PATIENCE_SECONDS, Snapshot
 from relay_cli.dashboard.guard import Guard
 from relay_cli.dashboard.model import LASTING
 from relay_cli.deployed.calendar import Status
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from relay_cli.dashboard.cache import Kept
+    from relay_cli.dashboard.cache import Cached
     from relay_cli.dashboard.model import Desk
 
 MAX_FORM_BYTES = 16_384
@@ -67,7 +67,7 @@ _PARTS = {
 _TOO_LARGE = 413
 
 
-def made(desk: Desk, listener: socket.socket, token: str) -> uvicorn.Server:
+def create_server(model: Desk, listener: socket.socket, token: str) -> uvicorn.Server:
     """Make the server of a page; it serves once it is run.
 
     Args:
@@ -128,15 +128,15 @@ class Page:
         fields = await _fields(request)
         return await self._done(lambda: self._desk.retry(fields.get("letter", "")))
 
-    async def _done(self, act: Callable[[], Seen[str]]) -> HTMLResponse:
+    async def _done(self, act: Callable[[], Snapshot[str]]) -> HTMLResponse:
         """Act, whether or not the page waits for it, and show what came of it and how things are now."""
         return await self._page(await to_thread.run_sync(act))
 
-    async def _page(self, done: Seen[str] | None = None) -> HTMLResponse:
+    async def _page(self, done: Snapshot[str] | None = None) -> HTMLResponse:
         patience = PATIENCE_AFTER_A_CHANGE_SECONDS if done else PATIENCE_SECONDS
-        seen: dict[str, Seen[Any]] = {}
+        seen: dict[str, Snapshot[Any]] = {}
 
-        async def see(name: str, kept: Kept[Any]) -> None:
+        async def see(name: str, kept: Cached[Any]) -> None:
             seen[name] = await kept.seen(patience)
 
         async with create_task_group() as looks:
@@ -152,11 +152,11 @@ class Page:
                 shown=shown,
                 stack=self._desk.stack.name,
                 now=at(time.time()),
-                done=done or Seen(),
+                done=done or Snapshot(),
             )
         )
 
-    def _piece(self, piece: str, name: str, seen: Seen[Any]) -> Markup:
+    def _piece(self, piece: str, name: str, seen: Snapshot[Any]) -> Markup:
         """Draw a piece of the page; whatever is wrong with what it shows, it is drawn, as are the others."""
         draw = partial(
             self._templates.get_template(f"{piece}.html").render, posting=self._desk.posts_here, lasting=LASTING
@@ -164,7 +164,7 @@ class Page:
         try:
             drawn = draw({name: seen})
         except Exception as error:  # noqa: BLE001  others wrote what it shows
-            drawn = draw({name: Seen(problem=f"It could not be drawn ({type(error).__name__}).")})
+            drawn = draw({name: Snapshot(problem=f"It could not be drawn ({type(error).__name__}).")})
         return Markup(drawn)  # noqa: S704  # nosec B704  # our templates escape every value
 
 
