@@ -1,4 +1,4 @@
-"""``relay dead``: look at Dead letters, send them again, drop them."""
+"""``relay dead``: list, retry and drop dead letters."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from relay_cli.context import Context
     from relay_cli.deployed.dead_letters import DeadLetter, DeadLetterBox
 
-app = typer.Typer(no_args_is_help=True, help="Look at Dead letters, send them again, drop them.")
+app = typer.Typer(no_args_is_help=True, help="List, retry and drop dead letters.")
 
 SHORT_ID = 8
-"""How much of an id is shown: enough to name a letter among many."""
+"""How many characters of an id are shown: enough to identify a letter."""
 
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids, or their beginnings, as `relay dead list` shows them.")]
-All = Annotated[bool, typer.Option("--all", help="All letters.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids or prefixes of ids, as `relay dead list` shows them.")]
+All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 
 @app.command("list")
 def list_letters(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """List what could not be posted, with the reasons.
+    """List the messages that could not be posted, with the reasons.
 
-    To look, SQS makes the letters invisible to others for a moment; they are put back at once.
+    Listing hides the letters from other consumers for a moment; then they are visible again.
 
     [dim]relay dead list[/dim]
     """
     context: Context = ctx.obj
-    with dead_letters.open_box(context.stack, _complain(context)) as box:
+    with dead_letters.open_box(context.stack, _print_warning(context)) as box:
         letters = list(box.letters())
     if as_json:
         print_json(letters)
@@ -58,17 +58,17 @@ def list_letters(ctx: typer.Context, *, as_json: Json = False) -> None:
 @app.command()
 def show(
     ctx: typer.Context,
-    letter_id: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    letter_id: Annotated[str, typer.Argument(help="Its id, or a prefix of it.")],
     *,
     as_json: Json = False,
 ) -> None:
-    """Show a letter: its whole original body, and all that is known of it.
+    """Show a letter: its original body, its reason and its attributes.
 
     [dim]relay dead show 3f2a91c0[/dim]
     """
     context: Context = ctx.obj
-    with dead_letters.open_box(context.stack, _complain(context)) as box:
-        (letter,) = box.named([letter_id])
+    with dead_letters.open_box(context.stack, _print_warning(context)) as box:
+        (letter,) = box.find([letter_id])
     if as_json:
         print_json(letter)
         return
@@ -93,10 +93,10 @@ _SHOWN = frozenset({"RejectReason", "RelayKey", "FirstSeen", "Attempts", "Status
 
 @app.command()
 def retry(ctx: typer.Context, letter_ids: Ids = None, *, everything: All = False) -> None:
-    """Send letters to the Outbox again, untouched and with their keys.
+    """Send letters to the Outbox again, unchanged and with their keys.
 
-    With its key a letter stays the same post: one that was posted after all is not posted again, and before one that
-    may have been posted, the stream is read.
+    The key makes a letter the same post: a message that was posted after all is not posted again. If an earlier attempt
+    may have posted it, the relay reads the account's stream first.
 
     [dim]relay dead retry 3f2a91c0
     relay dead retry --all[/dim]
@@ -105,12 +105,12 @@ def retry(ctx: typer.Context, letter_ids: Ids = None, *, everything: All = False
 
     def send(box: DeadLetterBox, letter: DeadLetter) -> None:
         box.retry(letter)
-        words = f"Sent {letter.id[:SHORT_ID]} to the Outbox again, with its key {one_line(letter.key, 80)}."
+        text = f"Sent {letter.id[:SHORT_ID]} to the Outbox again, with its key {one_line(letter.key, 80)}."
         if letter.perhaps_posted:
-            words += " An earlier attempt may have posted it: the relay looks on the account's stream first."
-        context.console.print(Text(words), soft_wrap=True)
+            text += " An earlier attempt may have posted it: the relay checks the account's stream first."
+        context.console.print(Text(text), soft_wrap=True)
 
-    with dead_letters.open_box(context.stack, _complain(context)) as box:
+    with dead_letters.open_box(context.stack, _print_warning(context)) as box:
         _each(_chosen(box, letter_ids, everything=everything), lambda letter: send(box, letter), context)
 
 
@@ -120,9 +120,9 @@ def drop(
     letter_ids: Ids = None,
     *,
     everything: All = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete letters for good. It asks first.
+    """Delete letters permanently, after a confirmation.
 
     [dim]relay dead drop 3f2a91c0
     relay dead drop --all --yes[/dim]
@@ -133,24 +133,24 @@ def drop(
         box.drop(letter)
         context.console.print(f"Dropped {letter.id[:SHORT_ID]}.")
 
-    with dead_letters.open_box(context.stack, _complain(context)) as box:
+    with dead_letters.open_box(context.stack, _print_warning(context)) as box:
         letters = _chosen(box, letter_ids, everything=everything)
         if letters and not yes:
             for letter in letters:
                 context.notes.print(Text(f"{letter.id[:SHORT_ID]}  {one_line(letter.text, 100)}"), soft_wrap=True)
-            confirm(f"Delete {count(len(letters), 'letter')} for good?", "Nothing was deleted", "--yes")
+            confirm(f"Delete {count(len(letters), 'letter')} permanently?", "Nothing was deleted", "--yes")
         _each(letters, lambda letter: delete(box, letter), context)
 
 
 def _chosen(box: DeadLetterBox, letter_ids: list[str] | None, *, everything: bool) -> list[DeadLetter]:
-    """Return all that are meant before anything is done: what a retry brings back here would be met again."""
+    """Return the chosen letters before acting on any: a retried letter could return to Dead letters meanwhile."""
     if everything == bool(letter_ids):
-        raise Failure("Name letters by their ids, or say --all for all of them.", USAGE)
-    return list(box.letters()) if everything else box.named(letter_ids or [])
+        raise Failure("Give the ids of letters, or --all for all of them.", USAGE)
+    return list(box.letters()) if everything else box.find(letter_ids or [])
 
 
 def _each(letters: Iterable[DeadLetter], act: Callable[[DeadLetter], None], context: Context) -> None:
-    """Act on each letter; what fails for one is said, and is no reason to leave the others."""
+    """Act on each letter; report a failure, and continue with the others."""
     failed: list[Failure] = []
     number = 0
     for letter in letters:
@@ -159,16 +159,16 @@ def _each(letters: Iterable[DeadLetter], act: Callable[[DeadLetter], None], cont
             act(letter)
         except (ClientError, BotoCoreError) as error:
             failed.append(from_aws_error(error))
-            _complain(context)(f"{letter.id[:SHORT_ID]} stays in Dead letters: {failed[-1].reason}")
+            _print_warning(context)(f"{letter.id[:SHORT_ID]} stays in Dead letters: {failed[-1].reason}")
         except Failure as failure:
             failed.append(failure)
-            _complain(context)(failure.reason)
+            _print_warning(context)(failure.reason)
     if not number:
         context.console.print("There are no dead letters.")
     if failed:
         code = failed[0].code if len(failed) == number else FAILED
-        raise Failure(f"{count(len(failed), 'letter')} of {number} not done.", code)
+        raise Failure(f"{count(len(failed), 'letter')} of {number} failed.", code)
 
 
-def _complain(context: Context) -> Callable[[str], None]:
+def _print_warning(context: Context) -> Callable[[str], None]:
     return lambda line: context.notes.print(Text(line, "yellow"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``relay posts``: what became of the last messages."""
+"""``relay posts``: the outcomes of recent messages."""
 
 from __future__ import annotations
 
@@ -31,36 +31,40 @@ STYLES: dict[str, str] = {
 
 
 def _since(text: str) -> datetime:
-    """Read how far back to look: a span of time, or a moment."""
+    """Parse how far back to look: a duration, or a point in time."""
     moment_named = read_moment(text)
     if moment_named:
         return moment_named
     try:
         start = at(time.time() - span(text).total_seconds())
     except Failure as failure:
-        raise Failure(f"{failure.reason} A moment is written as in 2026-11-21T09:00Z.", USAGE) from None
+        raise Failure(f"{failure.reason} A point in time looks like 2026-11-21T09:00Z.", USAGE) from None
     if start is None:
-        raise Failure(f"{text} is before all time.", USAGE)
+        raise Failure(f"{text} is too far back.", USAGE)
     return start
 
 
 def posts(  # noqa: PLR0913  each is an option
     ctx: typer.Context,
-    last: Annotated[int | None, typer.Option(min=1, help="How many at most; 20, unless --since is given.")] = None,
+    last: Annotated[
+        int | None, typer.Option(min=1, help="The maximum number of messages; 20, unless --since is given.")
+    ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
-            parser=_since, metavar="SPAN", help="How far back: 30m, 24h, 7d, or a moment as in 2026-11-21T09:00Z."
+            parser=_since,
+            metavar="SPAN",
+            help="How far back: 30m, 24h, 7d, or a point in time such as 2026-11-21T09:00Z.",
         ),
     ] = None,
-    outcome: Annotated[Result | None, typer.Option(help="Only those that ended so.")] = None,
+    outcome: Annotated[Result | None, typer.Option(help="Only messages with this outcome.")] = None,
     key: Annotated[str | None, typer.Option(help="Only the message with this idempotency key.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Show what became of the last messages, newest first.
+    """Show the outcomes of recent messages, newest first.
 
-    It reads the functions' log, which takes up to a minute to show what just happened.
+    It reads the functions' log, which may be up to a minute behind.
 
     [dim]relay posts
     relay posts --since 24h --outcome rejected
@@ -73,14 +77,14 @@ def posts(  # noqa: PLR0913  each is an option
         print_json(rows)
         return
     if not rows:
-        context.console.print("The log shows no such message.")
+        context.console.print("There is no such message in the log.")
         return
     for row in rows:
-        context.console.print(_shown(row), soft_wrap=True)
+        context.console.print(_format(row), soft_wrap=True)
 
 
-def _shown(row: Delivered) -> Text:
-    """Show a message in a few lines, whose links can be copied whatever the terminal's width."""
+def _format(row: Delivered) -> Text:
+    """Format a message in a few lines; links are not wrapped, so that they can be copied."""
     text = Text(moment(row.at))
     text.append(f"  {one_line(row.outcome)}", STYLES.get(row.outcome, ""))
     if row.delay_seconds is not None:

@@ -111,7 +111,7 @@ class DeadLetterBox:
 
 @contextmanager
 def open_box(stack: Stack, on_failure: Callable[[str], None]) -> Iterator[DeadLetterBox]:
-    """Open Dead letters, and make them visible again at the end; `on_failure` gets a line for each that stays hidden."""
+    """Open Dead letters, and make them visible again at the end; `on_failure` gets a line for each failure."""
     with peek.open_queue(stack, "DeadLetterQueueUrl", on_failure) as queue:
         yield DeadLetterBox(stack, queue)
 
@@ -144,8 +144,8 @@ def _parse(received: dict[str, Any]) -> DeadLetter:
 
 def _letter(received: dict[str, Any], attributes: dict[str, str]) -> DeadLetter:
     system, body, parsed = received["Attributes"], received["Body"], None
-    # A message that SQS moved here has its publisher's attributes, and DeadLetterQueueSourceArn; one that the relay sent
-    # has the relay's attributes, and no such source. No sender can set it; AWSTraceHeader is the only one they can set:
+    # A message that SQS moved here has its publisher's attributes, and DeadLetterQueueSourceArn. One that the relay
+    # sent has the relay's attributes, and no such source. Senders can set no system attribute but AWSTraceHeader:
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     moved = "DeadLetterQueueSourceArn" in system
     ours = {} if moved else attributes

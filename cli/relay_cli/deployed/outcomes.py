@@ -97,7 +97,9 @@ def _from_entry(sent: Sent, entry: dict[str, Any] | None) -> Outcome | None:
         return None
     draft, status = sent.draft, _text(entry, "status")
     same = _text(entry, "body_sha256") == draft.fingerprint
-    if not same and (status != Status.REJECTED or "first_claimed_at" in entry):  # otherwise this message will get the key
+    if not same and (
+        status != Status.REJECTED or "first_claimed_at" in entry
+    ):  # otherwise this message will get the key
         reason = f"its key {draft.key!r} was already used for another text: give each alert its own key"
         return Outcome(draft, Result.REJECTED, reason=reason)
     if status == Status.POSTED:

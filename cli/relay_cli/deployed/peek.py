@@ -1,6 +1,7 @@
 """Read the messages of a queue without consuming them.
 
-SQS has no such operation: a message is received, which hides it from other consumers, and made visible again at the end.
+SQS has no such operation: messages are received, which hides them from other consumers, and made visible again at the
+end.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Stack:
         """Return an output.
 
         Raises:
-            Failure: The stack has no such output: it is older than this command, or posting or backups are switched off.
+            Failure: The stack has no such output: it is too old, or has posting or backups switched off.
         """
         try:
             return self.outputs[name]

@@ -12,7 +12,7 @@ from relay import __version__
 from relay.tls import standard_context
 from urllib3.exceptions import HTTPError
 
-from relay_cli.failure import REFUSED, FAILED, USAGE, Failure
+from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
 from relay_cli.text import one_line
 
 SCOPE = "read,publish_messages"
@@ -99,7 +99,9 @@ class OAuthClient:
         if status == _OK and isinstance(token, str) and token:
             scope = str(answer.get("scope") or SCOPE)
             if "publish_messages" not in scope:
-                raise Failure(f"The token does not allow posting: its scope is {one_line(scope, 80)}. Authorize again.", REFUSED)
+                raise Failure(
+                    f"The token does not allow posting: its scope is {one_line(scope, 80)}. Authorize again.", REFUSED
+                )
             return token
         quote = _quote(answer, application.client_secret, code)
         if status in _REFUSED:
