@@ -1,4 +1,4 @@
-"""What every command gets: the stack, found when it is first needed, and the way to show things."""
+"""What the commands share: the stack, looked up on first use, and the consoles."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Context:
-    """The options in front of a command.
+    """The options before a command.
 
     Attributes:
-        stack_name: Of the stack; None for the usual one.
-        region: Of AWS; None for the usual one.
-        profile: Of AWS; None for the usual one.
+        stack_name: The stack; None for the default.
+        region: The AWS region; None for the default.
+        profile: The AWS profile; None for the default.
     """
 
     stack_name: str | None = None
@@ -29,15 +29,15 @@ class Context:
 
     @cached_property
     def stack(self) -> Stack:
-        """The stack; raises `relay_cli.failure.Failure` when it cannot be found."""
+        """The stack; raises `relay_cli.failure.Failure` if it cannot be found."""
         return stack.find(self.stack_name, self.region, self.profile)
 
     @cached_property
     def console(self) -> SafeConsole:
-        """For people: what is asked for."""
+        """Standard output: the result of the command."""
         return SafeConsole()
 
     @cached_property
     def notes(self) -> SafeConsole:
-        """For people: progress, questions and warnings, beside what is asked for."""
+        """Standard error: progress, notes and warnings."""
         return SafeConsole(stderr=True)

@@ -1,4 +1,4 @@
-"""Messages before they are published: made of a command's words or of a file's lines, and checked as the relay will."""
+"""Messages before they are published, from options or from the lines of a file, checked by the relay's own code."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from relay.errors import Reject
-from relay.posting import alert as messages
+from relay.posting import alert
 
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.text import count, one_line
 
 if TYPE_CHECKING:
@@ -28,54 +28,54 @@ MAX_MESSAGE_BYTES = 262_144 - 1024
 """The Outbox's MaximumMessageSize, less what the key takes; a test compares it with the template."""
 
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z][A-Za-z0-9]*(?:[._][A-Za-z]{1,3})?(?![\w$])", re.ASCII)
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message that the relay can read.
+    """A valid message.
 
     Attributes:
         body: The message's body.
-        post: What the relay reads in it.
-        relay_key: Its ``RelayKey``: of a message that is sent twice because an answer was lost, one is posted.
-        line: The number of its line in the file; 0 when it came from no file.
+        alert: The parsed body.
+        relay_key: Its ``RelayKey``; if the message is sent twice because a response was lost, it is posted once.
+        line: Its line number in the file; 0 if it is not from a file.
     """
 
     body: str
-    post: Alert
+    alert: Alert
     relay_key: str
     line: int = 0
 
     @property
     def key(self) -> str:
         """Its key in the ledger."""
-        return self.post.key or self.relay_key
+        return self.alert.key or self.relay_key
 
     @property
     def fingerprint(self) -> str:
-        """What the ledger keeps of its text."""
-        return hashlib.sha256(self.post.body.encode()).hexdigest()
+        """The hash of its text, as in the ledger."""
+        return hashlib.sha256(self.alert.body.encode()).hexdigest()
 
     @property
-    def again(self) -> bytes:
-        """A line that says the same with this key: sent in place of this one, or beside it, it is the same post."""
-        fields = {name: value for name, value in msgspec.to_builtins(self.post).items() if value is not None}
+    def line_with_key(self) -> bytes:
+        """The message as a JSON line that includes its key, so that sending it again is the same post."""
+        fields = {name: value for name, value in msgspec.to_builtins(self.alert).items() if value is not None}
         return msgspec.json.encode(fields | {"key": self.key})
 
     @property
     def has_cashtag(self) -> bool:
-        """Whether it names a symbol, such as ``$AAPL``, ``$BRK.B`` or ``$BTC.X``."""
-        return _CASHTAG.search(self.post.body) is not None
+        """Whether it mentions a symbol such as ``$AAPL``, ``$BRK.B`` or ``$BTC.X``."""
+        return _CASHTAG.search(self.alert.body) is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
-    """A line that is no message.
+class InvalidLine:
+    """A line that is not a valid message.
 
     Attributes:
         line: Its number.
-        content: The line as it is.
+        content: The line, unchanged.
         reason: What is wrong with it.
     """
 
@@ -86,7 +86,7 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A local image on its way to the chart bucket."""
+    """A local image to be uploaded to the chart bucket."""
 
     bucket: str
     key: str
@@ -95,11 +95,11 @@ class Chart:
 
     @property
     def address(self) -> str:
-        """What a message calls it."""
+        """Its address in a message."""
         return f"s3://{self.bucket}/{self.key}"
 
     def upload(self, stack: Stack) -> None:
-        """Put it into the chart bucket; twice the same is once."""
+        """Upload it to the chart bucket; the same image has the same key."""
         stack.client("s3").put_object(Bucket=self.bucket, Key=self.key, Body=self.content, ContentType=self.media_type)
 
 
@@ -107,91 +107,91 @@ def draft(body: str, line: int = 0) -> Draft:
     """Check a message's body with the relay's own code.
 
     Raises:
-        Reject: The relay could not post it; the reason says why.
+        Reject: It cannot be posted; the reason says why.
     """
     size = len(body.encode(errors="surrogatepass"))
     if size > MAX_MESSAGE_BYTES:
-        raise Reject(f"it has {size:,} bytes, and the Outbox takes {MAX_MESSAGE_BYTES:,}")
-    return Draft(body, messages.read(body), secrets.token_hex(16), line)
+        raise Reject(f"it has {size:,} bytes, more than the Outbox's limit of {MAX_MESSAGE_BYTES:,}")
+    return Draft(body, alert.read(body), secrets.token_hex(16), line)
 
 
-def of_fields(text: str, fields: dict[str, Any]) -> Draft:
-    """Make a message of a text and of other fields; None stands for none.
+def from_fields(text: str, fields: dict[str, Any]) -> Draft:
+    """Create a message from a text and other fields; fields that are None are left out.
 
     Raises:
-        Failure: The relay could not post it.
+        Failure: It cannot be posted.
     """
     if text.lstrip().startswith("{"):
-        raise Failure("The text is JSON, and would be posted as it is: give messages in JSON by --from -.", WRONG)
+        raise Failure("The text is JSON: use --from - for messages in JSON.", USAGE)
     given = {"body": text, **{name: value for name, value in fields.items() if value is not None}}
     try:
         return draft(json.dumps(given, ensure_ascii=False))
     except Reject as error:
-        raise Failure(f"It could not be posted: {error.reason}.", WRONG) from None
+        raise Failure(f"The message is invalid: {error.reason}.", USAGE) from None
 
 
-def of_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[Wrong]]:
-    """Read JSON lines.
+def from_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[InvalidLine]]:
+    """Parse JSON lines.
 
     Returns:
-        The messages; and the lines that are none. Empty lines are left out.
+        The messages and the invalid lines. Empty lines are skipped.
     """
-    drafts, wrong = [], []
+    drafts, invalid = [], []
     for number, content in enumerate(lines, 1):
         if not content.strip():
             continue
         try:
             drafts.append(draft(_json_line(content), number))
         except Reject as error:
-            wrong.append(Wrong(number, content, error.reason))
-    return drafts, wrong
+            invalid.append(InvalidLine(number, content, error.reason))
+    return drafts, invalid
 
 
-def is_address(chart: str) -> bool:
-    """Tell an address from a local file."""
-    return _ADDRESS.match(chart) is not None
+def is_url(chart: str) -> bool:
+    """Return whether a chart is a URL, and not a local file."""
+    return _URL.match(chart) is not None
 
 
 def chart(given: str, bucket: str) -> Chart:
-    """Look at a local chart.
+    """Read and check a local chart.
 
     Args:
-        given: The file.
-        bucket: The stack's chart bucket; empty for none.
+        given: The path of the file.
+        bucket: The stack's chart bucket; empty if it has none.
 
     Raises:
-        Failure: The file cannot be read, or is no chart that StockTwits takes, or there is no bucket.
+        Failure: The file cannot be read, StockTwits does not accept it, or there is no bucket.
     """
-    from relay.posting.charts import MAX_CHART_BYTES  # noqa: PLC0415  both bring requests, which only a chart needs here
+    from relay.posting.charts import MAX_CHART_BYTES  # noqa: PLC0415  both import requests, which only charts need
     from relay.posting.stocktwits import image_type  # noqa: PLC0415
 
     file = Path(given)
     try:
         size = file.stat().st_size
         if size >= MAX_CHART_BYTES:
-            raise Failure(f"The chart {given} has {size:,} bytes; it must be under {MAX_CHART_BYTES:,}.", WRONG)
+            raise Failure(f"The chart {given} has {size:,} bytes; it must be under {MAX_CHART_BYTES:,}.", USAGE)
         content = file.read_bytes()
         name, media_type = image_type(content)
     except OSError as error:
-        raise Failure(f"The chart {given} cannot be read: {error.strerror}.", WRONG) from None
+        raise Failure(f"The chart {given} cannot be read: {error.strerror}.", USAGE) from None
     except Reject:
-        raise Failure(f"The chart {given} is no JPG, PNG or GIF, whatever its name says.", WRONG) from None
+        raise Failure(f"The chart {given} is not a JPG, PNG or GIF file, whatever its name.", USAGE) from None
     if not bucket:
         raise Failure(
-            "There is no chart bucket to put it in: make one, then `make deploy PARAMETERS=ChartBucketName=its-name`.",
-            WRONG,
+            "The stack has no chart bucket: create one, then run `make deploy PARAMETERS=ChartBucketName=its-name`.",
+            USAGE,
         )
     key = f"relay-send/{hashlib.sha256(content).hexdigest()[:32]}{Path(name).suffix}"
     return Chart(bucket, key, media_type, content)
 
 
 def without_cashtag(drafts: list[Draft]) -> str | None:
-    """Warn of messages that name no symbol; None when there are none."""
+    """Return a warning about messages without a symbol; None if there are none."""
     bare = [each for each in drafts if not each.has_cashtag]
     if not bare:
         return None
-    whom = f'"{one_line(bare[0].post.body, 60)}"' if len(bare) == 1 else count(len(bare), "message")
-    return f"{whom} without a cashtag such as $AAPL: StockTwits may refuse it, and nobody who follows a symbol sees it."
+    what = f'"{one_line(bare[0].alert.body, 60)}"' if len(bare) == 1 else count(len(bare), "message")
+    return f"{what} without a cashtag such as $AAPL: StockTwits may refuse it, and no symbol's stream shows it."
 
 
 def _json_line(content: bytes) -> str:
@@ -200,5 +200,5 @@ def _json_line(content: bytes) -> str:
     except UnicodeDecodeError:
         raise Reject("it is not in UTF-8") from None
     if not text.startswith("{"):
-        raise Reject('it is no JSON object such as {"body": "Up 3% $AAPL"}')
+        raise Reject('it is not a JSON object such as {"body": "Up 3% $AAPL"}')
     return text

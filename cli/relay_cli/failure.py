@@ -1,13 +1,13 @@
-"""What goes wrong in front of a person: one or two lines that say what it is and what to do, and an exit code.
+"""Expected failures: one or two lines on what is wrong and what to do, and an exit code.
 
 Exit codes::
 
     0    done
-    1    it was tried, and did not come about: a message was rejected, a backup is not whole
-    2    the command is wrong: an option, a date, a file (also what typer itself gives)
+    1    it failed: for example, a message was rejected, or a backup is damaged
+    2    usage error: an option, a date or a file is invalid (typer uses the same code)
     3    AWS cannot be used: no credentials, an expired session, no permission, no connection
-    4    there is no such stack, or it is not deployed completely
-    5    StockTwits or Firestream refused
+    4    there is no such stack, or it is not completely deployed
+    5    StockTwits or Firestream refused the request
     130  interrupted
 """
 
@@ -37,7 +37,7 @@ from botocore.exceptions import (
 
 from relay_cli.text import one_line
 
-UNDONE, WRONG, NO_AWS, NO_STACK, REFUSED = 1, 2, 3, 4, 5
+FAILED, USAGE, NO_AWS, NO_STACK, REFUSED = 1, 2, 3, 4, 5
 INTERRUPTED = 130
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
@@ -49,58 +49,58 @@ _GONE = frozenset({"NonExistentQueue", "QueueDoesNotExist", "ResourceNotFoundExc
 
 
 class Failure(Exception):
-    """An expected failure; it is shown without a traceback.
+    """An expected failure; it is printed without a traceback.
 
     Attributes:
         reason: What is wrong and what to do, in one or two lines; holds no secret.
         code: The exit code.
     """
 
-    def __init__(self, reason: str, code: int = UNDONE) -> None:
-        """Keep both."""
+    def __init__(self, reason: str, code: int = FAILED) -> None:
+        """Create the failure."""
         super().__init__(reason)
         self.reason = reason
         self.code = code
 
 
-def of_aws(error: ClientError | BotoCoreError) -> Failure:
-    """Say what to do about an error of AWS."""
-    return _of_answer(error) if isinstance(error, ClientError) else Failure(_of_this_side(error), NO_AWS)
+def from_aws_error(error: ClientError | BotoCoreError) -> Failure:
+    """Return what to do about an AWS error."""
+    return _from_response(error) if isinstance(error, ClientError) else Failure(_local_reason(error), NO_AWS)
 
 
-def _of_answer(error: ClientError) -> Failure:
-    """Say what to do about what AWS answered."""
+def _from_response(error: ClientError) -> Failure:
+    """Return what to do about an error response of AWS."""
     code, operation = error.response["Error"]["Code"].rpartition(".")[2], error.operation_name
     if code in _EXPIRED:
-        words = "Your AWS session has expired: log in again (aws sso login, or new credentials)."
+        reason = "Your AWS session has expired: log in again (aws sso login, or new credentials)."
     elif code in _UNKNOWN:
-        words = f"AWS does not know your credentials ({code}): check profile and region."
+        reason = f"AWS does not recognize your credentials ({code}): check profile and region."
     elif code in _DENIED:
-        words = f"AWS does not allow you {operation}: ask for the permission, or use another profile."
+        reason = f"AWS does not allow you to call {operation}: ask for the permission, or use another profile."
     elif code in _GONE:
-        words = f"What {operation} needs is not there any more ({code}): deploy the stack again."
-        return Failure(words, NO_STACK)
+        reason = f"The resource for {operation} no longer exists ({code}): deploy the stack again."
+        return Failure(reason, NO_STACK)
     else:
-        said = one_line(error.response["Error"].get("Message", ""))
-        words = f"AWS refused {operation} ({code}): {said}".rstrip(": ")
-    return Failure(words, NO_AWS)
+        message = one_line(error.response["Error"].get("Message", ""))
+        reason = f"AWS refused {operation} ({code}): {message}".rstrip(": ")
+    return Failure(reason, NO_AWS)
 
 
-def _of_this_side(error: BotoCoreError) -> str:
-    """Say what to do about what kept this machine from asking AWS, or from hearing its answer."""
+def _local_reason(error: BotoCoreError) -> str:
+    """Return what to do about an error on this machine, or a missing response."""
     match error:
         case NoCredentialsError() | PartialCredentialsError():
-            words = "There are no AWS credentials: run `aws configure`, or name a profile with --profile."
+            reason = "There are no AWS credentials: run `aws configure`, or choose a profile with --profile."
         case NoRegionError():
-            words = "No AWS region is set: name one with --region, or in your profile."
+            reason = "No AWS region is set: choose one with --region, or set it in your profile."
         case InvalidRegionError():
-            words = f"{_said(error)} Name one such as us-east-1 with --region."
+            reason = f"{_quote(error)} Choose a region such as us-east-1 with --region."
         case ProfileNotFound():
-            words = f"{_said(error)} `aws configure list-profiles` shows those there are."
+            reason = f"{_quote(error)} `aws configure list-profiles` lists the available ones."
         case TokenRetrievalError() | SSOError() | LoginError():
-            words = "Your AWS session has expired, or was never begun: log in with `aws sso login` (or `aws login`)."
-        case CredentialRetrievalError():  # not its own words: they are another program's, and may hold anything
-            words = "Your profile's way to get AWS credentials failed: try it by `aws sts get-caller-identity`."
+            reason = "Your AWS session has expired or does not exist: log in with `aws sso login` (or `aws login`)."
+        case CredentialRetrievalError():  # without its message: another program wrote it, and it may contain secrets
+            reason = "Your profile's credential provider failed: test it with `aws sts get-caller-identity`."
         case (
             ConfigParseError()
             | ConfigNotFound()
@@ -108,16 +108,16 @@ def _of_this_side(error: BotoCoreError) -> str:
             | InvalidDefaultsMode()
             | InvalidRetryConfigurationError()
         ):
-            words = f"{_said(error)} Mend your AWS configuration, or name another profile with --profile."
+            reason = f"{_quote(error)} Fix your AWS configuration, or choose another profile with --profile."
         case EndpointConnectionError():
-            words = f"{_said(error)} Check the network and the region."
+            reason = f"{_quote(error)} Check the network and the region."
         case ProxyConnectionError() | SSLError():
-            words = f"{_said(error)} Check the proxy, the certificates, and AWS_ENDPOINT_URL if you set it."
+            reason = f"{_quote(error)} Check the proxy, the certificates, and AWS_ENDPOINT_URL if you set it."
         case _:
-            words = f"AWS did not answer ({type(error).__name__}): try again."
-    return words
+            reason = f"AWS did not respond ({type(error).__name__}): try again."
+    return reason
 
 
-def _said(error: BotoCoreError) -> str:
-    """Quote an error of this machine's side, in one line that ends like a sentence."""
+def _quote(error: BotoCoreError) -> str:
+    """Quote an error of this machine in one line that ends with a full stop."""
     return f"{one_line(str(error)).rstrip('.')}."

@@ -1,4 +1,4 @@
-"""The rights of files: the command's own are for the owner alone, what was asked for is as any other file."""
+"""File permissions: the command's own files are private; files the operator asked for follow the umask."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 OWNER_ALONE = 0o600
-"""Nobody else on this machine reads it."""
+"""Only the owner can read and write it."""
 
 
 def for_the_owner(path: str, flags: int) -> int:
-    """Open a new file for the owner alone, whatever the umask; an opener as `open` takes it."""
+    """Create a file that only the owner can use, whatever the umask; an `opener` for `open`."""
     file = os.open(path, flags, OWNER_ALONE)
-    with suppress(PermissionError):  # some file systems keep no rights
-        os.fchmod(file, OWNER_ALONE)  # the umask may have taken rights from the owner, too
+    with suppress(PermissionError):  # some file systems have no permissions
+        os.fchmod(file, OWNER_ALONE)  # the umask may restrict the owner, too
     return file
 
 
 def share(file: BinaryIO) -> None:
-    """Give an open file that was the owner's alone the rights that the umask gives any other.
+    """Give an open private file the permissions of any new file under the umask.
 
-    Not by its name: in a folder that others may write to, that may be a link to another file by now.
+    Not by its name, which may have become a link to another file in a folder that others can write to.
     """
-    umask = os.umask(0o077)  # the only way to ask for it is to set it
+    umask = os.umask(0o077)  # it can only be read by setting it
     os.umask(umask)
     with suppress(PermissionError):
         os.fchmod(file.fileno(), 0o666 & ~umask)

@@ -1,4 +1,4 @@
-"""A calendar drawn with characters, as GitHub does with colours: weeks are columns, weekdays are rows."""
+"""A calendar drawn with characters: weeks are columns, weekdays are rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from relay_cli.deployed.calendar import Calendar, Day
 
 SHADES, ASCII_SHADES = "░▒▓█", "1234"
-"""Up to a quarter of the largest backup, half, three quarters, all of it."""
+"""For sizes up to a quarter, half, three quarters and all of the largest backup."""
 
 MARKS = {Status.FAILED: "F", Status.ABSENT: "-", Status.MISSING: ".", Status.NOT_YET: "~"}
 STYLES = {
@@ -30,7 +30,7 @@ STYLES = {
 }
 
 WEEKS_OF_A_YEAR = 54
-"""The most that a year touches."""
+"""The largest number of calendar weeks in a year."""
 
 _MARGIN = 5
 _LABEL = 4
@@ -39,12 +39,12 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def draw(calendar: Calendar, width: int, *, ascii_only: bool) -> Iterator[Text]:
-    """Draw a calendar, its totals first.
+    """Draw a calendar, with its totals first.
 
     Args:
-        calendar: What to draw.
-        width: Of the terminal, in characters. Ranges that do not fit, and those of years, are drawn in pieces.
-        ascii_only: Use no other characters.
+        calendar: The calendar.
+        width: The width of the terminal in characters. A period that does not fit, or of several years, is split.
+        ascii_only: Whether to use only ASCII characters.
 
     Yields:
         Lines.
@@ -66,7 +66,7 @@ def draw(calendar: Calendar, width: int, *, ascii_only: bool) -> Iterator[Text]:
 
 
 def summary(calendar: Calendar) -> Text:
-    """Say what became of all days of a calendar."""
+    """Summarize the days of a calendar."""
     counts, first, last = calendar.counts, calendar.days[0].day, calendar.days[-1].day
     text = Text.assemble((calendar.file_type, "bold"), f"  {first} to {last}: ")
     text.append(f"{counts[Status.STORED]:,} of {len(calendar.days):,} stored", STYLES[Status.STORED])
@@ -74,20 +74,20 @@ def summary(calendar: Calendar) -> Text:
         text.append(f" ({decimal(calendar.bytes)}, the largest {decimal(calendar.largest)})")
     for status in MARKS:
         if counts[status]:
-            text.append(f", {counts[status]:,} {words(status)}", STYLES[status])
+            text.append(f", {counts[status]:,} {label(status)}", STYLES[status])
     return text
 
 
 def legend(*, ascii_only: bool) -> Text:
-    """Say what the characters mean."""
+    """Explain the characters."""
     text = Text.assemble((ASCII_SHADES if ascii_only else SHADES, STYLES[Status.STORED]), " stored, by size")
     for status, mark in MARKS.items():
-        text.append("   ").append(mark, STYLES[status]).append(f" {words(status)}")
+        text.append("   ").append(mark, STYLES[status]).append(f" {label(status)}")
     return text
 
 
-def words(status: Status) -> str:
-    """Return a status as people say it."""
+def label(status: Status) -> str:
+    """Return a status in words."""
     return status.replace("_", " ")
 
 
@@ -100,7 +100,7 @@ def _mark(day: Day | None, largest: int, shades: str) -> tuple[str, str]:
 
 
 def _pieces(days: Sequence[Day], weeks: int) -> Iterator[Sequence[Day]]:
-    """Cut a range into what fits side by side: a year if it does, otherwise so many weeks."""
+    """Split a period into pieces that fit the width: years if they do, otherwise as many weeks as do."""
     if column(days[-1].day, days[0].day) < min(weeks, WEEKS_OF_A_YEAR):
         yield days
     elif days[0].day.year != days[-1].day.year and weeks >= WEEKS_OF_A_YEAR:
@@ -122,7 +122,7 @@ def _row(piece: Sequence[Day], weekday: int) -> list[Day | None]:
 
 
 def _months(piece: Sequence[Day], cell: int) -> Text:
-    """Tell the year, and label each month above the week it begins in; the first one too, if there is room."""
+    """Return the year, and each month above the week it begins in; the first month too, if there is space."""
     start = piece[0].day
     line = f"{start.year:<{_MARGIN}}"
     begins = [each.day for each in piece if each.day.day == 1]
@@ -136,5 +136,5 @@ def _months(piece: Sequence[Day], cell: int) -> Text:
 
 
 def column(day: date, start: date) -> int:
-    """Return how many Mondays there are after the start, up to a day."""
+    """Return the week's column: the number of Mondays after the start, up to a day."""
     return (day - (start - timedelta(days=start.weekday()))).days // 7

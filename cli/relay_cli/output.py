@@ -1,7 +1,7 @@
-"""All that the command writes: a terminal obeys what it shows, and much of that was written by other people.
+"""The only module that writes to the standard streams, which a test enforces.
 
-Nothing else in this package writes to the standard streams; a test holds that. Consoles show texts as they are, markup
-in them included, with every character escaped that would steer the terminal. JSON is ASCII.
+Much of the output was written by other people, and could control the terminal. Consoles print texts literally, without
+interpreting markup, and escape control and invisible characters. JSON is ASCII.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import json
 import logging
 import re
 import sys
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 LONGEST_KEPT_CHARACTERS = 16
-"""Longer ones hardly repeat, and would be kept."""
+"""Longer texts hardly repeat, and would fill the cache."""
 
 _PRINTABLE_ASCII = bytes(range(ord(" "), ord("~") + 1))
 _SPACES = bytes.maketrans(b"\t\r", b"  ")
@@ -35,43 +36,50 @@ _BEYOND_ASCII = re.compile("[^ -~]+")
 
 
 class SafeConsole(Console):
-    """A console on which only our own styles are more than text."""
+    """A console that prints texts literally; only the command's own styles have an effect."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        """Write to the standard output or error, whatever they are when something is written."""
+        """Write to the current standard output or error."""
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401  rich's own
-        """Escape a text before rich takes some characters out of it without a trace."""
+        """Escape a text before rich silently drops characters from it."""
         return super().render_str(printable(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Escape what would steer the terminal; all that rich shows comes through here, parts of a table too."""
+        """Escape what would control the terminal; all rich output passes through here, cells of a table included."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 class LogHandler(logging.Handler):
-    """Shows what libraries log, which may quote the other side."""
+    """Prints what libraries log, which may quote other people's text."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show it beside what is asked for."""
-        complain(self.format(record))
+        """Print a record to standard error."""
+        print_error(self.format(record))
 
 
-def complain(text: str) -> None:
-    """Write a text beside what is asked for, its lines as long as they are."""
+def print_error(text: str) -> None:
+    """Print a text to standard error, without wrapping its lines."""
     SafeConsole(stderr=True).print(text, soft_wrap=True)
 
 
+def escape_unencodable() -> None:
+    r"""Let the standard streams escape what their encoding lacks, such as an emoji in Latin-1, as in ``\U0001f680``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def print_json(value: object) -> None:
-    """Print a value for scripts, in ASCII: data classes as objects, moments in ISO 8601."""
+    """Print a value as ASCII JSON: data classes as objects, points in time in ISO 8601."""
     json.dump(value, sys.stdout, indent=2, default=_plain)
     sys.stdout.write("\n")
 
 
 def write_lines(lines: Iterable[bytes]) -> None:
-    """Write lines that are escaped already, such as `ascii_json` gives, as fast as they come."""
+    """Write lines that are already escaped, for example by `ascii_json`."""
     write = sys.stdout.buffer.write
     for line in lines:
         write(line)
@@ -79,13 +87,13 @@ def write_lines(lines: Iterable[bytes]) -> None:
 
 
 def ascii_json(line: bytes) -> bytes:
-    r"""Write a line of JSON in printable ASCII, with the same values: the rest is escaped, as in ``\u00eb``.
+    r"""Convert a line of JSON to printable ASCII with the same values; the rest is escaped, as in ``\u00eb``.
 
-    Bytes that are not UTF-8, which stand for nothing, become U+FFFD.
+    Bytes that are not UTF-8 become U+FFFD.
     """
     if not line.translate(None, _PRINTABLE_ASCII):
         return line
-    # Strings hold neither tabs nor carriage returns (RFC 8259, section 7): these are between the values.
+    # Strings hold neither tabs nor carriage returns (RFC 8259, section 7): they are between the values.
     text = line.translate(_SPACES).decode(errors="replace")
     return _BEYOND_ASCII.sub(_escaped, text).encode("ascii")
 
@@ -95,14 +103,14 @@ def _escaped(found: re.Match[str]) -> str:
     return _escaped_once(text) if len(text) <= LONGEST_KEPT_CHARACTERS else json.dumps(text)[1:-1]
 
 
-@lru_cache(4096)  # what people write beyond ASCII repeats
+@lru_cache(4096)  # non-ASCII text tends to repeat
 def _escaped_once(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
-def _plain(value: object) -> Any:  # noqa: ANN401  whatever JSON can hold
+def _plain(value: object) -> Any:  # noqa: ANN401  any JSON value
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return {each.metadata.get("json", each.name): getattr(value, each.name) for each in fields(value)}
     if isinstance(value, (date, datetime)):
         return value.isoformat()
     return str(value)

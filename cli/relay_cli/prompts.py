@@ -1,4 +1,4 @@
-"""What a person is asked. Where nobody can answer, that is said, and how to do without."""
+"""Questions to the operator. Without a terminal, the error names the option to use instead."""
 
 from __future__ import annotations
 
@@ -6,65 +6,65 @@ import sys
 
 import typer
 
-from relay_cli.failure import UNDONE, WRONG, Failure
-from relay_cli.output import complain
+from relay_cli.failure import FAILED, USAGE, Failure
+from relay_cli.output import print_error
 from relay_cli.text import printable
 
 
 def ask(what: str) -> str:
-    """Ask for something that may be seen.
+    """Ask for a value and show what is typed.
 
     Raises:
-        Failure: Nobody answered.
+        Failure: There was no answer.
     """
     try:
         return str(typer.prompt(printable(what), err=True)).strip()
     except typer.Abort:
-        raise _unanswered(f"{what}: nobody answered. It is an option, too: see --help.") from None
+        raise _unanswered(f"{what}: there was no answer. There is an option for it, too: see --help.") from None
 
 
 def ask_secret(what: str) -> str:
-    """Ask for a secret without showing it; from a pipe, read a line.
+    """Ask for a secret without showing it, or read a line from a pipe.
 
     Raises:
-        Failure: Nobody answered.
+        Failure: There was no answer.
     """
     if not sys.stdin.isatty():
         try:
             secret = sys.stdin.readline().rstrip("\r\n")
         except UnicodeDecodeError:
-            raise Failure(f"{what}: what came from the pipe is not text in UTF-8.", WRONG) from None
+            raise Failure(f"{what}: the input is not UTF-8 text.", USAGE) from None
         if not secret:
-            raise Failure(f"{what}: nothing came from the pipe.", WRONG)
+            raise Failure(f"{what}: the input is empty.", USAGE)
         return secret
     try:
         return str(typer.prompt(printable(what), hide_input=True, err=True)).strip()
     except typer.Abort:
-        raise _unanswered(f"{what}: nobody answered.") from None
+        raise _unanswered(f"{what}: there was no answer.") from None
 
 
-def agree(question: str, otherwise: str, unasked: str) -> None:
-    """Go on only if the operator says yes.
+def confirm(question: str, declined: str, option: str) -> None:
+    """Continue only if the operator says yes.
 
     Args:
-        question: What to agree to.
-        otherwise: What is so if the operator does not, such as ``Nothing was stored``.
-        unasked: The option that does without the question.
+        question: The question.
+        declined: The result of a "no", such as ``Nothing was stored``.
+        option: The option that skips the question.
 
     Raises:
-        Failure: The operator does not, or nobody answered.
+        Failure: The operator said no, or there was no answer.
     """
     try:
-        agreed = typer.confirm(printable(question), err=True)
+        confirmed = typer.confirm(printable(question), err=True)
     except typer.Abort:
-        raise _unanswered(f"{otherwise}: nobody answered. Where nobody can, say {unasked}.") from None
-    if not agreed:
-        raise Failure(f"{otherwise}.", UNDONE)
+        raise _unanswered(f"{declined}: there was no answer. Use {option} to skip the question.") from None
+    if not confirmed:
+        raise Failure(f"{declined}.", FAILED)
 
 
 def _unanswered(reason: str) -> Failure:
-    """Take Ctrl-C in front of a question for what it is."""
+    """Return the failure; on a terminal, typer's abort means Ctrl-C."""
     if sys.stdin.isatty():
         raise KeyboardInterrupt
-    complain("")  # the question has no end of line yet
-    return Failure(reason, UNDONE)
+    print_error("")  # ends the line of the question
+    return Failure(reason, FAILED)

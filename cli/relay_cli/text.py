@@ -1,4 +1,4 @@
-"""How moments, spans of time and other people's texts are shown. Pure."""
+"""Formatting of points in time, durations, counts, and texts that other people wrote. Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 LARGEST = 2**63 - 1
-"""The largest number that anything the relay knows may have, StockTwits' ids above all."""
+"""The largest number that is accepted, as for StockTwits' ids."""
 
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
 
 def moment(at: datetime | None) -> str:
-    """Show a moment, in UTC as everything in the relay is."""
+    """Format a point in time, in UTC."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else "unknown"
 
 
 def at(seconds: float | None) -> datetime | None:
-    """Make a moment of seconds since the epoch; None of None, and of what is none."""
+    """Convert seconds since the epoch; None if there are none, or if they are out of range."""
     try:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
@@ -29,7 +29,7 @@ def at(seconds: float | None) -> datetime | None:
 
 
 def read_moment(text: object) -> datetime | None:
-    """Read a moment in ISO 8601, in UTC unless it says otherwise; None when it is none, in UTC too."""
+    """Parse ISO 8601, in UTC unless it has an offset; None if it is invalid or out of range."""
     try:
         read = datetime.fromisoformat(str(text))
         return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
@@ -38,17 +38,17 @@ def read_moment(text: object) -> datetime | None:
 
 
 def read_number(value: object, most: int = LARGEST) -> int | None:
-    """Read a whole number from 0 to `most`, in digits or as it is; None when it is none."""
-    if isinstance(value, str) and _DIGITS.fullmatch(value):  # of any more, Python refuses to make a number
+    """Parse an integer from 0 to `most`, from digits or an int; None if it is not one."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):  # Python refuses to convert many more digits
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else None
 
 
 def length(seconds: float) -> str:
-    """Show a length of time: ``0.8 s``, ``42 s``, ``7 min``, ``3 h 20 min``, ``2 days 4 h``."""
+    """Format a duration: ``0.8 s``, ``42 s``, ``7 min``, ``3 h 20 min``, ``2 days 4 h``."""
     if not math.isfinite(seconds):
         return "unknown"
-    if seconds < 10:  # noqa: PLR2004  only here a tenth matters
+    if seconds < 10:  # noqa: PLR2004  only short durations need a tenth
         return f"{seconds:.1f} s"
     if seconds < 2 * MINUTE:
         return f"{seconds:.0f} s"
@@ -60,33 +60,41 @@ def length(seconds: float) -> str:
 
 
 class Escapes(dict[int, str]):
-    """What is shown in place of a character, for `str.translate`: what is given, else the character or its escape."""
+    """A table for `str.translate`: the given replacements, otherwise the character itself or its escape."""
 
     def __missing__(self, code: int) -> str:
-        """Escape what Python would: control and format characters, and what no font has; but no space."""
+        """Escape control, format, invisible and unassigned characters, but not spaces."""
         character = chr(code)
-        if character.isprintable() or unicodedata.category(character) == "Zs":
+        if is_plain(character) or unicodedata.category(character) == "Zs":
             return character
         return character.encode("unicode_escape").decode()
 
+
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\U000e0100-\U000e01ef]")
+"""What Unicode calls ignorable although Python calls it printable, except for the variation selectors of emoji."""
 
 _ESCAPES = Escapes({ord(each): each for each in "\n\t"})
 
 
 def printable(text: str) -> str:
-    r"""Escape what would steer a terminal or hide a text's order, as in ``\x1b``: other people wrote it.
+    r"""Escape what would control a terminal, or hide or reorder text, as in ``\x1b``.
 
     Line breaks and tabs stay.
     """
-    return text if text.isprintable() else text.translate(_ESCAPES)
+    return text if is_plain(text) else text.translate(_ESCAPES)
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a text only has characters that can be seen, and ordinary spaces."""
+    return text.isprintable() and (text.isascii() or not _INVISIBLE.search(text))
 
 
 def one_line(text: str, most: int = 300) -> str:
-    """Show a text in one line, cut short."""
-    words = printable(" ".join(text.split()))
-    return words if len(words) <= most else f"{words[: most - 1]}…"
+    """Format a text in one line, shortened."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def count(number: int, name: str) -> str:
-    """Show a number of things: ``1 message``, ``3 messages``."""
+    """Format a number of things: ``1 message``, ``3 messages``."""
     return f"{number:,} {name}{'' if number == 1 else 's'}"

@@ -20,7 +20,7 @@ from relay_cli.deployed import outcomes as following
 
 from tests.integration.conftest import ARCHIVE, CHARTS, REGION, TABLE, TOKEN_PARAMETER, answered
 
-DONE, UNDONE, WRONG, NO_AWS, NO_STACK, REFUSED = range(6)
+DONE, FAILED, USAGE, NO_AWS, NO_STACK, REFUSED = range(6)
 STACK = "stocktwits-relay"
 OVERRIDE, SHOWN = "\u202e", r"\u202e"
 """A character that turns the order of a text around (even SQS carries it), and what is shown of it."""

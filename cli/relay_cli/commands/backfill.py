@@ -1,4 +1,4 @@
-"""``relay backfill``: have a range of days fetched, and follow it."""
+"""``relay backfill``: fetch a range of days, and show the progress."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from relay_cli.commands.options import FAILURES_SHOWN, Types
-from relay_cli.deployed import calendar
+from relay_cli.deployed import calendar, queues
 from relay_cli.deployed.calendar import Status
 from relay_cli.deployed.stack import client
-from relay_cli.failure import INTERRUPTED, UNDONE, Failure
+from relay_cli.failure import FAILED, INTERRUPTED, Failure
+from relay_cli.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -29,67 +30,67 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 INVOKE: dict[str, Any] = {"read_timeout": 910, "retries": {"total_max_attempts": 1}, "tcp_keepalive": True}
-"""As long as the function may run, and once: a second invocation would request everything again."""
+"""Wait as long as the function may run, and invoke it once: a retry would request everything again."""
 
-LOOK_SECONDS = 2.0
-"""Between two looks; more when a look takes long, so that no more than a fifth of the time is spent on them."""
+POLL_SECONDS = 2.0
+"""The time between two polls; more if a poll takes long, so that polling takes at most a fifth of the time."""
 
-QUIET_LOOKS, QUIET_LOOKS_OF_NEW = 30, 3
-"""After so many looks with nothing requested and nothing new, it is over. SQS may be a minute late to know of a
-request; what Firestream does not have yet leaves no other trace."""
+QUIET_POLLS, QUIET_POLLS_OF_NEW = 30, 3
+"""After so many polls without requests and without news, nothing more is expected. SQS may be a minute late to count a
+request, and a file that Firestream does not have yet leaves no other trace."""
 
 STUCK_SECONDS = 60.0
-"""After so long without progress, say why that may be."""
+"""After so long without progress, a note explains why that may be."""
 
 
 def backfill(  # noqa: PLR0913  the arguments of a command
-    context: typer.Context,
+    ctx: typer.Context,
     first_day: Annotated[str, typer.Argument(metavar="FIRST", help="The first day, such as 2016-12-01.")],
     last_day: Annotated[str, typer.Argument(metavar="LAST", help="The last day, included.")],
     *,
     file_types: Types = None,
     retry_absent: Annotated[
-        bool, typer.Option("--retry-absent", help="Ask again for days that Firestream had no file of.")
+        bool, typer.Option("--retry-absent", help="Request days again that Firestream did not have a file for.")
     ] = False,
-    wait: Annotated[bool, typer.Option(help="Follow it until nothing is requested any more.")] = True,
+    wait: Annotated[bool, typer.Option(help="Show the progress until all requests are done.")] = True,
 ) -> None:
-    """Fetch what is missing of a range of days, and follow it.
+    """Fetch the missing backups of a range of days, and show the progress.
 
-    It goes on by itself when you stop following (Ctrl-C). What is stored is never fetched again.
+    Ctrl-C stops the display, not the backfill. A stored backup is never fetched again.
 
     [dim]relay backfill 2016-12-01 2016-12-31
     relay backfill 2009-01-01 2025-12-31 --type message --no-wait[/dim]
     """
-    relay: Context = context.obj
-    order = calendar.order(first_day, last_day, file_types, retry_absent=retry_absent)
-    missing = _missing(relay, order)
+    context: Context = ctx.obj
+    period = calendar.parse_period(first_day, last_day, file_types, retry_absent=retry_absent)
+    missing = _missing(context, period)
     if not missing:
-        relay.console.print("Nothing is missing.")
+        context.console.print("Nothing is missing.")
         return
-    following = Following.begin(relay.stack, missing)
+    progress = BackfillProgress.start(context.stack, missing)
     try:
-        with relay.notes.status("Requesting it …"):
-            _start(relay, order)
+        with context.notes.status("Requesting the missing backups …"):
+            _start(context, period)
         if not wait:
-            relay.console.print("Requested. `relay backups` shows how far it is.")
+            context.console.print("Requested. `relay backups` shows the progress.")
             return
-        _follow(relay, following)
+        _follow(context, progress)
     except KeyboardInterrupt:
-        raise Failure("It goes on without you: `relay backups` shows how far it is.", INTERRUPTED) from None
-    _conclude(relay, following)
+        raise Failure("The backfill continues without you: `relay backups` shows the progress.", INTERRUPTED) from None
+    _conclude(context, progress)
 
 
 @dataclass
-class Following:
-    """What became so far of the backups that were missing.
+class BackfillProgress:
+    """The progress of a backfill.
 
     Attributes:
-        stack: Where.
-        left: Those of which nothing is known yet.
-        stored: The sizes of those that were stored.
-        absent: Those that Firestream was found to have no file of.
-        failed: Those whose request was given up, with the reasons.
-        requested: How many requests wait or are being worked on, those of others too.
+        stack: The stack.
+        left: The backups without an outcome so far.
+        stored: The backups that were stored, with their sizes.
+        absent: The backups that Firestream does not have.
+        failed: The backups whose request failed, with the reasons.
+        requested: How many requests wait or are in progress, including those of others.
     """
 
     stack: Stack
@@ -103,34 +104,34 @@ class Following:
     _depth: int = 0
 
     @classmethod
-    def begin(cls, stack: Stack, missing: Collection[Backup]) -> Following:
-        """Remember what was there before: older notes of absence, and older failures."""
-        following = cls(stack, set(missing))
+    def start(cls, stack: Stack, missing: Collection[Backup]) -> BackfillProgress:
+        """Note what existed before: older notes of absence, and older failures."""
+        progress = cls(stack, set(missing))
         for backups in _by_type(missing):
-            following._notes |= {backup: each.etag for backup, each in calendar.absent(stack, backups).items()}
-        following._known = {each.id for each in calendar.failures(stack)}
-        return following
+            progress._notes |= {backup: each.etag for backup, each in calendar.absent(stack, backups).items()}
+        progress._known = {each.id for each in calendar.failures(stack)}
+        return progress
 
-    def look(self) -> bool:
-        """Find out more; say whether there was anything new."""
+    def update(self) -> bool:
+        """Read what changed; return whether there is progress."""
         before = len(self.left)
-        self.requested = calendar.requested(self.stack)  # first: whatever ends meanwhile is then seen
+        self.requested = calendar.requested(self.stack)  # read first, so that what ends meanwhile is not missed
         for backups in _by_type(self.left):
             stored = calendar.stored(self.stack, backups)
             noted = calendar.absent(self.stack, backups)
             self.stored |= {backup: each.bytes for backup, each in stored.items()}
             self.absent |= {backup for backup, each in noted.items() if each.etag != self._notes.get(backup)}
             self.left -= self.stored.keys() | self.absent
-        self._look_for_failures()
+        self._read_failures()
         return len(self.left) < before
 
     def not_yet(self) -> bool:
-        """Say whether all that is left are days that Firestream may not have yet."""
+        """Return whether Firestream may not have any of the remaining days yet."""
         return all(calendar.may_still_come(self.stack, each) for each in self.left)
 
-    def _look_for_failures(self) -> None:
-        """Read them only if there may be new ones: to read thousands takes a minute."""
-        depth = calendar.depth(self.stack, "BackupFailuresQueueUrl")
+    def _read_failures(self) -> None:
+        """Read the failures only if there may be new ones: reading thousands takes a minute."""
+        depth = queues.depth(self.stack, "BackupFailures")
         if depth == self._depth and self.requested:
             return
         self._depth = depth
@@ -140,102 +141,104 @@ class Following:
         self.left -= self.failed.keys()
 
 
-def _missing(relay: Context, order: Backfill) -> list[Backup]:
-    """Return what the function will request, and tell how much it is."""
-    overview = calendar.read(relay.stack, order)
-    done = {Status.STORED} if order.retry_absent else {Status.STORED, Status.ABSENT}
+def _missing(context: Context, period: Backfill) -> list[Backup]:
+    """Return the backups that the function will request, and print how many they are."""
+    overview = calendar.read(context.stack, period)
+    done = {Status.STORED} if period.retry_absent else {Status.STORED, Status.ABSENT}
     missing: list[Backup] = []
     for each in overview.calendars:
         of_type = [Backup(day.day, each.file_type) for day in each.days if day.status not in done]
-        relay.notes.print(f"{each.file_type}: {len(of_type):,} of {len(each.days):,} days are missing.")
+        context.notes.print(f"{one_line(each.file_type)}: {len(of_type):,} of {len(each.days):,} days are missing.")
         missing += of_type
     return sorted(missing)
 
 
-def _start(relay: Context, order: Backfill) -> None:
-    """Invoke the function, which requests what is missing; a minute for 12,000 of them.
+def _start(context: Context, period: Backfill) -> None:
+    """Invoke the function, which requests what is missing; 12,000 requests take it a minute.
 
     Raises:
         Failure: The function failed.
     """
     event = {
-        "first_day": order.first_day.isoformat(),
-        "last_day": order.last_day.isoformat(),
-        "file_types": order.file_types or calendar.file_types(relay.stack),
-        "retry_absent": order.retry_absent,
+        "first_day": period.first_day.isoformat(),
+        "last_day": period.last_day.isoformat(),
+        "file_types": period.file_types or calendar.file_types(context.stack),
+        "retry_absent": period.retry_absent,
     }
-    answer = client(relay.stack.session, "lambda", **INVOKE).invoke(
-        FunctionName=relay.stack.output("FetchBackupsFunctionName"), Payload=json.dumps(event)
+    answer = client(context.stack.session, "lambda", **INVOKE).invoke(
+        FunctionName=context.stack.output("FetchBackupsFunctionName"), Payload=json.dumps(event)
     )
     run: dict[str, Any] = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        words = run.get("errorMessage") or run.get("errorType") or "it does not say why"
-        raise Failure(f"The function that fetches backups failed: {words}", UNDONE)
+        reason = run.get("errorMessage") or run.get("errorType") or "it gives no reason"
+        raise Failure(f"The function that fetches backups failed: {one_line(str(reason))}", FAILED)
     if run["failed"]:
-        relay.notes.print(f"SQS did not take {run['failed']:,} of the requests: run it again for them.")
+        context.notes.print(f"SQS did not accept {run['failed']:,} of the requests: run the command again for those.")
     if run["stopped"]:
-        relay.notes.print(f"Not all was requested: {run['stopped']}")
+        context.notes.print(f"Not everything was requested: {one_line(str(run['stopped']))}")
 
 
-def _follow(relay: Context, following: Following) -> None:
-    """Look again and again until nothing is left, or nothing is requested any more."""
-    begun = news = time.monotonic()
-    quiet, told = 0, False
-    total = len(following.left)
+def _follow(context: Context, progress: BackfillProgress) -> None:
+    """Poll until every backup has an outcome, or no requests remain."""
+    started = changed = time.monotonic()
+    quiet, explained = 0, False
+    total = len(progress.left)
     bar = Progress(
         SpinnerColumn(),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.description}"),
         TimeRemainingColumn(elapsed_when_finished=True),
-        console=relay.notes,
-        disable=not relay.notes.is_terminal,
+        console=context.notes,
+        disable=not context.notes.is_terminal,
     )
     with bar:
         task = bar.add_task("", total=total)
         while True:
-            looked = time.monotonic()
-            if following.look():
-                quiet, news = 0, looked
-            elif not following.requested:
+            polled = time.monotonic()
+            if progress.update():
+                quiet, changed = 0, polled
+            elif not progress.requested:
                 quiet += 1
             now = time.monotonic()
-            bar.update(task, completed=total - len(following.left), description=_speed(following, now - begun))
-            if not following.left or quiet >= (QUIET_LOOKS_OF_NEW if following.not_yet() else QUIET_LOOKS):
+            bar.update(task, completed=total - len(progress.left), description=_speed(progress, now - started))
+            if not progress.left or quiet >= (QUIET_POLLS_OF_NEW if progress.not_yet() else QUIET_POLLS):
                 return
-            if now - news > STUCK_SECONDS and following.requested and not told:
-                relay.notes.print("What failed is tried again, after 5 minutes at first; Ctrl-C leaves it to that.")
-                told = True
-            time.sleep(max(LOOK_SECONDS, 4 * (now - looked)))
+            if now - changed > STUCK_SECONDS and progress.requested and not explained:
+                context.notes.print(
+                    "Failed requests are retried, first after 5 minutes; you can stop watching with Ctrl-C."
+                )
+                explained = True
+            time.sleep(max(POLL_SECONDS, 4 * (now - polled)))
 
 
-def _speed(following: Following, seconds: float) -> str:
-    size = sum(following.stored.values())
-    words = [f"{len(following.stored):,} stored"]
-    if following.stored and seconds > 0:
-        words.append(f"{60 * len(following.stored) / seconds:,.0f} a minute, {decimal(int(size / seconds))}/s")
-    words += [f"{len(following.absent):,} absent"] if following.absent else []
-    words += [f"[red]{len(following.failed):,} failed[/red]"] if following.failed else []
-    return ", ".join(words)
+def _speed(progress: BackfillProgress, seconds: float) -> str:
+    size = sum(progress.stored.values())
+    parts = [f"{len(progress.stored):,} stored"]
+    if progress.stored and seconds > 0:
+        parts.append(f"{60 * len(progress.stored) / seconds:,.0f} a minute, {decimal(int(size / seconds))}/s")
+    parts += [f"{len(progress.absent):,} absent"] if progress.absent else []
+    parts += [f"[red]{len(progress.failed):,} failed[/red]"] if progress.failed else []
+    return ", ".join(parts)
 
 
-def _conclude(relay: Context, following: Following) -> None:
-    """Tell what became of it; raises `Failure` when some of it failed."""
-    size, left = sum(following.stored.values()), following.left
-    words = [f"{len(following.stored):,} stored ({decimal(size)})"]
-    words += [f"{len(following.absent):,} absent"] if following.absent else []
-    not_yet = {each for each in left if calendar.may_still_come(relay.stack, each)}
-    words += [f"{len(not_yet):,} not there yet"] if not_yet else []
-    words += [f"{len(following.failed):,} failed"] if following.failed else []
+def _conclude(context: Context, progress: BackfillProgress) -> None:
+    """Print the result; raises `Failure` if some of it failed."""
+    size, left = sum(progress.stored.values()), progress.left
+    parts = [f"{len(progress.stored):,} stored ({decimal(size)})"]
+    parts += [f"{len(progress.absent):,} absent"] if progress.absent else []
+    not_yet = {each for each in left if calendar.may_still_come(context.stack, each)}
+    parts += [f"{len(not_yet):,} not available yet"] if not_yet else []
+    parts += [f"{len(progress.failed):,} failed"] if progress.failed else []
     lost = sorted(left - not_yet)
-    words += [f"{len(lost):,} neither stored nor failed"] if lost else []
-    relay.console.print(", ".join(words) + ".")
-    for backup, reason in sorted(following.failed.items())[:FAILURES_SHOWN]:
-        relay.notes.print(f"{backup}: {reason}", soft_wrap=True)
-    if following.failed:
-        raise Failure("Some failed: `relay backups` shows which; run it again once the reason is mended.", UNDONE)
+    parts += [f"{len(lost):,} neither stored nor failed"] if lost else []
+    context.console.print(", ".join(parts) + ".")
+    for backup, reason in sorted(progress.failed.items())[:FAILURES_SHOWN]:
+        context.notes.print(f"{one_line(str(backup))}: {one_line(reason, 1000)}", soft_wrap=True)
+    if progress.failed:
+        raise Failure("Some failed: `relay backups` shows which; fix the reason and run the command again.", FAILED)
     if lost:
-        raise Failure(f"Nothing is requested any more, but {lost[0]} is not there: run it again.", UNDONE)
+        raise Failure(f"No requests remain, but {one_line(str(lost[0]))} is not stored: run the command again.", FAILED)
 
 
 def _by_type(backups: Collection[Backup]) -> Iterator[list[Backup]]:

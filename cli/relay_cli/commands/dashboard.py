@@ -11,47 +11,47 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay_cli.deployed import operator_pause
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
     from relay_cli.context import Context
 
 ADDRESS = "127.0.0.1"
-"""This machine alone."""
+"""Loopback: only this machine can connect."""
 
 
 def dashboard(
-    context: typer.Context,
+    ctx: typer.Context,
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 for any free port.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free port.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in your browser.")] = True,
 ) -> None:
-    """Show the relay on a page on this machine, until Ctrl-C: look, pause, resume, send dead letters again.
+    """Serve a page that shows the relay, pauses and resumes posting, and retries dead letters, until Ctrl-C.
 
-    Whoever has the page's whole address can do the same; it holds a secret that is new each time.
+    Anyone on this machine who knows the whole address can use it; it contains a secret that is new each time.
 
     [dim]relay dashboard
     relay dashboard --port 8080 --no-browser[/dim]
     """
-    # Here, since every other command would wait for them.
+    # Imported here because they would slow down every other command.
     from relay_cli.dashboard import server  # noqa: PLC0415
-    from relay_cli.dashboard.model import Desk  # noqa: PLC0415
+    from relay_cli.dashboard.model import DashboardModel  # noqa: PLC0415
 
-    relay: Context = context.obj
-    desk = Desk(relay.stack, operator_pause.me())
+    context: Context = ctx.obj
+    model = DashboardModel(context.stack, operator_pause.current_user())
     try:
         listener = socket.create_server((ADDRESS, port))
     except OSError as error:
         why = os.strerror(error.errno or 0)
-        raise Failure(f"Port {port} cannot be used ({why}): name another one with --port.", WRONG) from None
+        raise Failure(f"Port {port} cannot be used ({why}): choose another one with --port.", USAGE) from None
     with listener:
         token = secrets.token_urlsafe()
         address = f"http://{ADDRESS}:{listener.getsockname()[1]}/{token}/"
-        relay.console.print(f"The dashboard of {relay.stack.name}: {address}", soft_wrap=True)
-        relay.console.print("Keep the address to yourself. Stop with Ctrl-C.", style="dim")
+        context.console.print(f"The dashboard of {context.stack.name}: {address}", soft_wrap=True)
+        context.console.print("Keep the address to yourself. Stop with Ctrl-C.", style="dim")
         if browser and not webbrowser.open(address):
-            relay.notes.print("No browser was found here: open the address yourself.")
+            context.notes.print("No browser was found: open the address yourself.")
         try:
-            server.made(desk, listener, token).run(sockets=[listener])
-        except KeyboardInterrupt:  # its usual end
+            server.create_server(model, listener, token).run(sockets=[listener])
+        except KeyboardInterrupt:  # the usual way to stop it
             return

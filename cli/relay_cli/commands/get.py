@@ -1,4 +1,4 @@
-"""``relay get``: one backup as a file, whole or not at all."""
+"""``relay get``: download one backup, completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from relay_cli.commands.options import Day, FileType  # noqa: TC001  typer reads them
 from relay_cli.deployed import calendar
-from relay_cli.deployed.backup_file import Stored
-from relay_cli.failure import UNDONE, WRONG, Failure
+from relay_cli.deployed.backup_file import StoredBackup
+from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.files import for_the_owner, share
 from relay_cli.output import print_json
+from relay_cli.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from relay_cli.context import Context
 
 LARGE_BYTES = 8_000_000
-"""From here on a bar is shown: less is there at once."""
+"""From this size on, a progress bar is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,10 @@ class Copy:
     """A backup on this machine.
 
     Attributes:
-        file: Where it is.
+        file: Its path.
         bytes: Its size.
         lines: How many objects it holds.
-        sha256: Of the file, in hexadecimal.
+        sha256: The checksum of the file, in hexadecimal.
     """
 
     file: Path
@@ -50,35 +51,36 @@ class Copy:
 
 
 def get(  # noqa: PLR0913  the arguments of a command
-    context: typer.Context,
+    ctx: typer.Context,
     file_type: FileType,
     day: Day,
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A file or a folder; else this folder.", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", help="A file or a folder; by default, the current folder.", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Download one backup, verified: the file appears when it is whole.
+    """Download and verify one backup. The file only appears once it is complete.
 
     [dim]relay get message 2016-12-05
     relay get activity 2016-12-05 -o backups/[/dim]
     """
-    relay: Context = context.obj
-    backup = calendar.wanted(file_type, day)
+    context: Context = ctx.obj
+    backup = calendar.parse_backup(file_type, day)
     target = _target(backup, output)
     if target.exists() and not force:
-        raise Failure(f"{target} is there already: name another with -o, or overwrite it with --force.", WRONG)
-    with Stored(relay.stack, backup) as stored:
+        raise Failure(f"{target} already exists: name another file with -o, or overwrite it with --force.", USAGE)
+    with StoredBackup(context.stack, backup) as stored:
         bar = Progress(
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=relay.notes,
+            console=context.notes,
             transient=True,
-            disable=stored.size < LARGE_BYTES or not relay.notes.is_terminal,
+            disable=stored.size < LARGE_BYTES or not context.notes.is_terminal,
         )
         with bar:
             task = bar.add_task("", total=stored.size)
@@ -86,64 +88,66 @@ def get(  # noqa: PLR0913  the arguments of a command
     if json:
         print_json(copy)
     else:
-        words = f"{target}: {decimal(copy.bytes)}, {copy.lines:,} lines, whole."
-        relay.console.print(words, soft_wrap=True)
+        text = f"{one_line(str(target))}: {decimal(copy.bytes)}, {copy.lines:,} lines, complete."
+        context.console.print(text, soft_wrap=True)
 
 
 def _target(backup: Backup, output: Path | None) -> Path:
     name = Path(backup.key).name
     target = Path(name) if output is None else output / name if output.is_dir() else output
     if not target.parent.is_dir():
-        raise Failure(f"There is no folder {target.parent}: make it first.", WRONG)
+        raise Failure(f"There is no folder {target.parent}: create it first.", USAGE)
     return target
 
 
-def _copy(backup: Backup, stored: Stored, target: Path, tell: Callable[[int], object]) -> Copy:
-    """Copy it to a file beside the target, and give it its name once it is whole.
+def _copy(backup: Backup, stored: StoredBackup, target: Path, on_progress: Callable[[int], object]) -> Copy:
+    """Copy it to a temporary file beside the target, and rename that once it is complete.
 
     Raises:
-        Failure: It is not whole, or cannot be written; nothing is left behind.
+        Failure: It is damaged, or cannot be written; nothing is left behind.
     """
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "xb", opener=for_the_owner) as file:
-            copying = _Copying(stored, file, tell)
-            lines = verify(copying).lines
-            copying.check()
+            reader = _CopyingReader(stored, file, on_progress)
+            lines = verify(reader).lines
+            reader.check()
             share(file)
         part.replace(target)
     except Corrupt as error:
-        raise Failure(f"{backup} is not whole: {error.reason}. Nothing was kept; try again.", UNDONE) from None
+        raise Failure(
+            f"{one_line(str(backup))} is damaged: {one_line(error.reason)}. Nothing was kept; try again.", FAILED
+        ) from None
     except OSError as error:
-        raise Failure(f"{target} cannot be written: {error.strerror or error}.", UNDONE) from None
+        raise Failure(f"{target} cannot be written: {error.strerror or error}.", FAILED) from None
     finally:
         part.unlink(missing_ok=True)
-    return Copy(target, copying.size, lines, copying.sha256.hexdigest())
+    return Copy(target, reader.size, lines, reader.sha256.hexdigest())
 
 
-class _Copying:
-    """Writes what is read."""
+class _CopyingReader:
+    """Reads a backup, and writes what it reads to a file."""
 
-    def __init__(self, stored: Stored, file: BinaryIO, tell: Callable[[int], object]) -> None:
+    def __init__(self, stored: StoredBackup, file: BinaryIO, on_progress: Callable[[int], object]) -> None:
         self._stored = stored
         self._file = file
-        self._tell = tell
+        self._on_progress = on_progress
         self.size = 0
         self.sha256 = hashlib.sha256()
 
     def check(self) -> None:
-        """Compare the whole with what S3 and the function say of it; raises `Corrupt`."""
+        """Check size and checksum; raises `Corrupt`."""
         if self.size != self._stored.size:
-            raise Corrupt(f"{self.size:,} of its {self._stored.size:,} bytes came")
+            raise Corrupt(f"{self.size:,} of its {self._stored.size:,} bytes were received")
         if self._stored.sha256 not in {None, self.sha256.hexdigest()}:
-            raise Corrupt("its bytes do not have the sha256 of its tag")
+            raise Corrupt("its bytes do not match the sha256 in its tag")
 
     def readinto(self, buffer: memoryview) -> int:
-        """Read, and write it down."""
+        """Read, and write the same bytes to the file."""
         size = self._stored.readinto(buffer)
         with buffer[:size] as piece:
             self._file.write(piece)
             self.sha256.update(piece)
         self.size += size
-        self._tell(size)
+        self._on_progress(size)
         return size

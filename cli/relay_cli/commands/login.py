@@ -1,4 +1,4 @@
-"""``relay login``: get the account's token, or Firestream's login, see that it is good, and store it."""
+"""``relay login``: get the account's token or Firestream's login, check it, and store it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from relay.backups.backup import Backup
 from relay.credentials import Login
 from relay.errors import Absent, Halt, RelayError
 
-from relay_cli.failure import REFUSED, UNDONE, WRONG, Failure
-from relay_cli.prompts import agree, ask, ask_secret
+from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
+from relay_cli.prompts import ask, ask_secret, confirm
 from relay_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -22,125 +22,134 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 CHECKED_DAYS_AGO = 10
-"""Of which day a backup is asked for to check a login: old enough to be there."""
+"""The age of the backup that a login is checked with: old enough to exist."""
 
 app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
 def stocktwits(  # noqa: PLR0913  each is an option
-    context: typer.Context,
+    ctx: typer.Context,
     client_id: Annotated[
-        str | None, typer.Option(envvar="STOCKTWITS_CLIENT_ID", help="Of your application at StockTwits.")
+        str | None, typer.Option(envvar="STOCKTWITS_CLIENT_ID", help="The client id of your StockTwits application.")
     ] = None,
     client_secret: Annotated[
         str | None,
-        typer.Option(envvar="STOCKTWITS_CLIENT_SECRET", help="Its secret; better from the environment, or when asked."),
+        typer.Option(
+            envvar="STOCKTWITS_CLIENT_SECRET", help="Its secret; better set in the environment, or typed when asked."
+        ),
     ] = None,
     redirect_uri: Annotated[
         str | None,
-        typer.Option(envvar="STOCKTWITS_REDIRECT_URI", help="The address registered with it; nobody needs to listen."),
+        typer.Option(
+            envvar="STOCKTWITS_REDIRECT_URI", help="Its registered redirect address; nothing needs to listen there."
+        ),
     ] = None,
     *,
     token: Annotated[
-        bool, typer.Option("--token", help="Take an access token that you have: it is asked for, or read from a pipe.")
+        bool, typer.Option("--token", help="Store an existing access token, typed when asked or read from a pipe.")
     ] = False,
     expect_username: Annotated[
-        str | None, typer.Option(help="Whose account it must be; then nothing is asked.")
+        str | None, typer.Option(help="The account the token must belong to; then there is no confirmation.")
     ] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, do not open it.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address instead of opening it.")] = False,
 ) -> None:
-    """Log in to StockTwits, and store the token where the relay reads it.
+    """Log in to StockTwits, and store the token for the relay.
 
-    You allow your application to post, and paste the address that the browser comes back to. Whose account it is is
-    shown before anything is stored. `relay login firestream` stores the login for backups.
+    You authorize your application, and paste the address that the browser is redirected to. The account is shown before
+    anything is stored. `relay login firestream` stores the login for backups.
 
     [dim]relay login --expect-username my_account
     relay login --token[/dim]
     """
-    if context.invoked_subcommand:
+    if ctx.invoked_subcommand:
         return
-    from relay_cli.deployed.stocktwits_account import Accounts, Application, code_in  # noqa: PLC0415  urllib3 is for log-ins alone
+    from relay_cli.deployed.stocktwits_account import Application, OAuthClient, parse_code  # noqa: PLC0415  only the login needs urllib3
 
-    relay: Context = context.obj
-    stack = relay.stack  # found first: a code is good once
-    accounts = Accounts(stack.parameter("StockTwitsApiUrl"), stack.parameter("StockTwitsAuthStyle"))
+    context: Context = ctx.obj
+    stack = context.stack  # found first, because a code works only once
+    client = OAuthClient(stack.parameter("StockTwitsApiUrl"), stack.parameter("StockTwitsAuthStyle"))
     if token:
         access_token = ask_secret("Access token")
     else:
         application = Application(
             client_id or ask("Client id"),
             client_secret or ask_secret("Client secret"),
-            redirect_uri or ask("Redirect address, as registered"),
+            redirect_uri or ask("Registered redirect address"),
         )
-        page = accounts.authorize_url(application)
-        relay.notes.print("Allow your application to post, at:")
-        relay.notes.print(page, soft_wrap=True)
+        page = client.authorize_url(application)
+        context.notes.print("Authorize your application at:")
+        context.notes.print(page, soft_wrap=True)
         if not no_browser:
             webbrowser.open(page)
-        pasted = ask("The address that the browser came back to, or the code in it")
-        access_token = accounts.exchange(application, code_in(pasted))
+        pasted = ask("The address that the browser was redirected to, or the code in it")
+        access_token = client.exchange(application, parse_code(pasted))
     if not access_token.isascii() or not access_token.isprintable() or " " in access_token:
-        raise Failure("That is no access token: it has characters that none has. Nothing was stored.", WRONG)
-    account = accounts.account(access_token)
+        raise Failure(
+            "That is not an access token: it contains characters that no token has. Nothing was stored.", USAGE
+        )
+    account = client.account(access_token)
     if expect_username is None:
-        agree(
+        confirm(
             f"This is the account @{one_line(account.username, 60)}. Post as it?",
             "Nothing was stored",
             f"--expect-username {one_line(account.username, 60)}",
         )
     elif account.username.lower() != expect_username.removeprefix("@").lower():
         raise Failure(
-            f"The token is of @{one_line(account.username, 60)}, not of @{expect_username.removeprefix('@')}: "
+            f"The token belongs to @{one_line(account.username, 60)}, not to @{expect_username.removeprefix('@')}: "
             "nothing was stored.",
             REFUSED,
         )
     name = stack.parameter("StockTwitsTokenParameter")
     _store(stack, name, access_token=access_token, username=account.username, user_id=account.user_id)
-    relay.console.print(
-        f"Stored the token of @{account.username} in {name}. The relay uses it within five minutes.",
+    context.console.print(
+        f"Stored the token of @{one_line(account.username, 60)} in {name}. The relay uses it within five minutes.",
         soft_wrap=True,
     )
 
 
 @app.command()
 def firestream(
-    context: typer.Context,
-    username: Annotated[str | None, typer.Option(help="The login's name; else it is asked for.")] = None,
+    ctx: typer.Context,
+    username: Annotated[str | None, typer.Option(help="The user name; by default, it is asked for.")] = None,
 ) -> None:
-    """Log in to Firestream, and store the login where the nightly run reads it.
+    """Log in to Firestream, and store the login for the nightly run.
 
-    It is checked with one request. The password is asked for, or read from a pipe.
+    The login is checked with one request. The password is asked for, or read from a pipe.
 
     [dim]relay login firestream --username my_login[/dim]
     """
-    relay: Context = context.obj
-    stack = relay.stack
+    context: Context = ctx.obj
+    stack = context.stack
     login = Login((username or ask("Username")).strip(), ask_secret("Password"))
     if ":" in login.username or not login.username.isprintable() or not login.password.isprintable():
-        raise Failure("That is no login: a username without a colon, and a password of printable characters.", WRONG)
+        raise Failure(
+            "That is not a login: the username must not contain a colon, and the password only printable characters.",
+            USAGE,
+        )
     _check(stack.parameter("FirestreamUrl"), login)
     name = stack.parameter("FirestreamCredentialsParameter")
     _store(stack, name, username=login.username, password=login.password)
-    relay.console.print(
-        f"Stored the login of {login.username} in {name}. The next nightly run uses it.", soft_wrap=True
+    context.console.print(
+        f"Stored the login of {one_line(login.username, 60)} in {name}. The next nightly run uses it.", soft_wrap=True
     )
 
 
 def _check(url: str, login: Login) -> None:
-    """Ask for the link to a backup, which only a good login gets, and leave the backup where it is."""
+    """Request the link to a backup, which needs a valid login, without downloading it."""
     from relay.backups.firestream import Firestream  # noqa: PLC0415  as above
 
-    client = Firestream(url, lambda *, fresh=False: login, time.time)  # noqa: ARG005  it is the only one there is
+    client = Firestream(url, lambda *, fresh=False: login, time.time)  # noqa: ARG005  there is only this login
     day = (datetime.now(UTC) - timedelta(days=CHECKED_DAYS_AGO)).date()
     try:
         client.link(Backup(day, "message"))
-    except Absent:  # the login was good enough to be told so
+    except Absent:  # only a valid login gets this response
         return
     except Halt as error:
         raise Failure(f"{_sentence(error)} Nothing was stored.", REFUSED) from None
     except RelayError as error:
-        raise Failure(f"{_sentence(error)} The login could not be checked, and nothing was stored.", UNDONE) from None
+        raise Failure(f"{_sentence(error)} The login could not be checked, and nothing was stored.", FAILED) from None
     finally:
         client.close()
 

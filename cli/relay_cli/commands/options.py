@@ -8,12 +8,16 @@ import typer
 from relay.backups.backup import FILE_TYPES
 
 FAILURES_SHOWN = 5
-"""How many failures are told with their reasons; a refused login fails thousands, all alike."""
+"""How many failures are shown with their reasons; a refused login fails thousands in the same way."""
 
 
 Types = Annotated[
     list[str] | None,
-    typer.Option("--type", help="message or activity; else those the stack keeps.", autocompletion=lambda: FILE_TYPES),
+    typer.Option(
+        "--type",
+        help="message or activity; by default, the types that the stack keeps.",
+        autocompletion=lambda: FILE_TYPES,
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""``relay pause`` and ``relay resume``: the kill switch, an item of the ledger that the gate looks at before a post."""
+"""``relay pause`` and ``relay resume``: the kill switch, which the gate checks before every post."""
 
 from __future__ import annotations
 
@@ -8,53 +8,55 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay_cli.deployed import gate as gate_state
-from relay_cli.deployed.operator_pause import impose, lift, me
+from relay_cli.deployed import gate
+from relay_cli.deployed.operator_pause import current_user, impose, lift
 from relay_cli.durations import span
-from relay_cli.failure import WRONG, Failure
-from relay_cli.text import at, moment
+from relay_cli.failure import USAGE, Failure
+from relay_cli.text import at, moment, one_line
 
 if TYPE_CHECKING:
     from relay_cli.context import Context
 
 
 def pause(
-    context: typer.Context,
-    why: Annotated[str, typer.Argument(help="Why, for whoever wonders; it is shown in the log.")],
-    who: Annotated[str | None, typer.Option(help="Who orders it; else the name you are logged in with.")] = None,
+    ctx: typer.Context,
+    why: Annotated[str, typer.Argument(help="The reason; it is shown in the log.")],
+    who: Annotated[str | None, typer.Option(help="Who orders it; by default, your user name.")] = None,
     lasting: Annotated[
         timedelta | None,
-        typer.Option("--for", parser=span, metavar="SPAN", help="For how long: 30m, 2h, 1d; else until you resume."),
+        typer.Option(
+            "--for", parser=span, metavar="SPAN", help="For how long: 30m, 2h, 1d; by default, until you resume."
+        ),
     ] = None,
 ) -> None:
     """Stop posting. Nothing is lost: messages wait until you resume.
 
-    A post that is on its way is finished; nothing is begun later than a second after.
+    A post in progress is completed; none starts later than one second after the pause.
 
     [dim]relay pause "earnings call"
     relay pause "maintenance" --for 2h --who Ann[/dim]
     """
-    relay: Context = context.obj
-    why, who = why.strip(), (who or me()).strip()
+    context: Context = ctx.obj
+    why, who = why.strip(), (who or current_user()).strip()
     if not why or not who:
-        raise Failure("A pause needs a reason, and somebody who orders it: relay pause 'earnings call'.", WRONG)
+        raise Failure("A pause needs a reason and an operator: relay pause 'earnings call' --who Ann.", USAGE)
     until = time.time() + lasting.total_seconds() if lasting else None
-    before = impose(relay.stack, why, who, until)
+    before = impose(context.stack, why, who, until)
     if before:
-        relay.console.print(f"It replaces the pause of {before}.", soft_wrap=True)
-    end = f"until {moment(at(until))}" if until else "until somebody says `relay resume`"
-    relay.console.print(f"Paused by {who}: {why}. Nothing is posted {end}.", soft_wrap=True)
+        context.console.print(f"It replaces the pause of {before}.", soft_wrap=True)
+    end = f"until {moment(at(until))}" if until else "until `relay resume`"
+    context.console.print(f"Paused by {one_line(who)}: {one_line(why)}. Nothing is posted {end}.", soft_wrap=True)
 
 
-def resume(context: typer.Context) -> None:
-    """Lift a pause. Messages go on within about two minutes.
+def resume(ctx: typer.Context) -> None:
+    """Lift a pause. Posting continues within about two minutes.
 
     [dim]relay resume[/dim]
     """
-    relay: Context = context.obj
-    before = lift(relay.stack)
+    context: Context = ctx.obj
+    before = lift(context.stack)
     words = f"Lifted the pause of {before}." if before else "There was no pause."
-    relay.console.print(words, soft_wrap=True)
-    for shut in gate_state.read(relay.stack).shut:
-        end = f" until {moment(shut.until)}" if shut.until else ""
-        relay.console.print(f"The gate is still shut{end}: {shut.reason}", soft_wrap=True)
+    context.console.print(words, soft_wrap=True)
+    for each in gate.read(context.stack).pauses:
+        end = f" until {moment(each.until)}" if each.until else ""
+        context.console.print(f"The gate is still closed{end}: {one_line(each.reason)}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``relay posts``: what became of the last messages."""
+"""``relay posts``: the outcomes of recent messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from relay_cli.deployed import deliveries
 from relay_cli.deployed.logs import Logs
 from relay_cli.durations import span
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.output import print_json
 from relay_cli.text import at, length, moment, one_line, read_moment
 
@@ -31,56 +31,60 @@ STYLES: dict[str, str] = {
 
 
 def _since(text: str) -> datetime:
-    """Read how far back to look: a span of time, or a moment."""
+    """Parse how far back to look: a duration, or a point in time."""
     moment_named = read_moment(text)
     if moment_named:
         return moment_named
     try:
         start = at(time.time() - span(text).total_seconds())
     except Failure as failure:
-        raise Failure(f"{failure.reason} A moment is written as in 2026-11-21T09:00Z.", WRONG) from None
+        raise Failure(f"{failure.reason} A point in time looks like 2026-11-21T09:00Z.", USAGE) from None
     if start is None:
-        raise Failure(f"{text} is before all time.", WRONG)
+        raise Failure(f"{text} is too far back.", USAGE)
     return start
 
 
 def posts(  # noqa: PLR0913  each is an option
-    context: typer.Context,
-    last: Annotated[int | None, typer.Option(min=1, help="How many at most; 20, unless --since is given.")] = None,
+    ctx: typer.Context,
+    last: Annotated[
+        int | None, typer.Option(min=1, help="The maximum number of messages; 20, unless --since is given.")
+    ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
-            parser=_since, metavar="SPAN", help="How far back: 30m, 24h, 7d, or a moment as in 2026-11-21T09:00Z."
+            parser=_since,
+            metavar="SPAN",
+            help="How far back: 30m, 24h, 7d, or a point in time such as 2026-11-21T09:00Z.",
         ),
     ] = None,
-    outcome: Annotated[Result | None, typer.Option(help="Only those that ended so.")] = None,
+    outcome: Annotated[Result | None, typer.Option(help="Only messages with this outcome.")] = None,
     key: Annotated[str | None, typer.Option(help="Only the message with this idempotency key.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Show what became of the last messages, newest first.
+    """Show the outcomes of recent messages, newest first.
 
-    It reads the functions' log, which takes up to a minute to show what just happened.
+    It reads the functions' log, which may be up to a minute behind.
 
     [dim]relay posts
     relay posts --since 24h --outcome rejected
     relay posts --key NVDA-2026-11-20 --json[/dim]
     """
-    relay: Context = context.obj
+    context: Context = ctx.obj
     most = last or (None if since else 20)
-    rows = deliveries.newest(Logs(relay.stack), most, since, outcome, key)
+    rows = deliveries.newest(Logs(context.stack), most, since, outcome, key)
     if as_json:
         print_json(rows)
         return
     if not rows:
-        relay.console.print("The log shows no such message.")
+        context.console.print("There is no such message in the log.")
         return
     for row in rows:
-        relay.console.print(_shown(row), soft_wrap=True)
+        context.console.print(_format(row), soft_wrap=True)
 
 
-def _shown(row: Delivered) -> Text:
-    """Show a message in a few lines, whose links can be copied whatever the terminal's width."""
+def _format(row: Delivered) -> Text:
+    """Format a message in a few lines; links are not wrapped, so that they can be copied."""
     text = Text(moment(row.at))
     text.append(f"  {one_line(row.outcome)}", STYLES.get(row.outcome, ""))
     if row.delay_seconds is not None:

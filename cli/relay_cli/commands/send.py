@@ -1,4 +1,4 @@
-"""``relay send``: publish alerts, and follow them to their outcome."""
+"""``relay send``: publish alerts, and wait for their outcomes."""
 
 from __future__ import annotations
 
@@ -15,26 +15,23 @@ from relay.posting.delivery import Result
 from rich.progress import Progress
 from rich.text import Text
 
-from relay_cli import drafts
-from relay_cli import unsent as unsent_lines
-from relay_cli.deployed import gate as gate_state
-from relay_cli.deployed import outbox
-from relay_cli.deployed import outcomes as following
+from relay_cli import drafts, unsent
+from relay_cli.deployed import gate, outbox, outcomes
 from relay_cli.durations import span
-from relay_cli.failure import INTERRUPTED, UNDONE, WRONG, Failure, of_aws
+from relay_cli.failure import FAILED, INTERRUPTED, USAGE, Failure, from_aws_error
 from relay_cli.text import at, count, length, moment, one_line
 
 if TYPE_CHECKING:
     from relay_cli.context import Context
     from relay_cli.deployed.outbox import Sent
-    from relay_cli.deployed.outcomes import Ended
-    from relay_cli.drafts import Chart, Draft, Wrong
+    from relay_cli.deployed.outcomes import Outcome
+    from relay_cli.drafts import Chart, Draft, InvalidLine
 
 LONGEST_WAIT = timedelta(minutes=15)
-"""How long `--wait` waits, unless told otherwise."""
+"""How long `--wait` waits by default."""
 
 SHOWN_LINES = 10
-"""How many wrong lines of a file are shown."""
+"""How many invalid lines of a file are shown."""
 
 
 class Sentiment(StrEnum):
@@ -46,44 +43,47 @@ class Sentiment(StrEnum):
 
 
 def send(  # noqa: PLR0913  each is an option
-    context: typer.Context,
+    ctx: typer.Context,
     text: Annotated[str | None, typer.Argument(help="What to post.")] = None,
     *,
     sentiment: Annotated[Sentiment | None, typer.Option(help="The sentiment shown with the post.")] = None,
-    reply_to: Annotated[int | None, typer.Option(help="The StockTwits id of the message to answer.")] = None,
+    reply_to: Annotated[int | None, typer.Option(help="The StockTwits id of the message to reply to.")] = None,
     chart: Annotated[
         str | None, typer.Option(metavar="FILE|URL", help="An image: JPG, PNG or GIF under 2 MB, or an https:// link.")
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Of all messages with the same key, one is posted.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="An idempotency key: of all messages with the same key, one is posted.")
+    ] = None,
     expires_in: Annotated[
-        timedelta | None, typer.Option(parser=span, metavar="SPAN", help="Do not post it later than in 30m, 2h ...")
+        timedelta | None, typer.Option(parser=span, metavar="SPAN", help="Do not post it after this time: 30m, 2h ...")
     ] = None,
     file: Annotated[
-        str | None, typer.Option("--from", metavar="FILE.jsonl|-", help="Messages in JSON, one a line; - reads them.")
+        str | None,
+        typer.Option("--from", metavar="FILE.jsonl|-", help="Messages in JSON, one per line; - for standard input."),
     ] = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Send the readable lines of a file although others are not.")
+        bool, typer.Option("--keep-going", help="Send the valid lines of a file even if others are invalid.")
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until it is posted or rejected, and show the link.")
     ] = False,
     wait_for: Annotated[
-        timedelta | None, typer.Option(parser=span, metavar="SPAN", help="How long to wait at most; else 15m.")
+        timedelta | None, typer.Option(parser=span, metavar="SPAN", help="The maximum time to wait; 15m by default.")
     ] = None,
 ) -> None:
-    """Publish an alert, or many from a file. The relay posts them at its pace.
+    """Publish one alert, or many from a file. The relay posts them at its pace.
 
-    What could not be posted is refused here, by the relay's own rules, before anything is sent.
-    With --wait, it ends with 0 when all are posted, and with 1 when one was rejected or the time ran out.
+    Messages that cannot be posted are refused before anything is sent, by the relay's own rules.
+    With --wait, the exit code is 0 if all messages were posted, and 1 if one was rejected or the time ran out.
 
-    Each command, and each line, is a post of its own, unless a key says that it is the same.
-    What of a file could not be sent is kept in another one, in this folder: send that, not the whole again.
+    Each command and each line of a file is a separate post, unless it has a key that was used before.
+    Lines that could not be sent are written to another file in the current folder: send that one, not the whole file.
 
     [dim]relay send 'Up 3% on twice the usual volume $AAPL' --wait
     relay send 'Breakout $NVDA' --sentiment bullish --chart chart.png --key NVDA-2026-11-20 --expires-in 30m
     relay send --from alerts.jsonl[/dim]
     """
-    relay: Context = context.obj
+    context: Context = ctx.obj
     fields = {
         "sentiment": sentiment.value if sentiment else None,
         "in_reply_to_message_id": reply_to,
@@ -92,53 +92,53 @@ def send(  # noqa: PLR0913  each is an option
         "expires_at": _in(expires_in),
     }
     if (text is None) == (file is None):
-        raise Failure('Say what to post: relay send "Up 3% $AAPL", or --from FILE.jsonl for many.', WRONG)
+        raise Failure('Give the text to post: relay send "Up 3% $AAPL", or --from FILE.jsonl for many.', USAGE)
     image: Chart | None = None
-    wrong: list[Wrong] = []
+    invalid: list[InvalidLine] = []
     if file is None:
-        image = _chart(relay, chart)
-        chosen = [drafts.of_fields(text or "", fields | ({"chart": image.address} if image else {}))]
+        image = _chart(context, chart)
+        chosen = [drafts.from_fields(text or "", fields | ({"chart": image.address} if image else {}))]
     elif any(value is not None for value in fields.values()):
-        raise Failure("With --from, sentiment, chart, key and the like are fields of each line.", WRONG)
+        raise Failure("With --from, sentiment, chart, key and the other options are fields of each line.", USAGE)
     else:
-        chosen, wrong = _read(relay, file, keep_going=keep_going)
-    for warning in filter(None, (drafts.without_cashtag(chosen), _switched_off(relay))):
-        relay.notes.print(Text(f"Note: {warning}", "yellow"), soft_wrap=True)
+        chosen, invalid = _read(context, file, keep_going=keep_going)
+    for warning in filter(None, (drafts.without_cashtag(chosen), _switched_off(context))):
+        context.notes.print(Text(f"Note: {warning}", "yellow"), soft_wrap=True)
     if image:
-        image.upload(relay.stack)
+        image.upload(context.stack)
 
-    sent, trouble = _publish(relay, chosen)
-    there = {each.draft.relay_key for each in sent}
-    unsent = [each for each in chosen if each.relay_key not in there]
-    kept = unsent_lines.keep(file, unsent, wrong) if file and (unsent or wrong) else None
-    if trouble:
-        raise _stopped(trouble, unsent, kept)
-    rejected, waiting = _follow(relay, sent, wait_for or LONGEST_WAIT) if wait else (0, 0)
-    said = {
-        f"not sent: see {kept}" if kept else "not sent": len(unsent) + len(wrong),
+    sent, failure = _publish(context, chosen)
+    sent_keys = {each.draft.relay_key for each in sent}
+    left = [each for each in chosen if each.relay_key not in sent_keys]
+    kept = unsent.keep(file, left, invalid) if file and (left or invalid) else None
+    if failure:
+        raise _incomplete(failure, left, kept)
+    rejected, waiting = _follow(context, sent, wait_for or LONGEST_WAIT) if wait else (0, 0)
+    problems = {
+        f"not sent: see {kept}" if kept else "not sent": len(left) + len(invalid),
         "rejected: see `relay dead list`": rejected,
-        "not posted yet, the relay goes on: do not send it again, `relay posts` shows what becomes of it": waiting,
+        "not posted yet, but still queued: do not send it again, `relay posts` shows the outcome": waiting,
     }
-    if any(said.values()):
-        raise Failure("; ".join(f"{count(n, 'message')} {what}" for what, n in said.items() if n) + ".", UNDONE)
+    if any(problems.values()):
+        raise Failure("; ".join(f"{count(n, 'message')} {what}" for what, n in problems.items() if n) + ".", FAILED)
 
 
-def _stopped(trouble: Failure, unsent: list[Draft], kept: Path | None) -> Failure:
-    """Say what to do about messages whose call failed as a whole, each of which may have been taken all the same."""
-    if not unsent:
-        words = "All was queued before; `relay posts` shows what becomes of it."
+def _incomplete(failure: Failure, left: list[Draft], kept: Path | None) -> Failure:
+    """Add what to do about messages whose request failed as a whole; SQS may have accepted them nevertheless."""
+    if not left:
+        advice = "All messages were queued before that; `relay posts` shows their outcomes."
     elif kept:
-        again = f"relay send --from {kept}"
-        words = f"{count(len(unsent), 'message')} not sent for certain: send them by `{again}`, not the whole file."
+        command = f"relay send --from {kept}"
+        advice = f"{count(len(left), 'message')} may not have been sent: run `{command}`, do not send the whole file."
     else:
-        words = f"The message may be queued or not: send it with --key {unsent[0].key}, and it is posted once."
-    return Failure(f"{trouble.reason}\n{words}", trouble.code)
+        advice = f"The message may or may not be queued: send it with --key {left[0].key}, and it is posted once."
+    return Failure(f"{failure.reason}\n{advice}", failure.code)
 
 
-def _switched_off(relay: Context) -> str | None:
-    if "PostMessagesFunctionName" in relay.stack.outputs:
+def _switched_off(context: Context) -> str | None:
+    if "PostMessagesFunctionName" in context.stack.outputs:
         return None
-    return "posting is switched off in this stack: what is sent waits until it is on again, for 14 days at most."
+    return "posting is switched off in this stack: messages wait until it is on again, for up to 14 days."
 
 
 def _in(after: timedelta | None) -> str | None:
@@ -146,99 +146,101 @@ def _in(after: timedelta | None) -> str | None:
     return expires_at.isoformat(timespec="seconds") if expires_at else None
 
 
-def _chart(relay: Context, given: str | None) -> Chart | None:
-    """Return a local chart that is to be uploaded; None when there is none, or an address."""
-    if given is None or drafts.is_address(given):
+def _chart(context: Context, given: str | None) -> Chart | None:
+    """Return a local chart that must be uploaded; None if there is no chart, or if it is a URL."""
+    if given is None or drafts.is_url(given):
         return None
-    return drafts.chart(given, relay.stack.parameters.get("ChartBucketName", ""))
+    return drafts.chart(given, context.stack.parameters.get("ChartBucketName", ""))
 
 
-def _read(relay: Context, file: str, *, keep_going: bool) -> tuple[list[Draft], list[Wrong]]:
-    """Read a file's messages, and say what is wrong with the lines that are none; return those too."""
+def _read(context: Context, file: str, *, keep_going: bool) -> tuple[list[Draft], list[InvalidLine]]:
+    """Read the messages of a file; print what is wrong with invalid lines, and return those too."""
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise Failure(f"{file} cannot be read: {error.strerror}.", WRONG) from None
-    found, wrong = drafts.of_lines(content.split(b"\n"))
-    for each in wrong[:SHOWN_LINES]:
-        relay.notes.print(Text(one_line(f"line {each.line}: {each.reason}"), "yellow"), soft_wrap=True)
-    if len(wrong) > SHOWN_LINES:
-        relay.notes.print(f"... and {count(len(wrong) - SHOWN_LINES, 'line')} more", style="yellow")
-    if wrong and not keep_going:
+        raise Failure(f"{file} cannot be read: {error.strerror}.", USAGE) from None
+    found, invalid = drafts.from_lines(content.split(b"\n"))
+    for each in invalid[:SHOWN_LINES]:
+        context.notes.print(Text(one_line(f"line {each.line}: {each.reason}"), "yellow"), soft_wrap=True)
+    if len(invalid) > SHOWN_LINES:
+        context.notes.print(f"... and {count(len(invalid) - SHOWN_LINES, 'line')} more", style="yellow")
+    if invalid and not keep_going:
         raise Failure(
-            f"Nothing was sent: {count(len(wrong), 'line')} cannot be. Mend, or send the others by --keep-going.", WRONG
+            f"Nothing was sent: {count(len(invalid), 'line')} invalid. Fix them, or send the others with --keep-going.",
+            USAGE,
         )
     if not found:
-        raise Failure(f"There are no messages in {file}.", WRONG)
-    return found, wrong
+        raise Failure(f"There are no messages in {file}.", USAGE)
+    return found, invalid
 
 
-def _publish(relay: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure | None]:
-    """Publish, and say what SQS did not take.
+def _publish(context: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure | None]:
+    """Publish messages, and print which ones SQS refused.
 
     Returns:
-        What it took; and what stopped it before the end, when some of the rest may have been taken.
+        The messages that SQS accepted; and why publishing stopped early, in which case some of the others may have been
+        accepted too.
 
     Raises:
-        ClientError: Nothing was taken at all.
+        ClientError: Nothing was sent at all.
     """
     sent: list[Sent] = []
     refused: list[tuple[Draft, str]] = []
-    trouble: Failure | None = None
+    failure: Failure | None = None
     try:
         with Progress(
-            console=relay.notes, transient=True, disable=len(chosen) == 1 or not relay.notes.is_terminal
+            console=context.notes, transient=True, disable=len(chosen) == 1 or not context.notes.is_terminal
         ) as progress:
             bar = progress.add_task("Publishing", total=len(chosen))
 
-            def taken(more: list[Sent]) -> None:
+            def on_sent(more: list[Sent]) -> None:
                 sent.extend(more)
                 progress.advance(bar, len(more))
 
-            refused = outbox.publish(relay.stack, chosen, taken)
+            refused = outbox.publish(context.stack, chosen, on_sent)
     except (ClientError, BotoCoreError) as error:
-        if not sent and outbox.nothing_taken(error):
+        if not sent and outbox.nothing_accepted(error):
             raise
-        trouble = of_aws(error)
+        failure = from_aws_error(error)
     except KeyboardInterrupt:
-        trouble = Failure("Interrupted.", INTERRUPTED)
+        failure = Failure("Interrupted.", INTERRUPTED)
     for draft, code in refused:
         what = f"line {draft.line}" if draft.line else "the message"
-        relay.notes.print(Text(f"SQS did not take {what}: {code}", "yellow"), soft_wrap=True)
+        context.notes.print(Text(f"SQS did not accept {what}: {one_line(code)}", "yellow"), soft_wrap=True)
     if len(chosen) == 1 and sent:
-        words = f"Queued as {sent[0].message_id}, with the key {one_line(sent[0].draft.key, 80)}."
-        relay.console.print(Text(words), soft_wrap=True)
+        text = f"Queued as {sent[0].message_id}, with the key {one_line(sent[0].draft.key, 80)}."
+        context.console.print(Text(text), soft_wrap=True)
     elif sent:
-        relay.console.print(f"Queued {count(len(sent), 'message')}.")
-    return sent, trouble
+        context.console.print(f"Queued {count(len(sent), 'message')}.")
+    return sent, failure
 
 
-def _follow(relay: Context, sent: list[Sent], most: timedelta) -> tuple[int, int]:
-    """Wait for the outcomes and show them; return how many were rejected, and how many are still waiting."""
+def _follow(context: Context, sent: list[Sent], most: timedelta) -> tuple[int, int]:
+    """Wait for the outcomes and print them; return how many were rejected, and how many have no outcome yet."""
     rejected = 0
 
-    def ended(outcome: Ended) -> None:
+    def on_outcome(outcome: Outcome) -> None:
         nonlocal rejected
         rejected += outcome.result is Result.REJECTED
         where = f"line {outcome.draft.line}: " if outcome.draft.line else ""
         style = "red" if outcome.result is Result.REJECTED else "green"
-        words = outcome.url or one_line(outcome.reason)
-        relay.console.print(Text.assemble(where, (str(outcome.result), style), " ", words), soft_wrap=True)
+        link_or_reason = one_line(outcome.url or outcome.reason)
+        context.console.print(Text.assemble(where, (str(outcome.result), style), " ", link_or_reason), soft_wrap=True)
 
-    def complain(line: str) -> None:
-        relay.notes.print(Text(line, "yellow"), soft_wrap=True)
+    def on_failure(line: str) -> None:
+        context.notes.print(Text(one_line(line), "yellow"), soft_wrap=True)
 
     try:
-        for shut in gate_state.read(relay.stack).shut:
-            until = f" until {moment(shut.until)}" if shut.until else ""
-            relay.notes.print(Text(f"The gate is shut{until}: {one_line(shut.reason)}", "yellow"), soft_wrap=True)
-        with relay.notes.status(f"Waiting, {length(most.total_seconds())} at most"):
-            waiting = following.follow(relay.stack, sent, most.total_seconds(), ended, complain)
+        for pause in gate.read(context.stack).pauses:
+            until = f" until {moment(pause.until)}" if pause.until else ""
+            context.notes.print(Text(f"The gate is closed{until}: {one_line(pause.reason)}", "yellow"), soft_wrap=True)
+        with context.notes.status(f"Waiting for up to {length(most.total_seconds())}"):
+            waiting = outcomes.follow(context.stack, sent, most.total_seconds(), on_outcome, on_failure)
     except KeyboardInterrupt:
-        raise Failure("The relay goes on without you: `relay posts` shows what becomes of it.", INTERRUPTED) from None
+        raise Failure("The relay continues without you: `relay posts` shows the outcome.", INTERRUPTED) from None
     except (ClientError, BotoCoreError, Failure) as error:
-        why = error if isinstance(error, Failure) else of_aws(error)
+        cause = error if isinstance(error, Failure) else from_aws_error(error)
         raise Failure(
-            f"It is queued, do not send it again; but it cannot be followed. {why.reason}", why.code
+            f"It is queued, do not send it again; but its outcome is unknown. {cause.reason}", cause.code
         ) from None
     return rejected, len(waiting)

@@ -1,4 +1,4 @@
-"""``relay status``: how the relay is doing, on one screen."""
+"""``relay status``: the state of the relay on one screen."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from relay_cli.deployed import backups as backup_state
-from relay_cli.deployed import deliveries
-from relay_cli.deployed import gate as gate_state
-from relay_cli.deployed import queues as queue_state
+from relay_cli.deployed import backups, deliveries, gate, queues
 from relay_cli.deployed.logs import Logs
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.output import print_json
 from relay_cli.text import at, count, length, moment, one_line
 
@@ -31,12 +28,12 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 EVERY_SECONDS = 5.0
-"""How often `--watch` looks again."""
+"""How often `--watch` refreshes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """The posting half."""
+    """The state of posting."""
 
     gate: GateState
     queues: list[QueueState]
@@ -45,7 +42,7 @@ class Posting:
 
 @dataclass(frozen=True, slots=True)
 class Backups:
-    """The half that fetches backups."""
+    """The state of fetching backups."""
 
     newest: dict[str, date | None]
     last_nightly: NightlyRun | None
@@ -54,7 +51,7 @@ class Backups:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How a relay is doing; a half that is switched off is None."""
+    """The state of a relay; what is switched off is None."""
 
     stack: str
     at: datetime | None
@@ -63,47 +60,47 @@ class Status:
 
 
 def status(
-    context: typer.Context,
+    ctx: typer.Context,
     *,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every few seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every few seconds, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
-    """Show how the relay is doing: gate, pace, queues, last post, dead letters, backups.
+    """Show the state of the relay: gate, pace, queues, last post, dead letters, backups.
 
     [dim]relay status
     relay status --watch
     relay status --json | jq .posting.gate.open[/dim]
     """
-    relay: Context = context.obj
+    context: Context = ctx.obj
     if watch and as_json:
-        raise Failure("--watch is for people, --json for scripts: choose one.", WRONG)
-    logs = Logs(relay.stack)
+        raise Failure("--watch and --json cannot be combined: choose one.", USAGE)
+    logs = Logs(context.stack)
     if as_json:
-        print_json(look(relay.stack, logs))
+        print_json(read(context.stack, logs))
         return
     if not watch:
-        relay.console.print(shown(look(relay.stack, logs)))
+        context.console.print(render(read(context.stack, logs)))
         return
-    with Live(shown(look(relay.stack, logs)), console=relay.console, screen=True, auto_refresh=False) as live:
+    with Live(render(read(context.stack, logs)), console=context.console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(EVERY_SECONDS)
-            live.update(shown(look(relay.stack, logs)), refresh=True)
+            live.update(render(read(context.stack, logs)), refresh=True)
 
 
-def look(stack: Stack, logs: Logs) -> Status:
-    """Look at everything now."""
-    posting = backups = None
+def read(stack: Stack, logs: Logs) -> Status:
+    """Read the current state."""
+    posting = archive = None
     if "PostMessagesFunctionName" in stack.outputs:
-        queues = queue_state.read(stack, queue_state.POSTING)
-        posting = Posting(gate_state.read(stack), queues, deliveries.last_posted(logs))
+        posting_queues = queues.read(stack, queues.POSTING)
+        posting = Posting(gate.read(stack), posting_queues, deliveries.last_posted(logs))
     if "FetchBackupsFunctionName" in stack.outputs:
-        requests = queue_state.read(stack, queue_state.BACKUPS)
-        backups = Backups(backup_state.newest(stack), backup_state.last_nightly(logs), requests)
-    return Status(stack.name, at(time.time()), posting, backups)
+        backup_queues = queues.read(stack, queues.BACKUPS)
+        archive = Backups(backups.newest(stack), backups.last_nightly(logs), backup_queues)
+    return Status(stack.name, at(time.time()), posting, archive)
 
 
-def shown(state: Status) -> Table:
-    """Lay the screen out: a name and what is to be said of it, a line each."""
+def render(state: Status) -> Table:
+    """Lay out the screen: one line with a name and a value for each part."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -111,9 +108,8 @@ def shown(state: Status) -> Table:
     if state.posting is None:
         table.add_row("Posting", Text("switched off", "dim"))
     else:
-        gate = state.posting.gate
-        table.add_row("Gate", _gate(gate))
-        table.add_row("Pace", _pace(gate.pace))
+        table.add_row("Gate", _gate(state.posting.gate))
+        table.add_row("Pace", _pace(state.posting.gate.pace))
         for queue in state.posting.queues:
             table.add_row(queue.name, _queue(queue, alarming=queue.name == "Dead letters"))
         table.add_row("Last post", _post(state.posting.last_post))
@@ -128,22 +124,22 @@ def shown(state: Status) -> Table:
     return table
 
 
-def _gate(gate: GateState) -> Text:
-    text = Text("open", "green") if gate.open else Text("shut", "red")
-    for number, shut in enumerate(gate.shut):
-        end = f" until {moment(shut.until)}" if shut.until else " until somebody resumes"
-        text.append(f"{'; and' if number else ''}{end}: {one_line(shut.reason)}", "")
-    if gate.probe:
-        text.append(f"; the next post is a trial, after: {one_line(gate.probe)}")
-    if gate.dry_run:
-        text.append("; a dry run, nothing is sent", "cyan")
+def _gate(state: GateState) -> Text:
+    text = Text("open", "green") if state.open else Text("closed", "red")
+    for number, pause in enumerate(state.pauses):
+        end = f" until {moment(pause.until)}" if pause.until else " until `relay resume`"
+        text.append(f"{'; and' if number else ''}{end}: {one_line(pause.reason)}", "")
+    if state.probe:
+        text.append(f"; the next post is a trial, after: {one_line(state.probe)}")
+    if state.dry_run:
+        text.append("; dry run: nothing is sent", "cyan")
     return text
 
 
 def _pace(pace: PaceLeft) -> Text:
     hour = f"{pace.now} now, {pace.next_hour} within the hour ({pace.per_hour} an hour, {pace.burst} at once)"
     if pace.left_today is None:
-        return Text(f"{hour}; {pace.posted_today} today (UTC), no cap")
+        return Text(f"{hour}; {pace.posted_today} today (UTC), no daily cap")
     return Text(f"{hour}; {pace.left_today} left today (UTC) of {pace.per_day}")
 
 
@@ -153,7 +149,7 @@ def _queue(queue: QueueState, *, alarming: bool) -> Text:
     text = Text(count(queue.messages, "message"), "red" if alarming else "")
     later = queue.in_flight + queue.delayed
     if later:
-        text.append(f", {later} of them under way or waiting for another attempt", "")
+        text.append(f", {later} of them in flight or waiting for another attempt", "")
     age = "unknown" if queue.oldest_seconds is None else length(queue.oldest_seconds)
     text.append(f"; age of the oldest: {age}", "")
     return text

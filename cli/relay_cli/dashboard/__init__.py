@@ -1,1 +1,1 @@
-"""``relay dashboard``: a page on this machine, for its owner alone."""
+"""``relay dashboard``: a web page on this machine, protected by a secret address."""

@@ -1,4 +1,4 @@
-"""What was seen of AWS, kept for some seconds, so that several tabs do not look several times."""
+"""Caches for what is read from AWS, so that several tabs do not multiply the requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anyio import move_on_after, to_thread
 from botocore.exceptions import BotoCoreError, ClientError
 from relay.errors import RelayError
 
-from relay_cli.failure import Failure, of_aws
+from relay_cli.failure import Failure, from_aws_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,69 +20,69 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE_SECONDS, PATIENCE_AFTER_A_CHANGE_SECONDS = 1.5, 10.0
-"""How long a page waits for a look; after that it shows what was seen before, which is wrong after a change."""
+"""How long a page waits for fresh values before it shows the old ones, which are wrong after a change."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(Generic[T]):
-    """What a look saw.
+class Snapshot(Generic[T]):
+    """The result of reading a value.
 
     Attributes:
-        value: It; None when there is none.
-        problem: Why there is none, in words for a person; None while the first look still takes.
+        value: The value; None if there is none.
+        problem: Why there is no value; None while it is read for the first time.
     """
 
     value: T | None = None
     problem: str | None = None
 
 
-class Kept(Generic[T]):
-    """Something to look at, at most once in so many seconds, and by one thread at a time."""
+class Cached(Generic[T]):
+    """A value that is read at most once in so many seconds, by one thread at a time."""
 
     def __init__(self, read: Callable[[], T], seconds: float) -> None:
-        """Look at nothing yet."""
+        """Read nothing yet."""
         self._read = read
         self._seconds = seconds
-        self._seen: Seen[T] = Seen()
-        self._looked_at: float | None = None
+        self._snapshot: Snapshot[T] = Snapshot()
+        self._read_at: float | None = None
         self._lock = threading.Lock()
 
-    async def seen(self, patience: float) -> Seen[T]:
-        """Return what is seen, after so many seconds at most; a look that takes longer goes on, for the next time."""
+    async def get(self, patience: float) -> Snapshot[T]:
+        """Return the value after at most so many seconds; reading continues in the background for the next call."""
         with move_on_after(patience):
-            await to_thread.run_sync(self._look, patience, abandon_on_cancel=True)
-        return self._seen
+            await to_thread.run_sync(self._refresh, patience, abandon_on_cancel=True)
+        return self._snapshot
 
-    def _look(self, patience: float) -> None:
-        """Look, unless that was done a moment ago, or somebody else does it and takes long."""
+    def _refresh(self, patience: float) -> None:
+        """Read the value, unless it is fresh, or another thread is still reading it."""
         if not self._lock.acquire(timeout=patience):
             return
         try:
-            if self._looked_at is None or time.monotonic() - self._looked_at >= self._seconds:
-                self._seen = looked(self._read)
-                self._looked_at = time.monotonic()
+            if self._read_at is None or time.monotonic() - self._read_at >= self._seconds:
+                self._snapshot = attempt(self._read)
+                self._read_at = time.monotonic()
         finally:
             self._lock.release()
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Let nobody look meanwhile, and look anew afterwards."""
+    def invalidating(self) -> Iterator[None]:
+        """Block reading inside the context, and read anew after it."""
         with self._lock:
             try:
                 yield
             finally:
-                self._looked_at = None
+                self._read_at = None
 
 
-def looked(read: Callable[[], T]) -> Seen[T]:
-    """Look, and put what goes wrong in words; one part's trouble is not another's."""
+def attempt(read: Callable[[], T]) -> Snapshot[T]:
+    """Call a function, and turn an error into a problem, so that it only affects one part of the page."""
     try:
-        return Seen(read())
+        return Snapshot(read())
     except Failure as failure:
-        return Seen(problem=failure.reason)
+        return Snapshot(problem=failure.reason)
     except RelayError as error:
-        return Seen(problem=f"{error.reason}.")
+        return Snapshot(problem=f"{error.reason}.")
     except (ClientError, BotoCoreError) as error:
-        return Seen(problem=of_aws(error).reason)
-    except Exception as error:  # noqa: BLE001  whatever it is, the other parts are shown
-        return Seen(problem=f"Something went wrong here that should not ({type(error).__name__}).")
+        return Snapshot(problem=from_aws_error(error).reason)
+    except Exception as error:  # noqa: BLE001  the other parts must still be shown
+        return Snapshot(problem=f"Unexpected error ({type(error).__name__}).")

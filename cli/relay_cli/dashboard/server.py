@@ -1,4 +1,4 @@
-"""The page over HTTP: looked at with GET, acted on with POST."""
+"""The dashboard's web server: GET shows the page, POST acts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from relay_cli import heatmap
-from relay_cli.dashboard import svg as drawing
-from relay_cli.dashboard.cache import PATIENCE_AFTER_A_CHANGE_SECONDS, PATIENCE_SECONDS, Seen
+from relay_cli.dashboard import svg
+from relay_cli.dashboard.cache import PATIENCE_AFTER_A_CHANGE_SECONDS, PATIENCE_SECONDS, Snapshot
 from relay_cli.dashboard.guard import Guard
 from relay_cli.dashboard.model import LASTING
 from relay_cli.deployed.calendar import Status
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from relay_cli.dashboard.cache import Kept
-    from relay_cli.dashboard.model import Desk
+    from relay_cli.dashboard.cache import Cached
+    from relay_cli.dashboard.model import DashboardModel
 
 MAX_FORM_BYTES = 16_384
-"""More than a form of the page ever has."""
+"""More than any form of the page needs."""
 
 STOP_SECONDS = 3
-"""How long Ctrl-C waits for answers that are on their way."""
+"""How long Ctrl-C waits for pending responses."""
 
 MARKS: dict[str, str] = {
     Result.POSTED: "✓",
@@ -49,42 +49,42 @@ MARKS: dict[str, str] = {
     Result.DEFERRED: "…",
     Result.DRY_RUN: "○",
 }
-"""What is shown beside an outcome's colour."""
+"""A sign for each outcome, in addition to its colour."""
 
 SIGNS = {"bullish": "▲", "bearish": "▼", "neutral": "◆"}
-"""What is shown beside a sentiment's word and colour."""
+"""A sign for each sentiment, in addition to its name and colour."""
 
 _HERE = Path(__file__).parent
 _PARTS = {
-    "gate": ("Gate", ("gate", "steer")),
+    "gate": ("Gate", ("gate", "controls")),
     "queues": ("Queues", ("queues",)),
     "letters": ("Dead letters", ("letters",)),
     "posts": ("Posts", ("posts",)),
     "backups": ("Backups", ("backups",)),
 }
-"""The page's sections: what the desk calls each, its title, and the templates of its pieces."""
+"""The page's sections: the model's attribute, the title, and the templates of its pieces."""
 
 _TOO_LARGE = 413
 
 
-def made(desk: Desk, listener: socket.socket, token: str) -> uvicorn.Server:
-    """Make the server of a page; it serves once it is run.
+def create_server(model: DashboardModel, listener: socket.socket, token: str) -> uvicorn.Server:
+    """Create the server of the page; it serves once it is run.
 
     Args:
-        desk: What the page shows.
-        listener: Where it listens, on loopback.
-        token: The secret that its address holds.
+        model: The data and actions of the page.
+        listener: The socket to listen on, on loopback.
+        token: The secret in its address.
     """
-    app = Guard(Page(desk, token).app, token, listener.getsockname()[1])
+    app = Guard(Page(model, token).app, token, listener.getsockname()[1])
     return uvicorn.Server(
         uvicorn.Config(
             app,
             http="h11",
             ws="none",
             lifespan="off",
-            log_config=None,  # it logs as everything here does
+            log_config=None,  # the command has configured logging already
             log_level="error",
-            access_log=False,  # an address is a secret
+            access_log=False,  # addresses contain the secret
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=STOP_SECONDS,
@@ -93,18 +93,18 @@ def made(desk: Desk, listener: socket.socket, token: str) -> uvicorn.Server:
 
 
 class Page:
-    """The page, as it is asked for."""
+    """The page and its actions."""
 
-    def __init__(self, desk: Desk, token: str) -> None:
-        """Lay it out under its secret."""
-        self._desk = desk
+    def __init__(self, model: DashboardModel, token: str) -> None:
+        """Set up the routes under the secret."""
+        self._model = model
         self._templates = _templates()
         self.app = Starlette(
             routes=[
                 Mount(
                     f"/{token}",
                     routes=[
-                        Route("/", self._look),
+                        Route("/", self._get),
                         Route("/pause", self._pause, methods=["POST"]),
                         Route("/resume", self._resume, methods=["POST"]),
                         Route("/retry", self._retry, methods=["POST"]),
@@ -114,67 +114,67 @@ class Page:
             ]
         )
 
-    async def _look(self, _: Request) -> HTMLResponse:
+    async def _get(self, _: Request) -> HTMLResponse:
         return await self._page()
 
     async def _pause(self, request: Request) -> HTMLResponse:
         fields = await _fields(request)
-        return await self._done(lambda: self._desk.pause(fields.get("why", ""), fields.get("lasting", "")))
+        return await self._act(lambda: self._model.pause(fields.get("why", ""), fields.get("lasting", "")))
 
     async def _resume(self, _: Request) -> HTMLResponse:
-        return await self._done(self._desk.resume)
+        return await self._act(self._model.resume)
 
     async def _retry(self, request: Request) -> HTMLResponse:
         fields = await _fields(request)
-        return await self._done(lambda: self._desk.retry(fields.get("letter", "")))
+        return await self._act(lambda: self._model.retry(fields.get("letter", "")))
 
-    async def _done(self, act: Callable[[], Seen[str]]) -> HTMLResponse:
-        """Act, whether or not the page waits for it, and show what came of it and how things are now."""
+    async def _act(self, act: Callable[[], Snapshot[str]]) -> HTMLResponse:
+        """Act, even if the browser stops waiting, and show the result and the new state."""
         return await self._page(await to_thread.run_sync(act))
 
-    async def _page(self, done: Seen[str] | None = None) -> HTMLResponse:
+    async def _page(self, done: Snapshot[str] | None = None) -> HTMLResponse:
         patience = PATIENCE_AFTER_A_CHANGE_SECONDS if done else PATIENCE_SECONDS
-        seen: dict[str, Seen[Any]] = {}
+        snapshots: dict[str, Snapshot[Any]] = {}
 
-        async def see(name: str, kept: Kept[Any]) -> None:
-            seen[name] = await kept.seen(patience)
+        async def read(name: str, cached: Cached[Any]) -> None:
+            snapshots[name] = await cached.get(patience)
 
-        async with create_task_group() as looks:
+        async with create_task_group() as tasks:
             for name in _PARTS:
-                looks.start_soon(see, name, getattr(self._desk, name))
+                tasks.start_soon(read, name, getattr(self._model, name))
         shown = {
-            piece: self._piece(piece, name, seen[name]) for name, (_, pieces) in _PARTS.items() for piece in pieces
+            piece: self._piece(piece, name, snapshots[name]) for name, (_, pieces) in _PARTS.items() for piece in pieces
         }
         template = self._templates.get_template("page.html")
         return HTMLResponse(
             template.render(
                 parts=_PARTS,
                 shown=shown,
-                stack=self._desk.stack.name,
+                stack=self._model.stack.name,
                 now=at(time.time()),
-                done=done or Seen(),
+                done=done or Snapshot(),
             )
         )
 
-    def _piece(self, piece: str, name: str, seen: Seen[Any]) -> Markup:
-        """Draw a piece of the page; whatever is wrong with what it shows, it is drawn, as are the others."""
-        draw = partial(
-            self._templates.get_template(f"{piece}.html").render, posting=self._desk.posts_here, lasting=LASTING
+    def _piece(self, piece: str, name: str, snapshot: Snapshot[Any]) -> Markup:
+        """Render a piece of the page; if that fails, render the problem, so that the other pieces are still shown."""
+        render = partial(
+            self._templates.get_template(f"{piece}.html").render, posting=self._model.posting_enabled, lasting=LASTING
         )
         try:
-            drawn = draw({name: seen})
-        except Exception as error:  # noqa: BLE001  others wrote what it shows
-            drawn = draw({name: Seen(problem=f"It could not be drawn ({type(error).__name__}).")})
-        return Markup(drawn)  # noqa: S704  # nosec B704  # our templates escape every value
+            html = render({name: snapshot})
+        except Exception as error:  # noqa: BLE001  other people wrote the values
+            html = render({name: Snapshot(problem=f"It could not be rendered ({type(error).__name__}).")})
+        return Markup(html)  # noqa: S704  # nosec B704  # the templates escape every value
 
 
 def _templates() -> Environment:
-    """Prepare the templates: every value is escaped, what would steer its display too; a misspelt one is an error."""
+    """Load the templates: every value is escaped, control characters included; an undefined name is an error."""
     templates = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: printable(value) if type(value) is str else value,  # not markup, which is a subclass
+        finalize=lambda value: printable(value) if type(value) is str else value,  # not Markup, which is a subclass
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -184,18 +184,18 @@ def _templates() -> Environment:
         "length": length,
         "moment": moment,
         "one_line": one_line,
-        "words": heatmap.words,
+        "label": heatmap.label,
         "summary": lambda calendar: heatmap.summary(calendar).plain,
-        "chart": drawing.chart,
-        "weeks": drawing.weeks,
-        "link": drawing.link,
+        "chart": svg.chart,
+        "weeks": svg.weeks,
+        "link": svg.link,
     }
-    templates.globals |= {"Status": Status, "drawing": drawing, "marks": MARKS, "signs": SIGNS}
+    templates.globals |= {"Status": Status, "svg": svg, "marks": MARKS, "signs": SIGNS}
     return templates
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """Read a form, the size of which is bounded."""
+    """Read a form of limited size."""
     body = b""
     async for piece in request.stream():
         body += piece

@@ -1,4 +1,4 @@
-"""The page's two drawings, as numbers: how long posts took, and a year of backups. Pure."""
+"""The coordinates of the page's two charts: the delays of posts, and a year of backups. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from relay_cli.deployed.calendar import Status
-from relay_cli.heatmap import column, words
+from relay_cli.heatmap import column, label
 from relay_cli.text import DAY, HOUR, MINUTE, count, length
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from relay_cli.deployed.deliveries import Delivered
 
 WIDTH, HEIGHT, MARGIN = 400, 110, 48
-"""Of the chart; the margin is for the names of its lines."""
+"""The size of the chart; the margin is for the labels of its lines."""
 
 STEP = 13
-"""From one square of a calendar to the next."""
+"""The distance from one square of a calendar to the next."""
 
 LEAST_SECONDS = 0.1
-"""The delay that is drawn as nothing; each line is a multiple of the one below."""
+"""The delay at the bottom of the logarithmic scale."""
 
 _LINES = (1, 10, MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 35 * DAY)
 _LEAST_HEIGHT = 2
@@ -43,33 +43,33 @@ class Bar:
     y: float
     width: float
     height: float
-    says: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """How long posts took from queued to posted, oldest on the left, on a scale of powers.
+    """The delays from queued to posted, oldest on the left, on a logarithmic scale.
 
     Attributes:
-        bars: A post each.
-        lines: Height and name of the lines behind them.
-        says: The same in a sentence.
+        bars: One for each post.
+        lines: The height and the label of each grid line.
+        label: A summary in a sentence.
     """
 
     bars: list[Bar]
     lines: list[tuple[float, str]]
-    says: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A day of a calendar; its shade is 1 to 4 when it is stored, else 0."""
+    """A day of a calendar; its shade is 1 to 4 if it is stored, otherwise 0."""
 
     x: int
     y: int
     status: Status
     shade: int
-    says: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ class Weeks:
     """A calendar: weeks are columns, weekdays are rows.
 
     Attributes:
-        width: Of all of it.
-        height: Of all of it.
-        squares: A day each.
-        months: Where each begins, and its name.
+        width: The total width.
+        height: The total height.
+        squares: One for each day.
+        months: Where each month begins, and its name.
     """
 
     width: int
@@ -90,7 +90,7 @@ class Weeks:
 
 
 def chart(posts: Sequence[Delivered]) -> Chart | None:
-    """Draw the delays of posts, which come newest first; None when there is none to draw."""
+    """Return the chart of the posts' delays, newest first; None if no delay is known."""
     delays = [(each, each.delay_seconds) for each in reversed(posts) if each.delay_seconds is not None]
     if not delays:
         return None
@@ -100,16 +100,16 @@ def chart(posts: Sequence[Delivered]) -> Chart | None:
     bars = []
     for number, (post, delay) in enumerate(delays):
         height = max(_height(delay, most), _LEAST_HEIGHT)
-        says = f"{post.at:%Y-%m-%d %H:%M:%S} UTC: {length(delay)}"
-        bars.append(Bar(MARGIN + number * step, HEIGHT - height, step * 0.75, height, says))
+        text = f"{post.at:%Y-%m-%d %H:%M:%S} UTC: {length(delay)}"
+        bars.append(Bar(MARGIN + number * step, HEIGHT - height, step * 0.75, height, text))
     lines = [(HEIGHT - _height(line, most), length(line).replace(".0", "")) for line in _LINES if line <= most]
     middle = length(median(delay for _, delay in delays))
-    says = f"From queued to posted, {count(len(delays), 'post')}: median {middle}, longest {length(longest)}."
-    return Chart(bars, lines, says)
+    text = f"From queued to posted, {count(len(delays), 'post')}: median {middle}, longest {length(longest)}."
+    return Chart(bars, lines, text)
 
 
 def weeks(calendar: Calendar) -> Weeks:
-    """Draw a calendar."""
+    """Return the squares of a calendar."""
     start, largest = calendar.days[0].day, calendar.largest
     squares = [_square(each, start, largest) for each in calendar.days]
     begins = [(column(each.day, start) * STEP, f"{each.day:%b}") for each in calendar.days if each.day.day == 1]
@@ -117,7 +117,7 @@ def weeks(calendar: Calendar) -> Weeks:
 
 
 def link(url: str | None) -> str | None:
-    """Return an address that may be a link; a log can say anything."""
+    """Return a URL if it is safe as a link; a log line can contain anything."""
     return url if url and url.startswith(_LINKS) else None
 
 
@@ -127,9 +127,9 @@ def _height(delay: float, most: float) -> float:
 
 def _square(day: Day, start: date, largest: int) -> Square:
     shade = max(ceil(4 * day.bytes / largest), 1) if day.status is Status.STORED and largest else 0
-    says = f"{day.day}: {words(day.status)}"
+    text = f"{day.day}: {label(day.status)}"
     if day.status is Status.STORED:
-        says += f", {decimal(day.bytes)}"
+        text += f", {decimal(day.bytes)}"
     if day.reason:
-        says += f", {day.reason}"
-    return Square(column(day.day, start) * STEP, day.day.weekday() * STEP, day.status, shade, says)
+        text += f", {day.reason}"
+    return Square(column(day.day, start) * STEP, day.day.weekday() * STEP, day.status, shade, text)

@@ -1,1 +1,1 @@
-"""What a deployed stack holds, read and changed through AWS's interfaces."""
+"""The resources of a deployed stack, read and changed through AWS's APIs."""

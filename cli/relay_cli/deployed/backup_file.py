@@ -10,7 +10,8 @@ from relay.errors import Corrupt
 
 from relay_cli.deployed import calendar
 from relay_cli.deployed.calendar import Status
-from relay_cli.failure import UNDONE, Failure
+from relay_cli.failure import FAILED, Failure
+from relay_cli.text import one_line
 
 if TYPE_CHECKING:
     from relay.backups.backup import Backup
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 MAX_RESUMES = 5
-"""How often a transfer is taken up again without getting on."""
+"""How often a transfer is resumed without receiving a byte."""
 
 _NOT_THERE = frozenset({"NoSuchKey", "404"})
 
 
-class Stored(io.RawIOBase):
-    """The bytes of a backup; a transfer that breaks is taken up where it broke.
+class StoredBackup(io.RawIOBase):
+    """The bytes of a backup; a broken transfer is resumed where it broke.
 
     Attributes:
-        size: How many there are.
-        sha256: What the function computed of them, in hexadecimal; None when it could not write that down.
+        size: The number of bytes.
+        sha256: The checksum in the backup's tag, in hexadecimal; None if it has no such tag.
     """
 
     def __init__(self, stack: Stack, backup: Backup) -> None:
-        """Begin to read.
+        """Open the backup.
 
         Raises:
             Failure: It is not stored; the reason says why.
@@ -44,28 +45,28 @@ class Stored(io.RawIOBase):
             answer = self._s3.get_object(**self._where)
         except ClientError as error:
             if error.response["Error"]["Code"] in _NOT_THERE:
-                raise _why_not(stack, backup) from None
+                raise _not_stored(stack, backup) from None
             raise
         self._body, self._etag = answer["Body"], answer["ETag"]
         self.size: int = answer["ContentLength"]
         self.sha256 = self._tags().get("sha256")
 
     def readable(self) -> bool:
-        """Say that it is."""
+        """Return that it is readable."""
         return True
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401  as in the parent
-        """Fill the buffer from its start; return how many bytes there were, 0 at the end.
+        """Read into the buffer; return the number of bytes, 0 at the end.
 
         Raises:
-            Corrupt: S3's checksum says that these are not the bytes that were stored.
-            ClientError, BotoCoreError: S3 gives no more.
+            Corrupt: The bytes do not match S3's checksum.
+            ClientError, BotoCoreError: The transfer failed.
         """
         while True:
             try:
                 size: int = self._body.readinto(buffer)
             except FlexibleChecksumError:
-                raise Corrupt("its bytes do not have the checksum that S3 has of them") from None
+                raise Corrupt("its bytes do not match S3's checksum") from None
             except BotoCoreError:
                 if self._resumes == MAX_RESUMES:
                     raise
@@ -77,7 +78,7 @@ class Stored(io.RawIOBase):
             return size
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         super().close()
         if hasattr(self, "_body"):
             self._body.close()
@@ -90,23 +91,24 @@ class Stored(io.RawIOBase):
     def _tags(self) -> dict[str, str]:
         try:
             tags = self._s3.get_object_tagging(**self._where)["TagSet"]
-        except ClientError:  # whoever may read a backup may not be allowed to read its tags
+        except ClientError:  # reading a backup does not imply the permission to read its tags
             return {}
         return {each["Key"]: each["Value"] for each in tags}
 
 
-def _why_not(stack: Stack, backup: Backup) -> Failure:
-    """Say why a backup is not there, and what to do."""
+def _not_stored(stack: Stack, backup: Backup) -> Failure:
+    """Return why a backup is not stored, and what to do."""
     day = backup.day.isoformat()
-    ((found,),) = (each.days for each in calendar.read(stack, calendar.order(day, day, [backup.file_type])).calendars)
+    overview = calendar.read(stack, calendar.parse_period(day, day, [backup.file_type]))
+    ((found,),) = (each.days for each in overview.calendars)
     fetch = f"relay backfill {day} {day} --type {backup.file_type}"
     match found.status:
         case Status.ABSENT:
-            words = f"Firestream has none (absent). To ask again: {fetch} --retry-absent"
+            words = f"Firestream does not have it (absent). To ask again: {fetch} --retry-absent"
         case Status.FAILED:
-            words = f"it failed: {found.reason}.\nTo try again: {fetch}"
+            words = f"it failed: {one_line(found.reason)}.\nTo try again: {fetch}"
         case Status.NOT_YET:
-            words = "it is not there yet. The nightly run fetches it when Firestream has it."
+            words = "it is not available yet. The nightly run fetches it when Firestream has it."
         case _:
             words = f"it is missing. To fetch it: {fetch}"
-    return Failure(f"{backup} is not stored: {words}", UNDONE)
+    return Failure(f"{backup} is not stored: {words}", FAILED)

@@ -1,4 +1,4 @@
-"""The archive in two lines: the newest backup of each type, and the last nightly run."""
+"""The newest backup of each file type, and the last nightly run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from relay.backups.backup import parse_file_types
 from relay.backups.bucket import Archive
 from relay.errors import RelayError
 
@@ -21,19 +22,19 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 LOOK_BACK = timedelta(days=3)
-"""How far back to look for the last nightly run: the schedule may be slower than daily, but hardly so."""
+"""How far back to look for the last nightly run; the schedule is rarely slower than daily."""
 
 _COUNTED = ("stored", "already_there", "not_yet", "absent", "failed", "queued")
 
 
 @dataclass(frozen=True, slots=True)
 class NightlyRun:
-    """How a nightly run ended.
+    """The result of a nightly run.
 
     Attributes:
-        at: When.
-        counts: How many files came to each end, as docs/backups.md names them; those of none are left out.
-        stopped: Why it ended early; None when it did not.
+        at: When it ended.
+        counts: How many files had each outcome of docs/backups.md; zeros are left out.
+        stopped: Why it ended early; None if it did not.
     """
 
     at: datetime
@@ -42,21 +43,20 @@ class NightlyRun:
 
 
 def newest(stack: Stack) -> dict[str, date | None]:
-    """Return the newest day in the archive of each type of file that the stack keeps.
+    """Return the newest day in the archive of each file type that the stack keeps.
 
     Raises:
         Failure: S3 did not list the bucket.
     """
     archive = Archive(lambda: stack.client("s3"), stack.output("BackupBucketName"), time.time)
-    types = dict.fromkeys(each.strip() for each in stack.parameter("BackupFileTypes").split(","))
     try:
-        return {each: archive.newest(each) for each in types}
+        return {each: archive.newest(each) for each in parse_file_types(stack.parameter("BackupFileTypes"))}
     except RelayError as error:
-        raise Failure(f"The archive cannot be looked at: {error.reason}.", NO_AWS) from None
+        raise Failure(f"The archive cannot be read: {error.reason}.", NO_AWS) from None
 
 
 def last_nightly(logs: Logs) -> NightlyRun | None:
-    """Return the last nightly run of the last days, by its log line; None when there was none."""
+    """Return the last nightly run of the last days from its log line; None if there was none."""
     now = at(time.time())
     lines = logs.lines(BACKUPS, now - LOOK_BACK, "backups", run="nightly") if now else []
     if not lines:

@@ -1,21 +1,22 @@
-"""What became of every day's backup: what the bucket, BackupFailures and BackupRequests say of it together."""
+"""The status of every day's backup, from the bucket, BackupFailures and BackupRequests."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
-from relay.backups.backup import FILE_TYPES, Backup, days
+from relay.backups.backup import FILE_TYPES, Backup, days, parse_file_types
+from relay.backups.bucket import Archive
 from relay.backups.events import Backfill, read_event, read_request
 from relay.errors import Reject
 
-from relay_cli.deployed import peek
-from relay_cli.failure import WRONG, Failure
+from relay_cli.deployed import peek, queues
+from relay_cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,20 +24,14 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 LAG_DAYS = "2"
-"""`BackupLagDays` of a stack that does not name it."""
+"""`BackupLagDays` of a stack that does not have this parameter."""
 
-UNTOLD = "its worker ended without a word; the function's log may tell"
-"""The reason of what SQS itself moved to BackupFailures."""
-
-_DEPTHS = (
-    "ApproximateNumberOfMessages",
-    "ApproximateNumberOfMessagesNotVisible",
-    "ApproximateNumberOfMessagesDelayed",
-)
+NO_REASON = "its worker ended without a reason; see the function's log"
+"""The reason shown for a request that SQS itself moved to BackupFailures."""
 
 
 class Status(StrEnum):
-    """What became of a day's backup."""
+    """The status of a day's backup."""
 
     STORED = "stored"
     FAILED = "failed"
@@ -50,10 +45,10 @@ class Day:
     """A day of a file type.
 
     Attributes:
-        day: Which one.
-        status: What became of its backup.
-        bytes: The size of what is stored.
-        reason: Why it failed, in words for a person.
+        day: The date.
+        status: The status of its backup.
+        bytes: The size of the stored backup.
+        reason: Why it failed.
     """
 
     day: date
@@ -76,12 +71,12 @@ class Calendar:
 
     @property
     def counts(self) -> Counter[Status]:
-        """How many days came to each end."""
+        """How many days have each status."""
         return Counter(each.status for each in self.days)
 
     @property
     def bytes(self) -> int:
-        """How much is stored."""
+        """The total size of the stored backups."""
         return sum(each.bytes for each in self.days)
 
     @property
@@ -96,8 +91,8 @@ class Overview:
 
     Attributes:
         calendars: One for each file type.
-        requested: How many requests wait in BackupRequests or are being worked on; SQS does not tell which.
-        failures: How many wait in BackupFailures, of whatever day.
+        requested: How many requests are in BackupRequests, waiting or in progress.
+        failures: How many requests are in BackupFailures, for any day.
     """
 
     calendars: tuple[Calendar, ...]
@@ -106,12 +101,12 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredObject:
     """An object in the bucket.
 
     Attributes:
         bytes: Its size.
-        etag: Changes when it is written anew.
+        etag: Changes when it is overwritten.
     """
 
     bytes: int
@@ -119,13 +114,13 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Buried:
+class FailedRequest:
     """A request in BackupFailures.
 
     Attributes:
-        id: SQS's message id.
-        backup: What it asked for; None when it names no backup.
-        reason: Why it is there, in words for a person.
+        id: The SQS message id.
+        backup: The backup it asked for; None if it does not name one.
+        reason: Why it failed.
     """
 
     id: str
@@ -134,25 +129,25 @@ class Buried:
 
 
 def today() -> date:
-    """Return the day that is not over yet (UTC)."""
+    """Return the current day (UTC)."""
     return datetime.now(UTC).date()
 
 
-def wanted(file_type: str, day: str) -> Backup:
-    """Return the backup that a person names; raises `Failure` when there can be none."""
+def parse_backup(file_type: str, day: str) -> Backup:
+    """Parse a file type and a day; raises `Failure` if there cannot be such a backup."""
     try:
         return read_request(json.dumps({"file_type": file_type, "day": day}), today())
     except Reject as error:
-        raise Failure(f"{error.reason}.", WRONG) from None
+        raise Failure(f"{error.reason}.", USAGE) from None
 
 
-def order(
+def parse_period(
     first_day: str, last_day: str, file_types: Sequence[str] | None = None, *, retry_absent: bool = False
 ) -> Backfill:
-    """Return the range of days that a person names, checked as the function does it.
+    """Parse a range of days with the checks of the function that fetches backups.
 
     Raises:
-        Failure: A day or a file type is none, or the last day is before the first.
+        Failure: A day or a file type is invalid, or the last day is before the first.
     """
     event: dict[str, Any] = {"first_day": first_day, "last_day": last_day, "retry_absent": retry_absent}
     if file_types:
@@ -160,73 +155,67 @@ def order(
     try:
         found = read_event(event, today())
     except Reject as error:
-        raise Failure(f"{error.reason}.", WRONG) from None
+        raise Failure(f"{error.reason}.", USAGE) from None
     assert isinstance(found, Backfill)  # noqa: S101  # nosec B101  # it has a first day
     return found
 
 
 def file_types(stack: Stack) -> tuple[str, ...]:
-    """Return the types that a stack keeps."""
-    return tuple(stack.parameters.get("BackupFileTypes", ",".join(FILE_TYPES)).split(","))
+    """Return the file types that a stack keeps."""
+    return parse_file_types(stack.parameters.get("BackupFileTypes", ",".join(FILE_TYPES)))
 
 
 def may_still_come(stack: Stack, backup: Backup) -> bool:
-    """Say whether Firestream may not have the file yet."""
+    """Return whether Firestream may not have the file yet."""
     return (today() - backup.day).days <= int(stack.parameters.get("BackupLagDays", LAG_DAYS))
 
 
-def read(stack: Stack, within: Backfill) -> Overview:
-    """Read what became of the days of a range.
+def read(stack: Stack, period: Backfill) -> Overview:
+    """Read the status of every day of a period.
 
-    It takes a listing of what is stored and one of what is absent for each file type, a thousand days a request.
+    For each file type, it lists the stored backups and the notes of absent ones, a thousand per request.
 
     Raises:
         Failure: The stack has no archive.
-        ClientError, BotoCoreError: AWS did not answer.
+        ClientError, BotoCoreError: An AWS request failed.
     """
-    waiting = requested(stack)  # before the listing: what is stored meanwhile is then in both, not in none
-    kept = within.file_types or file_types(stack)
-    buried = failures(stack)
-    reasons = {each.backup: each.reason for each in buried if each.backup}
+    waiting = requested(stack)  # before the listing: a backup stored meanwhile is then counted twice, not missed
+    kept = period.file_types or file_types(stack)
+    failed = failures(stack)
+    reasons = {each.backup: each.reason for each in failed if each.backup}
     calendars = []
     for file_type in kept:
-        backups = [Backup(day, file_type) for day in days(within.first_day, within.last_day)]
+        backups = [Backup(day, file_type) for day in days(period.first_day, period.last_day)]
         there, absences = stored(stack, backups), absent(stack, backups)
         calendars.append(
             Calendar(file_type, tuple(_day(stack, each, there, absences, reasons) for each in backups)),
         )
-    return Overview(tuple(calendars), waiting, len(buried))
+    return Overview(tuple(calendars), waiting, len(failed))
 
 
-def stored(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, Found]:
-    """Return those backups of one file type that are there."""
-    return _listed(stack, {each.key: each for each in backups})
+def stored(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, StoredObject]:
+    """Return those backups of one file type that are stored."""
+    return _list(stack, {each.key: each for each in backups})
 
 
-def absent(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, Found]:
-    """Return those backups of one file type that Firestream was found to have no file of."""
-    return _listed(stack, {each.absent_key: each for each in backups})
+def absent(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, StoredObject]:
+    """Return those backups of one file type that Firestream does not have."""
+    return _list(stack, {each.absent_key: each for each in backups})
 
 
 def requested(stack: Stack) -> int:
-    """Return how many requests wait or are being worked on, as far as SQS knows at once."""
-    return depth(stack, "BackupRequestsQueueUrl")
+    """Return the approximate number of requests that wait or are in progress."""
+    return queues.depth(stack, "BackupRequests")
 
 
-def depth(stack: Stack, output: str) -> int:
-    """Return how many messages a queue holds, seen or not, as far as SQS knows at once."""
-    answer = stack.client("sqs").get_queue_attributes(QueueUrl=stack.output(output), AttributeNames=list(_DEPTHS))
-    return sum(int(answer["Attributes"].get(name, 0)) for name in _DEPTHS)
+def failures(stack: Stack) -> list[FailedRequest]:
+    """Return the requests in BackupFailures. They stay there, hidden from other readers meanwhile."""
+    # A message that cannot be made visible again reappears by itself, and nothing here depends on it.
+    with peek.open_queue(stack, "BackupFailuresQueueUrl", lambda _: None) as queue:
+        return [_failed_request(each) for each in queue.messages()]
 
 
-def failures(stack: Stack) -> list[Buried]:
-    """Return what waits in BackupFailures. It stays, but nobody else sees it meanwhile."""
-    # What could not be put back is seen again by itself, and looking on is all that is done here.
-    with peek.into(stack, "BackupFailuresQueueUrl", lambda _: None) as looked_into:
-        return [_buried(each) for each in looked_into.messages()]
-
-
-def _buried(message: Mapping[str, Any]) -> Buried:
+def _failed_request(message: Mapping[str, Any]) -> FailedRequest:
     try:
         backup = read_request(message["Body"], today())
     except Reject:
@@ -234,40 +223,24 @@ def _buried(message: Mapping[str, Any]) -> Buried:
     attributes = message.get("MessageAttributes", {})
     ours = "DeadLetterQueueSourceArn" not in message["Attributes"]  # as in `relay_cli.deployed.dead_letters`
     reason = attributes.get("RejectReason", {}).get("StringValue", "") if ours else ""
-    return Buried(message["MessageId"], backup, reason or UNTOLD)
+    return FailedRequest(message["MessageId"], backup, reason or NO_REASON)
 
 
-def _listed(stack: Stack, keys: Mapping[str, Backup]) -> dict[Backup, Found]:
-    """Return what is there of these keys. They sort as their days do, and somebody else's are none of them."""
-    found: dict[Backup, Found] = {}
-    if not keys:
-        return found
-    first, last = min(keys), max(keys)
-    prefix = commonprefix([first, last])  # noqa: RUF071  to S3 they are characters
-    pages = (
-        stack.client("s3")
-        .get_paginator("list_objects_v2")
-        .paginate(Bucket=stack.output("BackupBucketName"), Prefix=prefix, StartAfter=first[:-1])
-    )
-    for page in pages:
-        for each in page.get("Contents", []):
-            if each["Key"] > last:
-                return found
-            if each["Key"] in keys:
-                found[keys[each["Key"]]] = Found(each["Size"], each["ETag"])
-    return found
+def _list(stack: Stack, backups: Mapping[str, Backup]) -> dict[Backup, StoredObject]:
+    archive = Archive(lambda: stack.client("s3"), stack.output("BackupBucketName"), time.time)
+    return {backups[each["Key"]]: StoredObject(each["Size"], each["ETag"]) for each in archive.objects(backups)}
 
 
 def _day(
     stack: Stack,
     backup: Backup,
-    there: Mapping[Backup, Found],
-    absences: Mapping[Backup, Found],
+    there: Mapping[Backup, StoredObject],
+    absences: Mapping[Backup, StoredObject],
     reasons: Mapping[Backup, str],
 ) -> Day:
     if backup in there:  # whatever failed before
         return Day(backup.day, Status.STORED, there[backup].bytes)
-    if backup in reasons:  # even of a day that is absent: it waits for a person
+    if backup in reasons:  # even if the day is absent: it waits for an operator
         return Day(backup.day, Status.FAILED, reason=reasons[backup])
     if backup in absences:
         return Day(backup.day, Status.ABSENT)

@@ -1,4 +1,4 @@
-"""Dead letters: looked at without taking them away, sent again, dropped."""
+"""Dead letters: list them without consuming them, retry them, drop them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from relay.errors import Reject
-from relay.posting import alert as messages
+from relay.posting import alert
 from relay.posting.delivery import PERHAPS_POSTED
 
 from relay_cli.deployed import peek
-from relay_cli.failure import WRONG, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.text import at, one_line, read_moment, read_number
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from relay_cli.deployed.peek import Peek
     from relay_cli.deployed.stack import Stack
 
-_NO_REASON = "no reason was kept with it: look for its message id in the log"
-_GIVEN_UP = "SQS moved it here after its last receive: the log has the reason"
+_NO_REASON = "it has no reason: look for its message id in the log"
+_GIVEN_UP = "SQS moved it here after its last receive: see the log for the reason"
 _MOST_ATTEMPTS, _MOST_STATUS = 1_000_000, 999
 
 
@@ -32,14 +32,14 @@ class DeadLetter:
 
     Attributes:
         id: Its SQS message id in Dead letters.
-        reason: Why, in words.
-        text: What it says; when it cannot be read, its body.
+        reason: Why it could not be posted.
+        text: Its text; its body if that cannot be parsed.
         key: Its idempotency key.
         first_seen: When it was published.
         attempts: How often it was received before.
-        status_code: StockTwits' HTTP status, if one decided it.
-        body: The original body, untouched.
-        attributes: All its message attributes, whoever wrote them.
+        status_code: StockTwits' HTTP status, if that was the reason.
+        body: The original body, unchanged.
+        attributes: All its message attributes, trusted or not.
     """
 
     id: str
@@ -54,42 +54,42 @@ class DeadLetter:
 
     @property
     def perhaps_posted(self) -> bool:
-        """Whether an earlier attempt may have posted it: whoever retries it reads the stream first."""
+        """Whether an earlier attempt may have posted it: a retry then reads the account's stream first."""
         return PERHAPS_POSTED in self.reason
 
     @property
     def relay_key(self) -> str:
-        """The ``RelayKey`` that makes a retry the same post: a key of the message's own wins over it in any case."""
+        """The ``RelayKey`` that makes a retry the same post; a key in the message's body takes precedence."""
         return self.attributes.get("RelayKey") or self.id
 
 
 class DeadLetterBox:
-    """Dead letters while somebody looks at them; see `opened`."""
+    """The open queue Dead letters; see `open_box`."""
 
-    def __init__(self, stack: Stack, looked_into: Peek) -> None:
-        """Take nothing yet."""
+    def __init__(self, stack: Stack, queue: Peek) -> None:
+        """Receive nothing yet."""
         self._sqs, self._outbox = stack.client("sqs"), stack.output("OutboxQueueUrl")
-        self._peek = looked_into
+        self._queue = queue
 
     def letters(self) -> Iterator[DeadLetter]:
-        """Return each letter once, about in the order in which they came; each is hidden from now on."""
-        yield from map(_shown, self._peek.messages())
+        """Yield each letter once, roughly in the order in which they arrived; each stays hidden from then on."""
+        yield from map(_parse, self._queue.messages())
 
-    def named(self, names: list[str]) -> list[DeadLetter]:
-        """Return the letters with these ids, or beginnings of ids.
+    def find(self, ids: list[str]) -> list[DeadLetter]:
+        """Return the letters with these ids or prefixes of ids.
 
         Raises:
-            Failure: There is none with such an id, or more than one.
+            Failure: No letter matches one of them, or several do.
         """
         letters = list(self.letters())
-        return [_named(name, letters) for name in dict.fromkeys(names)]
+        return [_find(each, letters) for each in dict.fromkeys(ids)]
 
     def retry(self, letter: DeadLetter) -> None:
-        """Send a letter's untouched body to the Outbox with its key, and only then delete it here.
+        """Send a letter's unchanged body to the Outbox with its key, then delete it from Dead letters.
 
         Raises:
-            ClientError, BotoCoreError: It was not sent; it is still here.
-            Failure: It was sent, but could not be deleted here.
+            ClientError, BotoCoreError: It was not sent, and remains in Dead letters.
+            Failure: It was sent, but could not be deleted from Dead letters.
         """
         key = {"DataType": "String", "StringValue": letter.relay_key}
         self._sqs.send_message(QueueUrl=self._outbox, MessageBody=letter.body, MessageAttributes={"RelayKey": key})
@@ -97,70 +97,70 @@ class DeadLetterBox:
             self.drop(letter)
         except Failure as failure:
             raise Failure(
-                f"{letter.id} was sent to the Outbox with its key, but {failure.reason} Drop it: it is done."
+                f"{letter.id} was sent to the Outbox with its key, but {failure.reason} Drop it: it needs no retry."
             ) from None
 
     def drop(self, letter: DeadLetter) -> None:
         """Delete a letter.
 
         Raises:
-            Failure: It is still here.
+            Failure: It could not be deleted.
         """
-        self._peek.delete(letter.id)
+        self._queue.delete(letter.id)
 
 
 @contextmanager
-def opened(stack: Stack, complain: Callable[[str], None]) -> Iterator[DeadLetterBox]:
-    """Look at Dead letters, and put them back at the end; `complain` is told what could not be."""
-    with peek.into(stack, "DeadLetterQueueUrl", complain) as looked_into:
-        yield DeadLetterBox(stack, looked_into)
+def open_box(stack: Stack, on_failure: Callable[[str], None]) -> Iterator[DeadLetterBox]:
+    """Open Dead letters, and make them visible again at the end; `on_failure` gets a line for each failure."""
+    with peek.open_queue(stack, "DeadLetterQueueUrl", on_failure) as queue:
+        yield DeadLetterBox(stack, queue)
 
 
-def _named(name: str, letters: list[DeadLetter]) -> DeadLetter:
-    found = [each for each in letters if each.id.startswith(name)] if name else []
+def _find(prefix: str, letters: list[DeadLetter]) -> DeadLetter:
+    found = [each for each in letters if each.id.startswith(prefix)] if prefix else []
     if not found:
         raise Failure(
-            f"There is no dead letter {one_line(name, 80)}: `relay dead list` shows those there are, "
-            f"except for what somebody else looks at just now.",
-            WRONG,
+            f"There is no dead letter {one_line(prefix, 80)}: `relay dead list` shows those there are, "
+            "except for those that another command is reading right now.",
+            USAGE,
         )
     if len(found) > 1:
-        raise Failure(f"{len(found)} dead letters begin with {name}: write more of the id.", WRONG)
+        raise Failure(f"{len(found)} dead letters start with {one_line(prefix, 80)}: give more of the id.", USAGE)
     return found[0]
 
 
-def _shown(received: dict[str, Any]) -> DeadLetter:
-    """Read a letter; one that cannot be read is shown all the same, as are the others beside it."""
+def _parse(received: dict[str, Any]) -> DeadLetter:
+    """Parse a letter; one that cannot be parsed is listed with its body, so that it does not hide the others."""
     attributes = {
         name: str(value.get("StringValue", "")) for name, value in received.get("MessageAttributes", {}).items()
     }
     try:
         return _letter(received, attributes)
-    except Exception as error:  # noqa: BLE001  publishers wrote it: whatever is wrong with it, it is this letter's alone
+    except Exception as error:  # noqa: BLE001  a publisher wrote it, and it must not hide the others
         name, body = received["MessageId"], received["Body"]
-        reason = f"it cannot be read here ({type(error).__name__}): look for its message id in the log"
+        reason = f"it cannot be parsed ({type(error).__name__}): look for its message id in the log"
         return DeadLetter(name, reason, body, attributes.get("RelayKey") or name, None, 0, None, body, attributes)
 
 
 def _letter(received: dict[str, Any], attributes: dict[str, str]) -> DeadLetter:
-    system, body, post = received["Attributes"], received["Body"], None
-    # SQS moves a message with the attributes of its publisher, and says from where: what we send has ours, and no such
-    # word. No sender can take it away or add it, who may set AWSTraceHeader alone:
+    system, body, parsed = received["Attributes"], received["Body"], None
+    # A message that SQS moved here has its publisher's attributes, and DeadLetterQueueSourceArn. One that the relay
+    # sent has the relay's attributes, and no such source. Senders can set no system attribute but AWSTraceHeader:
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     moved = "DeadLetterQueueSourceArn" in system
     ours = {} if moved else attributes
     try:
-        post = messages.read(body)
+        parsed = alert.read(body)
     except Reject:
         text = body
     else:
-        text = post.body
+        text = parsed.body
     attempts = read_number(ours.get("Attempts"), _MOST_ATTEMPTS)
     return DeadLetter(
         id=received["MessageId"],
         reason=ours.get("RejectReason") or (_GIVEN_UP if moved else _NO_REASON),
         text=text,
-        key=(post.key if post else None) or attributes.get("RelayKey") or received["MessageId"],
+        key=(parsed.key if parsed else None) or attributes.get("RelayKey") or received["MessageId"],
         first_seen=read_moment(ours.get("FirstSeen")) or at(int(system["SentTimestamp"]) / 1000),
         attempts=int(system["ApproximateReceiveCount"]) - 1 if attempts is None else attempts,
         status_code=read_number(ours.get("StatusCode"), _MOST_STATUS),

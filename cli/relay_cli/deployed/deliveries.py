@@ -1,4 +1,4 @@
-"""What became of messages, from the functions' ``delivery`` lines: a row for each message."""
+"""The outcomes of messages, from the functions' ``delivery`` log lines: one row per message."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from relay_cli.deployed.logs import Line, Logs
 
 LOOK_BACK_SECONDS = (HOUR, 6 * HOUR, DAY, 7 * DAY, 35 * DAY)
-"""How far back to look, a step at a time, until there are rows enough: most of the time the newest are wanted."""
+"""How far back to look, step by step, until there are enough rows: usually the newest ones are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What became of a message, as far as it is known.
+    """The latest known outcome of a message.
 
     Attributes:
         at: When its last attempt ended.
-        outcome: The name of a `relay.posting.delivery.Result`; ``unreadable`` when the log does not tell.
-        text: What it said; None when the log does not tell.
-        sentiment: What it was marked as, when it was.
-        url: The post's page, when there is one.
-        stocktwits_id: The post's id, when there is one.
-        reason: Why it was rejected or deferred, or a remark.
+        outcome: The name of a `relay.posting.delivery.Result`; ``unreadable`` if the log line cannot be parsed.
+        text: Its text; None if it is not in the log.
+        sentiment: Its sentiment, if it has one.
+        url: The post's page, if there is one.
+        stocktwits_id: The post's id, if there is one.
+        reason: Why it was rejected or deferred, or a note.
         key: The idempotency key.
         message_id: Its SQS message id.
         attempts: How often it was received.
-        queued_at: When it was published; None when the log does not tell.
-        delay_seconds: How long it took from queued to posted; None when it was not posted, or the log does not tell.
-        status_code: StockTwits' HTTP status, when it refused.
+        queued_at: When it was published; None if it is not in the log.
+        delay_seconds: The time from queued to posted; None if it was not posted, or the log does not have it.
+        status_code: StockTwits' HTTP status, if it refused the post.
     """
 
     at: datetime
@@ -60,20 +60,20 @@ class Delivered:
 def newest(
     logs: Logs, most: int | None, since: datetime | None = None, outcome: str | None = None, key: str | None = None
 ) -> list[Delivered]:
-    """Return what became of the newest messages, newest first.
+    """Return the outcomes of the newest messages, newest first.
 
     Args:
         logs: The functions' logs.
-        most: How many at most; None for all.
-        since: How far back; None for as far as it takes to find so many, at most the last of `LOOK_BACK_SECONDS`.
-        outcome: Only those that ended so.
-        key: Only those with this idempotency key.
+        most: The maximum number of messages; None for all.
+        since: How far back to look; None for as far as needed, up to the last of `LOOK_BACK_SECONDS`.
+        outcome: Only messages with this outcome.
+        key: Only messages with this idempotency key.
     """
     now = at(time.time())
     starts = [since] if since or now is None else [now - timedelta(seconds=each) for each in LOOK_BACK_SECONDS]
     rows: list[Delivered] = []
     for start in filter(None, starts):
-        # By key in CloudWatch; by outcome only here: a message that was deferred and then posted ended as posted.
+        # CloudWatch filters by key, but not by outcome: a message that was deferred and then posted counts as posted.
         lines = logs.lines(POSTING, start, "delivery", **({"key": key} if key else {}))
         rows = [row for row in _rows(lines) if outcome in (None, row.outcome)]
         if most is not None and len(rows) >= most:
@@ -87,14 +87,14 @@ def last_posted(logs: Logs) -> Delivered | None:
 
 
 def _rows(lines: Iterable[Line]) -> list[Delivered]:
-    """Make a row of each message's lines, which come oldest first; the newest message first."""
+    """Merge the lines of each message, which are sorted oldest first, into a row; return the newest message first."""
     rows: dict[object, Delivered] = {}
     for line in lines:
         row = _row(line)
-        message = row.message_id or object()  # whose message it tells of is not known: it is a row of its own
+        message = row.message_id or object()  # without an id, the line becomes a row of its own
         before = rows.get(message)
         if before and before.outcome == Result.POSTED and row.outcome == Result.ALREADY_POSTED:
-            continue  # SQS handed it over once more: nothing happened
+            continue  # SQS delivered it again after it was posted
         rows.pop(message, None)
         rows[message] = row
     return sorted(rows.values(), key=lambda row: row.at, reverse=True)
@@ -122,5 +122,5 @@ def _row(line: Line) -> Delivered:
     )
 
 
-def _text(value: Any) -> str | None:  # noqa: ANN401  whatever a line holds
+def _text(value: Any) -> str | None:  # noqa: ANN401  any JSON value
     return value if isinstance(value, str) and value else None

@@ -1,15 +1,15 @@
-"""The gate as it is now: open or shut and why, and what the pace leaves."""
+"""The state of the gate: open, or closed and why; and the remaining pace."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from relay.posting.gate import MICROSECONDS, Gate, Pace
 
-from relay_cli.failure import NO_AWS, Failure, of_aws
+from relay_cli.failure import NO_AWS, Failure, from_aws_error
 from relay_cli.text import HOUR, at
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Shut:
-    """One reason why nothing is posted now.
+class GatePause:
+    """A reason why nothing is posted now.
 
     Attributes:
         cause: A short label, as in the metric ``GateShut``: ``operator``, ``rate_limited``, ``pace`` ...
-        reason: The same in words.
-        until: When it ends; None when nobody knows (an operator's pause).
+        reason: The reason in words.
+        until: When it ends; None if it has no end.
         who: Who ordered it: ``relay``, or the operator.
     """
 
@@ -42,16 +42,16 @@ class Shut:
 
 @dataclass(frozen=True, slots=True)
 class PaceLeft:
-    """What the pace leaves, whether the gate is shut for another reason or not.
+    """The posts that the pace still allows, whether or not the gate is closed for another reason.
 
     Attributes:
-        now: How many posts may go at once.
-        next_hour: How many may go from now until an hour from now.
-        posted_today: How many were let through since midnight UTC.
-        left_today: How many more may go until midnight UTC; None without a cap.
+        now: How many posts are allowed right now.
+        next_hour: How many posts are allowed within the next hour.
+        posted_today: How many posts were admitted since midnight UTC.
+        left_today: How many more posts are allowed until midnight UTC; None without a daily cap.
         per_hour: The stack's ``MaxPostsPerHour``.
         burst: Its ``PostBurst``.
-        per_day: Its ``MaxPostsPerDay``; 0 for no cap.
+        per_day: Its ``MaxPostsPerDay``; 0 for no daily cap.
     """
 
     now: int
@@ -68,22 +68,22 @@ class GateState:
     """The gate at a moment.
 
     Attributes:
-        open: Whether a post may go now.
-        shut: Why not; an operator's pause first.
-        probe: Set when a single post must succeed before the gate opens for all: why it was shut.
-        pace: What the pace leaves.
-        dry_run: Whether nothing is sent at all, since the stack runs dry.
+        open: Whether posts are allowed now.
+        pauses: Why not; an operator's pause first.
+        probe: Set if a single post must succeed before the gate opens again: why it was closed.
+        pace: What the pace still allows.
+        dry_run: Whether the stack runs with ``DryRun``, so that nothing is sent.
     """
 
     open: bool
-    shut: tuple[Shut, ...]
+    pauses: tuple[GatePause, ...] = field(metadata={"json": "shut"})
     probe: str | None
     pace: PaceLeft
     dry_run: bool
 
 
 def read(stack: Stack) -> GateState:
-    """Read the gate's items in the ledger; nothing changes.
+    """Read the gate's items in the ledger, without changing them.
 
     Raises:
         Failure: They cannot be read.
@@ -93,27 +93,27 @@ def read(stack: Stack) -> GateState:
     ledger = _Ledger(stack.client("dynamodb"))
     look = Gate(cast("DynamoDBClient", ledger), stack.output("LedgerTableName"), pace, lambda: now).look(0)
     if ledger.error:
-        told = of_aws(ledger.error)
-        raise Failure(f"The gate cannot be read: {told.reason}", told.code)
+        failure = from_aws_error(ledger.error)
+        raise Failure(f"The gate cannot be read: {failure.reason}", failure.code)
     if look.pause and look.pause.cause == "ledger":
         raise Failure(f"The gate cannot be read: {look.pause.reason}.", NO_AWS)
     imposed = look.state.pause
     in_force = imposed is not None and (imposed.until or 0) > now
-    shut = [each for each in (look.pause, imposed if in_force else None) if each]
-    unshut = replace(look.state, pause=None)
-    if not shut and (reached := unshut.admit(1, now, pace).pause):
-        shut = [reached]
+    pauses = [each for each in (look.pause, imposed if in_force else None) if each]
+    without_pause = replace(look.state, pause=None)
+    if not pauses and (reached := without_pause.admit(1, now, pace).pause):
+        pauses = [reached]
     return GateState(
-        open=not shut,
-        shut=tuple(dict.fromkeys(map(_shown, shut))),
+        open=not pauses,
+        pauses=tuple(dict.fromkeys(map(_gate_pause, pauses))),
         probe=imposed.reason if imposed and imposed.probe and not in_force else None,
-        pace=_left(unshut, now, pace),
+        pace=_left(without_pause, now, pace),
         dry_run=stack.parameters.get("DryRun") == "true",
     )
 
 
 class _Ledger:
-    """The ledger's client as the gate reads it; keeps the error that the gate takes for a reason to be shut."""
+    """The DynamoDB client for the gate; keeps the error, which the gate itself turns into a pause."""
 
     def __init__(self, dynamodb: DynamoDBClient) -> None:
         self._dynamodb = dynamodb
@@ -128,13 +128,13 @@ class _Ledger:
 
 
 def _left(state: State, now: float, pace: Pace) -> PaceLeft:
-    # Booked is what the pace is ahead of the clock; within an hour so much more time passes.
+    # `booked` is how far the pace is ahead of the clock; an hour adds that much time to the burst.
     booked = max(0, state.due - round(now * MICROSECONDS))
-    room = HOUR * MICROSECONDS + pace.burst * pace.interval - booked
+    available = HOUR * MICROSECONDS + pace.burst * pace.interval - booked
     left_today = max(0, pace.per_day - state.count) if pace.per_day else None
     return PaceLeft(
         now=state.admit(pace.burst, now, pace).granted,
-        next_hour=room // pace.interval,
+        next_hour=available // pace.interval,
         posted_today=state.count,
         left_today=left_today,
         per_hour=pace.per_hour,
@@ -143,5 +143,5 @@ def _left(state: State, now: float, pace: Pace) -> PaceLeft:
     )
 
 
-def _shown(pause: Pause) -> Shut:
-    return Shut(pause.cause, pause.reason, at(pause.until), pause.who)
+def _gate_pause(pause: Pause) -> GatePause:
+    return GatePause(pause.cause, pause.reason, at(pause.until), pause.who)

@@ -1,4 +1,4 @@
-"""What the functions log, read back from CloudWatch."""
+"""The functions' log lines, read from CloudWatch."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ BACKUPS = ("FetchBackupsLogs",)
 """The log group of the function that fetches backups."""
 
 
-UNREADABLE = "this line of the log cannot be read here"
-"""What is said of a line in place of what it says."""
+UNREADABLE = "this log line cannot be parsed"
+"""Shown in place of the contents of a line that cannot be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Line:
 
     Attributes:
         at: When it was logged.
-        fields: What it says, `message` among it.
-        readable: Whether it can be read; otherwise there is no more in `fields` than what was asked for.
+        fields: Its fields, including `message`.
+        readable: Whether it could be parsed; if not, `fields` holds only what was searched for.
     """
 
     at: datetime
@@ -42,16 +42,16 @@ class Line:
 
 
 class Logs:
-    """The functions' log groups; which there are is asked once."""
+    """The functions' log groups, whose names are looked up once."""
 
     def __init__(self, stack: Stack) -> None:
-        """Ask for nothing yet."""
+        """Look nothing up yet."""
         self._stack = stack
 
     def lines(self, groups: tuple[str, ...], since: datetime, message: str, **fields: str) -> list[Line]:
-        """Return the lines since a moment with this message, and with these values of fields, oldest first.
+        """Return the lines since a moment that have this message and these field values, oldest first.
 
-        A group that the stack does not have, since a half of it is switched off, has none.
+        A group that the stack does not have, because posting or backups are switched off, has no lines.
         """
         wanted = {"message": message, **fields}
         found = [line for group in groups for line in self._read(group, since, wanted)]
@@ -90,7 +90,7 @@ class Logs:
 
 
 def _line(logged: datetime, text: str, wanted: dict[str, str]) -> Line | None:
-    """Read a line; None when it is not what was asked for: emulators take every pattern for one that fits."""
+    """Parse a line; None if it does not match the filter, because emulators ignore filter patterns."""
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The operator's pause: an item of the ledger that the gate looks at before a post."""
+"""The operator's pause: an item in the ledger that the gate checks before every post."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ def impose(stack: Stack, why: str, who: str, until: float | None = None) -> str 
     """Write the operator's pause.
 
     Args:
-        stack: Whose.
-        why: Shown in the log.
-        who: Who orders it; shown in the log.
+        stack: The stack to pause.
+        why: The reason; shown in the log.
+        who: The operator; shown in the log.
         until: When it ends by itself, in seconds since the epoch; None for never.
 
     Returns:
-        Who ordered the pause that it replaces, and why; None when there was none.
+        Who ordered the pause that this one replaces, and why; None if there was none.
     """
-    who, why = (each.encode(errors="replace").decode() for each in (who, why))  # a terminal may not speak UTF-8
+    who, why = (each.encode(errors="replace").decode() for each in (who, why))  # a terminal may not use UTF-8
     item = {**_ITEM, "who": {"S": who}, "why": {"S": why}}
     if until is not None:
         item["until"] = {"N": f"{until:.0f}"}
     answer = stack.client("dynamodb").put_item(
         TableName=stack.output("LedgerTableName"), Item=item, ReturnValues="ALL_OLD"
     )
-    return _ordered(answer.get("Attributes"))
+    return _describe(answer.get("Attributes"))
 
 
 def lift(stack: Stack) -> str | None:
-    """Delete the operator's pause; return who ordered it and why, None when there was none."""
+    """Delete the operator's pause; return who ordered it and why, or None if there was none."""
     answer = stack.client("dynamodb").delete_item(
         TableName=stack.output("LedgerTableName"), Key=_ITEM, ReturnValues="ALL_OLD"
     )
-    return _ordered(answer.get("Attributes"))
+    return _describe(answer.get("Attributes"))
 
 
-def _ordered(item: dict[str, Any] | None) -> str | None:
-    """Say whose pause an item is and why; whatever another tool wrote, it is one."""
+def _describe(item: dict[str, Any] | None) -> str | None:
+    """Return who ordered a pause and why; an item that another tool wrote may lack both."""
     if not item:
         return None
     who, why = (one_line(str(next(iter(item.get(name, {"S": "unknown"}).values())))) for name in ("who", "why"))
     return f"{who}: {why}"
 
 
-def me() -> str:
-    """Return the name that the operator is logged in with."""
+def current_user() -> str:
+    """Return the name of the user who is logged in."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # nobody, as in some containers
+    except (KeyError, OSError):  # as in some containers
         return "unknown"

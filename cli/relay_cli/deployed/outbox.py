@@ -1,4 +1,4 @@
-"""The Outbox as a publisher sees it: messages in, ten at a time, and again what SQS did not take."""
+"""Publish messages to the Outbox in batches, and retry those that SQS did not accept."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
     from relay_cli.drafts import Draft
 
 MAX_BATCH_BYTES = 262_144
-"""What the messages of one call may have together, wherever the limit was not raised to a megabyte:
+"""The size limit of one batch, where it was not raised to a megabyte:
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html."""
 
 MAX_ATTEMPTS = 5
-"""How often a message is sent that SQS does not take through no fault of its own."""
+"""How often a message is sent if SQS fails to accept it through no fault of the message."""
 
 FIRST_WAIT_SECONDS = 0.5
-"""The wait before the second of these; each next one is twice as long."""
+"""The wait before the second attempt; each further wait is twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message that SQS took."""
+    """A message that SQS accepted."""
 
     draft: Draft
     message_id: str
 
 
-def publish(stack: Stack, drafts: Sequence[Draft], tell: Callable[[list[Sent]], None]) -> list[tuple[Draft, str]]:
-    """Put messages into the Outbox.
+def publish(stack: Stack, drafts: Sequence[Draft], on_sent: Callable[[list[Sent]], None]) -> list[tuple[Draft, str]]:
+    """Send messages to the Outbox.
 
-    A message that is sent again because an answer was lost is the same post by its key. A call that fails as a whole,
-    after boto3's own retries, ends it: the next ones would not do better, and a person waits.
+    A message that is sent again because a response was lost remains the same post, by its key. If a call fails as a
+    whole after boto3's retries, publishing stops: further calls would fail too, and the operator is waiting.
 
     Args:
-        stack: Whose Outbox.
+        stack: The stack with the Outbox.
         drafts: The messages.
-        tell: Told what SQS has taken, call by call.
+        on_sent: Called after each request with the messages that SQS accepted.
 
     Returns:
-        The messages that SQS refused, one by one, with its code.
+        Each message that SQS refused, with the error code.
 
     Raises:
-        ClientError, BotoCoreError: A call failed as a whole; see `nothing_taken`. Those after it were not made.
+        ClientError, BotoCoreError: A call failed as a whole; see `nothing_accepted`. No further call was made.
     """
     refused: list[tuple[Draft, str]] = []
     for batch in _batches(drafts):
@@ -69,7 +69,7 @@ def publish(stack: Stack, drafts: Sequence[Draft], tell: Callable[[list[Sent]], 
                     for number, each in left.items()
                 ],
             )
-            tell([Sent(left[each["Id"]], each["MessageId"]) for each in answer.get("Successful", [])])
+            on_sent([Sent(left[each["Id"]], each["MessageId"]) for each in answer.get("Successful", [])])
             failures = answer.get("Failed", [])
             failed = {each["Id"]: str(each["Code"]) for each in failures}
             at_fault = [each["Id"] for each in failures if each.get("SenderFault")]
@@ -81,19 +81,19 @@ def publish(stack: Stack, drafts: Sequence[Draft], tell: Callable[[list[Sent]], 
     return refused
 
 
-def nothing_taken(error: ClientError | BotoCoreError) -> bool:
-    """Say whether a call that failed as a whole took nothing for certain; otherwise an answer may have been lost."""
+def nothing_accepted(error: ClientError | BotoCoreError) -> bool:
+    """Return whether a failed call certainly sent nothing; otherwise, only its response may have been lost."""
     if not isinstance(error, ClientError):
         return False
-    about = error.response.get("ResponseMetadata", {})
-    return about.get("HTTPStatusCode", 0) in range(400, 500) and not about.get("RetryAttempts")
+    metadata = error.response.get("ResponseMetadata", {})
+    return metadata.get("HTTPStatusCode", 0) in range(400, 500) and not metadata.get("RetryAttempts")
 
 
 def _batches(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
     batch: list[Draft] = []
     size = 0
     for each in drafts:
-        own = len(each.body.encode()) + 200  # with its key
+        own = len(each.body.encode()) + 200  # including its key
         if batch and (len(batch) == MAX_BATCH or size + own > MAX_BATCH_BYTES):
             yield batch
             batch, size = [], 0

@@ -1,4 +1,4 @@
-"""A published message followed to its outcome, by what the ledger and Dead letters say of its key."""
+"""Wait for the outcomes of published messages, by their keys in the ledger and in Dead letters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.posting.delivery import NOTHING_SENT, Result, Status
 
-from relay_cli.deployed import dead_letters
-from relay_cli.deployed import queues as queue_state
+from relay_cli.deployed import dead_letters, queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,25 +17,25 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
     from relay_cli.drafts import Draft
 
-LOOK_SECONDS = 1.0
-"""How often the ledger is asked."""
+POLL_SECONDS = 1.0
+"""How often the ledger is read."""
 
 DEAD_LETTERS_SECONDS = 10.0
-"""How often Dead letters are looked at: what ends there without the ledger, as after too many receives."""
+"""How often Dead letters are read, for messages that end there without an entry in the ledger."""
 
 MAX_KEYS = 100
-"""Keys that DynamoDB reads at once."""
+"""The number of keys that DynamoDB reads in one request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a message ended.
+class Outcome:
+    """The outcome of a message.
 
     Attributes:
         draft: The message.
         result: `posted`, `rejected` or `dry_run`.
-        url: The post's page, when there is one.
-        reason: Why there is none.
+        url: The post's page, if there is one.
+        reason: Why there is no post.
     """
 
     draft: Draft
@@ -49,40 +48,40 @@ def follow(
     stack: Stack,
     sent: Sequence[Sent],
     seconds: float,
-    tell: Callable[[Ended], None],
-    complain: Callable[[str], None],
+    on_outcome: Callable[[Outcome], None],
+    on_failure: Callable[[str], None],
 ) -> list[Sent]:
     """Wait for outcomes.
 
     Args:
-        stack: Whose ledger.
+        stack: The stack with the ledger.
         sent: The messages to follow.
-        seconds: How long to wait at most.
-        tell: Told of each message as it ends.
-        complain: Told of each dead letter that was looked at and could not be put back.
+        seconds: The maximum time to wait.
+        on_outcome: Called with each outcome.
+        on_failure: Called with a line for each dead letter that stays hidden.
 
     Returns:
-        The messages that have not ended by then.
+        The messages without an outcome.
     """
     deadline = time.monotonic() + seconds
-    look_at_letters = time.monotonic() + DEAD_LETTERS_SECONDS
+    next_letters = time.monotonic() + DEAD_LETTERS_SECONDS
     left = list(sent)
     while True:
         entries = _entries(stack, left)
-        ended = [_by_entry(each, entries.get(each.draft.key)) for each in left]
+        ended = [_from_entry(each, entries.get(each.draft.key)) for each in left]
         for outcome in filter(None, ended):
-            tell(outcome)
+            on_outcome(outcome)
         left = [each for each, outcome in zip(left, ended, strict=True) if outcome is None]
-        if left and time.monotonic() >= look_at_letters:
-            left = _by_letters(stack, left, tell, complain)
-            look_at_letters = time.monotonic() + DEAD_LETTERS_SECONDS
+        if left and time.monotonic() >= next_letters:
+            left = _from_letters(stack, left, on_outcome, on_failure)
+            next_letters = time.monotonic() + DEAD_LETTERS_SECONDS
         if not left or time.monotonic() >= deadline:
             return left
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _entries(stack: Stack, sent: Sequence[Sent]) -> dict[str, dict[str, Any]]:
-    """Read the ledger's entries of messages; what DynamoDB has no time for comes with the next look."""
+    """Read the ledger's entries of messages; keys that DynamoDB did not process are read the next time."""
     table, found = stack.output("LedgerTableName"), {}
     keys = list(dict.fromkeys(each.draft.key for each in sent))
     for start in range(0, len(keys), MAX_KEYS):
@@ -92,40 +91,42 @@ def _entries(stack: Stack, sent: Sequence[Sent]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _by_entry(sent: Sent, entry: dict[str, Any] | None) -> Ended | None:
-    """Say how a message ended, if its key's entry tells: it may still be another message's with the same key."""
+def _from_entry(sent: Sent, entry: dict[str, Any] | None) -> Outcome | None:
+    """Return a message's outcome, if the entry of its key has one: the entry may belong to another message."""
     if entry is None:
         return None
     draft, status = sent.draft, _text(entry, "status")
     same = _text(entry, "body_sha256") == draft.fingerprint
-    if not same and (status != Status.REJECTED or "first_claimed_at" in entry):  # else the key will be this message's
-        reason = f"its key {draft.key!r} was already used for another text: give every alert a key of its own"
-        return Ended(draft, Result.REJECTED, reason=reason)
+    if not same and (
+        status != Status.REJECTED or "first_claimed_at" in entry
+    ):  # otherwise this message will get the key
+        reason = f"its key {draft.key!r} was already used for another text: give each alert its own key"
+        return Outcome(draft, Result.REJECTED, reason=reason)
     if status == Status.POSTED:
-        return Ended(draft, Result.POSTED, url=_text(entry, "url"))
-    own = same and (_text(entry, "message_id") == sent.message_id or not draft.post.key)
+        return Outcome(draft, Result.POSTED, url=_text(entry, "url"))
+    own = same and (_text(entry, "message_id") == sent.message_id or not draft.alert.key)
     if own and status == Status.REJECTED:
-        return Ended(draft, Result.REJECTED, reason=_text(entry, "reason"))
+        return Outcome(draft, Result.REJECTED, reason=_text(entry, "reason"))
     if own and status == Status.DRY_RUN:
-        return Ended(draft, Result.DRY_RUN, reason=NOTHING_SENT)
+        return Outcome(draft, Result.DRY_RUN, reason=NOTHING_SENT)
     return None
 
 
-def _by_letters(
-    stack: Stack, sent: Sequence[Sent], tell: Callable[[Ended], None], complain: Callable[[str], None]
+def _from_letters(
+    stack: Stack, sent: Sequence[Sent], on_outcome: Callable[[Outcome], None], on_failure: Callable[[str], None]
 ) -> list[Sent]:
     """Look for messages in Dead letters; return those that are not there.
 
-    A message with a key of its own is not found: the letter may be an older one with that key.
+    A message whose key is in its body is not matched: the letter may be an older message with the same key.
     """
-    if not queue_state.read(stack, ["DeadLetter"])[0].waiting:
+    if not queues.read(stack, ["DeadLetter"])[0].waiting:
         return list(sent)
-    with dead_letters.opened(stack, complain) as box:
+    with dead_letters.open_box(stack, on_failure) as box:
         letters = {each.key: each for each in box.letters()}
     left = []
     for each in sent:
         if letter := letters.get(each.draft.relay_key):
-            tell(Ended(each.draft, Result.REJECTED, reason=letter.reason))
+            on_outcome(Outcome(each.draft, Result.REJECTED, reason=letter.reason))
         else:
             left.append(each)
     return left

@@ -1,6 +1,7 @@
-"""What is in a queue, looked at without taking it away.
+"""Read the messages of a queue without consuming them.
 
-SQS has no way to look. A message is received, which hides it from everybody for a while, and is put back at the end.
+SQS has no such operation: messages are received, which hides them from other consumers, and made visible again at the
+end.
 """
 
 from __future__ import annotations
@@ -20,32 +21,32 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 HIDDEN_SECONDS = 120
-"""For how long a message that is looked at is hidden, if it cannot be put back; to read thousands takes less."""
+"""How long a message stays hidden if it cannot be made visible again; reading thousands takes less time."""
 
 
 class Peek:
-    """A queue while somebody looks into it; see `into`."""
+    """An open queue; see `open_queue`."""
 
     def __init__(self, stack: Stack, output: str) -> None:
-        """Take nothing yet."""
+        """Receive nothing yet."""
         self._sqs, self._url = stack.client("sqs"), stack.output(output)
         self._queue = Queue(lambda: self._sqs, self._url)
-        self._held: dict[str, QueueMessage] = {}
+        self._received: dict[str, QueueMessage] = {}
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """Return each message once as SQS has it, about in the order in which they came; each is hidden from now on."""
+        """Yield each message once, roughly in the order in which they were sent; each stays hidden from then on."""
         seen: set[str] = set()
         while True:
             received = self._sqs.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=MAX_BATCH,
-                WaitTimeSeconds=1,  # so that all of SQS looks
+                WaitTimeSeconds=1,  # a long poll asks all of SQS's servers
                 VisibilityTimeout=HIDDEN_SECONDS,
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             ).get("Messages", [])
             for each in received:
-                self._held[each["MessageId"]] = _message(each)
+                self._received[each["MessageId"]] = _message(each)
             fresh = [each for each in received if each["MessageId"] not in seen]
             if not fresh:
                 return
@@ -53,34 +54,34 @@ class Peek:
             yield from fresh
 
     def delete(self, message_id: str) -> None:
-        """Delete a message that was seen.
+        """Delete a message that was received.
 
         Raises:
-            Failure: It is still here.
+            Failure: It could not be deleted.
         """
-        if complaints := self._queue.delete([self._held[message_id]]):
-            raise Failure(f"{complaints[0]}.")
-        del self._held[message_id]
+        if failures := self._queue.delete([self._received[message_id]]):
+            raise Failure(f"{failures[0]}.")
+        del self._received[message_id]
 
     def put_back(self) -> list[str]:
-        """Let everybody see again what is still here; return a line for each that stays hidden for a while."""
-        held, self._held = list(self._held.values()), {}
-        complaints = self._queue.set_visibility([(each, 0) for each in held])
-        return [f"{each}; it stays hidden for {length(HIDDEN_SECONDS)} at most" for each in complaints]
+        """Make the received messages visible again; return a line for each that stays hidden for a while."""
+        received, self._received = list(self._received.values()), {}
+        failures = self._queue.set_visibility([(each, 0) for each in received])
+        return [f"{each}; it stays hidden for up to {length(HIDDEN_SECONDS)}" for each in failures]
 
 
 @contextmanager
-def into(stack: Stack, output: str, complain: Callable[[str], None]) -> Iterator[Peek]:
-    """Look into the queue whose URL is a stack's output, and put everything back at the end.
+def open_queue(stack: Stack, output: str, on_failure: Callable[[str], None]) -> Iterator[Peek]:
+    """Open the queue whose URL is an output of the stack, and make its messages visible again at the end.
 
-    `complain` is told what could not be put back.
+    `on_failure` gets a line for each message that could not be made visible.
     """
     peek = Peek(stack, output)
     try:
         yield peek
     finally:
         for line in peek.put_back():
-            complain(line)
+            on_failure(line)
 
 
 def _message(received: dict[str, Any]) -> QueueMessage:

@@ -1,4 +1,4 @@
-"""How full the queues are, and how long their oldest message has waited."""
+"""How many messages the queues hold, and the age of the oldest one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 POSTING = ("Outbox", "Leftovers", "DeadLetter")
-"""The queues of the posting half, as the template's outputs begin; a message moves right only."""
+"""The queues of the posting half, as the template's outputs name them; a message only moves to the right."""
 
 BACKUPS = ("BackupRequests", "BackupFailures")
-"""The queues of the other half."""
+"""The queues of the backups half."""
 
 AGE_WINDOW = timedelta(minutes=10)
-"""How far back to look for an age: SQS reports a minute's value some minutes later, and none of an idle queue."""
+"""How far back to look for an age: SQS reports a minute's value some minutes later, and no value for an idle queue."""
 
 _NAMES = {
     "Outbox": "Outbox",
@@ -38,14 +38,14 @@ _COUNTS = {
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue, as far as SQS knows at once.
+    """A queue; the counts are approximate.
 
     Attributes:
-        name: As the documents call it.
-        waiting: Messages that anybody may receive.
-        in_flight: Messages that somebody received, or that wait for their next attempt.
-        delayed: Messages that are not to be received yet.
-        oldest_seconds: How long the oldest has waited, some minutes ago; None when CloudWatch does not say.
+        name: Its name in the documentation.
+        waiting: Messages that are visible.
+        in_flight: Messages that were received, or that wait for their next attempt.
+        delayed: Messages that are not visible yet.
+        oldest_seconds: The age of the oldest message some minutes ago; None if CloudWatch has no value.
     """
 
     name: str
@@ -56,7 +56,7 @@ class QueueState:
 
     @property
     def messages(self) -> int:
-        """All of them."""
+        """The number of messages in the queue."""
         return self.waiting + self.in_flight + self.delayed
 
 
@@ -64,17 +64,26 @@ def read(stack: Stack, queues: Sequence[str]) -> list[QueueState]:
     """Read queues of the stack: `POSTING`, `BACKUPS`, or some of them."""
     found = []
     for queue in queues:
-        answer = stack.client("sqs").get_queue_attributes(
-            QueueUrl=stack.output(f"{queue}QueueUrl"), AttributeNames=list(_COUNTS.values())
-        )
-        counts = {name: int(answer["Attributes"][attribute]) for name, attribute in _COUNTS.items()}
+        counts = _counts(stack, queue)
         age = _oldest(stack, stack.output(f"{queue}QueueName")) if sum(counts.values()) else None
         found.append(QueueState(_NAMES[queue], **counts, oldest_seconds=age))
     return found
 
 
+def depth(stack: Stack, queue: str) -> int:
+    """Return the approximate number of messages in a queue, visible or not."""
+    return sum(_counts(stack, queue).values())
+
+
+def _counts(stack: Stack, queue: str) -> dict[str, int]:
+    answer = stack.client("sqs").get_queue_attributes(
+        QueueUrl=stack.output(f"{queue}QueueUrl"), AttributeNames=list(_COUNTS.values())
+    )
+    return {name: int(answer["Attributes"].get(attribute, 0)) for name, attribute in _COUNTS.items()}
+
+
 def _oldest(stack: Stack, queue: str) -> float | None:
-    """Ask CloudWatch; without an answer the age is unknown, which is no reason to show nothing."""
+    """Ask CloudWatch for the age of the oldest message; if it fails, the age is unknown and the counts are shown."""
     now = datetime.now(UTC)
     try:
         points = stack.client("cloudwatch").get_metric_statistics(

@@ -1,4 +1,4 @@
-"""The deployed relay, found by its name: its outputs, its parameters, and clients of the account it lives in."""
+"""A deployed stack: its outputs, its parameters, and AWS clients for its account."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relay_cli.failure import NO_AWS, NO_STACK, WRONG, Failure, of_aws
+from relay_cli.failure import NO_AWS, NO_STACK, USAGE, Failure, from_aws_error
 from relay_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ SETTINGS: dict[str, Any] = {
     "read_timeout": 15,
     "retries": {"mode": "standard", "total_max_attempts": 3},
 }
-"""How clients are configured, as `botocore.config.Config` takes it; time-outs in seconds: a person waits."""
+"""The clients' `botocore.config.Config`; timeouts in seconds, short because the operator is waiting."""
 
-_OF_A_RELAY = "OutboxQueueUrl"
+_REQUIRED_OUTPUT = "OutboxQueueUrl"
 """An output that every relay has, whatever is switched off."""
 
 
@@ -45,7 +45,7 @@ class Stack:
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
-        """Return the client of a service, such as ``sqs``; made once."""
+        """Return the client of a service, such as ``sqs``; created once."""
         if service not in self._clients:
             self._clients[service] = client(self.session, service)
         return self._clients[service]
@@ -54,20 +54,21 @@ class Stack:
         """Return an output.
 
         Raises:
-            Failure: The stack has none of this name: it is older than this command, or a half of it is switched off.
+            Failure: The stack has no such output: it is too old, or has posting or backups switched off.
         """
         try:
             return self.outputs[name]
         except KeyError:
             raise Failure(
-                f"The stack {self.name} has no output {name}: deploy it again, with this half switched on.", NO_STACK
+                f"The stack {self.name} has no output {name}: deploy it again, with posting and backups switched on.",
+                NO_STACK,
             ) from None
 
     def parameter(self, name: str) -> str:
         """Return the value of a parameter.
 
         Raises:
-            Failure: The stack has none of this name: it is older than this command.
+            Failure: The stack has no such parameter: it is older than this command.
         """
         try:
             return self.parameters[name]
@@ -79,14 +80,14 @@ def find(name: str | None = None, region: str | None = None, profile: str | None
     """Find a stack in CloudFormation.
 
     Args:
-        name: Its name; None for what ``samconfig.toml`` in this folder says, else `DEFAULT_NAME`.
-        region: The AWS region; None for the profile's, or the environment's.
-        profile: The AWS profile; None for the usual one.
+        name: Its name; None for the one in ``samconfig.toml`` in the current folder, else `DEFAULT_NAME`.
+        region: The AWS region; None for the default of the environment or the profile.
+        profile: The AWS profile; None for the default.
 
     Raises:
-        Failure: There is none, it is half deployed, or AWS cannot be used.
+        Failure: There is no such stack, its deployment is incomplete, or AWS cannot be used.
     """
-    import boto3  # noqa: PLC0415  help, completion and what is wrong with a command's words would wait for it
+    import boto3  # noqa: PLC0415  slow to import, and not needed for help and completion
 
     name = name or _configured(Path("samconfig.toml")) or DEFAULT_NAME
     try:
@@ -99,27 +100,27 @@ def find(name: str | None = None, region: str | None = None, profile: str | None
                 f"There is no stack {name} in {where}: name another with --stack-name or --region, or deploy it first.",
                 NO_STACK,
             ) from None
-        raise of_aws(error) from None
+        raise from_aws_error(error) from None
     except BotoCoreError as error:
-        raise of_aws(error) from None
+        raise from_aws_error(error) from None
     status = found["StackStatus"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
-    # Whatever an update is doing, or did not finish, what was deployed before it is there: to pause, above all.
+    # During an update, or after a failed one, the stack's resources exist, and the operator may need to pause posting.
     if status not in {"CREATE_COMPLETE", "IMPORT_COMPLETE"} and not status.startswith("UPDATE_"):
         raise Failure(
-            f"The stack {name} is not deployed completely ({status}): wait until it is, or deploy it again.", NO_STACK
+            f"The stack {name} is not completely deployed ({status}): wait until it is, or deploy it again.", NO_STACK
         )
-    if _OF_A_RELAY not in outputs:
-        raise Failure(f"The stack {name} is no StockTwits Relay: name the one that is with --stack-name.", NO_STACK)
+    if _REQUIRED_OUTPUT not in outputs:
+        raise Failure(f"The stack {name} is not a StockTwits Relay: name another one with --stack-name.", NO_STACK)
     parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])}
     return Stack(name, outputs, parameters, session)
 
 
 def client(session: Session, service: str, **settings: Any) -> Any:  # noqa: ANN401  its type depends on the name
-    """Make a client of a service with `SETTINGS`, and others in place of some of them.
+    """Create a client of a service with `SETTINGS`, some of which may be overridden.
 
     Raises:
-        Failure: ``AWS_ENDPOINT_URL``, or its like in a profile, is no address.
+        Failure: ``AWS_ENDPOINT_URL``, or the same setting of the profile, is not a URL.
     """
     from botocore.config import Config  # noqa: PLC0415  as above
 
@@ -132,11 +133,13 @@ def client(session: Session, service: str, **settings: Any) -> Any:  # noqa: ANN
 
 
 def _configured(file: Path) -> str | None:
-    """Return the stack's name as ``sam deploy`` reads it in a ``samconfig.toml``, if there is one.
+    """Return the stack's name as ``sam deploy`` reads it from a ``samconfig.toml``, if there is one.
 
     Raises:
-        Failure: It cannot be read: the usual name in place of the one in it could be another relay.
+        Failure: It cannot be read. Falling back to the default name could mean another relay.
     """
+    if file.exists() and not file.is_file():  # reading a FIFO would block
+        raise Failure(f"{file} is not a file: remove it, or name the stack with --stack-name.", USAGE)
     try:
         settings = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -144,7 +147,7 @@ def _configured(file: Path) -> str | None:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise Failure(
-            f"{file} cannot be read ({one_line(why or '')}): mend it, or name the stack with --stack-name.", WRONG
+            f"{file} cannot be read ({one_line(why or '')}): fix it, or name the stack with --stack-name.", USAGE
         ) from None
     for command in ("deploy", "global"):
         with suppress(KeyError, TypeError):

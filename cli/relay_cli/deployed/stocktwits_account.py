@@ -1,4 +1,4 @@
-"""Whose StockTwits account a token is: the OAuth exchange, and a look at the account."""
+"""Get an access token from StockTwits by OAuth, and look up its account."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from relay import __version__
 from relay.tls import standard_context
 from urllib3.exceptions import HTTPError
 
-from relay_cli.failure import REFUSED, UNDONE, WRONG, Failure
+from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
 from relay_cli.text import one_line
 
 SCOPE = "read,publish_messages"
-"""What the relay needs: to post, and to read the account's stream back."""
+"""The permissions the relay needs: to post, and to read the account's stream."""
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
-"""Time-outs in seconds; a person waits."""
+"""Timeouts in seconds, short because the operator is waiting."""
 
 MAX_ANSWER_BYTES = 1_000_000
-"""What is read of an answer: far more than these have."""
+"""The most that is read of a response, far more than one has."""
 
 _OK = 200
 _REFUSED = frozenset({400, 401, 403})
@@ -30,12 +30,12 @@ _REFUSED = frozenset({400, 401, 403})
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """An application that is registered at StockTwits.
+    """An application registered with StockTwits.
 
     Attributes:
         client_id: Its id.
         client_secret: Its secret.
-        redirect_uri: Where StockTwits sends the browser back to, as registered; nobody needs to listen there.
+        redirect_uri: The registered redirect address; nothing needs to listen there.
     """
 
     client_id: str
@@ -45,20 +45,20 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account of StockTwits."""
+    """A StockTwits account."""
 
     username: str
     user_id: int
 
 
-class Accounts:
-    """The part of StockTwits' API that a log-in needs. No token is ever part of an address."""
+class OAuthClient:
+    """The part of StockTwits' API that the login needs. Tokens are never part of a URL."""
 
     def __init__(self, api_url: str, auth_style: str) -> None:
-        """Prepare it; nothing is sent yet.
+        """Prepare the client; nothing is sent yet.
 
         Args:
-            api_url: The API's root.
+            api_url: The base URL of the API.
             auth_style: One of `relay.credentials.AUTH_STYLES`; the form field is for posts alone.
         """
         self._api_url = api_url.rstrip("/")
@@ -72,7 +72,7 @@ class Accounts:
         )
 
     def authorize_url(self, application: Application) -> str:
-        """Return the page where the account's owner allows the application to post."""
+        """Return the page where the account's owner authorizes the application."""
         query = {
             "client_id": application.client_id,
             "response_type": "code",
@@ -82,10 +82,10 @@ class Accounts:
         return f"{self._api_url}/oauth/authorize?{urlencode(query, safe=',')}"
 
     def exchange(self, application: Application, code: str) -> str:
-        """Return the access token that a code is good for.
+        """Exchange an authorization code for an access token.
 
         Raises:
-            Failure: StockTwits gave none.
+            Failure: StockTwits did not issue a token.
         """
         fields = {
             "client_id": application.client_id,
@@ -94,43 +94,45 @@ class Accounts:
             "grant_type": "authorization_code",
             "redirect_uri": application.redirect_uri,
         }
-        status, answer = self._ask("POST", "/oauth/token", fields=fields)
+        status, answer = self._request("POST", "/oauth/token", fields=fields)
         token = answer.get("access_token")
         if status == _OK and isinstance(token, str) and token:
             scope = str(answer.get("scope") or SCOPE)
             if "publish_messages" not in scope:
-                raise Failure(f"The token may not post: its scope is {one_line(scope, 80)}. Authorize again.", REFUSED)
+                raise Failure(
+                    f"The token does not allow posting: its scope is {one_line(scope, 80)}. Authorize again.", REFUSED
+                )
             return token
-        said = _said(answer, application.client_secret, code)
+        quote = _quote(answer, application.client_secret, code)
         if status in _REFUSED:
             raise Failure(
-                f"StockTwits did not take the code ({status}{said}): it is good once, and for some minutes.\n"
-                "Run `relay login` again; check client id, secret and redirect address if it stays so.",
+                f"StockTwits did not accept the code ({status}{quote}): a code works once, for a few minutes.\n"
+                "Run `relay login` again; if that fails, check client id, secret and redirect address.",
                 REFUSED,
             )
-        raise _unexpected(status, said)
+        raise _unexpected(status, quote)
 
     def account(self, token: str) -> Account:
-        """Return whose token it is.
+        """Return the account that a token belongs to.
 
         Raises:
-            Failure: StockTwits does not say.
+            Failure: StockTwits refused the token, or did not name an account.
         """
-        status, answer = self._ask("GET", "/account/verify.json", token=token)
+        status, answer = self._request("GET", "/account/verify.json", token=token)
         user = answer.get("user")
         if status == _OK and isinstance(user, dict):
             username, user_id = user.get("username"), user.get("id")
             if isinstance(username, str) and username and isinstance(user_id, int):
                 return Account(username, user_id)
-        said = _said(answer, token)
+        quote = _quote(answer, token)
         if status == 401 or (status == 403 and answer):  # noqa: PLR2004  a 403 with a page is bot protection
-            raise Failure(f"StockTwits refused the token ({status}{said}): get another one.", REFUSED)
-        raise _unexpected(status, said)
+            raise Failure(f"StockTwits refused the token ({status}{quote}): get a new one.", REFUSED)
+        raise _unexpected(status, quote)
 
-    def _ask(
+    def _request(
         self, method: str, path: str, *, fields: dict[str, str] | None = None, token: str | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """Send one request; return the status and the JSON object of the answer, an empty one when it has none."""
+        """Send one request; return the status and the JSON object of the response, an empty one if it has none."""
         headers = dict(self._http.headers)
         if token:
             headers["Authorization"] = f"{self._scheme} {token}"
@@ -150,9 +152,9 @@ class Accounts:
             content = response.read(MAX_ANSWER_BYTES)
             response.close()
         except (HTTPError, OSError) as error:
-            # Not the error's own text, and no cause kept: both could show what was sent.
+            # Without the error's text and without its cause: both could reveal what was sent.
             raise Failure(
-                f"StockTwits could not be reached, or did not answer ({type(error).__name__}): try again.", UNDONE
+                f"StockTwits could not be reached, or did not respond ({type(error).__name__}): try again.", FAILED
             ) from None
         try:
             answer = json.loads(content)
@@ -161,34 +163,34 @@ class Accounts:
         return response.status, answer if isinstance(answer, dict) else {}
 
 
-def code_in(pasted: str) -> str:
-    """Take the code out of the address that the browser came back to, or take it as it is.
+def parse_code(pasted: str) -> str:
+    """Return the code in the address that the browser was redirected to, or the code itself.
 
     Raises:
-        Failure: There is none in it, or the owner said no.
+        Failure: There is no code in it, or the owner denied access.
     """
     text = pasted.strip().strip("'\"")
     try:
         query = urlsplit(text).query if "://" in text or "?" in text else text if "=" in text else ""
-    except ValueError:  # no address
+    except ValueError:  # not a URL
         query = ""
     if not query:
         if text and not any(each.isspace() for each in text) and "://" not in text:
             return text
-        raise Failure("There is no code in that: paste the whole address that the browser came back to.", WRONG)
+        raise Failure("There is no code in that: paste the whole address that the browser was redirected to.", USAGE)
     answer = {name: values[0] for name, values in parse_qs(query).items()}
     if "error" in answer:
         why = one_line(answer.get("error_description") or answer["error"], 120)
         if answer["error"] == "access_denied":
-            raise Failure(f"The account's owner did not allow it ({why}): nothing was stored.", REFUSED)
-        raise Failure(f"StockTwits did not give a code ({why}): nothing was stored.", REFUSED)
+            raise Failure(f"The account's owner denied access ({why}): nothing was stored.", REFUSED)
+        raise Failure(f"StockTwits did not issue a code ({why}): nothing was stored.", REFUSED)
     if not answer.get("code"):
-        raise Failure("There is no code in that address: paste it as a whole, with what follows the `?`.", WRONG)
+        raise Failure("There is no code in that address: paste all of it, including what follows the `?`.", USAGE)
     return answer["code"]
 
 
-def _said(answer: dict[str, Any], *secrets: str) -> str:
-    """Quote StockTwits' own words, without a secret."""
+def _quote(answer: dict[str, Any], *secrets: str) -> str:
+    """Quote StockTwits' error message, without secrets."""
     errors = answer.get("errors")
     words = errors[0].get("message") if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
     words = str(words or answer.get("error_description") or answer.get("error") or "")
@@ -197,7 +199,7 @@ def _said(answer: dict[str, Any], *secrets: str) -> str:
     return f": {one_line(words, 160)}" if words else ""
 
 
-def _unexpected(status: int, said: str) -> Failure:
+def _unexpected(status: int, quote: str) -> Failure:
     return Failure(
-        f"StockTwits answered {status}{said}: try again later, and check StockTwitsApiUrl if it stays so.", REFUSED
+        f"StockTwits responded with {status}{quote}: try again later; if that fails, check StockTwitsApiUrl.", REFUSED
     )

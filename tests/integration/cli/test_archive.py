@@ -42,7 +42,7 @@ TODAY = date(2026, 11, 21)
 DAY = date(2016, 12, 5)
 BACKUP = Backup(DAY, "message")
 A_WEEK = ("2016-12-05", "2016-12-11")
-DONE, UNDONE, WRONG, NO_AWS, NO_STACK, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, FAILED, USAGE, NO_AWS, NO_STACK, INTERRUPTED = 0, 1, 2, 3, 4, 130
 CLI = Path(relay_cli.__file__).parents[1]
 FUNCTION = "stocktwits-relay-fetch-backups"
 
@@ -438,7 +438,7 @@ def test_of_many_failures_some_are_told_and_the_rest_counted(relay):
 )
 def test_a_range_that_is_none_is_refused_in_a_line(relay, words, reason):
     said = relay("backups", *words)
-    assert (said.code, said.out) == (WRONG, "")
+    assert (said.code, said.out) == (USAGE, "")
     assert reason in said.err
     assert said.err.startswith("relay: ")
     assert said.err.count("\n") == 1
@@ -513,7 +513,7 @@ def test_a_day_that_firestream_does_not_have_yet_is_waited_for_no_longer_than_it
 def test_what_failed_is_told_with_its_reason_and_the_exit_code(relay):
     relay.backups.firestream.fail(Fault.BAD_REQUEST, day=DAY, times=None)
     said = relay("backfill", *A_WEEK)
-    assert said.code == UNDONE
+    assert said.code == FAILED
     assert said.out.endswith("1 failed.\n")
     _, reason, advice = said.err.splitlines()
     assert reason.startswith("message 2016-12-05: Firestream refused to look for")
@@ -530,7 +530,7 @@ def test_a_failure_of_another_time_is_not_told_as_a_new_one(relay):
 def test_a_day_that_was_lost_on_the_way_is_no_success(relay):
     relay.answers.append((200, {}, {"failed": 0, "stopped": "", "queued": 1}))
     said = relay("backfill", "2016-12-05", "2016-12-05")
-    assert said.code == UNDONE
+    assert said.code == FAILED
     assert said.out == "0 stored (0 bytes), 1 neither stored nor failed.\n"
     assert "message 2016-12-05 is not there: run it again" in said.err
     assert relay.looks >= 29  # SQS may be a minute late to know of a request
@@ -552,7 +552,7 @@ def test_an_interruption_leaves_it_running_and_says_so(relay):
 def test_a_function_that_fails_says_why(relay):
     relay.answers.append((200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": "FIRESTREAM_URL is missing"}))
     said = relay("backfill", *A_WEEK)
-    assert (said.code, said.out) == (UNDONE, "")
+    assert (said.code, said.out) == (FAILED, "")
     assert said.err.endswith("relay: The function that fetches backups failed: FIRESTREAM_URL is missing\n")
 
 
@@ -580,7 +580,7 @@ def test_an_invocation_is_not_made_twice_when_its_answer_is_late(relay):
 )
 def test_a_backfill_that_is_none_is_refused_before_anything_happens(relay, words, reason):
     said = relay("backfill", *words)
-    assert (said.code, relay.events, said.err.count("\n")) == (WRONG, [], 1)
+    assert (said.code, relay.events, said.err.count("\n")) == (USAGE, [], 1)
     assert reason in said.err
 
 
@@ -624,7 +624,7 @@ def test_what_is_there_is_overwritten_only_by_force(relay):
     refused = relay("get", "message", "2016-12-05", "-o", "one.gz")
     kept = (relay.folder / "one.gz").read_bytes()
     forced = relay("get", "message", "2016-12-05", "-o", "one.gz", "--force")
-    assert (refused.code, kept, forced.code) == (WRONG, b"mine", DONE)
+    assert (refused.code, kept, forced.code) == (USAGE, b"mine", DONE)
     assert "one.gz is there already" in refused.err
     assert (relay.folder / "one.gz").read_bytes() == relay.backups.content(BACKUP)
 
@@ -632,7 +632,7 @@ def test_what_is_there_is_overwritten_only_by_force(relay):
 def test_a_folder_that_is_not_there_is_told(relay):
     relay.store(BACKUP)
     said = relay("get", "message", "2016-12-05", "-o", "nowhere/one.gz")
-    assert (said.code, said.err) == (WRONG, "relay: There is no folder nowhere: make it first.\n")
+    assert (said.code, said.err) == (USAGE, "relay: There is no folder nowhere: make it first.\n")
 
 
 def tagged(relay, **tags):
@@ -656,7 +656,7 @@ def test_what_is_not_whole_is_not_kept(relay, content, tags, reason):
     put(relay, BACKUP, content)
     tagged(relay, lines="1", **tags)
     said = relay("get", "message", "2016-12-05")
-    assert (said.code, list(relay.folder.iterdir())) == (UNDONE, [])
+    assert (said.code, list(relay.folder.iterdir())) == (FAILED, [])
     assert said.err.startswith(f"relay: message 2016-12-05 is not whole: {reason}")
 
 
@@ -713,7 +713,7 @@ def test_what_cannot_be_written_says_so(relay):
     relay.store(BACKUP)
     relay.patch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     said = relay("get", "message", "2016-12-05", "-o", "one.gz")
-    assert (said.code, said.err) == (UNDONE, "relay: one.gz cannot be written: No space left.\n")
+    assert (said.code, said.err) == (FAILED, "relay: one.gz cannot be written: No space left.\n")
     assert list(relay.folder.iterdir()) == []
 
 
@@ -736,14 +736,14 @@ def test_tags_that_may_not_be_read_are_no_obstacle(relay):
 def test_a_day_that_is_not_stored_says_why(relay, command, make, reason):
     make(relay)
     said = relay(command, "message", "2016-12-05")
-    assert (said.code, said.out, list(relay.folder.iterdir())) == (UNDONE, "", [])
+    assert (said.code, said.out, list(relay.folder.iterdir())) == (FAILED, "", [])
     assert said.err.startswith(f"relay: message 2016-12-05 is not stored: {reason}")
     assert said.err.count("\n") <= 2
 
 
 def test_a_day_that_firestream_may_not_have_yet_says_so(relay):
     said = relay("get", "message", "2026-11-19")
-    assert (said.code, "it is not there yet" in said.err) == (UNDONE, True)
+    assert (said.code, "it is not there yet" in said.err) == (FAILED, True)
 
 
 @pytest.mark.parametrize("command", ["get", "cat"])
@@ -757,7 +757,7 @@ def test_a_day_that_firestream_may_not_have_yet_says_so(relay):
 )
 def test_a_backup_that_cannot_be_is_refused_in_a_line(relay, command, words, reason):
     said = relay(command, *words)
-    assert (said.code, said.out, said.err.count("\n")) == (WRONG, "", 1)
+    assert (said.code, said.out, said.err.count("\n")) == (USAGE, "", 1)
     assert reason in said.err
 
 
@@ -768,8 +768,8 @@ def test_a_download_is_for_its_owner_alone_until_it_is_whole(relay, monkeypatch,
         meanwhile.append(stat.S_IMODE(part.stat().st_mode))
         check(self)
 
-    meanwhile, check = [], get._Copying.check
-    monkeypatch.setattr(get._Copying, "check", copied)
+    meanwhile, check = [], get._CopyingReader.check
+    monkeypatch.setattr(get._CopyingReader, "check", copied)
     relay.store(BACKUP)
     before = os.umask(umask)
     try:
@@ -881,7 +881,7 @@ def test_a_reason_that_travelled_with_a_request_that_sqs_moved_is_not_ours(relay
     monkeypatch.setattr(peek.Peek, "messages", moved)
     relay.bury(BACKUP, "forged")
     said = relay("backups", "--from", "2016-12-05", "--to", "2016-12-05").out
-    assert f"F message 2016-12-05: {calendar.UNTOLD}" in said
+    assert f"F message 2016-12-05: {calendar.NO_REASON}" in said
 
 
 def test_no_more_lines_than_the_limit_are_printed(relay):
@@ -928,7 +928,7 @@ def test_a_field_that_no_line_has_is_told_beside_the_rows(relay):
 @pytest.mark.parametrize("fields", ["", "id,", "symbols..symbol"])
 def test_a_field_without_a_name_is_refused(relay, fields):
     said = relay("cat", "message", "2016-12-05", "--fields", fields)
-    assert (said.code, said.out) == (WRONG, "")
+    assert (said.code, said.out) == (USAGE, "")
     assert "has an empty name" in said.err
 
 
@@ -942,7 +942,7 @@ def test_a_field_without_a_name_is_refused(relay, fields):
 def test_a_damaged_backup_is_told(relay, content, reason):
     put(relay, BACKUP, content)
     said = relay("cat", "message", "2016-12-05")
-    assert said.code == UNDONE
+    assert said.code == FAILED
     assert said.err.startswith(f"relay: message 2016-12-05 {reason}")
 
 

@@ -28,7 +28,7 @@ from relay_cli.deployed.deliveries import Delivered
 
 from local.build import ROOT
 from tests.integration.conftest import ARCHIVE, Clock
-from tests.worlds.cli import DONE, OVERRIDE, SHOWN, WRONG, Desk, iso, steering
+from tests.worlds.cli import DONE, OVERRIDE, SHOWN, USAGE, Desk, iso, steering
 
 TOKEN = "the-secret-of-the-page"
 REASON = "StockTwits refused it (422: Body can't be blank)"
@@ -88,7 +88,7 @@ class Page:
 @contextmanager
 def served(who="Ann"):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = server.made(desk_room.Desk(Context().stack, who), listener, TOKEN)
+        made = server.create_server(model_room.Desk(Context().stack, who), listener, TOKEN)
         thread = threading.Thread(target=made.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -269,7 +269,7 @@ def test_a_look_that_takes_long_keeps_nobody_waiting_and_is_shown_when_it_is_don
         ended.set()
         return "seen"
 
-    slow = kept.Kept(look, 1000)
+    slow = kept.Cached(look, 1000)
 
     async def use():
         first = await slow.seen(0.05)
@@ -534,7 +534,7 @@ def test_a_port_that_is_taken_is_told(desk):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = desk("dashboard", "--no-browser", "--port", str(port))
-    assert (said.code, said.out) == (WRONG, "")
+    assert (said.code, said.out) == (USAGE, "")
     assert said.err.startswith(f"relay: Port {port} cannot be used (Address already in use)")
 
 

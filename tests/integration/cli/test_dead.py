@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.worlds.cli import DONE, NO_AWS, UNDONE, WRONG, Desk
+from tests.worlds.cli import DONE, NO_AWS, FAILED, USAGE, Desk
 
 REASON = "StockTwits refused it (422: Body can't be blank)"
 PERHAPS = "an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
@@ -91,7 +91,7 @@ def test_what_would_steer_a_terminal_is_not_shown(desk):
 def test_a_letter_that_is_not_there_is_told(desk, command):
     desk.bury()
     said = desk("dead", command, "nowhere")
-    assert (said.code, "no dead letter nowhere" in said.err) == (WRONG, True)
+    assert (said.code, "no dead letter nowhere" in said.err) == (USAGE, True)
 
 
 def test_a_beginning_that_fits_more_than_one_letter_is_refused(desk, world, monkeypatch):
@@ -99,7 +99,7 @@ def test_a_beginning_that_fits_more_than_one_letter_is_refused(desk, world, monk
     letters = [desk.bury("one $A"), desk.bury("two $B")]
     assert letters == ["abc1", "abc2"]
     said = desk("dead", "drop", "--yes", "abc")
-    assert (said.code, "2 dead letters begin with abc" in said.err) == (WRONG, True)
+    assert (said.code, "2 dead letters begin with abc" in said.err) == (USAGE, True)
     assert world.count(world.dead) == 2
     assert desk("dead", "drop", "--yes", "abc1").code == DONE
 
@@ -141,7 +141,7 @@ def test_a_letter_that_the_outbox_did_not_take_stays(desk, world):
     one, two = desk.bury("one $A"), desk.bury("two $B")
     desk.plan("SendMessage", "AccessDenied")
     said = desk("dead", "retry", one, two)
-    assert said.code == UNDONE
+    assert said.code == FAILED
     assert f"{one[:8]} stays in Dead letters: AWS does not allow you SendMessage" in said.err
     assert (desk.bodies(world.dead), desk.bodies(world.outbox)) == (["one $A"], ["two $B"])
 
@@ -159,7 +159,7 @@ def test_a_letter_that_was_sent_but_not_deleted_is_told_of(desk, world):
         lambda sent: {"Failed": [{"Id": sent["Entries"][0]["Id"], "Code": "InternalError", "SenderFault": False}]},
     )
     said = desk("dead", "retry", letter)
-    assert said.code == UNDONE
+    assert said.code == FAILED
     assert f"{letter} was sent to the Outbox with its key, but" in said.err
     assert (world.count(world.dead), world.count(world.outbox)) == (1, 1)
     assert desk.bodies(world.dead) == ["Up 3% $AAPL"]
@@ -181,7 +181,7 @@ def test_what_is_rejected_again_at_once_is_not_retried_again(desk):
 @pytest.mark.parametrize("words", [[], ["--all", "an-id"]])
 def test_either_letters_are_named_or_all_are_meant(desk, command, words):
     desk.bury()
-    assert desk("dead", command, *words).code == WRONG
+    assert desk("dead", command, *words).code == USAGE
 
 
 # Drop
@@ -199,7 +199,7 @@ def test_a_letter_is_dropped_when_the_operator_agrees(desk, world):
 def test_nothing_is_dropped_unless_the_operator_agrees(desk, world, answer):
     letter = desk.bury("one $A")
     said = desk("dead", "drop", letter, typed=answer)
-    assert (said.code, "Nothing was deleted" in said.err, "say --yes" in said.err) == (UNDONE, True, not answer)
+    assert (said.code, "Nothing was deleted" in said.err, "say --yes" in said.err) == (FAILED, True, not answer)
     assert desk.bodies(world.dead) == ["one $A"]
 
 

@@ -12,7 +12,7 @@ from relay.posting import alert as messages
 from relay_cli.deployed import deliveries
 
 from tests.integration.conftest import TABLE, TOKEN
-from tests.worlds.cli import DONE, NO_AWS, OVERRIDE, REFUSED, UNDONE, WRONG, Desk, session, steering
+from tests.worlds.cli import DONE, NO_AWS, OVERRIDE, REFUSED, FAILED, USAGE, Desk, session, steering
 from tests.worlds.cli import SHOWN as ESCAPED
 
 CLIPBOARD = "\x1b]52;c;cm0gLXJm\x07"
@@ -139,7 +139,7 @@ def test_a_rejection_in_the_ledger_steers_no_terminal(desk, world):
         )
     ]
     said = desk("send", "Up 3% $AAPL", "--key", "k", "--wait", "--wait-for", "5s")
-    assert said.code == UNDONE
+    assert said.code == FAILED
 
 
 def test_the_link_of_a_post_steers_no_terminal(desk, world, outbox):
@@ -184,7 +184,7 @@ def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(desk, world):
 
 def test_an_address_that_is_none_is_no_defect(desk):
     said = desk("login", "--no-browser", *APPLICATION, typed="http://[?code=x")
-    assert (said.code, "There is no code in that" in said.err) == (WRONG, True)
+    assert (said.code, "There is no code in that" in said.err) == (USAGE, True)
 
 
 def test_what_aws_says_steers_no_terminal(desk):
@@ -225,13 +225,13 @@ def test_an_output_of_the_stack_steers_no_terminal(desk):
 )
 def test_what_the_operator_was_made_to_paste_steers_no_terminal(desk, words):
     said = desk(*words)
-    assert said.code == WRONG
+    assert said.code == USAGE
     assert r"\x1b]52;c;cm0gLXJm\x07" in said.err
 
 
 def test_a_wrong_option_says_where_the_right_ones_are(desk):
     said = desk("posts", "--last", "many")
-    assert (said.code, said.out) == (WRONG, "")
+    assert (said.code, said.out) == (USAGE, "")
     assert said.err.startswith("relay: Invalid value for '--last'")
     assert said.err.endswith("See `relay posts --help`.\n")
 
@@ -242,7 +242,7 @@ def test_a_defect_of_ours_shows_its_traceback_and_steers_no_terminal(desk, monke
 
     monkeypatch.setattr(deliveries, "newest", defective)
     said = desk("posts")
-    assert said.code == UNDONE
+    assert said.code == FAILED
     assert said.err.startswith("Traceback (most recent call last):\n")
     assert r"ValueError: \x1b]52;c;cm0gLXJm\x07" in said.err
 
@@ -254,7 +254,7 @@ def test_a_pause_from_a_terminal_that_does_not_speak_utf_8_stops_posting(desk, w
 
 def test_a_token_that_is_no_text_is_refused_without_a_traceback(desk):
     said = desk("login", "--token", typed=b"\xff")
-    assert (said.code, said.err) == (WRONG, "relay: Access token: what came from the pipe is not text in UTF-8.\n")
+    assert (said.code, said.err) == (USAGE, "relay: Access token: what came from the pipe is not text in UTF-8.\n")
 
 
 def test_the_key_of_a_letter_that_is_sent_again_steers_no_terminal(desk):
@@ -330,7 +330,7 @@ def test_a_letter_that_cannot_be_read_is_a_row_beside_the_others(desk, letters, 
 def test_whoever_waits_for_a_message_is_not_stopped_by_a_poisoned_letter(desk):
     desk.bury("Up 3% $AAPL", StatusCode="9" * 256, RelayKey="k")
     said = desk("send", "Up 3% $MSFT", "--wait", "--wait-for", "15s")
-    assert (said.code, "not posted yet" in said.err) == (UNDONE, True)
+    assert (said.code, "not posted yet" in said.err) == (FAILED, True)
 
 
 # A poisoned log line

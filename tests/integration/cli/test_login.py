@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from tests.integration.conftest import LOGIN_PARAMETER, PASSWORD, TOKEN, TOKEN_PARAMETER
-from tests.worlds.cli import DONE, NO_AWS, REFUSED, UNDONE, WRONG, Desk
+from tests.worlds.cli import DONE, NO_AWS, REFUSED, FAILED, USAGE, Desk
 
 CALLBACK = "https://example.com/callback"
 CODE = "a-secret-code"
@@ -94,7 +94,7 @@ def test_what_the_environment_does_not_say_is_asked_for(desk, monkeypatch):
 
 def test_where_nobody_answers_it_says_so(desk):
     said = login(desk, "")
-    assert (said.code, "the code in it: nobody answered" in said.err) == (UNDONE, True)
+    assert (said.code, "the code in it: nobody answered" in said.err) == (FAILED, True)
 
 
 def test_ctrl_c_in_front_of_a_question_is_an_interruption(desk, monkeypatch):
@@ -116,9 +116,9 @@ def test_ctrl_c_in_front_of_a_question_is_an_interruption(desk, monkeypatch):
         (f"{CALLBACK}?error=server_error", REFUSED, "server_error"),
         (f"{CALLBACK}?code=another", REFUSED, "The code is not valid"),
         ("another", REFUSED, "The code is not valid"),
-        (f"{CALLBACK}?state=1", WRONG, "no code in that address"),
-        (CALLBACK, WRONG, "no code in that"),
-        ("I do not know", WRONG, "no code in that"),
+        (f"{CALLBACK}?state=1", USAGE, "no code in that address"),
+        (CALLBACK, USAGE, "no code in that"),
+        ("I do not know", USAGE, "no code in that"),
     ],
 )
 def test_without_a_good_code_nothing_is_stored(desk, pasted, code, words):
@@ -154,7 +154,7 @@ def test_a_token_of_another_account_is_not_stored(desk):
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
 def test_nothing_is_stored_unless_the_operator_agrees(desk, answer):
     said = login(desk, f"{CODE}\n{answer}")
-    assert (said.code, "Nothing was stored" in said.err) == (UNDONE, True)
+    assert (said.code, "Nothing was stored" in said.err) == (FAILED, True)
     assert ("nobody answered. Where nobody can, say --expect-username relay_demo" in said.err) == (not answer)
     assert desk.stored(TOKEN_PARAMETER) is None
 
@@ -173,7 +173,7 @@ def test_the_token_goes_where_the_stack_says(desk, world):
 
 @pytest.mark.parametrize(
     ("token", "code", "words"),
-    [("another", REFUSED, "refused the token"), ("", WRONG, "nothing came"), ("two words", WRONG, "no access token")],
+    [("another", REFUSED, "refused the token"), ("", USAGE, "nothing came"), ("two words", USAGE, "no access token")],
 )
 def test_a_token_that_is_none_is_not_stored(desk, token, code, words):
     said = desk("login", "--token", "--expect-username", "relay_demo", typed=f"{token}\n")
@@ -187,7 +187,7 @@ def test_a_token_that_is_none_is_not_stored(desk, token, code, words):
         ("403-html", REFUSED, "StockTwits answered 403"),
         ("5xx-before", REFUSED, "StockTwits answered 500"),
         ("redirect", REFUSED, "StockTwits answered 302"),
-        ("reset-before", UNDONE, "could not be reached"),
+        ("reset-before", FAILED, "could not be reached"),
         ("suspended", REFUSED, "Account suspended"),
     ],
 )
@@ -240,11 +240,11 @@ def test_a_refused_login_is_not_stored(desk, archive):
 def test_a_login_that_cannot_be_checked_is_not_stored(desk, archive):
     with stopped(archive):
         said = desk("login", "firestream", "--username", archive.username, typed=f"{PASSWORD}\n")
-    assert (said.code, "could not be checked" in said.err) == (UNDONE, True)
+    assert (said.code, "could not be checked" in said.err) == (FAILED, True)
     assert desk.stored(LOGIN_PARAMETER) is None
 
 
 @pytest.mark.parametrize(("username", "password"), [("a:b", "good"), ("a", "b\x07"), ("a", "")])
 def test_a_login_that_no_request_could_carry_is_refused(desk, archive, username, password):
-    assert desk("login", "firestream", "--username", username, typed=f"{password}\n").code == WRONG
+    assert desk("login", "firestream", "--username", username, typed=f"{password}\n").code == USAGE
     assert archive.requests == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.worlds.cli import DONE, WRONG, Desk, iso
+from tests.worlds.cli import DONE, USAGE, Desk, iso
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_resume_says_what_else_keeps_the_gate_shut(desk, world, outbox):
 
 @pytest.mark.parametrize("wrong", [[" "], ["why", "--who", " "], ["why", "--for", "soon"], ["why", "--for", "0m"]])
 def test_a_pause_that_says_nothing_is_refused(desk, world, wrong):
-    assert desk("pause", *wrong).code == WRONG
+    assert desk("pause", *wrong).code == USAGE
     assert world.item("pause") is None
 
 

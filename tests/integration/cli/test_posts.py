@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.worlds.cli import DONE, WRONG, Desk, iso, session
+from tests.worlds.cli import DONE, USAGE, Desk, iso, session
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
@@ -159,4 +159,4 @@ def test_a_function_that_is_switched_off_has_no_log(desk, outbox):
 
 @pytest.mark.parametrize("words", [["--since", "soon"], ["--last", "0"], ["--outcome", "lost"]])
 def test_what_cannot_be_meant_is_refused(desk, words):
-    assert desk("posts", *words).code == WRONG
+    assert desk("posts", *words).code == USAGE

@@ -15,7 +15,7 @@ from relay_cli.drafts import MAX_MESSAGE_BYTES, draft
 from local.build import ROOT
 from local.stack.stack import a_chart
 from tests.integration.conftest import CHARTS
-from tests.worlds.cli import DONE, NO_AWS, UNDONE, WRONG, Desk
+from tests.worlds.cli import DONE, NO_AWS, FAILED, USAGE, Desk
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
@@ -72,7 +72,7 @@ def test_the_sentiments_are_those_of_a_message():
 )
 def test_what_could_not_be_posted_is_refused_before_anything_is_sent(desk, world, words, says):
     said = desk("send", *words)
-    assert (said.code, says in said.err) == (WRONG, True)
+    assert (said.code, says in said.err) == (USAGE, True)
     assert world.count(world.outbox) == 0
 
 
@@ -132,14 +132,14 @@ def test_a_chart_that_stocktwits_would_not_take_is_refused_before_anything_is_se
     if content is not None:
         chart.write_bytes(content)
     said = desk("send", TEXT, "--chart", str(chart))
-    assert (said.code, says in said.err) == (WRONG, True)
+    assert (said.code, says in said.err) == (USAGE, True)
     assert nothing_happened(world)
 
 
 def test_a_chart_of_a_message_that_cannot_be_posted_is_not_uploaded(desk, world, tmp_path):
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
-    assert desk("send", "x" * 990, "--chart", str(chart)).code == WRONG
+    assert desk("send", "x" * 990, "--chart", str(chart)).code == USAGE
     assert nothing_happened(world)
 
 
@@ -148,7 +148,7 @@ def test_without_a_chart_bucket_a_local_chart_is_refused(desk, world, tmp_path):
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
     said = desk("send", TEXT, "--chart", str(chart))
-    assert (said.code, "There is no chart bucket" in said.err) == (WRONG, True)
+    assert (said.code, "There is no chart bucket" in said.err) == (USAGE, True)
     assert nothing_happened(world)
 
 
@@ -189,7 +189,7 @@ def test_a_batch_has_no_more_bytes_than_sqs_takes(desk):
 def test_unreadable_lines_are_named_and_nothing_is_sent(desk, world):
     typed = lines("one $A").encode() + b'\n{"body": 7}\nplain text\n\xff\xfe\n' + lines("two $B").encode()
     said = desk("send", "--from", "-", typed=typed)
-    assert said.code == WRONG
+    assert said.code == USAGE
     assert [line.partition(": ")[0] for line in said.err.splitlines()[:3]] == ["line 3", "line 4", "line 5"]
     assert "Nothing was sent: 3 lines cannot be." in said.err
     assert world.count(world.outbox) == 0
@@ -197,7 +197,7 @@ def test_unreadable_lines_are_named_and_nothing_is_sent(desk, world):
 
 def test_the_readable_lines_go_when_told_to_keep_going(desk, world):
     said = desk("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n" + lines("two $B"))
-    assert (said.code, "line 2: " in said.err) == (UNDONE, True)
+    assert (said.code, "line 2: " in said.err) == (FAILED, True)
     assert sorted(desk.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B"}']
 
 
@@ -232,7 +232,7 @@ def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(desk, tmp_path, 
 def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(desk, world, monkeypatch):
     monkeypatch.chdir("/proc")
     said = desk("send", "--from", "-", "--keep-going", typed="nonsense\n" + lines("one $A") + "nonsense\n")
-    assert (said.code, ": 1, 3.\nSend them alone" in said.err) == (UNDONE, True)
+    assert (said.code, ": 1, 3.\nSend them alone" in said.err) == (FAILED, True)
     assert world.count(world.outbox) == 1
 
 
@@ -272,7 +272,7 @@ def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(desk):
 def test_an_entry_that_sqs_never_takes_is_named(desk, at_fault, calls):
     desk.plan("SendMessageBatch", *[failing(1, at_fault=at_fault)] * calls)
     said = desk("send", "--from", "-", typed="\n" + lines("a $A", "b $B"))
-    assert (said.code, "SQS did not take line 3: Planned" in said.err) == (UNDONE, True)
+    assert (said.code, "SQS did not take line 3: Planned" in said.err) == (FAILED, True)
     assert said.out == "Queued 1 message.\n"
     assert len(sent_batches(desk)) == calls
 
@@ -371,7 +371,7 @@ def test_wait_ends_with_the_reason_of_a_rejection(desk, world, outbox):
     world.post_elsewhere(TEXT)
     desk.meanwhile = [outbox.run]
     said = desk("send", TEXT, "--wait")
-    assert (said.code, "rejected StockTwits says it is a duplicate" in said.out) == (UNDONE, True)
+    assert (said.code, "rejected StockTwits says it is a duplicate" in said.out) == (FAILED, True)
 
 
 def test_wait_goes_on_through_what_is_deferred(desk, world, outbox):
@@ -399,7 +399,7 @@ def test_wait_tells_of_a_key_that_was_used_for_another_text(desk, outbox):
     desk("send", TEXT, "--key", "k1")
     outbox.run()
     said = desk("send", "another $A", "--key", "k1", "--wait")
-    assert (said.code, "its key 'k1' was already used for another text" in said.out) == (UNDONE, True)
+    assert (said.code, "its key 'k1' was already used for another text" in said.out) == (FAILED, True)
 
 
 def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(desk, world, outbox):
@@ -428,7 +428,7 @@ def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(desk, world):
 
     desk.meanwhile = [give_up]
     said = desk("send", TEXT, "--wait")
-    assert (said.code, "rejected given up after 200 receives" in said.out) == (UNDONE, True)
+    assert (said.code, "rejected given up after 200 receives" in said.out) == (FAILED, True)
     assert world.count(world.dead) == 1
 
 
@@ -436,7 +436,7 @@ def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(desk, world):
     started = world.clock()
     said = desk("send", TEXT, "--wait", "--wait-for", "2m")
     assert (said.code, "1 message not posted yet, the relay goes on: do not send it again" in said.err) == (
-        UNDONE,
+        FAILED,
         True,
     )
     assert 120 <= world.clock() - started < 150
@@ -475,7 +475,7 @@ def test_wait_follows_each_line_of_a_file(desk, world, outbox):
     world.post_elsewhere("b $B")
     desk.meanwhile = [outbox.run]
     said = desk("send", "--from", "-", "--wait", typed=lines("a $A", "b $B"))
-    assert said.code == UNDONE
+    assert said.code == FAILED
     assert "line 1: posted https://" in said.out
     assert "line 2: rejected " in said.out
     assert "1 message rejected" in said.err

@@ -10,7 +10,7 @@ from relay_cli.app import main
 
 from local.build import ROOT
 from local.stand_ins.http_server import Handler, Server
-from tests.worlds.cli import DONE, NO_AWS, NO_STACK, UNDONE, WRONG
+from tests.worlds.cli import DONE, NO_AWS, NO_STACK, FAILED, USAGE
 
 SSO = "[profile p]\nsso_start_url=https://example.com\nsso_region=us-east-1\nsso_account_id=1\nsso_role_name=r\n"
 CODE = os.pathsep.join([str(ROOT / "cli"), str(ROOT / "layers" / "relay")])
@@ -87,7 +87,7 @@ def test_a_name_in_the_environment_wins_over_samconfig_and_an_option_over_both(r
 def test_a_samconfig_that_cannot_be_read_is_no_reason_to_look_at_another_stack(relay, asked):
     Path("samconfig.toml").write_text("[default")
     code, said = relay("status")
-    assert (code, said.startswith("relay: samconfig.toml cannot be read (")) == (WRONG, True)
+    assert (code, said.startswith("relay: samconfig.toml cannot be read (")) == (USAGE, True)
     assert asked == []
     assert relay("--stack-name", "mine", "status")[0] == NO_STACK
 
@@ -152,7 +152,7 @@ def process(*words, code="from relay_cli.app import main; main()", **options):
 def test_a_full_disk_is_told():
     with Path("/dev/full").open("w") as full:
         said = process("--help", stdout=full)
-    assert (said.returncode, said.stderr) == (UNDONE, "relay: The output cannot be used: No space left on device.\n")
+    assert (said.returncode, said.stderr) == (FAILED, "relay: The output cannot be used: No space left on device.\n")
 
 
 def test_a_closed_output_is_no_failure():

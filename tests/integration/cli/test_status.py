@@ -11,7 +11,7 @@ from relay.errors import Pause
 from relay_cli.commands import status
 
 from tests.integration.conftest import ARCHIVE
-from tests.worlds.cli import DONE, NO_AWS, NO_STACK, STACK, WRONG, Desk, iso, session
+from tests.worlds.cli import DONE, NO_AWS, NO_STACK, STACK, USAGE, Desk, iso, session
 
 FIVE_MINUTES = 300
 
@@ -238,7 +238,7 @@ def test_watch_looks_again_and_ends_when_interrupted(desk, monkeypatch):
 
 
 def test_watching_is_for_people_alone(desk):
-    assert desk("status", "--watch", "--json").code == WRONG
+    assert desk("status", "--watch", "--json").code == USAGE
 
 
 # A stack that is not there, or not to be looked at

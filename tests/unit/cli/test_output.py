@@ -61,7 +61,7 @@ def test_a_console_shows_any_text_without_what_steers_a_terminal(text):
 @given(texts)
 def test_a_complaint_and_a_log_line_hold_nothing_that_steers_a_terminal(text):
     with redirect_stderr(io.StringIO()) as err:
-        complain(text)
+        print_error(text)
         LogHandler().handle(logging.LogRecord("urllib3", logging.WARNING, "", 0, text.replace("%", "%%"), (), None))
     assert steering(err.getvalue()) == set()
 

@@ -5,7 +5,7 @@ import socket
 import tracemalloc
 
 import pytest
-from relay_cli.deployed.stocktwits_account import MAX_ANSWER_BYTES, Accounts
+from relay_cli.deployed.stocktwits_account import MAX_ANSWER_BYTES, OAuthClient
 from relay_cli.failure import Failure
 
 from tests.servers import request_of, tcp_server
@@ -28,7 +28,7 @@ def test_an_answer_is_read_to_a_bound_and_not_unpacked(headers: bytes, beginning
             connection.sendall(then)
 
     with tcp_server(serve) as server:
-        accounts = Accounts(f"http://127.0.0.1:{server.port}", "bearer")
+        accounts = OAuthClient(f"http://127.0.0.1:{server.port}", "bearer")
         tracemalloc.start()
         try:
             with pytest.raises(Failure, match="StockTwits answered 200"):

@@ -1,29 +1,29 @@
-// Keeps the page as things are: its parts are fetched anew every few seconds while it is seen, and after each action.
+// Keeps the page up to date: its parts are fetched every few seconds while it is visible, and after each action.
 "use strict";
 
 const EVERY_MS = 4000;
-const SOON_MS = 1000; // when a part is still being looked at
-const LOST = "The dashboard does not answer: the page shows how things were. Is `relay dashboard` still running?";
-const UNKNOWN = "No answer came: whether that was done will show here. Is `relay dashboard` still running?";
+const SOON_MS = 1000; // while a part is still loading
+const LOST = "The dashboard does not respond: the page may be out of date. Is `relay dashboard` still running?";
+const UNKNOWN = "There was no response: the page will show whether the action succeeded. Is `relay dashboard` still running?";
 
 const notice = document.getElementById("notice");
 const news = document.getElementById("news");
 const live = document.getElementById("live");
 const parts = () => document.querySelectorAll("[data-part]");
-const served = new Map(); // what the server said of each part; the page itself changes as it is used
-const told = new Map();
-let latest = 0; // the last request; what answers an earlier one is out of date
+const served = new Map(); // each part as the server sent it; the page itself changes in use
+const announced = new Map();
+let latest = 0; // the last request; responses to earlier ones are out of date
 let acting = 0;
 let timer;
 
-function say(words, isProblem) {
-  notice.textContent = words;
+function showNotice(text, isProblem) {
+  notice.textContent = text;
   notice.classList.toggle("problem", isProblem);
 }
 
 function remember(part, fresh) {
   served.set(part.dataset.part, fresh.innerHTML);
-  told.set(part.dataset.part, fresh.dataset.news);
+  announced.set(part.dataset.part, fresh.dataset.news);
 }
 
 function replace(part, fresh) {
@@ -44,17 +44,17 @@ function replace(part, fresh) {
 }
 
 function show(page) {
-  const heard = [];
+  const changes = [];
   for (const part of parts()) {
     const fresh = page.querySelector(`[data-part="${part.dataset.part}"]`);
-    const words = fresh.dataset.news;
-    if (words && told.get(part.dataset.part) && words !== told.get(part.dataset.part)) heard.push(words);
+    const text = fresh.dataset.news;
+    if (text && announced.get(part.dataset.part) && text !== announced.get(part.dataset.part)) changes.push(text);
     if (fresh.innerHTML === served.get(part.dataset.part)) continue;
     remember(part, fresh);
     replace(part, fresh);
   }
   document.getElementById("now").replaceWith(page.getElementById("now"));
-  if (heard.length) news.textContent = heard.join(" ");
+  if (changes.length) news.textContent = changes.join(" ");
 }
 
 async function ask(address, options) {
@@ -72,9 +72,9 @@ async function refresh() {
   if (!acting) {
     try {
       await ask("./", { method: "GET" });
-      if (notice.textContent === LOST) say("", false);
+      if (notice.textContent === LOST) showNotice("", false);
     } catch {
-      if (!acting) say(LOST, true);
+      if (!acting) showNotice(LOST, true);
     }
   }
   plan();
@@ -91,13 +91,13 @@ document.addEventListener("submit", async (event) => {
   const form = event.target;
   const button = form.querySelector("button");
   if (button.getAttribute("aria-disabled")) return;
-  button.setAttribute("aria-disabled", "true"); // the focus stays on it
+  button.setAttribute("aria-disabled", "true"); // unlike `disabled`, this keeps the focus
   acting += 1;
   try {
-    const said = await ask(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-    say(said.textContent, said.classList.contains("problem"));
+    const result = await ask(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    showNotice(result.textContent, result.classList.contains("problem"));
   } catch (error) {
-    say(error instanceof TypeError ? UNKNOWN : error.message, true); // a TypeError is fetch's own
+    showNotice(error instanceof TypeError ? UNKNOWN : error.message, true); // fetch itself raises TypeError
   } finally {
     acting -= 1;
     button.removeAttribute("aria-disabled");

@@ -50,6 +50,11 @@ class Backup:
         return f"{self.file_type} {self.day.isoformat()}"
 
 
+def parse_file_types(text: str) -> tuple[str, ...]:
+    """Parse the types of a comma-separated list, as in the parameter ``BackupFileTypes``."""
+    return tuple(dict.fromkeys(each.strip() for each in text.split(",")))
+
+
 def days(first: date, last: date) -> Iterator[date]:
     """Return the days from the first to the last, both included."""
     return (first + timedelta(days=number) for number in range((last - first).days + 1))

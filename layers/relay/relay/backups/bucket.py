@@ -6,6 +6,7 @@ import json
 import re
 import time
 from datetime import date
+from os.path import commonprefix
 from typing import TYPE_CHECKING, NoReturn
 
 from relay.aws_errors import AWS_ERRORS, error_code
@@ -14,10 +15,11 @@ from relay.backups.backup import Backup, days
 from relay.errors import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from botocore.exceptions import BotoCoreError, ClientError
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
     from relay.backups.firestream import Download
     from relay.backups.upload import Receipt
@@ -45,6 +47,30 @@ class Archive:
         return self._found(
             {Backup(day, file_type).absent_key: day for day in days(first, last)}, f"absent/{file_type}/"
         )
+
+    def objects(self, keys: Collection[str]) -> Iterator[ObjectTypeDef]:
+        """Yield S3's entries of those keys that are in the bucket, a thousand of them per request.
+
+        The keys are those of one file type, so they sort by day. Objects with other keys are skipped.
+
+        Raises:
+            ClientError, BotoCoreError: S3 did not list them.
+        """
+        if not keys:
+            return
+        first, last = min(keys), max(keys)
+        prefix = commonprefix([first, last])  # noqa: RUF071  to S3, keys are plain characters
+        pages = (
+            self._s3()
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=self._bucket, Prefix=prefix, StartAfter=first[:-1])
+        )
+        for page in pages:
+            for each in page.get("Contents", []):
+                if each["Key"] > last:
+                    return
+                if each["Key"] in keys:
+                    yield each
 
     def newest(self, file_type: str) -> date | None:
         """Return the newest day that is there: its year, its month and itself are the last folder each."""
@@ -100,25 +126,9 @@ class Archive:
             _not_done("tag", backup.key, error)
 
     def _found(self, wanted: Mapping[str, date], prefix: str) -> set[date]:
-        """Return the days whose keys are there; keys sort as their days do, and somebody else's are none of them."""
-        last = max(wanted)
-        found = set()
-        for key in self._keys(min(wanted), prefix):
-            if key > last:
-                break
-            if key in wanted:
-                found.add(wanted[key])
-        return found
-
-    def _keys(self, first: str, prefix: str) -> Iterator[str]:
-        pages = (
-            self._s3()
-            .get_paginator("list_objects_v2")
-            .paginate(Bucket=self._bucket, Prefix=prefix, StartAfter=first[:-1])
-        )
+        """Return the days whose keys are in the bucket."""
         try:
-            for page in pages:
-                yield from (each["Key"] for each in page.get("Contents", []))
+            return {wanted[each["Key"]] for each in self.objects(wanted)}
         except AWS_ERRORS as error:
             _not_done("list", prefix, error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from relay.backups.backup import FILE_TYPES
+from relay.backups.backup import FILE_TYPES, parse_file_types
 from relay.environment import check_url, read_settings
 from relay.errors import Misconfigured
 
@@ -35,7 +35,7 @@ class BackupSettings:
     @property
     def file_types(self) -> tuple[str, ...]:
         """The types of files that are kept."""
-        return tuple(dict.fromkeys(each.strip() for each in self.backup_file_types.split(",")))
+        return parse_file_types(self.backup_file_types)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> BackupSettings:
