@@ -134,7 +134,7 @@ class LinkHandler(Handler):
             self.wfile.write(b"\r\n0\r\n\r\n" if start < cut else b"0\r\n\r\n")
         elif fault is Fault.RESET:
             self._drain()
-            self.tear()
+            self.reset_connection()
         elif fault and cut < stop:
             self.close_connection = True
 

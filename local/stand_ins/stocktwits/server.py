@@ -221,7 +221,7 @@ class _Handler(Handler):
             case Fault.TIMEOUT_BEFORE | Fault.TIMEOUT_AFTER:
                 return None if stand_in.stopping.wait(planned.details["seconds"]) else genuine
             case Fault.RESET_BEFORE | Fault.RESET_AFTER:
-                self.tear()
+                self.reset_connection()
                 return None
             case Fault.CLOSE_AFTER:
                 return None
