@@ -69,7 +69,7 @@ def interrupts_deferred() -> Iterator[None]:
             signal.signal(number, remember)
         yield
     finally:
-        for interrupt, handler in handlers.items():
-            signal.signal(interrupt, handler)
-        for number in dict.fromkeys(received):
-            signal.raise_signal(number)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for each in dict.fromkeys(received):
+            signal.raise_signal(each)

@@ -1,6 +1,6 @@
 """Run the tests that need no emulator on each runtime that the template allows, one after the other.
 
-Each runtime has its own environment under ``.local/runtimes``, with the same requirements as ``.venv``. A Python that is
+Each runtime has its own environment under ``.local/runtimes``, with the requirements of ``.venv``. A Python that is
 neither on PATH nor in pyenv's folders comes from Debian, in a chroot: see ``local/debian_python.sh``.
 """
 

@@ -36,9 +36,8 @@ def guarded(application: Application, token: str, *, enforce_iam: bool) -> Appli
         headers = dict(scope["headers"])
         query = parse_qs(scope["query_string"])
         (in_query,) = query.get(b"X-Amz-Security-Token", [b""])[:1]
-        if any(
-            compare_digest(each, token.encode()) for each in (headers.get(b"x-amz-security-token", b""), from_query)
-        ):
+        given = headers.get(b"x-amz-security-token", b""), in_query
+        if any(compare_digest(each, token.encode()) for each in given):
             return True
         return enforce_iam and bool(_ISSUED_KEY.search(headers.get(b"authorization", b"")))
 
