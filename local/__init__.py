@@ -1,1 +1,1 @@
-"""The whole stack on one machine: stand-ins of the services that the relay talks to, and the demo."""
+"""The whole stack on one machine: the stand-ins of the services that the relay calls, the demo, and the tools."""

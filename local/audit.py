@@ -1,7 +1,7 @@
-"""Asks pip-audit about every pinned package: a known vulnerability fails, a service that does not answer is told.
+"""Audit every pinned package with pip-audit: a vulnerability fails, a service that does not answer is reported.
 
-pip-audit says "No known vulnerabilities found" when the service knows none of the packages, and ends with the same exit
-code for a vulnerability, a broken connection and a mistake of ours. So its report and its last words are read here.
+pip-audit prints "No known vulnerabilities found" when the service knows none of the packages, and exits with the same
+code for a vulnerability, a broken connection and a usage error. So its report and its last line of errors are read.
 """
 
 import json
@@ -19,21 +19,21 @@ PIP_AUDIT = ROOT / ".local" / "scan" / "bin" / "pip-audit"
 CACHE = ROOT / ".local" / "scan" / "audit-cache"
 
 ANSWER_SECONDS = 5
-"""How long the service may be silent."""
+"""How long the service may take to answer one request."""
 
 FILE_SECONDS = 180.0
-"""How long one file may take: the service is asked for one package after the other."""
+"""How long one file may take: pip-audit asks for one package after the other."""
 
 FILES_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What became of one file.
+    """The result for one file.
 
     Attributes:
-        audited: How many of its packages the service answered for.
-        problems: What must not pass: vulnerabilities, or what pip-audit stumbled over.
+        audited: How many of its packages the service knows.
+        problems: What fails the audit: vulnerabilities, or an error of pip-audit.
         gap: What was not audited and why; empty when all was.
     """
 
@@ -43,10 +43,10 @@ class Audit:
 
 
 def audit(file: Path, *, program: Path = PIP_AUDIT, seconds: float = FILE_SECONDS) -> Audit:
-    """Ask about the packages that a file pins.
+    """Audit the packages that a file pins.
 
     Args:
-        file: A requirements file with nothing but pinned versions; a relative path counts from the project's root.
+        file: A requirements file with nothing but pinned versions; relative paths start at the project's root.
         program: pip-audit.
         seconds: How long it may take.
     """
@@ -65,7 +65,7 @@ def audit(file: Path, *, program: Path = PIP_AUDIT, seconds: float = FILE_SECOND
 
 
 def audit_all(files: Sequence[Path], *, program: Path = PIP_AUDIT) -> list[Audit]:
-    """Ask about several files; about the first one alone at first, since a service that is not there is asked once."""
+    """Audit several files: the first one alone, so that a service that is down is asked once."""
     first = audit(files[0], program=program)
     if not first.audited and not first.problems:
         return [first]
@@ -74,7 +74,7 @@ def audit_all(files: Sequence[Path], *, program: Path = PIP_AUDIT) -> list[Audit
 
 
 def main(files: Sequence[Path], *, program: Path = PIP_AUDIT) -> int:
-    """Print the problems, and in one line what was not audited; 1 if there are problems."""
+    """Print the problems, and in one line what was not audited; return 1 if there are problems."""
     audits = audit_all(files, program=program)
     problems = [problem for each in audits for problem in each.problems]
     gaps = dict.fromkeys(each.gap for each in audits if each.gap)
@@ -87,7 +87,7 @@ def main(files: Sequence[Path], *, program: Path = PIP_AUDIT) -> int:
 
 
 def _report(file: Path, packages: list[dict[str, Any]], code: int) -> Audit:
-    """Read the report, which holds each package with its vulnerabilities, or with why it was skipped."""
+    """Read the report, which lists each package with its vulnerabilities, or with the reason why it was skipped."""
     audited = [each for each in packages if "skip_reason" not in each]
     skipped = [each["name"] for each in packages if "skip_reason" in each]
     problems = [_vulnerability(file, each, found) for each in audited for found in each["vulns"]]
@@ -102,17 +102,17 @@ def _report(file: Path, packages: list[dict[str, Any]], code: int) -> Audit:
 
 def _vulnerability(file: Path, package: dict[str, Any], found: dict[str, Any]) -> str:
     names = " ".join([found["id"], *found["aliases"]])
-    mended = ", ".join(found["fix_versions"]) or "no version"
-    return f"{file}: {package['name']} {package['version']} is vulnerable: {names}, mended in {mended}"
+    fixed = ", ".join(found["fix_versions"]) or "no version"
+    return f"{file}: {package['name']} {package['version']} is vulnerable: {names}, fixed in {fixed}"
 
 
 def _no_answer(errors: str) -> str:
-    """Name the kind of failure if it is the service's; empty for any other, which is pip-audit's or ours."""
+    """Return the kind of failure if the service failed; an empty string if pip-audit did, or its usage was wrong."""
     last = errors.strip().rpartition("\n")[2]
     kind = last.partition(":")[0]
     if kind.startswith(("requests.exceptions.", "urllib3.exceptions.")):  # no connection, a broken one, or no JSON
         return kind.rpartition(".")[2]
-    if last == "pip_audit._service.interface.ServiceError":  # 5xx; with words of its own it is about a vulnerability
+    if last == "pip_audit._service.interface.ServiceError":  # 5xx; with a text it concerns a vulnerability
         return "an error of its own"
     return "no connection" if "your network may be blocking this service" in last else ""
 

@@ -1,12 +1,12 @@
-"""``sam build`` for a runtime and an architecture, and compiling what it made.
+"""Run ``sam build`` for a runtime and an architecture, and compile the result to bytecode.
 
-SAM's own builder leaves Python without its bytecode, and Lambda's file system is read-only: every cold start would
-compile every import anew. The files are ``unchecked-hash``, since a zip file does not keep the time stamps by which
-Python otherwise trusts bytecode.
+SAM does not compile Python, and Lambda's file system is read-only, so every cold start would compile every import
+again. The bytecode is ``unchecked-hash``, since a zip file does not keep the time stamps by which Python otherwise
+validates it.
 
-Nor does it check hashes for another processor than this machine's: it gives pip the requirements, which have them, and
-then asks anew for the wheels that do not fit, by their versions alone. So pip fetches all of them beforehand, for both,
-and SAM's pip gets no others.
+SAM also skips the hashes when it builds for another processor than this machine's: it gives pip the requirements with
+their hashes, and then asks again for the wheels that do not fit, by version alone. Therefore pip downloads all wheels
+beforehand, for both processors, and SAM's pip can use no others.
 """
 
 import argparse
@@ -35,21 +35,21 @@ HOST_ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "
 REQUIREMENTS = ROOT / "layers" / "relay" / "requirements.txt"
 
 _OTHER_HASHES = re.compile(r"^ +Expected +or .*\n", re.MULTILINE)
-"""For a file with a wrong hash, pip names each one that would do; it begins with what has happened."""
+"""For a file with a wrong hash, pip lists every hash it would accept; the error itself comes first."""
 
 
 class BuildError(Exception):
-    """A step of building or deploying failed; the text is what its tool printed."""
+    """A step of building or deploying failed; the text is what the tool printed."""
 
 
 def runtimes() -> tuple[str, ...]:
     """Return the runtimes that the template allows, such as ``python3.13``, oldest first."""
-    return tuple(_of_parameter("AllowedValues").strip("[]").split(", "))
+    return tuple(_runtime_parameter("AllowedValues").strip("[]").split(", "))
 
 
 def deployed_runtime() -> str:
-    """Return the runtime that the template deploys, unless its owner names another one."""
-    return _of_parameter("Default")
+    """Return the runtime that the template deploys, unless its owner chooses another one."""
+    return _runtime_parameter("Default")
 
 
 def interpreter(runtime: str) -> Path | None:
@@ -69,30 +69,30 @@ def build(
     template: Path = ROOT / "template.yaml",
     requirements: Path = REQUIREMENTS,
 ) -> Path:
-    """Run ``sam build``, with files whose hashes the requirements name.
+    """Run ``sam build`` with wheels whose hashes are in the requirements.
 
     Args:
         runtime: Such as ``python3.13``; its interpreter must be on this machine.
         architecture: ``arm64`` or ``x86_64``.
         directory: Where the artifacts go.
-        template: What to build; its paths count from the project's root.
+        template: What to build; its paths are relative to the project's root.
         requirements: What its layer needs, with hashes.
 
     Returns:
         The directory.
 
     Raises:
-        BuildError: SAM said no, a file is not what the requirements name, or there is no such Python.
+        BuildError: ``sam build`` failed, a file's hash is not in the requirements, or that Python is not installed.
     """
     python = interpreter(runtime)
     if python is None:
         raise BuildError(f"sam build for {runtime} needs that Python with pip, on PATH or in pyenv's folders")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with _workshop(runtime, architecture) as workshop:
-        memory, known = directory.with_name("build.toml"), workshop / "build.toml"  # SAM's own name and place for it
-        if known.exists():
-            shutil.copy(known, memory)
-        wheels = _wheels(python, runtime, architecture, requirements, workshop)
+    with _locked_build_dir(runtime, architecture) as build_dir:
+        build_state, kept_state = directory.with_name("build.toml"), build_dir / "build.toml"  # SAM fixes the first
+        if kept_state.exists():
+            shutil.copy(kept_state, build_state)
+        wheels = _wheels(python, runtime, architecture, requirements, build_dir)
         sam(
             "build",
             "--template-file",
@@ -102,7 +102,7 @@ def build(
             "--build-dir",
             str(directory),
             "--cache-dir",
-            str(workshop / "cache"),
+            str(build_dir / "cache"),
             "--parameter-overrides",
             f"PythonRuntime={runtime}",
             f"Architecture={architecture}",
@@ -111,9 +111,9 @@ def build(
                 "PIP_NO_INDEX": "1",
                 "PIP_FIND_LINKS": wheels.as_uri(),  # pip splits what it reads from the environment at spaces
             },
-            folder=workshop,
+            folder=build_dir,
         )
-        shutil.copy(memory, known)
+        shutil.copy(build_state, kept_state)
     return directory
 
 
@@ -128,7 +128,7 @@ def compile_all(runtime: str, directory: Path = BUILD) -> None:
         raise BuildError(f"compiling for {runtime} needs that Python, on PATH or in pyenv's folders")
     for artifact in sorted(each for each in directory.iterdir() if each.is_dir()):
         command = [str(python), "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"]
-        # A traceback shows where the file lies in Lambda, not where it was compiled.
+        # A traceback shows the file's path in Lambda, not where it was compiled.
         _run([*command, "-s", str(artifact), "-p", "/opt" if "Layer" in artifact.name else "/var/task", str(artifact)])
 
 
@@ -143,30 +143,30 @@ def sam(*arguments: str, environment: Mapping[str, str] | None = None, folder: P
 
 
 @contextmanager
-def _workshop(runtime: str, architecture: str) -> Iterator[Path]:
-    """Give the folder where SAM runs to build for a runtime, to one at a time.
+def _locked_build_dir(runtime: str, architecture: str) -> Iterator[Path]:
+    """Lock and return the folder in which SAM builds for a runtime; one build at a time.
 
-    SAM keeps what it installed in the folder where it runs, throws away there what the last build did not use, and
-    remembers beside the artifacts what it is for. With a folder for each runtime, and the memory kept in it too, the
-    next build finds its requirements installed, wherever its artifacts go.
+    SAM keeps what it installed in the folder where it runs, deletes there what the last build did not use, and records
+    beside the artifacts what each is for (``build.toml``). With a folder for each runtime, and a copy of that record in
+    it, the next build finds its requirements installed, wherever its artifacts go.
     """
-    workshop = ROOT / ".local" / "sam" / f"{runtime}-{architecture}"
-    workshop.mkdir(parents=True, exist_ok=True)
-    with (workshop / "lock").open("w") as file:
+    build_dir = ROOT / ".local" / "sam" / f"{runtime}-{architecture}"
+    build_dir.mkdir(parents=True, exist_ok=True)
+    with (build_dir / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield workshop
+        yield build_dir
 
 
-def _wheels(python: Path, runtime: str, architecture: str, requirements: Path, workshop: Path) -> Path:
-    """Give the folder with the wheels of a requirements file: Lambda's, and this machine's if it has another processor.
+def _wheels(python: Path, runtime: str, architecture: str, requirements: Path, build_dir: Path) -> Path:
+    """Return the folder with the wheels of a requirements file: Lambda's, and this machine's if its processor differs.
 
-    The folder has the file's digest in its name, so that other requirements, or hashes, are fetched and checked anew.
+    The folder's name contains the file's digest, so that other requirements or hashes are downloaded and checked again.
     """
-    wheels = workshop / f"wheels-{hashlib.sha256(requirements.read_bytes()).hexdigest()}"
+    wheels = build_dir / f"wheels-{hashlib.sha256(requirements.read_bytes()).hexdigest()}"
     if not wheels.exists():
-        for old in workshop.glob("wheels-*"):
+        for old in build_dir.glob("wheels-*"):
             shutil.rmtree(old)
-        fetched = Path(tempfile.mkdtemp(prefix="wheels-", dir=workshop))
+        fetched = Path(tempfile.mkdtemp(prefix="wheels-", dir=build_dir))
         pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "download", "--dest", str(fetched)]
         pip += ["--require-hashes", "--only-binary", ":all:", "--requirement", str(requirements)]
         for platforms in [_platforms(runtime, architecture), *([] if architecture == HOST_ARCHITECTURE else [()])]:
@@ -176,7 +176,7 @@ def _wheels(python: Path, runtime: str, architecture: str, requirements: Path, w
 
 
 def _platforms(runtime: str, architecture: str) -> tuple[str, ...]:
-    """Name the platforms of the wheels that Lambda can load, as options of pip.
+    """Return pip's options for the platforms whose wheels Lambda can load.
 
     Python 3.11 runs on Amazon Linux 2, with glibc 2.26, later ones on Amazon Linux 2023, with 2.34:
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html.
@@ -187,10 +187,10 @@ def _platforms(runtime: str, architecture: str) -> tuple[str, ...]:
 
 
 def _run(command: list[str], environment: Mapping[str, str] = os.environ, folder: Path = ROOT) -> str:
-    """Run a tool, with a session and temporary files of its own; both go with it, also when we are interrupted.
+    """Run a tool with its own session and temporary folder, which end with it, also after an interrupt.
 
-    It runs in a thread, which no interrupt reaches: one that came while the tool starts, or while its files are
-    removed, would leave something behind. The main thread only waits, and ends the tool when it is interrupted.
+    The tool is started and cleaned up in a thread, which interrupts do not reach: an interrupt while the tool starts or
+    while its files are removed would leave something behind. The main thread waits, and ends the tool on an interrupt.
     """
     interrupted = threading.Event()
     running: list[subprocess.Popen[str]] = []
@@ -222,13 +222,13 @@ def _run(command: list[str], environment: Mapping[str, str] = os.environ, folder
                 end_session(process)
             raise
     if code:
-        said = _OTHER_HASHES.sub("", output)
-        raise BuildError(f"{' '.join(command[:2])} failed:\n{said[-4000:]}")
+        shortened = _OTHER_HASHES.sub("", output)
+        raise BuildError(f"{' '.join(command[:2])} failed:\n{shortened[-4000:]}")
     return output
 
 
-def _of_parameter(key: str) -> str:
-    """Read what the template says of its parameter PythonRuntime."""
+def _runtime_parameter(key: str) -> str:
+    """Read a property of the template's parameter PythonRuntime."""
     found = re.search(
         rf"^  PythonRuntime:\n(?:    .*\n)*?    {key}: (.+)$", (ROOT / "template.yaml").read_text(), re.MULTILINE
     )
@@ -238,7 +238,7 @@ def _of_parameter(key: str) -> str:
 
 
 def main() -> int:
-    """Build and compile, as ``make build`` does."""
+    """Build and compile for ``make build``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runtime", choices=runtimes(), required=True)
     parser.add_argument("--architecture", choices=("arm64", "x86_64"), required=True)

@@ -1,8 +1,8 @@
-"""What ``make build`` built as one file, to be deployed by another job or on another machine.
+"""Pack the result of ``make build`` into one file, to deploy it from another job or another machine.
 
-A tar file, since artifacts of GitHub lose the files' modes, and leave out folders like ``.aws-sam``. Its digest goes
-another way than the file. Whoever packed it ran other people's code, and whoever unpacks it may be lent credentials:
-what is unpacked stays in its folder, and none of it is run.
+It is a tar file, since GitHub's artifacts lose file modes and leave out folders like ``.aws-sam``. Its digest takes
+another path than the file. The job that packs it has run other people's code, and the job that unpacks it may have AWS
+credentials: unpacking writes only inside its folder, and nothing of it is run.
 """
 
 import argparse
@@ -20,14 +20,14 @@ BUNDLE = ROOT / "build.tar"
 
 
 def pack(bundle: Path = BUNDLE, directory: Path = BUILD) -> str:
-    """Put a build into a file, and return the file's SHA-256 in hexadecimal digits."""
+    """Pack a build into a file, and return the file's SHA-256 in hexadecimal digits."""
     with tarfile.open(bundle, "w") as file:
         file.add(directory, arcname=".")
     return hashlib.sha256(bundle.read_bytes()).hexdigest()
 
 
 def unpack(sha256: str, bundle: Path = BUNDLE, directory: Path = BUILD) -> None:
-    """Put a build back, in place of what is there.
+    """Unpack a build, replacing what is there.
 
     Args:
         sha256: What `pack` returned.
@@ -35,7 +35,7 @@ def unpack(sha256: str, bundle: Path = BUNDLE, directory: Path = BUILD) -> None:
         directory: Where the build goes.
 
     Raises:
-        BuildError: It is another file, or one that reaches out of its folder.
+        BuildError: The digest differs, or a member of the file would be written outside the folder.
     """
     content = bundle.read_bytes()
     found = hashlib.sha256(content).hexdigest()
@@ -45,7 +45,7 @@ def unpack(sha256: str, bundle: Path = BUNDLE, directory: Path = BUILD) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as file:
             for member in file:
-                if not (member.isfile() or member.isdir()):  # a build has no links; some got past tarfile's filter
+                if not (member.isfile() or member.isdir()):  # a build has no links, and some pass tarfile's filter
                     raise BuildError(f"{bundle.name} is not a build: {member.name} is neither a file nor a folder.")
             file.extractall(directory, filter="data")
     except tarfile.TarError as error:
@@ -54,7 +54,7 @@ def unpack(sha256: str, bundle: Path = BUNDLE, directory: Path = BUILD) -> None:
 
 
 def main() -> int:
-    """Pack, and tell GitHub's job the digest; or unpack the environment's ``BUNDLE``, if its digest is ``SHA256``."""
+    """Pack, and output the digest to the GitHub job; or unpack the file ``BUNDLE``, if its digest is ``SHA256``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=("pack", "unpack"))
     if parser.parse_args().action == "pack":

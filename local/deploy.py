@@ -1,7 +1,7 @@
-"""``sam deploy`` of what ``make build`` built, after a look at whether it is what shall be deployed.
+"""Check the result of ``make build``, then run ``sam deploy``.
 
-It may have been built long ago, for another runtime, or somewhere else, by a job that ran other people's code: what is
-created in AWS must be what this folder's template says.
+The build may be old, for another runtime, or from elsewhere, by a job that ran other people's code. What is created in
+AWS must be what this folder's template describes.
 """
 
 import argparse
@@ -23,33 +23,33 @@ CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion":
 
 
 def check(runtime: str, architecture: str, directory: Path = BUILD, *, template: Path = ROOT / "template.yaml") -> None:
-    """See that a build is for a runtime and an architecture, and of a template.
+    """Check that a build is for a runtime and an architecture, and of a template.
 
     Args:
         runtime: Such as ``python3.13``.
         architecture: ``arm64`` or ``x86_64``.
-        directory: Where ``make build`` put it.
-        template: What it must be a build of.
+        directory: Where the build is.
+        template: The template that it must have been built from.
 
     Raises:
-        BuildError: It is not; the text says what to do.
+        BuildError: It is not. The text says what to do.
     """
     file = directory / "template.yaml"
     if not file.exists():
-        raise BuildError("Nothing was built: make build comes first.")
+        raise BuildError("There is no build yet: run make build first.")
     built, expected = yaml_parse(file.read_text()), _expected(template, runtime, architecture, directory)
     made_for, wanted = (_made_for(each["Resources"]["RelayLayer"]) for each in (built, expected))
     if made_for != wanted:
-        raise BuildError(f"What was built is for {made_for}, not for {wanted}: build it for that first.")
+        raise BuildError(f"The build is for {made_for}, not for {wanted}: run make build for that first.")
     if _text(built) != _text(expected):
-        raise BuildError(f"What was built has another template than {template.name}: build it anew.")
+        raise BuildError(f"The build was made from another template than {template.name}: run make build again.")
 
 
 def parameters(text: str) -> list[str]:
-    """Split ``Name=value Name=value`` into its words; quotes keep a value with spaces together, as in a shell.
+    """Split ``Name=value Name=value`` into assignments; quotes keep a value with spaces together, as in a shell.
 
     Raises:
-        BuildError: It is something else, such as another option of SAM.
+        BuildError: The text contains anything else, such as an option of SAM.
     """
     try:
         words = shlex.split(text)
@@ -58,7 +58,7 @@ def parameters(text: str) -> list[str]:
     for word in words:
         if not re.match(r"[A-Za-z0-9]+=", word):
             raise BuildError(
-                f"PARAMETERS are Name=value Name=value, with quotes around a value with spaces: not {word}"
+                f"PARAMETERS must be Name=value Name=value, with quotes around a value with spaces, not: {word}"
             )
     return words
 
@@ -67,13 +67,11 @@ def deploy(runtime: str, architecture: str, overrides: Sequence[str]) -> int:
     """Run ``sam deploy`` and return its exit code.
 
     Raises:
-        BuildError: The build is not for these, or a parameter names others.
+        BuildError: The build is for others, or a parameter names others.
     """
     for name, variable in (("PythonRuntime", "RUNTIME"), ("Architecture", "ARCH")):
         if any(re.search(rf"\b{name}\b[=,]", word) for word in overrides):
-            raise BuildError(
-                f"{name} says what was built. Name it so that it is built, too: make deploy {variable}=..."
-            )
+            raise BuildError(f"{name} must match the build. Set it for the build, too: make deploy {variable}=...")
     check(runtime, architecture)
     sam = str(Path(sys.executable).parent / "sam")
     built_for = [f"PythonRuntime={runtime}", f"Architecture={architecture}"]
@@ -82,7 +80,7 @@ def deploy(runtime: str, architecture: str, overrides: Sequence[str]) -> int:
 
 
 def _expected(template: Path, runtime: str, architecture: str, directory: Path) -> dict[str, Any]:
-    """Read a template as ``sam build`` writes it: code lies beside it, in a folder with its resource's logical id."""
+    """Read a template as ``sam build`` writes it: each resource's code is in a folder named after its logical id."""
     expected: dict[str, Any] = yaml_parse(template.read_text())
     for name, resource in expected["Resources"].items():
         if resource["Type"] in CODE:
@@ -96,7 +94,7 @@ def _expected(template: Path, runtime: str, architecture: str, directory: Path) 
 
 
 def _text(template: dict[str, Any]) -> str:
-    """Write a template down without the order of its keys, which SAM changes, and its reader compares."""
+    """Serialise a template with sorted keys: SAM changes their order, and its parser's dictionaries compare it."""
     return json.dumps(template, sort_keys=True)
 
 
@@ -105,10 +103,10 @@ def _made_for(layer: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Deploy, as ``make deploy`` does after building, with what the variable PARAMETERS holds.
+    """Deploy for ``make deploy``, with the parameters in the environment variable PARAMETERS.
 
-    It comes from the environment, and through no shell: in a workflow it is a setting of the repository, and the
-    account's credentials lie beside it.
+    The variable never passes through a shell: in a workflow it is a setting of the repository, and the job has the
+    account's credentials.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runtime", choices=runtimes(), required=True)

@@ -1,15 +1,18 @@
-"""Processes and ports of this machine, shared by what runs on them."""
+"""Start and stop processes, find free ports, and put off interrupts."""
 
 import contextlib
 import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 STOP_SECONDS = 10
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def free_port() -> int:
@@ -22,7 +25,7 @@ def free_port() -> int:
 def start_session(
     command: Sequence[str | Path], log: Path, *, cwd: Path, environment: Mapping[str, str] = os.environ
 ) -> "subprocess.Popen[bytes]":
-    """Start a process that leads a session of its own, so that Ctrl-C is ours to handle; it prints into `log`."""
+    """Start a process in a session of its own, which Ctrl-C does not reach; its output goes to `log`."""
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
@@ -36,7 +39,7 @@ def start_session(
 
 
 def end_session(process: "subprocess.Popen[Any]") -> None:
-    """Stop a process that leads its own session, and everything it started: politely, then for good."""
+    """Stop a process that leads its session, with everything it started: SIGTERM first, then SIGKILL."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -44,3 +47,29 @@ def end_session(process: "subprocess.Popen[Any]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@contextlib.contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Handle interrupts only after the block: one in the middle of it would leave a process or a folder behind.
+
+    Only the main thread is ever interrupted; elsewhere this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+
+    handlers = {number: signal.getsignal(number) for number in INTERRUPTS}
+    try:
+        for number in INTERRUPTS:
+            signal.signal(number, remember)
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for each in dict.fromkeys(received):
+            signal.raise_signal(each)

@@ -1,7 +1,7 @@
-"""The tests that need no emulator, on each runtime that the template allows, one after the other.
+"""Run the tests that need no emulator on each runtime that the template allows, one after the other.
 
-Each has an environment of its own under ``.local/runtimes``, with the requirements that ``.venv`` has. A Python that is
-neither on PATH nor in pyenv's folders comes from Debian, in a folder to change root into: ``local/debian_python.sh``.
+Each runtime has its own environment under ``.local/runtimes``, with the requirements of ``.venv``. A Python that is
+neither on PATH nor in pyenv's folders comes from Debian, in a chroot: see ``local/debian_python.sh``.
 """
 
 import argparse
@@ -23,27 +23,27 @@ TESTS = ("tests/unit", "tests/integration", "tests/stand_ins", "tests/project", 
 PROCESSES = 3
 """One more than there are usually processors: some tests wait."""
 
-MAX_FAILURES_TOLD = 20
-"""How many of a runtime's failures are named; the log has them all."""
+MAX_FAILURES_SHOWN = 20
+"""How many of a runtime's failures are printed; the log has them all."""
 
-LOG_LINES_TOLD = 20
-"""How much of a log is shown when it is all that there is to say."""
+LOG_LINES_SHOWN = 20
+"""How many lines of a log are printed when nothing else explains a failure."""
 
-_PASSED, _TESTS_FAILED = 0, 1  # pytest's exit codes; the others mean that it did not come to its end
+_PASSED, _TESTS_FAILED = 0, 1  # pytest's exit codes; the others mean that it did not finish
 
 
 class MissingError(Exception):
-    """A runtime cannot be had on this machine; the text says why."""
+    """A runtime is not available on this machine; the text says why."""
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What the tests said on one runtime.
+class RunResult:
+    """The result of the tests on one runtime.
 
     Attributes:
         passed: How many passed.
-        failures: The names of those that did not, or what kept the tests from ending.
-        skipped: How many were not run; there should be none.
+        failures: The names of those that failed, or what kept pytest from finishing.
+        skipped: How many were skipped; there should be none.
     """
 
     passed: int
@@ -52,7 +52,7 @@ class Ran:
 
 
 class Runtime:
-    """One Python of this machine, or of a Debian within it."""
+    """One Python of this machine, or of a Debian in a chroot."""
 
     def __init__(self, name: str) -> None:
         """Find it.
@@ -61,7 +61,7 @@ class Runtime:
             name: Such as ``python3.12``.
 
         Raises:
-            MissingError: It is not here, and cannot be fetched.
+            MissingError: It is not installed, and cannot be downloaded.
         """
         self.name = name
         self.log = HOME / f"{name}.log"
@@ -80,16 +80,16 @@ class Runtime:
         self.version = found.stdout.split()[-1]
 
     def prepare(self) -> None:
-        """Make its environment, or bring it up to date.
+        """Create its environment, or update it.
 
         Raises:
             MissingError: Something cannot be installed.
         """
         done = self._run(["sh", "local/environment.sh", str(self._directory), *REQUIREMENTS])
         if done.returncode:
-            raise MissingError(f"its environment cannot be made:\n{_tail(done.stdout + done.stderr)}")
+            raise MissingError(f"its environment cannot be created:\n{_tail(done.stdout + done.stderr)}")
 
-    def test(self, tests: Sequence[str] = TESTS) -> Ran:
+    def test(self, tests: Sequence[str] = TESTS) -> RunResult:
         """Run the tests; what pytest prints goes into `log`."""
         report = HOME / f"{self.name}.xml"
         report.unlink(missing_ok=True)
@@ -112,80 +112,80 @@ class Runtime:
         )
 
 
-def read(report: Path, code: int, log: Path) -> Ran:
+def read(report: Path, code: int, log: Path) -> RunResult:
     """Read pytest's report.
 
     Args:
         report: The file in JUnit's format.
-        code: How pytest ended.
+        code: Pytest's exit code.
         log: What it printed.
     """
     if not report.exists():
-        return Ran(0, [f"pytest did not come to its end ({code}):\n{_tail(log.read_text())}"])
+        return RunResult(0, [f"pytest did not finish ({code}):\n{_tail(log.read_text())}"])
     cases = list(ET.parse(report).iter("testcase"))
     failed = [each for each in cases if each.find("failure") is not None or each.find("error") is not None]
     skipped = sum(each.find("skipped") is not None for each in cases)
     names = dict.fromkeys(f"{each.get('classname')}.{each.get('name')}" for each in failed)
     failures = list(names)
     if code not in {_PASSED, _TESTS_FAILED} or (code == _TESTS_FAILED and not failures):
-        failures.append(f"pytest ended with {code}:\n{_tail(log.read_text())}")
+        failures.append(f"pytest exited with {code}:\n{_tail(log.read_text())}")
     if not cases:
         failures.append("no test was run")
-    return Ran(len(cases) - len(failed) - skipped, failures, skipped)
+    return RunResult(len(cases) - len(failed) - skipped, failures, skipped)
 
 
-def line(name: str, version: str, ran: Ran, seconds: float) -> str:
-    """Say in a line how it went."""
-    skipped = f"  {ran.skipped} skipped" if ran.skipped else ""
-    return f"{name:10}  {version:8}  {ran.passed:5} passed  {len(ran.failures):3} failed{skipped}  {seconds:4.0f} s"
+def line(name: str, version: str, run: RunResult, seconds: float) -> str:
+    """Summarise a run in one line."""
+    skipped = f"  {run.skipped} skipped" if run.skipped else ""
+    return f"{name:10}  {version:8}  {run.passed:5} passed  {len(run.failures):3} failed{skipped}  {seconds:4.0f} s"
 
 
 def used() -> str:
-    """Say which Python the tests of ``make test`` ran on, and which one is deployed."""
+    """Describe which Python the tests of ``make test`` ran on, and which one is deployed."""
     here, deployed = platform.python_version(), deployed_runtime()
     if deployed == HOST_RUNTIME:
         return f"Tested on Python {here}: the template deploys {deployed}."
     return (
         f"Tested on Python {here}, but the template deploys {deployed}.\n"
-        f"To test on that one, have {deployed} on PATH or in pyenv's folders, or name it: PYTHON=/path/to/{deployed}"
+        f"To test on {deployed}, install it on PATH or in pyenv's folders, or set PYTHON=/path/to/{deployed}"
     )
 
 
 def test_all(names: Sequence[str], *, allow_missing: bool) -> int:
-    """Test on each runtime, and print a line for each, then what failed; return the exit code."""
+    """Test on each runtime; print a line for each, then the failures; return the exit code."""
     passed = failed = 0
-    ends: list[str] = []
+    problems: list[str] = []
     for name in names:
         start = time.monotonic()
         try:
             runtime = Runtime(name)
             runtime.prepare()
         except MissingError as missing:
-            print(f"{name:10}  cannot be had: {missing}", flush=True)
+            print(f"{name:10}  not available: {missing}", flush=True)
             if not allow_missing:
-                ends.append(f"{name} was not tested (ALLOW_MISSING=1 lets it be absent).")
+                problems.append(f"{name} was not tested (ALLOW_MISSING=1 skips a runtime that is not available).")
             continue
-        ran = runtime.test()
-        print(line(name, runtime.version, ran, time.monotonic() - start), flush=True)
-        passed, failed = passed + ran.passed, failed + len(ran.failures)
-        ends += [f"{name}: {each}" for each in ran.failures[:MAX_FAILURES_TOLD]]
-        if ran.failures:
-            ends.append(f"{name}: the whole log is {runtime.log.relative_to(ROOT)}")
-    print(*ends, f"{passed} passed, {failed} failed", sep="\n")
-    return 1 if ends or not passed else 0
+        run = runtime.test()
+        print(line(name, runtime.version, run, time.monotonic() - start), flush=True)
+        passed, failed = passed + run.passed, failed + len(run.failures)
+        problems += [f"{name}: {each}" for each in run.failures[:MAX_FAILURES_SHOWN]]
+        if run.failures:
+            problems.append(f"{name}: the whole log is {runtime.log.relative_to(ROOT)}")
+    print(*problems, f"{passed} passed, {failed} failed", sep="\n")
+    return 1 if problems or not passed else 0
 
 
 def _tail(text: str) -> str:
-    return "\n".join(text.splitlines()[-LOG_LINES_TOLD:])
+    return "\n".join(text.splitlines()[-LOG_LINES_SHOWN:])
 
 
 def main() -> int:
-    """Test on each runtime, or say which one was used, as make does."""
+    """Test on each runtime, or print which one was used."""
     allowed = runtimes()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runtimes", nargs="*", metavar="RUNTIME", help=f"of {', '.join(allowed)}; all by default")
-    parser.add_argument("--allow-missing", action="store_true", help="pass over a runtime that cannot be had")
-    parser.add_argument("--used", action="store_true", help="only say which Python runs this, and which is deployed")
+    parser.add_argument("--allow-missing", action="store_true", help="skip a runtime that is not available")
+    parser.add_argument("--used", action="store_true", help="only print which Python runs this, and which is deployed")
     wanted = parser.parse_args()
     if unknown := set(wanted.runtimes) - set(allowed):
         parser.error(f"the template does not allow {', '.join(sorted(unknown))}")

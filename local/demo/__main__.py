@@ -1,4 +1,4 @@
-"""``make demo``: the relay at work on this machine, for real: what became of each message, and of each backup."""
+"""``make demo``: run the relay on this machine, and show the result of each message and each backup."""
 
 import signal
 import sys
@@ -14,14 +14,14 @@ from local.stack.emulator import EmulatorError
 from local.stack.stack import PACE, Stack
 
 EVERY_MINUTE = {"BackupSchedule": "rate(1 minute)"}
-"""A nightly schedule that need not be waited for all night."""
+"""The nightly schedule, so that the demo need not wait for a night."""
 
 
 def run(stack: Stack, console: Console) -> bool:
-    """Show both halves; say whether everything ended as it should."""
+    """Show both halves; return whether every message and backup ended as expected."""
     posting, backups = PostingDemo(stack, console), BackupDemo(stack, console)
     posting.begin()
-    backups.begin()  # while the messages find their way
+    backups.begin()  # while the messages are being posted
     posted = posting.end()
     return backups.end() and posted
 
@@ -31,12 +31,12 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    """Run the demo; 0 only if everything ended as it should."""
+    """Run the demo; return 0 only if everything ended as expected."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGHUP, _stop)
     console = Console(soft_wrap=True, highlight=False)
     try:
-        with Stack({**PACE, **EVERY_MINUTE}, say=lambda step: console.print(f"[cyan]•[/] {step}")) as stack:
+        with Stack({**PACE, **EVERY_MINUTE}, on_step=lambda step: console.print(f"[cyan]•[/] {step}")) as stack:
             return 0 if run(stack, console) else 1
     except (BuildError, EmulatorError) as error:
         console.print(Text(str(error), style="red"))

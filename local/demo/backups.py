@@ -1,6 +1,6 @@
-"""The demo of backups: a night with a hole to heal, a month drained by parallel workers, and a question to the archive.
+"""The demo of backups: a nightly run that fills gaps, a backfill of a month in parallel, and a query on the archive.
 
-The real function, queue and schedule do the work; this module damages what Firestream gives, watches and compares.
+The real function, queue and schedule do the work; this module injects faults into Firestream, watches and compares.
 """
 
 import json
@@ -22,13 +22,13 @@ LOOKBACK_DAYS = 7
 FIRST_DAY, LAST_DAY = date(2016, 12, 1), date(2016, 12, 31)
 QUESTION = "Most mentioned symbols"
 ROWS_SHOWN = 5
-PATIENCE_SECONDS = 150
+MAX_WAIT_SECONDS = 150
 
 File = tuple[str, date]
 
 
 class BackupDemo:
-    """Prepares a night, runs it, backfills a month, waits for the schedule's own night, and compares."""
+    """Runs a night by hand, backfills a month, waits for a scheduled night, and compares."""
 
     def __init__(self, stack: Stack, console: Console) -> None:
         """Use a running stack."""
@@ -43,38 +43,38 @@ class BackupDemo:
         self._late: File = ("message", self._window[-1])
         self._truncated: File = ("message", self._window[1])
         self._corrupt: File = ("message", self._window[3])
-        self._hole: set[File] = {
+        self._gaps: set[File] = {
             *((file_type, self._window[-1]) for file_type in FILE_TYPES),
             *((file_type, self._window[1]) for file_type in FILE_TYPES),
             self._corrupt,
         }
 
     def begin(self) -> None:
-        """Run a night by hand, and begin a backfill and see it through."""
+        """Run a night by hand, then a backfill until it is complete."""
         self._prepare()
         self._night()
         self._backfill()
 
     def end(self) -> bool:
-        """Wait for the schedule's own night, and show the archive; say whether it holds just what Firestream has."""
+        """Wait for a scheduled night, and show the archive; return whether it has exactly Firestream's files."""
         scheduled = self._scheduled_night()
         self._show_archive()
-        self._ask()
-        complaints = list(self._complaints(scheduled))
-        for complaint in complaints:
-            self._console.print(Text(f"Not as it should be: {complaint}", style="bold red"))
-        if not complaints:
+        self._query()
+        failures = list(self._failures(scheduled))
+        for failure in failures:
+            self._console.print(Text(f"Not as expected: {failure}", style="bold red"))
+        if not failures:
             self._console.print(
-                f"[bold green]Every backup is whole:[/] {len(self._keys())} files, each byte for byte Firestream's."
+                f"[bold green]Every backup is complete:[/] {len(self._keys())} files, each identical to Firestream's."
             )
-        return not complaints
+        return not failures
 
     def _prepare(self) -> None:
-        """Fill the archive as former nights left it, and spoil what comes next."""
+        """Fill the archive as earlier nights would have, and inject faults into the next files."""
         firestream = self._stack.firestream
         for day in self._window:
             for file_type in FILE_TYPES:
-                if (file_type, day) not in self._hole:
+                if (file_type, day) not in self._gaps:
                     body = firestream.content(file_type, day)
                     self._s3.put_object(Bucket=self._bucket, Key=_key(file_type, day), Body=body)
         firestream.configure(missing=[self._late])
@@ -83,21 +83,21 @@ class BackupDemo:
 
     def _night(self) -> None:
         self._console.print(
-            f"\n[bold]A night[/]: the archive lacks {len(self._hole)} of the last {LOOKBACK_DAYS} days' "
-            f"{LOOKBACK_DAYS * len(FILE_TYPES)} files; one transfer will break, one file is damaged, one is late"
+            f"\n[bold]A nightly run[/]: the archive lacks {len(self._gaps)} of the last {LOOKBACK_DAYS} days' "
+            f"{LOOKBACK_DAYS * len(FILE_TYPES)} files; one transfer will break off, one file is damaged, one is late"
         )
         summary = self._invoke({"run": "nightly"})
         self._read_logs()
         for line in self._lines:
             if line["message"] == "backup":
                 self._show_line(line)
-        self._console.print(Text(f"  {_in_words(summary)}", style="dim"))
-        self._stack.firestream.configure(missing=[])  # and now it is there
+        self._console.print(Text(f"  {_summary(summary)}", style="dim"))
+        self._stack.firestream.configure(missing=[])  # the late file has arrived
 
     def _backfill(self) -> None:
         event = {"first_day": FIRST_DAY.isoformat(), "last_day": LAST_DAY.isoformat()}
         self._console.print(f"\n[bold]A backfill[/] of {json.dumps(event)}")
-        # These files are so small that workers would hardly meet: let some of them take their time.
+        # These files are so small that few transfers would overlap: slow some of them down.
         self._stack.firestream.fail("stall", file_type="message", times=5, seconds=2)
         queued = self._invoke(event)["queued"]
         progress = Progress(
@@ -110,7 +110,7 @@ class BackupDemo:
         )
         with progress:
             task = progress.add_task("files in the archive", total=queued)
-            deadline = time.monotonic() + PATIENCE_SECONDS
+            deadline = time.monotonic() + MAX_WAIT_SECONDS
             while not progress.finished and time.monotonic() < deadline:
                 time.sleep(0.3)
                 progress.update(task, completed=len(self._keys(f"/{FIRST_DAY:%Y/%m}/")))
@@ -119,16 +119,16 @@ class BackupDemo:
         )
 
     def _scheduled_night(self) -> dict[str, Any] | None:
-        """Wait until the schedule's own run has fetched the late file."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        with self._console.status("waiting for the nightly schedule, which is set to every minute here"):
+        """Wait until a scheduled run has fetched the late file."""
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
+        with self._console.status("waiting for the nightly schedule, which runs every minute here"):
             while time.monotonic() < deadline:
                 self._read_logs()
                 nights = [line for line in self._lines if line.get("run") == "nightly"][1:]
                 if nights and self._stored(self._late):
                     night = next((each for each in nights if each["stored"]), nights[0])
-                    self._console.print(f"\n[bold]The schedule's own night[/], at {night['timestamp'][11:19]} UTC")
-                    self._console.print(Text(f"  {_in_words(night)}", style="dim"))
+                    self._console.print(f"\n[bold]A scheduled nightly run[/] at {night['timestamp'][11:19]} UTC")
+                    self._console.print(Text(f"  {_summary(night)}", style="dim"))
                     return night
                 time.sleep(0.5)
         return None
@@ -143,8 +143,8 @@ class BackupDemo:
                 f"  {file_type:<9}{len(objects):>3} days from {'-'.join(first)} to {'-'.join(last)}, {size:.1f} MB"
             )
 
-    def _ask(self) -> None:
-        self._console.print(f"\n[bold]{QUESTION}[/] of December 2016 (docs/athena.md, answered by DuckDB here)")
+    def _query(self) -> None:
+        self._console.print(f"\n[bold]{QUESTION}[/] in December 2016 (a query of docs/athena.md; DuckDB runs it here)")
         self._answer = athena.answer(
             athena.documented()[QUESTION], athena.objects(self._s3, self._bucket), athena.tables()
         )
@@ -152,52 +152,52 @@ class BackupDemo:
             self._console.print("  " + "  ".join(f"{value!s:<8}" for value in row.values()))
 
     def _differences(self) -> Iterator[str]:
-        """Compare the archive with Firestream."""
+        """Compare the archive with Firestream's files."""
         month = [FIRST_DAY + timedelta(days=number) for number in range((LAST_DAY - FIRST_DAY).days + 1)]
         expected = {_key(each, day): (each, day) for each in FILE_TYPES for day in [*month, *self._window]}
         if set(self._keys()) != set(expected):
-            yield f"the archive differs in {sorted(set(self._keys()) ^ set(expected))}"
+            yield f"the archive and Firestream differ in {sorted(set(self._keys()) ^ set(expected))}"
         for key in set(self._keys()) & set(expected):
             if self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read() != self._stack.firestream.content(
                 *expected[key]
             ):
-                yield f"{key} is not what Firestream has"
+                yield f"{key} differs from Firestream's file"
         if self._s3.list_multipart_uploads(Bucket=self._bucket).get("Uploads"):
-            yield "an upload was left dangling"
+            yield "an upload was not completed or aborted"
 
-    def _complaints(self, scheduled: dict[str, Any] | None) -> Iterator[str]:
-        """Compare the archive with Firestream, and the log with what should have happened."""
+    def _failures(self, scheduled: dict[str, Any] | None) -> Iterator[str]:
+        """Compare the archive with Firestream, and the log with the expected outcomes."""
         yield from self._differences()
-        if not any(line["resumes"] for line in self._about(self._truncated)):
-            yield "the broken transfer was not taken up again"
-        if not any(line["outcome"] == "failed" for line in self._about(self._corrupt)):
+        if not any(line["resumes"] for line in self._lines_of(self._truncated)):
+            yield "the broken transfer was not resumed"
+        if not any(line["outcome"] == "failed" for line in self._lines_of(self._corrupt)):
             yield "the damaged file was not refused"
-        if not any(line["outcome"] == "not_yet" for line in self._about(self._late)):
-            yield "the late file was not found to be late"
+        if not any(line["outcome"] == "not_yet" for line in self._lines_of(self._late)):
+            yield "the late file was not reported as late"
         if self._stack.firestream.most_at_once == 1:
-            yield "the workers of the backfill took turns"
+            yield "the transfers of the backfill did not overlap"
         if scheduled is None:
-            yield "the schedule did not fire"
+            yield "the schedule did not run"
         if not self._answer:
-            yield "the archive had no answer"
+            yield "the query on the archive had no result"
 
-    def _about(self, file: File) -> list[dict[str, Any]]:
+    def _lines_of(self, file: File) -> list[dict[str, Any]]:
         wanted = ("backup", file[0], file[1].isoformat())
         return [line for line in self._lines if (line["message"], line.get("file_type"), line.get("day")) == wanted]
 
     def _stored(self, file: File) -> bool:
-        return any(line["outcome"] == "stored" for line in self._about(file))
+        return any(line["outcome"] == "stored" for line in self._lines_of(file))
 
     def _show_line(self, line: dict[str, Any]) -> None:
         good = line["outcome"] != "failed"
-        words = f"{line['bytes']:,} bytes, {line['lines']:,} lines" if line["bytes"] else line["reason"]
+        details = f"{line['bytes']:,} bytes, {line['lines']:,} lines" if line["bytes"] else line["reason"]
         if line["resumes"]:
-            words += ", taken up again where it broke"
+            details += ", resumed where it broke off"
         self._console.print(
             Text.assemble(
                 ("  ✓ " if good else "  ✗ ", "green" if good else "red"),
                 (f"{line['file_type']:<9}{line['day']}  ", "bold"),
-                f"{line['outcome'].replace('_', ' '):<8} {words}",
+                f"{line['outcome'].replace('_', ' '):<8} {details}",
             )
         )
 
@@ -223,6 +223,6 @@ def _key(file_type: str, day: date) -> str:
     return f"{file_type}/{day:%Y/%m/%d}/stocktwits_{file_type}_{day:%Y_%m_%d}.gz"
 
 
-def _in_words(summary: dict[str, Any]) -> str:
+def _summary(summary: dict[str, Any]) -> str:
     names = ("stored", "already_there", "not_yet", "absent", "failed", "queued")
     return ", ".join(f"{summary[name]} {name.replace('_', ' ')}" for name in names if summary[name])

@@ -1,1 +1,1 @@
-"""The application on this machine: the emulator of AWS, and what is deployed to it."""
+"""The application on this machine: the emulator of AWS, and the stack that is deployed to it."""

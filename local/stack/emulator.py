@@ -1,20 +1,21 @@
-"""MiniStack, an AWS on loopback: in an environment and a folder of its own, for its owner alone."""
+"""MiniStack, an emulator of AWS on loopback, with its own environment and folder; only its owner can use it."""
 
 import json
 import os
 import secrets
-import shutil
-import tempfile
 import time
 import urllib.error
 import urllib.request
+import weakref
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 
 from local.build import ROOT
-from local.processes import end_session, free_port, start_session
+from local.processes import end_session, free_port, interrupts_deferred, start_session
 
 if TYPE_CHECKING:
     import subprocess
@@ -24,14 +25,14 @@ START_SECONDS = 30
 
 
 class EmulatorError(Exception):
-    """The emulator did not come up."""
+    """The emulator did not start."""
 
 
 class Emulator:
     """A MiniStack process on a free port of 127.0.0.1."""
 
     def __init__(self, *, enforce_iam: bool = False) -> None:
-        """Start nothing yet.
+        """Configure it without starting it.
 
         Args:
             enforce_iam: Let functions do only what their roles allow.
@@ -41,12 +42,31 @@ class Emulator:
         self._enforce_iam = enforce_iam
         self._process: subprocess.Popen[bytes] | None = None
         self._home: Path | None = None
+        self._running = ExitStack()
+        weakref.finalize(self, self._running.close)  # at exit at the latest, if `__exit__` was interrupted
 
     def __enter__(self) -> Self:
         """Start it, and wait until it answers."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self._home = Path(tempfile.mkdtemp(prefix="relay-emulator-"))
+        try:
+            with interrupts_deferred():
+                self._start(port)
+            self._wait_until_healthy()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it with its workers, and remove its folder."""
+        with interrupts_deferred():
+            self._running.close()
+            self._process = None
+
+    def _start(self, port: int) -> None:
+        folder = TemporaryDirectory(prefix="relay-emulator-", ignore_cleanup_errors=True)
+        self._home = Path(self._running.enter_context(folder))
         python = ROOT / ".local" / "emulator" / "bin" / "python"
         # A clean environment: functions inherit all of it.
         environment = {
@@ -59,29 +79,16 @@ class Emulator:
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "AUTH": "true" if self._enforce_iam else "false",
-            "AWS_SESSION_TOKEN": self._session_token,  # which it hands on to functions
+            "AWS_SESSION_TOKEN": self._session_token,  # the emulator passes it to the functions
         }
-        # -P, or modules that lie beside the program would come before those that the emulator imports.
+        # Without -P, modules beside the program would hide those that the emulator imports.
         command: list[str | Path] = [python, "-P", ROOT / "local" / "stack" / "emulator_server.py"]
         self._process = start_session(command, self._home / "log", cwd=self._home, environment=environment)
-        try:
-            self._wait_until_healthy()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop it with its workers, and remove its folder."""
-        process, self._process = self._process, None
-        if process:
-            end_session(process)
-        if self._home:
-            shutil.rmtree(self._home, ignore_errors=True)
+        self._running.callback(end_session, self._process)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point any AWS tool to it, and away from the user's own account."""
+        """The environment variables that point any AWS tool to it, and away from the user's own account."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -94,7 +101,7 @@ class Emulator:
         }
 
     def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
-        """Return a boto3 client of a service of this emulator."""
+        """Return a boto3 client for a service of this emulator."""
         return boto3.client(  # type: ignore[call-overload]
             service,
             endpoint_url=self.url,
@@ -105,7 +112,7 @@ class Emulator:
         )
 
     def messages(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the messages of every queue by its URL, those that are not visible too; none is received for it."""
+        """Return the messages of every queue by its URL, also those that are not visible, without receiving any."""
         headers = {"X-Amz-Security-Token": self._session_token}
         request = urllib.request.Request(f"{self.url}/_ministack/sqs/messages", headers=headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -124,4 +131,4 @@ class Emulator:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
         log = (self._home / "log").read_text(errors="replace")[-2000:] if self._home else ""
-        raise EmulatorError(f"the emulator did not come up:\n{log}")
+        raise EmulatorError(f"the emulator did not start:\n{log}")

@@ -1,7 +1,7 @@
-"""MiniStack, for whoever knows this run's session token: started by the emulator's own interpreter, without our code.
+"""MiniStack behind a check of this run's session token; started by the emulator's own interpreter, without our code.
 
-By itself it takes any request, signed or not, from any page that a browser on this machine shows and from any of its
-users, and whoever may create a function runs programs as the user who started it.
+MiniStack alone accepts any request, signed or not, from every user of this machine and from every page in its browsers,
+and a request that creates a function runs programs as the user who started the emulator.
 """
 
 import os
@@ -17,31 +17,32 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HEALTH = "/_ministack/health"
-REFUSAL = b'{"__type": "AccessDenied", "message": "This emulator answers whoever knows its session token."}'
+REFUSAL = b'{"__type": "AccessDenied", "message": "This emulator needs the session token of its run."}'
 
-_GIVEN_OUT = re.compile(rb"[ =](?:AKIA|ASIA)")
-"""How the key of a user or a role begins in ``Authorization``. With IAM enforced, the emulator checks these itself."""
+_ISSUED_KEY = re.compile(rb"[ =](?:AKIA|ASIA)")
+"""The start of an access key that the emulator issued. With IAM enforced, the emulator checks these itself."""
 
 
 def guarded(application: Application, token: str, *, enforce_iam: bool) -> Application:
-    """Wrap an ASGI application, so that it gets only the requests that carry a session token.
+    """Wrap an ASGI application, so that it receives only requests with a session token.
 
     Args:
-        application: What answers the others.
+        application: The application to protect.
         token: The session token.
-        enforce_iam: Let pass the keys that the application gives out and checks itself, too.
+        enforce_iam: Also pass requests with keys that the application issued, and checks itself.
     """
 
-    def passes(scope: Scope) -> bool:
+    def authorized(scope: Scope) -> bool:
         headers = dict(scope["headers"])
         query = parse_qs(scope["query_string"])
-        (given,) = query.get(b"X-Amz-Security-Token", [b""])[:1]
-        if any(compare_digest(each, token.encode()) for each in (headers.get(b"x-amz-security-token", b""), given)):
+        (in_query,) = query.get(b"X-Amz-Security-Token", [b""])[:1]
+        given = headers.get(b"x-amz-security-token", b""), in_query
+        if any(compare_digest(each, token.encode()) for each in given):
             return True
-        return enforce_iam and bool(_GIVEN_OUT.search(headers.get(b"authorization", b"")))
+        return enforce_iam and bool(_ISSUED_KEY.search(headers.get(b"authorization", b"")))
 
-    async def application_behind_it(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and (scope["path"] == HEALTH or passes(scope))):
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and (scope["path"] == HEALTH or authorized(scope))):
             await application(scope, receive, send)
         elif scope["type"] == "http":
             await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
@@ -49,12 +50,12 @@ def guarded(application: Application, token: str, *, enforce_iam: bool) -> Appli
         else:
             await send({"type": "websocket.close", "code": 1008})
 
-    return application_behind_it
+    return guard
 
 
 def main() -> None:
     """Serve until the process is stopped; MiniStack reads its settings from the environment."""
-    from ministack import app  # type: ignore[import-not-found]  # noqa: PLC0415  there is none where tests import this
+    from ministack import app  # type: ignore[import-not-found]  # noqa: PLC0415  it is not installed where tests import this module
 
     enforce_iam = os.environ["AUTH"] == "true"
     app.app = guarded(app.app, os.environ["AWS_SESSION_TOKEN"], enforce_iam=enforce_iam)

@@ -1,4 +1,4 @@
-"""What the template grants to whom, and how the emulator has to be told so that it means the same there."""
+"""List the permissions in the template, and adapt them so that they mean the same to the emulator."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ _BATCH_NAMES = {
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
 }
 _UNKNOWN_KEYS = frozenset({"dynamodb:LeadingKeys", "events:source"})
-"""Condition keys of what is allowed that the emulator gives no request, so that nothing would be allowed."""
+"""Condition keys that the emulator does not set on requests: an Allow with one of them would allow nothing."""
 
 _OF_RESOURCES = {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}
 _RESOURCE = re.compile(r"\$\{(?!AWS::)(\w+)(?:\.Arn)?\}(.*)")
@@ -20,16 +20,16 @@ _RESOURCE = re.compile(r"\$\{(?!AWS::)(\w+)(?:\.Arn)?\}(.*)")
 
 @dataclass(frozen=True)
 class Grant:
-    """One action that somebody is allowed, or denied.
+    """One action that a role or policy allows or denies.
 
     Attributes:
-        holder: Whose it is: the template's name of a role, or of a managed policy.
-        policy: The name of the policy that holds it.
-        statement: Which of the policy's statements that is, counted from 0.
+        holder: The logical id of the role, or of the managed policy.
+        policy: The name of the policy.
+        statement: The index of the policy's statement.
         action: Such as ``sqs:SendMessage``.
-        resource: The template's name of what it is allowed on, with what follows the name in the ARN.
-        part: Which of the statement's resources that is, counted from 0.
-        condition: The statement's condition, as it is written there.
+        resource: The logical id of the resource, with what follows its name in the ARN.
+        part: The index of the resource in the statement.
+        condition: The statement's condition, as written.
     """
 
     holder: str
@@ -47,45 +47,45 @@ def granted(template: dict[str, Any]) -> list[Grant]:
 
 
 def denied(template: dict[str, Any]) -> list[Grant]:
-    """List every action that they deny, whatever else allows it."""
+    """List every action that the template's roles and managed policies deny."""
     return _actions(template, "Deny")
 
 
 def for_the_emulator(template: dict[str, Any]) -> dict[str, Any]:
-    """Fit a template to an emulator that speaks no TLS, and that asks for a batch call's own name.
+    """Adapt a template to the emulator, which has no TLS and checks a batch call under its own name.
 
     On AWS the permission for a batch call is that of the single call:
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html. Conditions on keys that the
-    emulator does not know go, too; ``tests/iam.py`` judges by them.
+    emulator does not know are removed, too; ``tests/iam.py`` evaluates those.
     """
-    fitted = deepcopy(template)
-    for name, resource in list(fitted["Resources"].items()):
+    adapted = deepcopy(template)
+    for name, resource in list(adapted["Resources"].items()):
         if resource["Type"] in _OF_RESOURCES:
             document = resource["Properties"]["PolicyDocument"]
             document["Statement"] = [each for each in document["Statement"] if each.get("Sid") != "TlsOnly"]
             if not document["Statement"]:
-                del fitted["Resources"][name]
-    for _, _, document in _policies(fitted["Resources"]):
+                del adapted["Resources"][name]
+    for _, _, document in _policies(adapted["Resources"]):
         for statement in document["Statement"]:
-            everything = [name for action in _list(statement["Action"]) for name in names(action)]
-            statement["Action"] = list(dict.fromkeys(everything))  # a document that two roles hold comes twice
+            actions = [name for action in _list(statement["Action"]) for name in names(action)]
+            statement["Action"] = list(dict.fromkeys(actions))  # a document of two roles comes twice
             if statement["Effect"] == "Allow" and "Condition" in statement:
                 statement["Condition"] = known(statement["Condition"])
-    return fitted
+    return adapted
 
 
 def names(action: str) -> list[str]:
-    """Return the names by which the emulator asks for an action."""
+    """Return the names under which the emulator checks an action."""
     return [action, *([_BATCH_NAMES[action]] if action in _BATCH_NAMES else [])]
 
 
 def known(condition: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return what of a condition the emulator can judge."""
-    judged = {
+    """Return the part of a condition that the emulator can evaluate."""
+    evaluated = {
         operator: {key: value for key, value in keys.items() if key not in _UNKNOWN_KEYS}
         for operator, keys in condition.items()
     }
-    return {operator: keys for operator, keys in judged.items() if keys}
+    return {operator: keys for operator, keys in evaluated.items() if keys}
 
 
 def _actions(template: dict[str, Any], effect: str) -> list[Grant]:
@@ -100,7 +100,7 @@ def _actions(template: dict[str, Any], effect: str) -> list[Grant]:
 
 
 def _policies(resources: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Give each holder of a policy, the policy's name, and its document; some documents have several holders."""
+    """Yield each holder of a policy, the policy's name, and its document; some documents have several holders."""
     for name, resource in resources.items():
         properties = resource.get("Properties", {})
         match resource["Type"]:
@@ -124,5 +124,5 @@ def _name(resource: Any) -> str:  # noqa: ANN401  text, or what an intrinsic fun
             return str(resource)
 
 
-def _list(value: Any) -> list[Any]:  # noqa: ANN401  as IAM takes it: one, or a list
+def _list(value: Any) -> list[Any]:  # noqa: ANN401  IAM allows one, or a list
     return value if isinstance(value, list) else [value]

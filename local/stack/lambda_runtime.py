@@ -1,29 +1,27 @@
-"""A built function in the real Lambda runtime, without Docker.
+"""Run a built function in the real Lambda runtime, without Docker.
 
-``sam local invoke`` runs, inside its container, the Runtime Interface Emulator that the SAM CLI's package brings along,
-and AWS's own runtime client. Here the same two run as plain processes: the client in an environment that holds nothing
-else, so that a library missing from the layer is missed.
+``sam local invoke`` starts a container with the Runtime Interface Emulator, which is part of the SAM CLI's package, and
+AWS's runtime client. Here the same two run as plain processes. The client's environment has nothing else installed, so
+a library that the layer lacks fails the function here, too.
 """
 
 import json
 import os
 import platform
-import shutil
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
 from local.build import ROOT
-from local.processes import end_session, free_port, start_session
-
-if TYPE_CHECKING:
-    import subprocess
+from local.processes import end_session, free_port, interrupts_deferred, start_session
 
 BARE_PYTHON = ROOT / ".local" / "runtime" / "bin" / "python"
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
@@ -31,7 +29,7 @@ START_SECONDS = 10
 
 
 class Rie:
-    """One container's worth of a function: the first invocation is cold, the following ones are warm."""
+    """A function in one execution environment: the first invocation is cold, the following ones are warm."""
 
     def __init__(
         self,
@@ -42,7 +40,7 @@ class Rie:
         python: Path = BARE_PYTHON,
         timeout: int = 60,
     ) -> None:
-        """Prepare it.
+        """Configure it without starting it.
 
         Args:
             function: The built function's folder, with ``app.py``.
@@ -53,12 +51,15 @@ class Rie:
         """
         self._port = free_port()
         self._function = function
-        self._home = Path(tempfile.mkdtemp(prefix="relay-rie-"))
-        self.log_file = self._home / "log"
+        # Their own finalizers end both at exit at the latest, if `__exit__` was interrupted.
+        self._home = TemporaryDirectory(prefix="relay-rie-", ignore_cleanup_errors=True)
+        self._running = ExitStack()
+        weakref.finalize(self, self._running.close)
+        self.log_file = Path(self._home.name) / "log"
         path = [str(function), *([str(layer / "python")] if layer else [])]
         self._environment = {
             "PATH": os.defpath,
-            "HOME": str(self._home),
+            "HOME": self._home.name,
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "test",
@@ -84,22 +85,27 @@ class Rie:
             "awslambdaric",
             "app.handler",
         ]
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start it, and wait until it listens; the function itself starts with its first event."""
-        self._process = start_session(self._command, self.log_file, cwd=self._function, environment=self._environment)
+        """Start it; the function itself starts with its first event."""
+        try:
+            with interrupts_deferred():
+                process = start_session(self._command, self.log_file, cwd=self._function, environment=self._environment)
+                self._running.callback(end_session, process)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop it."""
-        if self._process:
-            end_session(self._process)
-        shutil.rmtree(self._home, ignore_errors=True)
+        with interrupts_deferred():
+            self._running.close()
+            self._home.cleanup()
 
     @property
     def log(self) -> str:
-        """What the function and its runtime printed so far."""
+        """The output of the function and its runtime so far."""
         return self.log_file.read_text(errors="replace")
 
     def invoke(self, event: object) -> Any:  # noqa: ANN401  whatever the function returns
@@ -115,7 +121,7 @@ class Rie:
                 with urllib.request.urlopen(request, timeout=120) as answer:
                     return json.loads(answer.read() or b"null")
             except urllib.error.URLError as error:
-                # Until it listens; a refused connection delivered nothing.
+                # It does not listen yet; a refused connection has delivered nothing.
                 if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.002)

@@ -1,4 +1,4 @@
-"""What the functions of the running stack log."""
+"""Read the logs of the running stack's functions."""
 
 import json
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from local.stack.stack import STACK_NAME, Stack
 
 
 class Logs:
-    """The log lines of some functions, each given once."""
+    """The log lines of some functions, each returned once."""
 
     def __init__(self, stack: Stack, *log_groups: str) -> None:
-        """Follow log groups, named as in the template."""
+        """Follow log groups, given by their logical ids."""
         self._client = stack.client("logs")
         resources = stack.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
         self._groups = [each["PhysicalResourceId"] for each in resources if each["LogicalResourceId"] in log_groups]
@@ -22,7 +22,7 @@ class Logs:
         for group in self._groups:
             for page in self._client.get_paginator("filter_log_events").paginate(logGroupName=group):
                 for event in page["events"]:
-                    if event["message"] not in self._seen:  # the emulator gives its events no id
+                    if event["message"] not in self._seen:  # the emulator's events have no id
                         self._seen.add(event["message"])
                         yield from _line(event["message"])
 

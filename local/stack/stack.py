@@ -1,4 +1,4 @@
-"""The whole stack on this machine: emulator and stand-ins on free ports, the application built and deployed to them."""
+"""The whole stack on this machine: the emulator and the stand-ins on free ports, and the application deployed there."""
 
 import json
 import struct
@@ -12,6 +12,7 @@ from typing import Any, Self
 from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyped]
 
 from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT, build, compile_all, sam
+from local.processes import interrupts_deferred
 from local.stack.emulator import Emulator
 from local.stack.iam import for_the_emulator
 from local.stand_ins.firestream.server import FirestreamStandIn
@@ -24,37 +25,37 @@ CHART_BUCKET = "stocktwits-relay-charts"
 CHART_KEY = "aapl.png"
 BUILD = ROOT / ".local" / "build"
 PACE = {"MaxPostsPerHour": 3600, "PostBurst": 15, "MaxPostsPerDay": 0}
-"""Fast enough to see everything in a minute, slow enough that a burst leaves something over."""
+"""Fast enough to see everything within a minute, and slow enough that a burst exceeds it."""
 
 
 class Stack:
-    """The deployed application, its emulator, its StockTwits and its Firestream; all stop with the ``with`` block.
+    """The deployed application with its emulator and stand-ins; they stop at the end of the ``with`` block.
 
     Attributes:
-        emulator: The AWS it is deployed to.
-        stocktwits: The StockTwits it posts to.
-        firestream: The Firestream it fetches backups from.
+        emulator: The emulator of AWS that it is deployed to.
+        stocktwits: The stand-in of StockTwits that it posts to.
+        firestream: The stand-in of Firestream that it fetches backups from.
         outputs: The outputs of the template, by name.
-        build_directory: Where its artifacts are.
+        build_directory: The folder of the build.
     """
 
     def __init__(
         self,
         parameters: Mapping[str, object] | None = None,
-        say: Callable[[str], None] = print,
+        on_step: Callable[[str], None] = print,
         *,
         template: Path = ROOT / "template.yaml",
         build_directory: Path = BUILD,
         enforce_iam: bool = False,
     ) -> None:
-        """Prepare a stack.
+        """Configure a stack without starting it.
 
         Args:
-            parameters: Of the template, beside those that a local stack needs.
-            say: Told of each step as it begins.
+            parameters: Parameters of the template, in addition to those that a local stack needs.
+            on_step: Called with a description of each step as it begins.
             template: What to build and deploy.
-            build_directory: Where the artifacts go.
-            enforce_iam: Let functions do only what their roles allow; the template is fitted to the emulator for that.
+            build_directory: The folder to build in.
+            enforce_iam: Let functions do only what their roles allow; adapts the template to the emulator.
         """
         self.emulator = Emulator(enforce_iam=enforce_iam)
         self.stocktwits = StandIn()
@@ -64,32 +65,35 @@ class Stack:
         self._template = template
         self._enforce_iam = enforce_iam
         self.build_directory = build_directory
-        self._say = say
+        self._on_step = on_step
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
         """Start, build and deploy everything; on failure, stop what was started."""
-        with ExitStack() as starting:
-            self._say("Starting the emulator of AWS and the stand-ins of StockTwits and Firestream on 127.0.0.1")
-            starting.enter_context(self.emulator)
-            starting.enter_context(self.stocktwits)
-            starting.enter_context(self.firestream)
-            self._say(f"sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE})")
+        try:
+            self._on_step("Starting the emulator of AWS and the stand-ins of StockTwits and Firestream on 127.0.0.1")
+            with interrupts_deferred():
+                for server in (self.emulator, self.stocktwits, self.firestream):
+                    self._running.enter_context(server)
+            self._on_step(f"sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE})")
             build(HOST_RUNTIME, HOST_ARCHITECTURE, self.build_directory, template=self._template)
             compile_all(HOST_RUNTIME, self.build_directory)
-            self._say("sam deploy")
+            self._on_step("sam deploy")
             self._deploy(self.build_directory)
-            self._say("Storing the account's token, Firestream's login and a chart")
-            self._furnish()
-            self._running = starting.pop_all()
+            self._on_step("Storing the account's token, Firestream's login and a chart")
+            self._seed()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop everything."""
-        self._running.close()
+        with interrupts_deferred():
+            self._running.close()
 
     def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
-        """Return a boto3 client of a service of the emulator."""
+        """Return a boto3 client for a service of the emulator."""
         return self.emulator.client(service)
 
     def _deploy(self, directory: Path) -> None:
@@ -118,13 +122,14 @@ class Stack:
             "--stack-name",
             STACK_NAME,
             "--parameter-overrides",
-            *(f'{name}="{value}"' for name, value in parameters.items()),  # some hold spaces
+            *(f'{name}="{value}"' for name, value in parameters.items()),  # some contain spaces
             environment=self.emulator.environment,
         )
         (stack,) = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
         self.outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
-    def _furnish(self) -> None:
+    def _seed(self) -> None:
+        """Store what the application expects to find: the account's token, Firestream's login and a chart."""
         account = self.stocktwits
         token = {"access_token": account.access_token, "username": account.username, "user_id": account.user_id}
         login = {"username": self.firestream.username, "password": self.firestream.password}

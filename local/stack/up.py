@@ -1,4 +1,4 @@
-"""``make up`` and ``make down``: the whole stack, left running behind the terminal."""
+"""``make up`` and ``make down``: start the whole stack in the background, and stop it."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.build import ROOT, BuildError
-from local.processes import start_session
+from local.processes import interrupts_deferred, start_session
 from local.stack.emulator import EmulatorError
 from local.stack.stack import PACE, Stack
 
@@ -26,48 +26,51 @@ STOP_SECONDS = 60
 
 
 def start() -> int:
-    """Start the stack in a process of its own, and show how to use it once it is there."""
+    """Start the stack in a background process, and print how to use it once it is ready."""
     if _running():
         print("It is running already.")
         return _show()
     STATE.unlink(missing_ok=True)
-    keeper = start_session([sys.executable, "-m", "local.stack.up", "--keep"], LOG, cwd=ROOT)
+    process: subprocess.Popen[bytes] | None = None
     try:
-        _follow(keeper)
+        with interrupts_deferred():
+            process = start_session([sys.executable, "-m", "local.stack.up", "--keep"], LOG, cwd=ROOT)
+        _follow(process)
     except KeyboardInterrupt:
-        keeper.terminate()
-        keeper.wait()
+        if process:
+            process.terminate()
+            process.wait()
         return 130
-    if keeper.poll() is not None or not STATE.exists():
-        keeper.terminate()
+    if process.poll() is not None or not STATE.exists():
+        process.terminate()
         return 1
     return _show()
 
 
 def stop() -> int:
-    """Stop the stack, and wait until it is gone."""
+    """Stop the stack, and wait until it has stopped."""
     process_id = _running()
     if process_id is None:
-        print("Nothing is running.")
+        print("The stack is not running.")
         return 0
     os.kill(process_id, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while _lives(process_id) and time.monotonic() < deadline:
+    while _is_alive(process_id) and time.monotonic() < deadline:
         time.sleep(0.1)
-    if _lives(process_id):
-        print(f"It does not stop: see process {process_id}.", file=sys.stderr)
+    if _is_alive(process_id):
+        print(f"The stack does not stop: see process {process_id}.", file=sys.stderr)
         return 1
     print("Stopped.")
     return 0
 
 
 def keep() -> int:
-    """Be the process that holds the stack until it is told to stop."""
+    """Run the stack until SIGTERM or SIGINT; this is the background process."""
     stopped = {signal.SIGTERM, signal.SIGINT}
     for number in stopped:
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        with Stack(PACE, say=lambda step: print(step, flush=True)) as stack:
+        with Stack(PACE, on_step=lambda step: print(step, flush=True)) as stack:
             state = {
                 "pid": os.getpid(),
                 "endpoint": stack.emulator.url,
@@ -93,18 +96,18 @@ def keep() -> int:
 
 
 def settings(stack: Stack) -> str:
-    """Return what a shell reads to use a stack: where AWS is, and the stand-ins of StockTwits and Firestream."""
+    """Return the shell variables to use a stack: those of the AWS tools, and the addresses of the stand-ins."""
     aws = {name: value for name, value in stack.emulator.environment.items() if name.startswith("AWS_")}
     variables = {**aws, "STOCKTWITS": stack.stocktwits.url, "FIRESTREAM": stack.firestream.url}
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
-def _follow(keeper: "subprocess.Popen[bytes]") -> None:
-    """Show the steps as the keeper logs them, until the stack is there or the keeper is gone."""
+def _follow(process: "subprocess.Popen[bytes]") -> None:
+    """Print the steps as the process logs them, until the stack is ready or the process has ended."""
     shown = 0
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        ready = STATE.exists() or keeper.poll() is not None
+        ready = STATE.exists() or process.poll() is not None
         text = LOG.read_text(errors="replace")
         print(text[shown:], end="", flush=True)
         shown = len(text)
@@ -120,39 +123,40 @@ def _show() -> int:
     aws = f"aws --endpoint-url {state['endpoint']}"
     print(
         f"""
-The relay is up, on this machine only, and for you alone.
+The relay is running on this machine. Only you can use it.
 
 Outbox:      {queue}
-StockTwits:  {state["page"]}  (the stand-in's page: what was posted)
-Firestream:  {state["firestream"]}  (the stand-in: every day but today has a backup)
+StockTwits:  {state["page"]}  (the stand-in: open it to see the posts)
+Firestream:  {state["firestream"]}  (the stand-in: it has a backup of every day before today)
 Archive:     {outputs["BackupBucketName"]}
 
-Let this shell use it, `relay` and other tools too:
+Point this shell to it (the AWS CLI, `relay` and other tools):
   . .local/up.env
 
 Publish an alert:
   {aws} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
 
-Fetch the backups of the last days, and look at them:
+Fetch the backups of the last days, and list them:
   .venv/bin/sam remote invoke FetchBackupsFunction --event '{{"run": "nightly"}}'
   {aws} s3 ls --recursive {outputs["BackupBucketName"]}
 
-Stop it with: make down"""
+Stop it:
+  make down"""
     )
     return 0
 
 
 def _running() -> int | None:
-    """Return the keeper's process id, if it lives."""
+    """Return the id of the background process, if it is alive."""
     try:
         process_id = int(json.loads(STATE.read_text())["pid"])
     except (OSError, ValueError, KeyError):
         return None
-    return process_id if _lives(process_id) else None
+    return process_id if _is_alive(process_id) else None
 
 
-def _lives(process_id: int) -> bool:
-    """Say whether a keeper has this number: after a reboot it may be somebody else's."""
+def _is_alive(process_id: int) -> bool:
+    """Return whether a process id is that of a stack: after a reboot, it may belong to another program."""
     try:
         return b"local.stack.up" in Path(f"/proc/{process_id}/cmdline").read_bytes()
     except OSError:
@@ -160,7 +164,7 @@ def _lives(process_id: int) -> bool:
 
 
 def main() -> int:
-    """Start, stop or keep the stack."""
+    """Start, stop or run the stack."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stop", action="store_true")
     parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)

@@ -1,1 +1,1 @@
-"""Stand-ins on loopback of the services that the relay talks to."""
+"""Stand-ins on loopback for the services that the relay calls."""

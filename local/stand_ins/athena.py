@@ -1,8 +1,8 @@
-"""Athena's part on this machine: DuckDB answers Athena's SQL over the objects of a bucket.
+"""A stand-in for Athena: DuckDB runs Athena's SQL over the objects of a bucket.
 
-The tables are the template's: its Hive types become DuckDB's, its partition projection says which objects belong to
-which day, and its SerDe's setting what becomes of a line that is no JSON. What the archive does not use of Athena is
-not here.
+The tables are those of the template: its Hive types are translated to DuckDB's, its partition projection determines
+which objects belong to which day, and its SerDe's settings how a line that is not JSON is read. Only the features of
+Athena that the archive uses are implemented.
 """
 
 import re
@@ -29,16 +29,16 @@ _LOCATION = re.compile(r"s3://\$\{BackupBucket}/(?P<folder>.+/)\$\{!(?P<partitio
 
 @dataclass(frozen=True)
 class Table:
-    """A table of gzipped JSON lines, with one partition column that is a date worked out from the key.
+    """A table of gzipped JSON lines, with one partition column: the date in the key.
 
     Attributes:
-        name: In the database.
-        columns: The columns and their Hive types; the partition column is not among them.
+        name: Its name in the database.
+        columns: The columns and their Hive types, without the partition column.
         partition: The partition column.
-        folder: Where the table's objects are, up to the date in their keys.
-        date_format: How the date is written, for ``strftime``.
-        first: The first date that is looked for, written so. The last one is today's, in UTC.
-        ignores_bad_lines: Whether a line that is no JSON is a row of nulls; else it fails the query.
+        folder: The keys' prefix before the date.
+        date_format: The format of the date, for ``strftime``.
+        first: The first date of the projection, in that format. The last one is today, in UTC.
+        ignores_bad_lines: Whether a line that is not JSON becomes a row of nulls; otherwise it fails the query.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Table:
         """Return the table that an ``AWS::Glue::Table`` of the template declares.
 
         Raises:
-            ValueError: Athena would find none of the archive's objects by this declaration.
+            ValueError: With this declaration, Athena would find none of the archive's objects.
         """
         declared = properties["TableInput"]
         parameters, storage = declared["Parameters"], declared["StorageDescriptor"]
@@ -63,7 +63,7 @@ class Table:
         first, _, last = parameters[f"projection.{key['Name']}.range"].partition(",")
         kind = parameters["projection.enabled"], parameters[f"projection.{key['Name']}.type"]
         if not location or location["partition"] != key["Name"] or kind != ("true", "date") or last != "NOW":
-            raise ValueError(f"no projection of dates over the archive's keys: {parameters}")
+            raise ValueError(f"not a projection of dates over the archive's keys: {parameters}")
         return cls(
             name=declared["Name"],
             columns={column["Name"]: column["Type"] for column in storage["Columns"]},
@@ -79,7 +79,7 @@ class Table:
         )
 
     def date_of(self, key: str) -> str | None:
-        """Return the partition that an object belongs to, or None if Athena would not look there."""
+        """Return the partition that an object belongs to, or None if Athena would not read it."""
         if not key.startswith(self.folder):
             return None
         value = key.removeprefix(self.folder).rpartition("/")[0]
@@ -88,8 +88,8 @@ class Table:
         except ValueError:
             return None
         first = datetime.strptime(self.first, self.date_format).replace(tzinfo=UTC)
-        written_so = date.strftime(self.date_format) == value  # strptime takes 2016/12/5 as well
-        return value if written_so and first <= date <= datetime.now(UTC) else None
+        canonical = date.strftime(self.date_format) == value  # strptime takes 2016/12/5 as well
+        return value if canonical and first <= date <= datetime.now(UTC) else None
 
 
 def tables(template: Path = ROOT / "template.yaml") -> list[Table]:
@@ -99,7 +99,7 @@ def tables(template: Path = ROOT / "template.yaml") -> list[Table]:
 
 
 def documented(page: Path = ROOT / "docs" / "athena.md") -> dict[str, str]:
-    """Return a page's worked queries by the heading that each stands under."""
+    """Return the queries in a page, each by the heading above it."""
     found = re.finditer(r"^### (.+)$\n(?:(?!#).*\n)*?```sql\n((?:.*\n)*?)```$", page.read_text(), re.MULTILINE)
     return {match[1]: match[2] for match in found}
 
@@ -112,28 +112,28 @@ def objects(s3: Any, bucket: str) -> dict[str, bytes]:  # noqa: ANN401  a boto3 
 
 
 def answer(sql: str, archive: Mapping[str, bytes], declared: Collection[Table]) -> list[dict[str, Any]]:
-    """Answer a query as Athena would.
+    """Run a query as Athena would.
 
     Args:
         sql: In Athena's SQL.
         archive: The bucket's objects by their keys.
-        declared: The tables that the query may name.
+        declared: The tables that the query may use.
 
     Returns:
-        The rows, each by its columns' names.
+        The rows, each as a mapping of its column names to values.
 
     Raises:
-        duckdb.Error: The query asks for something that the tables do not have, or an object cannot be read.
-        sqlglot.errors.SqlglotError: The query is no SQL, or cannot be put into DuckDB's.
+        duckdb.Error: The query uses something that the tables do not have, or an object cannot be read.
+        sqlglot.errors.SqlglotError: The query is not valid SQL, or cannot be translated to DuckDB's.
     """
-    as_relay_error = _translated(sql, declared)
+    in_duckdb_sql = _translated(sql, declared)
     with (
-        duckdb.connect(config={"autoinstall_known_extensions": False}) as connection,  # nothing from elsewhere
+        duckdb.connect(config={"autoinstall_known_extensions": False}) as connection,  # download nothing
         TemporaryDirectory(prefix="relay-athena-") as folder,
     ):
         for table in declared:
             _load(connection, table, archive, Path(folder))
-        result = connection.execute(as_relay_error)
+        result = connection.execute(in_duckdb_sql)
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
@@ -157,16 +157,16 @@ def _load(connection: duckdb.DuckDBPyConnection, table: Table, archive: Mapping[
 
 
 def _translated(sql: str, declared: Collection[Table]) -> str:
-    """Return the query in DuckDB's SQL.
+    """Translate a query to DuckDB's SQL.
 
-    The columns' types make a difference: of whole numbers, 1 / 2 is 0 in Athena and 0.5 in DuckDB.
+    The types of the columns matter: for integers, 1 / 2 is 0 in Athena and 0.5 in DuckDB.
     """
     schema: dict[str, object] = {table.name: {**table.columns, table.partition: "string"} for table in declared}
     query = qualify(
         sqlglot.parse_one(sql, read="athena"),
         dialect="athena",
         schema=MappingSchema(schema, dialect="hive"),
-        validate_qualify_columns=False,  # DuckDB does it
+        validate_qualify_columns=False,  # DuckDB validates them
     )
     return annotate_types(query, dialect="athena").sql("duckdb", unsupported_level=ErrorLevel.RAISE)
 

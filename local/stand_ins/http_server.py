@@ -1,4 +1,4 @@
-"""What the stand-ins have in common as HTTP servers: prompt starts and stops, and requests read whole."""
+"""The HTTP server that the stand-ins share: it starts and stops at once, and reads requests completely."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ StandInT = TypeVar("StandInT")
 
 
 class UnreadableError(Exception):
-    """The request cannot be read: a status, and why."""
+    """The request cannot be read; the arguments are a status and the reason."""
 
 
 class Server(ThreadingHTTPServer, Generic[StandInT]):
-    """A listener of a stand-in on loopback, which remembers its connections so that it can close them."""
+    """The server of a stand-in on loopback, which keeps track of its connections so that it can close them."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, port: int, handler: type[Handler], stand_in: StandInT) -> None:
-        """Listen; port 0 is any free one."""
+        """Listen on a port; 0 picks a free one."""
         self.stand_in = stand_in
         self._open: set[Any] = set()
         super().__init__(("127.0.0.1", port), handler)
 
     def start(self) -> None:
-        """Serve in the background from now on."""
-        # The interval is how long a stop may take at most.
+        """Start serving in the background."""
+        # A stop takes at most this interval.
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Stop listening, and end every connection, idle or not."""
+        """Stop listening, and close every connection, idle or not."""
         self.shutdown()
         self.server_close()
         for connection in list(self._open):
@@ -50,7 +50,7 @@ class Server(ThreadingHTTPServer, Generic[StandInT]):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def server_bind(self) -> None:
-        """Bind without asking DNS for a name, as the parent would."""
+        """Bind without the DNS lookup of the parent class."""
         TCPServer.server_bind(self)
         self.server_port = self.socket.getsockname()[1]
 
@@ -61,12 +61,12 @@ class Server(ThreadingHTTPServer, Generic[StandInT]):
         return connection, address
 
     def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - the parent's type is not public
-        """End a connection."""
+        """Close a connection."""
         self._open.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - likewise
-        """Say nothing of a client that went away, as tests do on purpose."""
+        """Ignore a client that disconnected, as tests do on purpose."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -78,44 +78,44 @@ class Handler(BaseHTTPRequestHandler, ABC):
     server_version = "StandIn"
     sys_version = ""
     disable_nagle_algorithm = True
-    wbufsize = 1 << 16  # headers and body leave in one write
+    wbufsize = 1 << 16  # sends headers and body in one write
 
     @abstractmethod
     def serve(self) -> None:
-        """Answer a request, whatever its method."""
+        """Handle a request with any method."""
 
     def do_GET(self) -> None:
-        """Serve a request."""
+        """Handle a request."""
         self.serve()
 
     def do_POST(self) -> None:
-        """Serve a request."""
+        """Handle a request."""
         self.serve()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name for it
-        """Write no log: a request line may carry a secret."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the parent class
+        """Log nothing: a request line may contain a secret."""
 
     def read_body(self) -> bytes:
-        """The body of the request; UnreadableError without a usable length, ConnectionError when it ends too early."""
+        """Read the body; UnreadableError without a usable length, ConnectionError if the connection ends too early."""
         declared = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not re.fullmatch(r"[0-9]{1,15}", declared):
             self.close_connection = True  # where the next request would begin is unknown
             raise UnreadableError(411, "Content-Length is required")
-        left, kept = int(declared), bytearray()
+        left, body = int(declared), bytearray()
         while left:
             piece = self.rfile.read(min(left, 1 << 16))
             if not piece:
-                raise ConnectionError  # half a request must not become a whole one
+                raise ConnectionError  # never handle a truncated request as a complete one
             left -= len(piece)
-            # Past the limit it is read, so that the client hears the answer, but not kept.
+            # Beyond the limit, the body is read so that the client receives the answer, but it is not stored.
             if int(declared) <= BODY_LIMIT:
-                kept += piece
+                body += piece
         if int(declared) > BODY_LIMIT:
             raise UnreadableError(413, "The request is too large")
-        return bytes(kept)
+        return bytes(body)
 
     def answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        """Send an answer with all of its body."""
+        """Send an answer with its body."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -124,9 +124,9 @@ class Handler(BaseHTTPRequestHandler, ABC):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def tear(self) -> None:
-        """End the connection with a TCP reset."""
-        # Without lingering, and past the orderly shutdown, closing sends one.
+    def reset_connection(self) -> None:
+        """Close the connection with a TCP reset."""
+        # With a linger time of 0, and without an orderly shutdown, close sends a reset.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         socket.close(self.connection.detach())
         self.close_connection = True

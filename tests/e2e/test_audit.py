@@ -70,7 +70,7 @@ def test_a_vulnerability_is_found_beside_a_package_that_is_not_known(
 ) -> None:
     with index(lambda path: release(CVE) if path == "/pypi/relay-example-two/2.0/json" else (404, b"")):
         found = audit(requirements)
-    vulnerable = "relay-example-two 2.0 is vulnerable: PYSEC-2026-1 CVE-2026-1, mended in 1.1"
+    vulnerable = "relay-example-two 2.0 is vulnerable: PYSEC-2026-1 CVE-2026-1, fixed in 1.1"
     gap = f"the service does not know relay-example-one in {requirements}"
     assert found == Audit(1, (f"{requirements}: {vulnerable}",), gap)
 

@@ -113,7 +113,7 @@ def test_what_was_built_is_deployed_as_what_it_is(tmp_path: Path) -> None:
     older = next(each for each in runtimes() if each != HOST_RUNTIME)
     with pytest.raises(BuildError, match=f"is for {HOST_RUNTIME} on .*, not for {older}"):
         check(older, HOST_ARCHITECTURE, directory)
-    with pytest.raises(BuildError, match="Nothing was built"):
+    with pytest.raises(BuildError, match="There is no build yet"):
         check(HOST_RUNTIME, HOST_ARCHITECTURE, tmp_path)
     template = directory / "template.yaml"
     built = template.read_text()

@@ -1,4 +1,4 @@
-"""`make demo`, `make up` and `make down`, as a newcomer meets them."""
+"""`make demo`, `make up` and `make down`, as a newcomer runs them."""
 
 import json
 import os
@@ -22,7 +22,7 @@ GONE_SECONDS = 10
 
 
 def start(module: str, home: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Start a module of ours; `home` is its folder for temporary files, and the mark of all that it starts."""
+    """Start a module; `home` is its folder for temporary files, and marks every process that it starts."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
@@ -35,14 +35,14 @@ def start(module: str, home: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def left_over(home: Path) -> list[str]:
-    """Return what a run left behind, but for what is gone within a few seconds: a killed process takes a moment."""
+    """Return what a run left behind after a few seconds: a killed process takes a moment to end."""
     deadline = time.monotonic() + GONE_SECONDS
-    while (left := _there(home)) and time.monotonic() < deadline:
+    while (left := _files_and_processes(home)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
 
 
-def _there(home: Path) -> list[str]:
+def _files_and_processes(home: Path) -> list[str]:
     """Return the files of a run, and the processes whose environment names its folder."""
     files = [path.name for path in home.iterdir()]
     processes = []
@@ -57,7 +57,7 @@ def _there(home: Path) -> list[str]:
 
 
 def answer_to_a_page_of_a_browser() -> int:
-    """Create a function on the stack of `make up`, as a page could: it knows the address, but no session token."""
+    """Create a function on the stack of `make up`, as a page can that knows its address without the session token."""
     url = f"{json.loads(STATE.read_text())['endpoint']}/2015-03-31/functions"
     request = urllib.request.Request(url, b"{}", {"Content-Type": "text/plain", "Origin": "https://page.example"})
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -67,16 +67,16 @@ def answer_to_a_page_of_a_browser() -> int:
 
 
 @pytest.mark.timeout(420)
-def test_the_demo_ends_well_only_because_every_message_and_backup_ended_as_it_should(tmp_path: Path) -> None:
+def test_the_demo_succeeds_when_every_message_and_backup_ended_as_expected(tmp_path: Path) -> None:
     demo = start("local.demo", tmp_path)
     output, _ = demo.communicate(timeout=400)
     assert demo.returncode == 0, output
-    assert "Every message ended as it should" in output
+    assert "Every message ended as expected" in output
     assert "found on the account's stream" in output
-    assert "Every backup is whole: 76 files, each byte for byte Firestream's." in output
+    assert "Every backup is complete: 76 files, each identical to Firestream's." in output
     assert "62/62" in output
-    assert "The schedule's own night" in output
-    assert "taken up again where it broke" in output
+    assert "A scheduled nightly run" in output
+    assert "resumed where it broke off" in output
     assert left_over(tmp_path) == []
 
 
@@ -94,7 +94,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(number: signal.Signals
 
 
 def test_a_demo_whose_deployment_fails_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    code = "import sys; from local import demo; demo.PACE['PostBurst'] = 'many'; sys.exit(demo.main())"
+    code = "import sys; from local.demo.__main__ import PACE, main; PACE['PostBurst'] = 'many'; sys.exit(main())"
     demo = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,

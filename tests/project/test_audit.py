@@ -71,8 +71,8 @@ def test_a_vulnerability_fails_whatever_else_is_reported(
     file = runs.about("a.txt", *beside, VULNERABLE, code=code)
     assert main([file], program=runs.program) == 1
     said = capsys.readouterr().err
-    assert f"{file}: urllib3 1.26.0 is vulnerable: PYSEC-2021-108 CVE-2021-33503, mended in 1.26.5\n" in said
-    assert "GHSA-none, mended in no version\n" in said
+    assert f"{file}: urllib3 1.26.0 is vulnerable: PYSEC-2021-108 CVE-2021-33503, fixed in 1.26.5\n" in said
+    assert "GHSA-none, fixed in no version\n" in said
 
 
 @pytest.mark.parametrize(

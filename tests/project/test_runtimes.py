@@ -11,7 +11,7 @@ import pytest
 
 from local import runtimes
 from local.build import ROOT, deployed_runtime
-from local.runtimes import MissingError, Ran
+from local.runtimes import MissingError, RunResult
 
 # --- What pytest said
 
@@ -27,7 +27,7 @@ def case(name: str, inside: str = "") -> str:
 PASSED = case("test_that_passed")
 
 
-def read(folder: Path, xml: str | None, code: int) -> Ran:
+def read(folder: Path, xml: str | None, code: int) -> RunResult:
     log = folder / "log"
     log.write_text("collecting ...\nINTERNALERROR\n")
     if xml:
@@ -37,7 +37,7 @@ def read(folder: Path, xml: str | None, code: int) -> Ran:
 
 def test_a_report_tells_what_passed_and_names_what_did_not(tmp_path: Path) -> None:
     xml = report(PASSED, PASSED, case("test_a", "<failure/>"), case("test_b", "<error/>"), case("test_c", "<skipped/>"))
-    assert read(tmp_path, xml, 1) == Ran(
+    assert read(tmp_path, xml, 1) == RunResult(
         2, ["tests.unit.posting.test_alert.test_a", "tests.unit.posting.test_alert.test_b"], 1
     )
 
@@ -49,10 +49,10 @@ def test_a_test_that_fails_and_cannot_be_taken_down_is_one_failure(tmp_path: Pat
 @pytest.mark.parametrize(
     ("xml", "code", "words"),
     [
-        (None, 4, "pytest did not come to its end (4)"),
-        (report(PASSED), 2, "pytest ended with 2"),
-        (report(PASSED), -9, "pytest ended with -9"),
-        (report(PASSED), 1, "pytest ended with 1"),
+        (None, 4, "pytest did not finish (4)"),
+        (report(PASSED), 2, "pytest exited with 2"),
+        (report(PASSED), -9, "pytest exited with -9"),
+        (report(PASSED), 1, "pytest exited with 1"),
         (report(), 0, "no test was run"),
     ],
     ids=["no report", "interrupted", "killed", "failed without a test", "empty"],
@@ -72,7 +72,7 @@ class Machine:
     """A machine with some runtimes, on which the tests end in some way."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ends: dict[str, Ran] = {}
+        self.ends: dict[str, RunResult] = {}
         self.prepared: list[str] = []
         machine = self
 
@@ -88,7 +88,7 @@ class Machine:
             def prepare(self) -> None:
                 machine.prepared.append(self.name)
 
-            def test(self) -> Ran:
+            def test(self) -> RunResult:
                 return machine.ends[self.name]
 
         monkeypatch.setattr(runtimes, "Runtime", Runtime)
@@ -103,7 +103,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def test_a_run_in_which_everything_passes_ends_well(machine: Machine, capsys: Any) -> None:
-    machine.ends = {"python3.11": Ran(5, []), "python3.12": Ran(5, [])}
+    machine.ends = {"python3.11": RunResult(5, []), "python3.12": RunResult(5, [])}
     assert machine.tests("python3.11", "python3.12") == 0
     assert capsys.readouterr().out.splitlines() == [
         "python3.11  3.12.1        5 passed    0 failed     0 s",
@@ -114,7 +114,7 @@ def test_a_run_in_which_everything_passes_ends_well(machine: Machine, capsys: An
 
 
 def test_a_test_that_fails_on_one_runtime_fails_the_run_and_is_named_at_its_end(machine: Machine, capsys: Any) -> None:
-    machine.ends = {"python3.11": Ran(4, ["test_a"]), "python3.12": Ran(5, [])}
+    machine.ends = {"python3.11": RunResult(4, ["test_a"]), "python3.12": RunResult(5, [])}
     assert machine.tests("python3.11", "python3.12") == 1
     assert capsys.readouterr().out.splitlines()[2:] == [
         "python3.11: test_a",
@@ -126,17 +126,17 @@ def test_a_test_that_fails_on_one_runtime_fails_the_run_and_is_named_at_its_end(
 def test_a_runtime_that_is_missing_fails_the_run_by_name_and_the_others_are_tested(
     machine: Machine, capsys: Any
 ) -> None:
-    machine.ends = {"python3.12": Ran(5, [])}
+    machine.ends = {"python3.12": RunResult(5, [])}
     assert machine.tests("python3.11", "python3.12") == 1
     said = capsys.readouterr().out
-    assert said.startswith("python3.11  cannot be had: there is none\npython3.12  3.12.1        5 passed")
-    assert "python3.11 was not tested (ALLOW_MISSING=1 lets it be absent)." in said
+    assert said.startswith("python3.11  not available: there is none\npython3.12  3.12.1        5 passed")
+    assert "python3.11 was not tested (ALLOW_MISSING=1 skips a runtime that is not available)." in said
 
 
 def test_a_runtime_may_be_missing_where_that_is_allowed(machine: Machine, capsys: Any) -> None:
-    machine.ends = {"python3.12": Ran(5, [])}
+    machine.ends = {"python3.12": RunResult(5, [])}
     assert machine.tests("python3.11", "python3.12", allow_missing=True) == 0
-    assert "python3.11  cannot be had: there is none" in capsys.readouterr().out
+    assert "python3.11  not available: there is none" in capsys.readouterr().out
 
 
 def test_a_run_without_any_runtime_is_a_failure_even_so(machine: Machine) -> None:
@@ -144,7 +144,7 @@ def test_a_run_without_any_runtime_is_a_failure_even_so(machine: Machine) -> Non
 
 
 def test_a_skipped_test_shows() -> None:
-    assert "  2 skipped" in runtimes.line("python3.12", "3.12.1", Ran(5, [], 2), 1)
+    assert "  2 skipped" in runtimes.line("python3.12", "3.12.1", RunResult(5, [], 2), 1)
 
 
 def test_a_runtime_that_the_template_does_not_allow_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -779,7 +779,7 @@ def test_a_backup_can_have_two_members_and_the_same_lines(client: Client, stand_
 
 @pytest.mark.parametrize(
     ("details", "position", "line"),
-    [({}, 10, b"This is no JSON object"), ({"line": "[1]", "after": 0}, 0, b"[1]"), ({"after": 1.0}, 20, b"This")],
+    [({}, 10, b"This is not a JSON object"), ({"line": "[1]", "after": 0}, 0, b"[1]"), ({"after": 1.0}, 20, b"This")],
 )
 def test_one_line_can_be_no_json_object(
     client: Client, stand_in: FirestreamStandIn, details: dict[str, Any], position: int, line: bytes

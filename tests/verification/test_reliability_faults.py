@@ -42,9 +42,9 @@ def test_each_random_fault_strikes_its_share_of_the_requests(stand_in):
     assert 40 < statuses[401] < 80
     assert 15 < statuses[503] < 45
     assert statuses[200] == 300 - statuses[401] - statuses[503] == len(stand_in.posts)
-    struck = Counter(planned.name for _, planned in stand_in.struck)
+    struck = Counter(planned.name for _, planned in stand_in.faulted)
     assert struck == {"401": statuses[401], "5xx-before 503": statuses[503]}
-    assert {seen.fields["body"] for seen, _ in stand_in.struck}.isdisjoint(each.body for each in stand_in.posts)
+    assert {seen.fields["body"] for seen, _ in stand_in.faulted}.isdisjoint(each.body for each in stand_in.posts)
 
 
 def test_the_same_requests_meet_the_same_random_faults_in_any_order(stand_in):
@@ -70,7 +70,7 @@ def test_a_planned_fault_comes_before_a_random_one_and_a_reset_forgets_both(stan
     stand_in.fail("401")
     assert [post(stand_in, "$AAPL"), post(stand_in, "$AAPL")] == [401, 500]
     stand_in.reset()
-    assert (post(stand_in, "$AAPL"), stand_in.struck) == (200, [])
+    assert (post(stand_in, "$AAPL"), stand_in.faulted) == (200, [])
 
 
 @pytest.mark.parametrize(("name", "wrong"), [("no-such", "no-such"), ("reset-before 5", "details"), ("429 x", "x")])

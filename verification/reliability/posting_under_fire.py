@@ -321,7 +321,7 @@ def _wait(stack: Stack, run: Run, published: Callable[[], bool], say: Callable[[
 
 def _account(stack: Stack, run: Run) -> None:
     stand_in = stack.stocktwits
-    struck = stand_in.struck
+    struck = stand_in.faulted
     publishes = [seen.at for seen in stand_in.requests if seen.resource == "messages/create"]
     run.silence = Silence(*run.pause, publishes)
     run.requests = len(stand_in.requests)
@@ -340,7 +340,7 @@ def _account(stack: Stack, run: Run) -> None:
 def _unsure(stand_in: StandIn) -> frozenset[str]:
     return frozenset(
         seen.fields["body"]
-        for seen, planned in stand_in.struck
+        for seen, planned in stand_in.faulted
         if seen.resource == "messages/create" and planned.fault not in CLEAR
     )
 

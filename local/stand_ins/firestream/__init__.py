@@ -1,9 +1,9 @@
-"""A stand-in of StockTwits' Firestream backups: two real HTTP servers on loopback, the API and the host of its links.
+"""A stand-in for StockTwits' Firestream backups: two real HTTP servers on loopback, for the API and for its links.
 
-    GET {url}/backups/{file_type}/{yyyy}/{mm}/{dd}   Basic auth; 302 to a link of the other server, good for a while
+    GET {url}/backups/{file_type}/{yyyy}/{mm}/{dd}   Basic auth; 302 to a link to the other server, valid for a while
 
-Tests hold a `FirestreamStandIn` in their own process; other processes run `python -m local.stand_ins.firestream`
-and steer it over HTTP, at the API's address:
+Tests use a `FirestreamStandIn` in their own process; other processes run `python -m local.stand_ins.firestream`
+and control it over HTTP, at the API's address:
 
     POST /_standin/faults     {"fault": "truncated", "file_type": "message", "day": "2024-01-02", "after": 9}
     POST /_standin/settings   {"password": "new", "link_seconds": 5, "lag_days": 2, "missing": ["2024-01-02"]}

@@ -1,4 +1,4 @@
-"""The API's host: a login and a day in, a link out; and the control plane."""
+"""The host of the API, which redirects to the link of a backup; and the control plane."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
 class RefusedError(Exception):
-    """The request is refused: a status, and why."""
+    """The request is refused; the arguments are a status and the reason."""
 
 
 class ApiHandler(Handler):
@@ -40,7 +40,7 @@ class ApiHandler(Handler):
     server: Server[State]
 
     def serve(self) -> None:
-        """Answer a request."""
+        """Handle a request."""
         try:
             self._route(self.read_body())
         except (RefusedError, UnreadableError) as refused:
@@ -51,11 +51,11 @@ class ApiHandler(Handler):
     def _route(self, body: bytes) -> None:
         target = urlsplit(self.path)
         if target.path.startswith("/_standin/"):
-            told = self._control(f"{self.command} {target.path.removeprefix('/_standin/')}", body)
-            self.answer(200, json.dumps(told).encode(), {"Content-Type": "application/json; charset=utf-8"})
+            result = self._control(f"{self.command} {target.path.removeprefix('/_standin/')}", body)
+            self.answer(200, json.dumps(result).encode(), {"Content-Type": "application/json; charset=utf-8"})
             return
         stand_in = self.server.stand_in
-        stand_in.note("api", self.command, target.path, dict(parse_qsl(target.query)), self.headers)
+        stand_in.record("api", self.command, target.path, dict(parse_qsl(target.query)), self.headers)
         wanted = _wanted(target.path)
         if planned := stand_in.take(API_FAULTS, *(wanted or (None, None))):
             raise _refusal(int(planned.fault))
@@ -72,7 +72,7 @@ class ApiHandler(Handler):
 
     def _control(self, request: str, body: bytes) -> object:
         stand_in = self.server.stand_in
-        shown: dict[str, Callable[[], object]] = {
+        actions: dict[str, Callable[[], object]] = {
             "GET requests": lambda: [_described(seen) for seen in stand_in.requests],
             "GET stats": lambda: {
                 "requests": len(stand_in.requests),
@@ -85,16 +85,16 @@ class ApiHandler(Handler):
             "POST put": lambda: _put(stand_in, **json.loads(body)),
             "POST reset": stand_in.reset,
         }
-        if request not in shown:
+        if request not in actions:
             raise RefusedError(404, "There is nothing here")
         try:
-            return shown[request]()
-        except (TypeError, ValueError, OSError) as wrong:
-            raise RefusedError(400, str(wrong)) from None
+            return actions[request]()
+        except (TypeError, ValueError, OSError) as error:
+            raise RefusedError(400, str(error)) from None
 
 
 def _wanted(path: str) -> tuple[str, date] | None:
-    """The file type and the day that a path is about, if it is about any."""
+    """Return the file type and the day in a path, or None."""
     found = _BACKUP.fullmatch(path)
     if not found or found[1] not in data.FILE_TYPES:
         return None

@@ -1,4 +1,4 @@
-"""What a backup holds: synthetic messages and activities in StockTwits' shapes, the same for the same day."""
+"""The content of backups: synthetic messages and activities in StockTwits' formats, always the same for a day."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IDS_PER_DAY = 10_000_000
 _DAY_SECONDS = 86_400
 _USERS = 400_000
 
-# Symbol, title, and how many of a thousand messages name it first.
+# Symbol, title, and how many of a thousand messages mention it first.
 _LISTED = [
     ("SPY", "SPDR S&P 500 ETF Trust", 170),
     ("TSLA", "Tesla Inc.", 150),
@@ -107,9 +107,9 @@ _ACTIVITY_WEIGHTS = list(accumulate((80, 18, 2)))
 
 
 def lines(file_type: str, day: date, count: int) -> Iterator[bytes]:
-    """The lines of a day's backup, each a JSON object and its line feed: `count` of them, from midnight on, in UTC.
+    """Yield the `count` lines of a day's backup, each a JSON object with a line feed, from midnight UTC on.
 
-    Ids grow with time, from day to day too as long as `count` is below `IDS_PER_DAY`.
+    Ids increase with time, also from day to day as long as `count` is below `IDS_PER_DAY`.
     """
     chance = random.Random(f"{file_type} {day}")
     first_id = (day - FIRST_DAY).days * IDS_PER_DAY + 1
@@ -123,7 +123,7 @@ def lines(file_type: str, day: date, count: int) -> Iterator[bytes]:
 
 @lru_cache(maxsize=64)
 def backup(file_type: str, day: date, count: int) -> bytes:
-    """A day's backup, gzipped: the same bytes whenever it is asked for."""
+    """Return a day's backup, gzipped: always the same bytes."""
     return gzip.compress(b"".join(lines(file_type, day, count)), compresslevel=6, mtime=0)
 
 
@@ -147,9 +147,9 @@ def _message(chance: random.Random, number: int, created_at: str) -> dict[str, A
 
 
 def _word(chance: random.Random) -> str:
-    """A word of chatter, which is full of prices and of other people: a vocabulary alone would compress too well."""
+    """Return a word, a price, a change, a mention or a link: words alone would compress too well."""
     kind = chance.random()
-    if kind < 0.66:  # noqa: PLR2004 - the rest are prices, changes, people and links
+    if kind < 0.66:  # noqa: PLR2004 - the rest are prices, changes, mentions and links
         return chance.choice(_WORDS)
     if kind < 0.82:  # noqa: PLR2004
         return f"{chance.uniform(1, 999):.2f}"
@@ -165,19 +165,19 @@ def _name(chance: random.Random) -> str:
 
 
 def _activity(chance: random.Random, number: int, created_at: str) -> dict[str, Any]:
-    """An activity, in either of the two shapes that are described in public."""
+    """Return an activity, in either of the two formats that are documented publicly."""
     kind = chance.choices(_ACTIVITIES, cum_weights=_ACTIVITY_WEIGHTS)[0]
-    action = "create" if chance.random() < 0.9 else "destroy"  # noqa: PLR2004 - most things stay
+    action = "create" if chance.random() < 0.9 else "destroy"  # noqa: PLR2004 - most are not undone
     likes = kind == "LikeMessage"
     about = {"message_id": number - chance.randint(1, 1_000)} if likes else {"target_id": _somebody(chance)}
     data = {"id": number, "user_id": _somebody(chance), **about}
-    if chance.random() < 0.5:  # noqa: PLR2004 - one as often as the other
+    if chance.random() < 0.5:  # noqa: PLR2004 - both equally often
         return {"object": kind, "action": action, "data": data, "time": created_at}
     return {**data, "object": kind, "action": action, "created_at": created_at}
 
 
 def _somebody(chance: random.Random) -> int:
-    """The id of a user: a few write most of what there is."""
+    """Return the id of a user: a few users write most messages."""
     return 1 + int(_USERS * chance.random() ** 3)
 
 

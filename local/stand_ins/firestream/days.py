@@ -1,4 +1,4 @@
-"""The days there are backups of: what was put there, what is made up, and what is missing."""
+"""The backups of each day: stored ones, synthetic ones, and missing ones."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, repr=False)
 class Settings:
-    """What the stand-in goes by.
+    """The settings of the stand-in.
 
-    A day exists from `first_day` to `last_day`, or, without one, until `lag_days` before `today` (without one, the
-    clock's date in UTC), unless it is `missing`: for every file type, or as a pair for one. What was put exists always.
+    There are backups from `first_day` to `last_day`, by default until `lag_days` before `today` (by default the clock's
+    date in UTC), except for the days in `missing`, for every file type, or as a pair for one. A backup that was put
+    always exists.
     """
 
     port: int = 0
@@ -41,16 +42,16 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """The root of the API."""
+        """The root URL of the API."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def link_url(self) -> str:
-        """The root of the host that the links lead to."""
+        """The root URL of the host of the links."""
         return f"http://127.0.0.1:{self.link_port}"
 
     def exists(self, file_type: str, day: date) -> bool:
-        """Whether there is a backup of this day to be made up."""
+        """Return whether there is a synthetic backup of this day."""
         today = self.today or datetime.fromtimestamp(self.clock(), UTC).date()
         last = self.last_day or today - timedelta(days=self.lag_days)
         return self.first_day <= day <= last and not {day, (file_type, day)} & set(self.missing)
@@ -58,7 +59,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Backup:
-    """A stored object: its bytes, or the file that holds them, and what is told of them."""
+    """A stored object: its bytes, or the file with them, and its metadata."""
 
     content: bytes | Path = field(repr=False)
     modified: float
@@ -67,12 +68,12 @@ class Backup:
 
     @cached_property
     def size(self) -> int:
-        """How many bytes it has."""
+        """Its size in bytes."""
         return self.content.stat().st_size if isinstance(self.content, Path) else len(self.content)
 
     @cached_property
     def etag(self) -> str:
-        """The tag of these bytes, in the form of an upload in three parts, so no MD5 of the whole."""
+        """The ETag, in the format of an upload in three parts, which is not an MD5 of the content."""
         if isinstance(self.content, Path):
             state = self.content.stat()
             identity = f"{self.content} {state.st_size} {state.st_mtime_ns}".encode()
@@ -81,7 +82,7 @@ class Backup:
         return f'"{hashlib.md5(identity, usedforsecurity=False).hexdigest()}-3"'
 
     def read(self) -> bytes:
-        """All bytes."""
+        """Return the whole content."""
         return self.content.read_bytes() if isinstance(self.content, Path) else self.content
 
 
@@ -89,12 +90,12 @@ class Days:
     """The backups of all days."""
 
     def __init__(self, settings: Settings) -> None:
-        """Begin with nothing put."""
+        """Start without stored backups."""
         self._settings = settings
         self._put: dict[tuple[str, date], Backup] = {}
 
     def put(self, file_type: str, day: date, content: bytes | Path) -> None:
-        """Give a day exactly this content."""
+        """Store this content as the backup of a day."""
         if file_type not in data.FILE_TYPES:
             raise ValueError(f"There are backups of {data.FILE_TYPES}, not of {file_type}")
         if isinstance(content, Path) and not content.is_file():
@@ -102,15 +103,15 @@ class Days:
         self._put[file_type, day] = Backup(content, self._settings.clock())
 
     def find(self, file_type: str, day: date) -> Backup | None:
-        """The backup of a day, if there is one."""
+        """Return the backup of a day, if there is one."""
         if put := self._put.get((file_type, day)):
             return put
         if not self._settings.exists(file_type, day):
             return None
         own = self._settings
-        return _made_up(file_type, day, own.messages_per_day if file_type == data.MESSAGE else own.activities_per_day)
+        return _synthetic(file_type, day, own.messages_per_day if file_type == data.MESSAGE else own.activities_per_day)
 
 
-def _made_up(file_type: str, day: date, count: int) -> Backup:
+def _synthetic(file_type: str, day: date, count: int) -> Backup:
     morning_after = datetime(day.year, day.month, day.day, 3, tzinfo=UTC) + timedelta(days=1)
     return Backup(data.backup(file_type, day, count), morning_after.timestamp())

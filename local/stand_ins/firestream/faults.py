@@ -1,4 +1,4 @@
-"""How Firestream fails, and the faults that are planned for the requests to come."""
+"""The ways Firestream can fail, and faults planned for future requests."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class Fault(StrEnum):
     """How the API, a transfer from the host of the links, or the content of a backup fails."""
 
-    # Answers of the API, with a text.
+    # Responses of the API, with a text.
     BAD_REQUEST = "400"
     UNAUTHORIZED = "401"
     NOT_FOUND = "404"
     ERROR = "500"
     UNAVAILABLE = "503"
 
-    # Transfers: they end early (with a length declared or not), fall silent, or are refused.
+    # Transfers that end early (with or without a declared length), stall, or are refused.
     TRUNCATED = "truncated"
     TRUNCATED_UNDECLARED = "truncated-undeclared"
     RESET = "reset"
@@ -35,7 +35,7 @@ class Fault(StrEnum):
     SERVER_ERROR = "link-503"
     NO_RANGE = "no-range"
 
-    # Contents: what a new link leads to, whole as far as HTTP can tell.
+    # Contents of a new link, complete as far as HTTP is concerned.
     FLIPPED_BYTE = "flipped-byte"
     TRAILING_GARBAGE = "trailing-garbage"
     TWO_MEMBERS = "two-members"
@@ -61,7 +61,7 @@ CONTENT_FAULTS = frozenset(
 )
 LINK_FAULTS = frozenset(Fault) - API_FAULTS - CONTENT_FAULTS
 
-# What a fault can be told beside its name, and what goes without saying.
+# The details that a fault accepts, with their defaults.
 _HALF: dict[str, Any] = {"after": 0.5}
 _DETAILS: dict[Fault, dict[str, Any]] = {
     Fault.TRUNCATED: _HALF,
@@ -71,14 +71,14 @@ _DETAILS: dict[Fault, dict[str, Any]] = {
     Fault.EXPIRED: {"after": None},
     Fault.CHANGED: _HALF,
     Fault.FLIPPED_BYTE: _HALF,
-    Fault.NOT_JSON: {**_HALF, "line": "This is no JSON object"},
+    Fault.NOT_JSON: {**_HALF, "line": "This is not a JSON object"},
     Fault.CUT: _HALF,
 }
 
 
 @dataclass
 class PlannedFault:
-    """A fault that waits for the requests it is meant for; `times` of None means for ever."""
+    """A fault for the next requests that match; `times` of None means for ever."""
 
     fault: Fault
     times: int | None
@@ -87,11 +87,11 @@ class PlannedFault:
     details: dict[str, Any]
 
     def matches(self, file_type: str | None, day: date | None) -> bool:
-        """Whether a request for this backup is one of those it is meant for."""
+        """Return whether the fault applies to a request for this backup."""
         return self.file_type in (None, file_type) and self.day in (None, day)
 
     def cut(self, length: int) -> int:
-        """How many of so many bytes (or lines) come before it strikes: `after`, a number of them or a fraction."""
+        """Return how many of `length` bytes or lines come before the fault: `after`, a number or a fraction."""
         after = self.details["after"]
         return min(int(after * length) if isinstance(after, float) else after, length)
 
@@ -99,7 +99,7 @@ class PlannedFault:
 def plan(
     fault: str, times: int | None, file_type: str | None, day: date | None, details: dict[str, Any]
 ) -> PlannedFault:
-    """Plan a fault; ValueError when there is none of this name, or it takes no such details."""
+    """Plan a fault; ValueError for an unknown name or unknown details."""
     kind = Fault(fault)
     known = _DETAILS.get(kind, {})
     if (times is not None and times < 1) or details.keys() - known.keys():
@@ -109,18 +109,18 @@ def plan(
     return PlannedFault(kind, times, file_type, day, known | details)
 
 
-def spoil(backup: Backup, planned: PlannedFault) -> Backup:
-    """The backup as a fault of its content leaves it."""
+def with_fault(backup: Backup, planned: PlannedFault) -> Backup:
+    """Return the backup with a fault in its content."""
     match planned.fault:
         case Fault.CONTENT_ENCODING:
             return replace(backup, encoding="gzip")
         case Fault.NO_LENGTH:
             return replace(backup, measured=False)
         case _:
-            return replace(backup, content=_spoilt(backup.read(), planned))
+            return replace(backup, content=_faulty_content(backup.read(), planned))
 
 
-def _spoilt(content: bytes, planned: PlannedFault) -> bytes:
+def _faulty_content(content: bytes, planned: PlannedFault) -> bytes:
     match planned.fault:
         case Fault.FLIPPED_BYTE:
             position = min(planned.cut(len(content)), len(content) - 1)
@@ -142,5 +142,5 @@ def _spoilt(content: bytes, planned: PlannedFault) -> bytes:
 
 
 def rewritten(content: bytes) -> bytes:
-    """The backup after it was written anew, with one more line in front, so that no byte is where it was."""
+    """Return the backup with one more line in front, so that every byte has moved."""
     return gzip.compress(b'{"id":0,"body":"late"}\n', mtime=0) + content

@@ -1,4 +1,4 @@
-"""The stand-in itself: two servers on loopback that share one state."""
+"""The stand-in: two servers on loopback that share one state."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from local.stand_ins.http_server import Server
 
 
 class FirestreamStandIn(State):
-    """Firestream's backups on loopback; with ports 0 the system picks free ones at the first start."""
+    """A stand-in for Firestream's backups on loopback; with ports 0 the system picks free ones at the first start."""
 
     def __post_init__(self) -> None:
-        """Begin with nothing put, seen or planned."""
+        """Start without backups, requests and planned faults."""
         super().__post_init__()
         self._servers: list[Server[Any]] = []
 
     def start(self) -> Self:
-        """Serve in the background from now on; after a stop, on the same ports again."""
+        """Start serving in the background; after a stop, on the same ports again."""
         api, links = Server(self.port, ApiHandler, self), Server(self.link_port, LinkHandler, self)
         self.port, self.link_port = api.server_port, links.server_port
         self._servers = [api, links]

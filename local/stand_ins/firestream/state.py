@@ -1,4 +1,4 @@
-"""The state of the stand-in: what was put, planned, granted and seen."""
+"""The state of the stand-in: backups, planned faults, links and requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from local.stand_ins.firestream.days import Backup, Days, Settings
-from local.stand_ins.firestream.faults import CONTENT_FAULTS, Fault, PlannedFault, plan, rewritten, spoil
+from local.stand_ins.firestream.faults import CONTENT_FAULTS, Fault, PlannedFault, plan, rewritten, with_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _CHANGEABLE = {"username", "password", "link_seconds", "missing", *_DATES, *_COU
 
 @dataclass(frozen=True)
 class SeenRequest:
-    """A request as it arrived; `host` is "api" or "link", and `headers` are looked up whatever their case."""
+    """A request as it arrived; `host` is "api" or "link", and `headers` ignore case."""
 
     host: str
     method: str
@@ -39,36 +39,36 @@ class SeenRequest:
 
 @dataclass
 class Link:
-    """What a link leads to, and until when; `spoilt` is the fault of the content behind it."""
+    """The target of a link, and when it expires; `content_fault` is the fault of its content, if any."""
 
     file_type: str
     day: date
     path: str
     expires_at: float
-    spoilt: PlannedFault | None
+    content_fault: PlannedFault | None
 
 
 @dataclass(eq=False, repr=False)
 class State(Settings):
-    """What both hosts know; the settings may be changed while they run."""
+    """The state that both hosts share; the settings may be changed while they run."""
 
     def __post_init__(self) -> None:
-        """Begin with nothing put, seen or planned."""
+        """Start without backups, requests and planned faults."""
         self._lock = threading.Lock()
-        self._at_once = 0  # no reset ends a transfer
+        self._at_once = 0  # kept by `reset`, which ends no transfer
         self.reset()
 
     @property
     def requests(self) -> list[SeenRequest]:
-        """The requests to both hosts so far, oldest first, refused ones too."""
+        """The requests to both hosts so far, including refused ones, oldest first."""
         return list(self._requests)
 
     def put(self, file_type: str, day: date, content: bytes | Path) -> None:
-        """Give a day exactly this content: bytes, or the file that holds them."""
+        """Store this content as the backup of a day: bytes, or the file with them."""
         self.days.put(file_type, day, content)
 
     def content(self, file_type: str, day: date) -> bytes:
-        """What a whole download of this day should leave behind; KeyError when there is no such backup."""
+        """Return the content that a complete download of this day yields; KeyError if there is no such backup."""
         backup = self.days.find(file_type, day)
         if backup is None:
             raise KeyError(file_type, day)
@@ -83,18 +83,18 @@ class State(Settings):
         day: date | str | None = None,
         **details: float | str | None,
     ) -> None:
-        """Fail the next requests, or those of them for this file type or day, `times` times in all (None: for ever).
+        """Fail the next `times` requests (None: all), or only those for this file type or day.
 
-        A fault of the API strikes requests to it; one of a transfer, requests with a valid link; one of the content,
-        links, whose content is then spoilt for as long as they live. `after` says where: so many bytes of what the
-        answer would hold, or (a float) which fraction of them.
+        A fault of the API affects requests to it; a fault of a transfer, requests with a valid link; a fault of the
+        content, new links, for as long as they are valid. `after` says where in the response: after a number of bytes,
+        or, as a float, after a fraction of them.
         """
         planned = plan(fault, times, file_type, None if day is None else _date(day), details)
         with self._lock:
             self._faults.append(planned)
 
     def configure(self, **changes: Any) -> None:  # noqa: ANN401 - settings of several types
-        """Change settings while it runs; days may be written `2024-01-02`."""
+        """Change settings while it runs; days may be given as `2024-01-02`."""
         if unknown := changes.keys() - _CHANGEABLE:
             raise ValueError(f"No such settings: {sorted(unknown)}; there are {sorted(_CHANGEABLE)}")
         dates = {name: _date(changes[name]) for name in _DATES & changes.keys() if changes[name] is not None}
@@ -102,7 +102,7 @@ class State(Settings):
         vars(self).update(changes | dates | missing)
 
     def reset(self) -> None:
-        """Forget what was put, links, requests, faults and counts; the settings stay."""
+        """Forget backups, links, requests, faults and counts; keep the settings."""
         with self._lock:
             self.days = Days(self)
             self.redirects = 0
@@ -112,16 +112,16 @@ class State(Settings):
             self._requests: list[SeenRequest] = []
             self._faults: list[PlannedFault] = []
 
-    def note(self, host: str, method: str, path: str, query: dict[str, str], headers: Message) -> None:
-        """Write a request down."""
+    def record(self, host: str, method: str, path: str, query: dict[str, str], headers: Message) -> None:
+        """Record a request."""
         with self._lock:
             self._requests.append(SeenRequest(host, method, path, query, headers, self.clock()))
 
     def take(self, faults: AbstractSet[Fault], file_type: str | None, day: date | None) -> PlannedFault | None:
-        """Hand out the first of these faults that is meant for a request."""
+        """Return the first of these faults that applies to a request, and count it."""
         with self._lock:
-            meant = (each for each in self._faults if each.fault in faults and each.matches(file_type, day))
-            planned = next(meant, None)
+            matching = (each for each in self._faults if each.fault in faults and each.matches(file_type, day))
+            planned = next(matching, None)
             if planned and planned.times is not None:
                 planned.times -= 1
                 if not planned.times:
@@ -129,13 +129,13 @@ class State(Settings):
             return planned
 
     def grant(self, file_type: str, day: date) -> str:
-        """The address of a new link to a backup."""
-        spoilt = self.take(CONTENT_FAULTS, file_type, day)
+        """Create a link to a backup, and return its URL."""
+        content_fault = self.take(CONTENT_FAULTS, file_type, day)
         path = f"/firestream-backups/{file_type}/{day:%Y/%m/%d}/stocktwits_{file_type}_{day:%Y_%m_%d}.gz"
         signature, now = secrets.token_hex(32), self.clock()
         signed_at = datetime.fromtimestamp(now, UTC)
         with self._lock:
-            self._links[signature] = Link(file_type, day, path, now + self.link_seconds, spoilt)
+            self._links[signature] = Link(file_type, day, path, now + self.link_seconds, content_fault)
             self.redirects += 1
         query = {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
@@ -148,26 +148,26 @@ class State(Settings):
         return f"{self.link_url}{path}?{urlencode(query)}"
 
     def link(self, signature: str) -> Link | None:
-        """The link with this signature."""
+        """Return the link with this signature."""
         return self._links.get(signature)
 
-    def behind(self, link: Link) -> Backup | None:
-        """What a link leads to, as it is now."""
+    def target(self, link: Link) -> Backup | None:
+        """Return the current target of a link."""
         backup = self.days.find(link.file_type, link.day)
-        return spoil(backup, link.spoilt) if backup and link.spoilt else backup
+        return with_fault(backup, link.content_fault) if backup and link.content_fault else backup
 
     def rewrite(self, link: Link, backup: Backup) -> None:
-        """Replace the backup behind a link with another."""
+        """Replace the target of a link."""
         self.put(link.file_type, link.day, rewritten(backup.read()))
 
     def count(self, link: Link, sent: int) -> None:
-        """Count bytes of a backup that were sent."""
+        """Count the bytes that were sent of a backup."""
         with self._lock:
             self.served[link.file_type, link.day] += sent
 
     @contextmanager
     def transferring(self) -> Iterator[None]:
-        """Count a transfer among those that happen at once."""
+        """Count a transfer among the concurrent ones."""
         with self._lock:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)

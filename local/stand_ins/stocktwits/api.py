@@ -1,4 +1,4 @@
-"""What StockTwits does: its endpoints, what they take and answer, and the rules for a post."""
+"""The API of StockTwits: its endpoints with their parameters and responses, and the rules for a post."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ SENTIMENTS = {"neutral": None, "bullish": {"basic": "Bullish"}, "bearish": {"bas
 IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif"}
 NUMBER = r"[1-9][0-9]{0,17}"
 CASHTAG = re.compile(r"(?<![\w$])\$([A-Za-z][A-Za-z0-9]*(?:[._][A-Za-z]{1,3})?)(?![\w$])", re.ASCII)
-"""`$AAPL`, `$BRK.B`, `$BTC.X`, `$ES_F`; sums such as `$5k` or `$50USD` and runs such as `$FOO$BAR` are none."""
+"""`$AAPL`, `$BRK.B`, `$BTC.X`, `$ES_F`; amounts such as `$5k` or `$50USD` and runs such as `$FOO$BAR` do not match."""
 _LINK = re.compile(r"https?://\S+")
 
 
 @dataclass(eq=False, repr=False)
 class Settings:
-    """What the stand-in goes by; `client_id`, `client_secret` and `code` are what `oauth/token` gives the token for.
+    """The settings of the stand-in.
 
-    A stream shows `stream_times` as many posts as StockTwits would: for those who post so many times as fast.
+    `oauth/token` returns the token for `client_id`, `client_secret` and `code`. A stream shows `stream_times` as many
+    posts as StockTwits would, for tests that post so many times as fast.
     """
 
     port: int = 0
@@ -59,13 +60,13 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """The root of the server, where the page is."""
+        """The root of the server, with the account's page."""
         return f"http://127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """The chart of a post: an uploaded image, or the address of one."""
+    """The chart of a post: an uploaded image, or the address of an image."""
 
     url: str = ""
     type: str = ""
@@ -73,13 +74,13 @@ class Chart:
 
     @property
     def size(self) -> int:
-        """The bytes of the uploaded image; 0 when there is an address only."""
+        """The size of the uploaded image in bytes; 0 for an address."""
         return len(self.content)
 
 
 @dataclass(frozen=True)
 class PostRecord:
-    """A post as it was accepted: `body` is the text exactly as it was sent."""
+    """An accepted post; `body` is the text exactly as it was sent."""
 
     id: int
     body: str
@@ -91,7 +92,7 @@ class PostRecord:
 
 @dataclass(frozen=True)
 class SeenRequest:
-    """A request to the API as it arrived; `headers` are looked up whatever their case."""
+    """A request to the API as it arrived; `headers` ignore case."""
 
     method: str
     path: str
@@ -103,17 +104,17 @@ class SeenRequest:
 
     @property
     def resource(self) -> str:
-        """What the request is about: `messages/create`, `streams/user/4242`."""
+        """The resource of the request, such as `messages/create` or `streams/user/4242`."""
         return self.path.removeprefix(API).removesuffix(".json")
 
 
 class RefusedError(Exception):
-    """The request is refused: a status, and a message in the words of the API."""
+    """The request is refused; the arguments are a status and the API's error message."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -122,80 +123,80 @@ class Reply:
 
     @classmethod
     def json(cls, payload: object, status: int = 200) -> Self:
-        """An answer in JSON."""
+        """A response in JSON."""
         return cls(status, json.dumps(payload).encode(), "application/json; charset=utf-8")
 
     @classmethod
     def error(cls, status: int, message: str) -> Self:
-        """A refusal in the form of the API."""
+        """An error in the format of the API."""
         return cls.json({"response": {"status": status}, "errors": [{"message": message}]}, status)
 
     @classmethod
     def rate_limited(cls, limit: int) -> Self:
-        """The refusal when the rate limit is used up."""
+        """The error when the rate limit is exceeded."""
         return cls.error(429, f"Rate limit exceeded. Client may not make more than {limit} requests an hour.")
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
-        """The same answer with these headers too; its own win."""
+        """The same response with additional headers; its own take precedence."""
         return replace(self, headers={**headers, **self.headers})
 
 
 class Timeline:
-    """The account's posts, and the memory of what was said that duplicates are measured against."""
+    """The account's posts, and the texts against which duplicates are detected."""
 
     def __init__(self, ids: Iterator[int]) -> None:
-        """Begin with nothing said."""
+        """Start without posts."""
         self.posts: list[PostRecord] = []
         self._ids = ids
-        self._said: dict[tuple[str, ...], datetime] = {}
+        self._posted_at: dict[tuple[str, ...], datetime] = {}
         self._lock = threading.Lock()
 
     def find(self, post_id: str) -> PostRecord | None:
-        """The post with this id."""
+        """Return the post with this id."""
         return next((post for post in list(self.posts) if str(post.id) == post_id), None)
 
     def add(
         self, draft: PostRecord, *, near_identical: bool = False, duplicate_seconds: float = DUPLICATE_SECONDS
     ) -> PostRecord:
-        """Give a post its id, unless the same (or nearly the same) was said within so many seconds."""
+        """Add a post with a new id, unless the same (or nearly the same) text was posted within `duplicate_seconds`."""
         same = ("same", *draft.body.split())
         near = ("near", *CASHTAG.sub("", draft.body).split())
         with self._lock:
             for words in (same, near) if near_identical else (same,):
-                before = self._said.get(words)
+                before = self._posted_at.get(words)
                 if before and (draft.created_at - before).total_seconds() < duplicate_seconds:
                     raise RefusedError(422, "Duplicate messages within 30 minutes will not be posted.")
-            self._said[same] = self._said[near] = draft.created_at
+            self._posted_at[same] = self._posted_at[near] = draft.created_at
             post = replace(draft, id=next(self._ids))
             self.posts.append(post)
             return post
 
 
 class RateLimit:
-    """So many requests within an hour of the first."""
+    """A limit of requests within an hour of the first."""
 
     def __init__(self) -> None:
-        """Begin with nothing used."""
+        """Start without requests."""
         self._used = self._reset = 0
         self._lock = threading.Lock()
 
     def take(self, limit: int, now: float) -> tuple[bool, dict[str, str]]:
-        """Count a request: whether it is within the limit, and the headers that tell how much is left."""
+        """Count a request; return whether it is within the limit, and the rate limit headers."""
         with self._lock:
             if now >= self._reset:
                 self._used, self._reset = 0, math.ceil(now) + HOUR
             self._used += 1
-            told = {"Limit": limit, "Remaining": max(limit - self._used, 0), "Reset": self._reset}
-            return self._used <= limit, {f"X-RateLimit-{name}": str(value) for name, value in told.items()}
+            headers = {"Limit": limit, "Remaining": max(limit - self._used, 0), "Reset": self._reset}
+            return self._used <= limit, {f"X-RateLimit-{name}": str(value) for name, value in headers.items()}
 
 
 class Api:
     """The endpoints of the API."""
 
     def __init__(self, settings: Settings) -> None:
-        """List the endpoints."""
+        """Define the endpoints."""
         self._settings = settings
-        self._ids = itertools.count(600_000_001)  # no id ever comes back, whatever is forgotten
+        self._ids = itertools.count(600_000_001)  # ids are never reused, not even after a reset
         self.timeline = Timeline(self._ids)
         self._endpoints: dict[str, Callable[..., dict[str, Any]]] = {
             "POST messages/create": self._create,
@@ -206,11 +207,11 @@ class Api:
         }
 
     def forget(self) -> None:
-        """Begin again with nothing posted."""
+        """Forget all posts."""
         self.timeline = Timeline(self._ids)
 
     def answer(self, seen: SeenRequest) -> Reply:
-        """Answer a request, or raise why it is refused."""
+        """Answer a request; raise RefusedError if it is refused."""
         if "access_token" in seen.query:
             raise RefusedError(400, "Send the access token in a header or the form, never in the query string")
         for pattern, endpoint in self._endpoints.items():
@@ -277,7 +278,7 @@ class Api:
             raise RefusedError(401, "Authentication required")
 
     def _weight(self, body: str, chart: Chart | None) -> int:
-        """The length of a post as StockTwits counts it."""
+        """Return the length of a post as StockTwits counts it."""
         text, links = _LINK.subn("", body)
         angles = text.count("<") + text.count(">")
         attached = CHART_WEIGHT if chart else 0
@@ -287,7 +288,7 @@ class Api:
         return {"id": self._settings.user_id, "username": self._settings.username, "name": self._settings.username}
 
     def _message(self, post: PostRecord) -> dict[str, Any]:
-        """A post as everybody reads it: links shortened, then `&`, `<` and `>` encoded."""
+        """Return a post as the API shows it: links shortened, then `&`, `<` and `>` encoded."""
         symbols = dict.fromkeys(symbol.upper() for symbol in CASHTAG.findall(_LINK.sub("", post.body)))
         entities: dict[str, Any] = {"sentiment": SENTIMENTS[post.sentiment]}
         if post.chart:
@@ -297,7 +298,7 @@ class Api:
         return {
             "id": post.id,
             "body": html.escape(_LINK.sub(_shorten, post.body), quote=False),
-            "created_at": zulu(post.created_at),
+            "created_at": iso_utc(post.created_at),
             "user": self._user(),
             "source": {"id": 1, "title": "StockTwits stand-in", "url": self._settings.url},
             "symbols": [{"symbol": symbol, "title": symbol} for symbol in symbols],
@@ -307,7 +308,7 @@ class Api:
 
 
 def _chart(seen: SeenRequest) -> Chart | None:
-    """The chart that came with a request."""
+    """Return the chart of a request."""
     if content := seen.files.get("chart"):
         if len(content) >= CHART_LIMIT:
             raise RefusedError(422, "Chart must be under 2 MB")
@@ -322,7 +323,7 @@ def _chart(seen: SeenRequest) -> Chart | None:
 
 
 def _number(values: Mapping[str, str], name: str) -> int | None:
-    """The positive integer of this name, if there is one."""
+    """Return the positive integer of this name, if there is one."""
     value = values.get(name)
     if value is not None and not re.fullmatch(NUMBER, value):
         raise RefusedError(422, f"{name} must be a positive integer")
@@ -333,6 +334,6 @@ def _shorten(link: re.Match[str]) -> str:
     return f"http://stks.co/{hashlib.sha256(link[0].encode()).hexdigest()[:5]}"
 
 
-def zulu(moment: datetime) -> str:
-    """A moment as the API writes it."""
+def iso_utc(moment: datetime) -> str:
+    """Format a moment as the API does."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

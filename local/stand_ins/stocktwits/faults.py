@@ -1,4 +1,4 @@
-"""How StockTwits fails, and the faults that are planned for the requests to come."""
+"""The ways StockTwits can fail, and faults planned for future requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Fault(StrEnum):
-    """How StockTwits, or the way to it, fails; "before" and "after" say whether it had accepted the request."""
+    """How StockTwits or the network fails, "before" or "after" the request was accepted."""
 
     RATE_LIMITED = "429"
     UNAUTHORIZED = "401"
@@ -38,7 +38,7 @@ class Fault(StrEnum):
     REDIRECT = "redirect"
 
 
-# What a fault can be told beside its name, and what goes without saying.
+# The details that a fault accepts, with their defaults.
 _DETAILS: dict[Fault, dict[str, Any]] = {
     Fault.RATE_LIMITED: {"reset_in_seconds": None, "retry_after": None},
     Fault.ERROR_BEFORE: {"status": 500},
@@ -50,7 +50,7 @@ _DETAILS: dict[Fault, dict[str, Any]] = {
     Fault.REDIRECT: {"location": "/"},
 }
 
-_SPOILT = {
+_REPLIES = {
     Fault.RATE_LIMITED: Reply.rate_limited(400),
     Fault.UNAUTHORIZED: Reply.error(401, "Authentication required"),
     Fault.SUSPENDED: Reply.error(401, "Account suspended"),
@@ -69,7 +69,7 @@ _ERROR_PAGE = b"<!DOCTYPE html><title>StockTwits</title><h1>We're sorry, but som
 
 @dataclass
 class PlannedFault:
-    """A fault that waits for the requests it is meant for; `times` of None means for ever."""
+    """A fault for the next requests that match; `times` of None means for ever."""
 
     fault: Fault
     times: int | None
@@ -79,22 +79,22 @@ class PlannedFault:
 
     @property
     def accepts(self) -> bool:
-        """Whether the request is carried out although its answer is spoilt."""
+        """Whether the request is carried out although its response is replaced or lost."""
         return self.fault.endswith("-after") or bool(self.details.get("accepted"))
 
     @property
     def name(self) -> str:
-        """The fault's name, and its status where that is not what goes without saying."""
+        """The fault's name, and its status if it is not the default."""
         status = self.details.get("status")
         return self.fault if status == _DETAILS.get(self.fault, {}).get("status") else f"{self.fault} {status}"
 
     def matches(self, seen: SeenRequest) -> bool:
-        """Whether this request is one of those it is meant for."""
+        """Return whether the fault applies to this request."""
         meant = f"{seen.resource}/".startswith(f"{self.path}/")
         return meant and (self.text is None or self.text in seen.fields.get("body", ""))
 
     def reply(self, now: float) -> Reply:
-        """The answer to give in place of the genuine one."""
+        """Return the response to send in place of the genuine one."""
         if "status" in self.details:
             return Reply(self.details["status"], _ERROR_PAGE)
         reset = self.details.get("reset_in_seconds")
@@ -103,12 +103,12 @@ class PlannedFault:
             "Retry-After": self.details.get("retry_after"),
             "Location": self.details.get("location"),
         }
-        told = {name: str(value) for name, value in headers.items() if value is not None}
-        return _SPOILT[self.fault].with_headers(told)
+        given = {name: str(value) for name, value in headers.items() if value is not None}
+        return _REPLIES[self.fault].with_headers(given)
 
 
 def plan(fault: str, times: int | None, text: str | None, path: str, details: dict[str, Any]) -> PlannedFault:
-    """Plan a fault; ValueError when there is none of this name, or it takes no such details."""
+    """Plan a fault; ValueError for an unknown name or unknown details."""
     kind = Fault(fault)
     known = _DETAILS.get(kind, {})
     if (times is not None and times < 1) or details.keys() - known.keys():
@@ -118,33 +118,33 @@ def plan(fault: str, times: int | None, text: str | None, path: str, details: di
 
 
 class RandomFaults:
-    """Faults that strike a share of all requests.
+    """Faults that affect a share of all requests.
 
-    The seed, what is asked for, its text and how often it was asked for decide: the same in every run, whatever the
-    order in which requests arrive.
+    The seed, the resource, the text and how often they were requested decide: the same in every run, in whatever order
+    the requests arrive.
     """
 
     def __init__(self, seed: int, shares: Mapping[str, float]) -> None:
-        """Let each fault strike its share of the requests, all of them together at most 1.
+        """Let each fault affect its share of the requests; all shares together are at most 1.
 
         Args:
-            seed: Decides together with each request.
-            shares: A share for each fault by its name; a status may follow, as in `5xx-before 503`, and so may the
-                seconds until a `429`'s reset, or those of a time-out.
+            seed: Decides, together with each request.
+            shares: The share of each fault by its name. A number may follow: a status, as in `5xx-before 503`, the
+                seconds until the reset of a `429`, or those of a time-out.
 
         Raises:
-            ValueError: There is no such fault.
+            ValueError: A fault is unknown.
         """
         self._seed = seed
         self._faults = [_named(name) for name in shares]
         self._shares = list(accumulate(shares.values()))
-        self._came: Counter[tuple[str, str]] = Counter()
+        self._counts: Counter[tuple[str, str]] = Counter()
 
     def draw(self, seen: SeenRequest) -> PlannedFault | None:
-        """The fault that strikes this request, if one does."""
+        """Return the fault that affects this request, if any."""
         asked = seen.resource, seen.fields.get("body", "")
-        self._came[asked] += 1
-        chance = random.Random(f"{self._seed} {asked} {self._came[asked]}").random()
+        self._counts[asked] += 1
+        chance = random.Random(f"{self._seed} {asked} {self._counts[asked]}").random()
         return next((fault for fault, end in zip(self._faults, self._shares, strict=True) if chance < end), None)
 
 

@@ -1,4 +1,4 @@
-"""The stand-in's pages: what an account's followers would see, as HTML without scripts or outside resources."""
+"""The stand-in's pages: what followers of the account would see, as HTML without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from local.stand_ins.stocktwits.api import PostRecord
 
-# A full stop or bracket that ends a sentence is not part of the link before it.
+# A full stop or a bracket at the end of a sentence is not part of the link.
 _LINK = r"https?://[^\s<>\"]*[^\s<>\".,;:!?)\]']"
 _LINK_OR_CASHTAG = re.compile(f"(?P<link>{_LINK})|{CASHTAG.pattern}", re.ASCII)
 
 HEADERS = {
-    # Whatever slips into a post as markup could still load or run nothing.
+    # Even if markup in a post were not escaped, it could load and run nothing.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:",
     "Referrer-Policy": "no-referrer",
 }
@@ -65,21 +65,21 @@ _ARROWS = {"bullish": "▲ Bullish", "bearish": "▼ Bearish", "neutral": "Neutr
 
 
 def timeline(username: str, posts: Iterable[PostRecord]) -> str:
-    """The account's page: its posts, newest first."""
+    """Return the account's page: its posts, newest first."""
     articles = [_article(username, post) for post in sorted(posts, key=lambda post: post.id, reverse=True)]
-    empty = '<div class="empty"><strong>No posts yet</strong>What the relay posts shows up here by itself.</div>'
+    empty = '<div class="empty"><strong>No posts yet</strong>The posts of the relay appear here.</div>'
     count = f"{len(articles)} post{'' if len(articles) == 1 else 's'}"
     return _page(username, count, "\n".join(articles) or empty)
 
 
 def single(username: str, post: PostRecord) -> str:
-    """The page of one post."""
+    """Return the page of one post."""
     return _page(username, f"Post {post.id}", _article(username, post))
 
 
 def missing(username: str) -> str:
-    """The page that says that there is nothing at this address."""
-    nothing = '<div class="empty"><strong>There is no such page</strong><a href="/">See all posts</a></div>'
+    """Return the page for an unknown address."""
+    nothing = '<div class="empty"><strong>Page not found</strong><a href="/">See all posts</a></div>'
     return _page(username, "Not found", nothing)
 
 
@@ -97,7 +97,7 @@ def _page(username: str, subtitle: str, content: str) -> str:
 </head>
 <body>
 <header>{_avatar(username)}<div><h1><a href="/">{name}</a></h1>
-<p>{escape(subtitle)} · a stand-in of StockTwits, seen only on this machine</p></div></header>
+<p>{escape(subtitle)} · a stand-in for StockTwits, only on this machine</p></div></header>
 <main>
 {content}
 </main>
@@ -133,7 +133,7 @@ def _chart(post: PostRecord) -> str:
 
 
 def _rich(text: str) -> str:
-    """A post's text, escaped, with its links and cashtags to click on."""
+    """Return a post's text, escaped, with its links and cashtags as HTML links."""
     pieces, end = [], 0
     for found in _LINK_OR_CASHTAG.finditer(text):
         link, symbol = found.groups()

@@ -1,4 +1,4 @@
-"""The stand-in over HTTP: the API with its faults, the control plane, and the pages."""
+"""The stand-in's HTTP server: the API with its faults, the control plane, and the pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ from urllib.parse import parse_qsl, urlsplit
 
 from local.stand_ins.http_server import Handler, Server, UnreadableError
 from local.stand_ins.stocktwits import page
-from local.stand_ins.stocktwits.api import API, NUMBER, Api, RateLimit, RefusedError, Reply, SeenRequest, Settings, zulu
+from local.stand_ins.stocktwits.api import (
+    API,
+    NUMBER,
+    Api,
+    RateLimit,
+    RefusedError,
+    Reply,
+    SeenRequest,
+    Settings,
+    iso_utc,
+)
 from local.stand_ins.stocktwits.faults import Fault, PlannedFault, RandomFaults, plan
 
 if TYPE_CHECKING:
@@ -38,13 +48,13 @@ _CHANGEABLE = {
 
 @dataclass(eq=False, repr=False)
 class StandIn(Settings):
-    """A StockTwits that lives on loopback; with port 0 the system picks a free one at the first start.
+    """A stand-in for StockTwits on loopback; with port 0 the system picks a free one at the first start.
 
-    The `access_token` and the other settings may be changed while it runs.
+    The settings may be changed while it runs.
     """
 
     def __post_init__(self) -> None:
-        """Begin with nothing posted, seen or planned."""
+        """Start without posts, requests and planned faults."""
         self.api = Api(self)
         self.stopping = threading.Event()
         self._server: _Server | None = None
@@ -53,7 +63,7 @@ class StandIn(Settings):
 
     @property
     def api_url(self) -> str:
-        """The base of the API."""
+        """The base URL of the API."""
         return self.url + API.rstrip("/")
 
     @property
@@ -63,7 +73,7 @@ class StandIn(Settings):
 
     @property
     def requests(self) -> list[SeenRequest]:
-        """The requests to the API so far, oldest first, refused ones too."""
+        """The requests to the API so far, including refused ones, oldest first."""
         return list(self._requests)
 
     def fail(
@@ -75,21 +85,21 @@ class StandIn(Settings):
         path: str = "messages/create",
         **details: float | str | None,
     ) -> None:
-        """Fail the next requests to `path`, or those of them whose body contains `text`, `times` times in all."""
+        """Fail the next `times` requests to `path`, or only those whose body contains `text`."""
         planned = plan(fault, times, text, path, details)
         with self._lock:
             self._faults.append(planned)
 
     def fail_at_random(self, seed: int, shares: Mapping[str, float]) -> None:
-        """Fail a share of all requests from now on, each fault its own; see `RandomFaults`."""
+        """Fail a share of all future requests with each fault; see `RandomFaults`."""
         random_faults = RandomFaults(seed, shares)
         with self._lock:
             self._random = random_faults
 
     @property
-    def struck(self) -> list[tuple[SeenRequest, PlannedFault]]:
-        """The requests so far that a fault struck, oldest first."""
-        return list(self._struck)
+    def faulted(self) -> list[tuple[SeenRequest, PlannedFault]]:
+        """The requests so far that a fault affected, oldest first."""
+        return list(self._faulted)
 
     def configure(self, **changes: object) -> None:
         """Change settings while it runs."""
@@ -99,7 +109,7 @@ class StandIn(Settings):
         vars(self).update(changes)
 
     def reset(self) -> None:
-        """Forget posts, requests, faults (random ones too) and counts; the settings stay."""
+        """Forget posts, requests, faults (also random ones) and counts; keep the settings."""
         with self._lock:
             self.api.forget()
             self.limit = RateLimit()
@@ -107,10 +117,10 @@ class StandIn(Settings):
             self._requests: list[SeenRequest] = []
             self._faults: list[PlannedFault] = []
             self._random = RandomFaults(0, {})
-            self._struck: list[tuple[SeenRequest, PlannedFault]] = []
+            self._faulted: list[tuple[SeenRequest, PlannedFault]] = []
 
     def start(self) -> Self:
-        """Serve in the background from now on; after a stop, on the same port again."""
+        """Start serving in the background; after a stop, on the same port again."""
         self.stopping.clear()
         self._server = _Server(self.port, _Handler, self)
         self.port = self._server.server_port
@@ -118,7 +128,7 @@ class StandIn(Settings):
         return self
 
     def stop(self) -> None:
-        """Stop at once: held answers are dropped and every connection is closed."""
+        """Stop at once: delayed responses are dropped and every connection is closed."""
         server, self._server = self._server, None
         if server:
             self.stopping.set()
@@ -132,8 +142,8 @@ class StandIn(Settings):
         """Stop."""
         self.stop()
 
-    def note(self, seen: SeenRequest) -> PlannedFault | None:
-        """Write a request down, and hand out the first fault that is meant for it."""
+    def record(self, seen: SeenRequest) -> PlannedFault | None:
+        """Record a request, and return the first fault that applies to it."""
         with self._lock:
             self._requests.append(seen)
             planned = next((fault for fault in self._faults if fault.matches(seen)), None)
@@ -143,12 +153,12 @@ class StandIn(Settings):
                     self._faults.remove(planned)
             planned = planned or self._random.draw(seen)
             if planned:
-                self._struck.append((seen, planned))
+                self._faulted.append((seen, planned))
             return planned
 
 
 class _Server(Server[StandIn]):
-    """The listening socket, which counts its connections."""
+    """The HTTP server, which counts its connections."""
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection."""
@@ -158,17 +168,17 @@ class _Server(Server[StandIn]):
 
 
 class _Handler(Handler):
-    """One connection: requests in, answers out, and the faults that happen on the wire."""
+    """One connection: answers requests, and simulates the faults on the wire."""
 
     server: _Server
 
     def parse_request(self) -> bool:
-        """Note when a request began: an API's latency includes its own work."""
+        """Remember when the request began: the latency of an API includes its own work."""
         self.began = time.monotonic()
         return super().parse_request()
 
     def serve(self) -> None:
-        """Answer a request."""
+        """Handle a request."""
         try:
             reply = self._route(self.read_body())
         except (RefusedError, UnreadableError) as refused:
@@ -196,7 +206,7 @@ class _Handler(Handler):
             raise RefusedError(400, "The form cannot be read") from None
         now, limit = stand_in.clock(), stand_in.rate_limit
         seen = SeenRequest(self.command, target.path, query, self.headers, fields, files, now)
-        planned = stand_in.note(seen)
+        planned = stand_in.record(seen)
         within, headers = (True, {}) if limit is None else stand_in.limit.take(limit, now)
         if planned:
             reply = self._misbehave(planned, seen)
@@ -214,14 +224,14 @@ class _Handler(Handler):
             return Reply.error(*refused.args)
 
     def _misbehave(self, planned: PlannedFault, seen: SeenRequest) -> Reply | None:
-        """Act a fault out; None when the connection just ends."""
+        """Simulate a fault; return None if the connection ends without a response."""
         stand_in = self.server.stand_in
         genuine = self._answer(seen) if planned.accepts else None
         match planned.fault:
             case Fault.TIMEOUT_BEFORE | Fault.TIMEOUT_AFTER:
                 return None if stand_in.stopping.wait(planned.details["seconds"]) else genuine
             case Fault.RESET_BEFORE | Fault.RESET_AFTER:
-                self.tear()
+                self.reset_connection()
                 return None
             case Fault.CLOSE_AFTER:
                 return None
@@ -230,7 +240,7 @@ class _Handler(Handler):
 
     def _control(self, request: str, body: bytes) -> Reply:
         stand_in = self.server.stand_in
-        shown: dict[str, Callable[[], object]] = {
+        actions: dict[str, Callable[[], object]] = {
             "GET posts": lambda: [_described_post(post) for post in stand_in.posts],
             "GET requests": lambda: [_described_request(seen) for seen in stand_in.requests],
             "GET stats": lambda: {
@@ -242,10 +252,10 @@ class _Handler(Handler):
             "POST settings": lambda: stand_in.configure(**json.loads(body)),
             "POST reset": stand_in.reset,
         }
-        if request not in shown:
+        if request not in actions:
             raise RefusedError(404, "Not found")
         try:
-            return Reply.json(shown[request]())
+            return Reply.json(actions[request]())
         except (TypeError, ValueError) as error:
             raise RefusedError(400, str(error)) from None
 
@@ -266,7 +276,7 @@ class _Handler(Handler):
 
 
 def _form(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str, bytes]]:
-    """The fields and the files of a form, in either encoding; ValueError when it cannot be read."""
+    """Return the fields and files of a form in either encoding; ValueError if it cannot be read."""
     if not content_type.startswith("multipart/form-data"):
         return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict")), {}
     head = f"Content-Type: {content_type}\r\n\r\n".encode()
@@ -275,7 +285,7 @@ def _form(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str, byt
         name = str(part.get_param("name", header="Content-Disposition"))
         content = part.get_payload(decode=True)
         if not isinstance(content, bytes):
-            raise ValueError(name)  # noqa: TRY004 - a form within the form: the sender's fault, not a programmer's
+            raise ValueError(name)  # noqa: TRY004 - a nested form: bad input, not a wrong type
         if part.get_filename() is None:
             fields[name] = content.decode()
         else:
@@ -285,7 +295,7 @@ def _form(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str, byt
 
 def _described_post(post: PostRecord) -> dict[str, Any]:
     chart = post.chart and {"url": post.chart.url, "type": post.chart.type, "size": post.chart.size}
-    return {**vars(post), "chart": chart, "created_at": zulu(post.created_at)}
+    return {**vars(post), "chart": chart, "created_at": iso_utc(post.created_at)}
 
 
 def _described_request(seen: SeenRequest) -> dict[str, Any]:

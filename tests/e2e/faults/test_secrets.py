@@ -160,7 +160,7 @@ def test_what_stocktwits_repeats_of_a_token_goes_no_further(
     token = stack.stocktwits.access_token
     for fault, status in ((Fault.UNAUTHORIZED, 401), (Fault.FORBIDDEN, 403)):
         text = f"The token {token} is not known: https://stocktwits.com/token?access_token={token}"
-        monkeypatch.setitem(faults._SPOILT, fault, Reply.error(status, text))
+        monkeypatch.setitem(faults._REPLIES, fault, Reply.error(status, text))
         stack.stocktwits.fail(fault, times=None, text=f"{fault} that quotes")
         message = alert(f"{fault} that quotes", chart=True)
         assert functions.post(message) == left(message)
