@@ -179,7 +179,7 @@ def test_an_answer_leads_to_an_error_that_names_what_to_do_next(
 
 
 @pytest.mark.parametrize(("call", "row"), BOTH)
-def test_a_callis_sent_once_more_only_if_its_token_was_refused_and_a_newer_one_is_stored(
+def test_a_request_is_sent_once_more_only_if_its_token_was_refused_and_a_newer_one_is_stored(
     api: FakeApi, client_of: Clients, call: Callable[[StockTwits], None], row: Row
 ) -> None:
     api.answer(row.status, row.body, row.headers)
