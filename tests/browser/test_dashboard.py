@@ -50,10 +50,10 @@ def test_a_picture_of_it_is_taken(page: Page) -> None:
 
 
 def test_a_post_that_was_just_sent_is_shown(page: Page, stack: Stack) -> None:
-    send(stack, {"body": "Straight from the desk $AMD", "sentiment": "bullish"})
-    item = post(page, "Straight from the desk $AMD")
+    send(stack, {"body": "Straight from the terminal $AMD", "sentiment": "bullish"})
+    item = post(page, "Straight from the terminal $AMD")
     expect(item).to_contain_text("posted")
-    (posted,) = [each for each in stack.stocktwits.posts if each.body == "Straight from the desk $AMD"]
+    (posted,) = [each for each in stack.stocktwits.posts if each.body == "Straight from the terminal $AMD"]
     expect(item.get_by_role("link")).to_have_attribute("href", f"{post_page(stack)}/message/{posted.id}")
     expect(region(page, "Posts").get_by_role("img", name="From queued to posted")).to_be_visible()
 
@@ -131,9 +131,9 @@ def test_a_screen_reader_finds_a_name_for_all_that_can_be_used_or_is_drawn(page:
 
 def test_a_sentiment_is_read_out_as_its_word_alone(page: Page) -> None:
     for text, sentiment in {**POSTED, REJECTED: "bearish"}.items():
-        said = post(page, text).aria_snapshot()
-        assert set(re.findall("bullish|bearish|neutral", said)) == ({sentiment} if sentiment else set())
-        assert not set("▲▼◆✓✗") & set(said)
+        result = post(page, text).aria_snapshot()
+        assert set(re.findall("bullish|bearish|neutral", result)) == ({sentiment} if sentiment else set())
+        assert not set("▲▼◆✓✗") & set(result)
 
 
 def test_it_fits_a_phone(page: Page) -> None:
