@@ -69,7 +69,7 @@ def test_a_day_that_is_absent_again_is_done(relay):
 def test_a_day_that_firestream_does_not_have_yet_is_waited_for_no_longer_than_its_request(relay):
     relay.backups.firestream.configure(missing=[date(2026, 11, 20)])
     result = relay("backfill", "2026-11-20", "2026-11-20")
-    assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 not there yet.\n")
+    assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 not available yet.\n")
     assert relay.polls < 5
 
 
@@ -95,13 +95,13 @@ def test_a_day_that_was_lost_on_the_way_is_no_success(relay):
     result = relay("backfill", "2016-12-05", "2016-12-05")
     assert result.code == FAILED
     assert result.out == "0 stored (0 bytes), 1 neither stored nor failed.\n"
-    assert "message 2016-12-05 is not there: run it again" in result.err
+    assert "message 2016-12-05 is not stored: run the command again" in result.err
     assert relay.polls >= 29  # SQS may be a minute late to know of a request
 
 
 def test_who_does_not_wait_is_told_where_to_look(relay):
     result = relay("backfill", *A_WEEK, "--no-wait")
-    assert (result.code, result.out) == (DONE, "Requested. `relay backups` shows how far it is.\n")
+    assert (result.code, result.out) == (DONE, "Requested. `relay backups` shows the progress.\n")
     assert (relay.polls, len(relay.backups.waiting())) == (0, 7)
 
 
@@ -109,7 +109,7 @@ def test_an_interruption_leaves_it_running_and_says_so(relay):
     relay.interrupts = True
     result = relay("backfill", *A_WEEK)
     assert (result.code, len(relay.backups.waiting())) == (INTERRUPTED, 7)
-    assert result.err.endswith("relay: It goes on without you: `relay backups` shows how far it is.\n")
+    assert result.err.endswith("relay: The backfill continues without you: `relay backups` shows the progress.\n")
 
 
 def test_a_function_that_fails_says_why(relay):
@@ -122,8 +122,8 @@ def test_a_function_that_fails_says_why(relay):
 def test_what_was_not_requested_is_told(relay):
     relay.answers.append((200, {}, {"failed": 2, "stopped": "time ran out before message 2016-12-09 was requested"}))
     result = relay("backfill", *A_WEEK, "--no-wait")
-    assert "SQS did not take 2 of the requests" in result.err
-    assert "Not all was requested: time ran out before message 2016-12-09" in result.err
+    assert "SQS did not accept 2 of the requests" in result.err
+    assert "Not everything was requested: time ran out before message 2016-12-09" in result.err
 
 
 def test_an_invocation_is_not_made_twice_when_its_answer_is_late(relay):
@@ -137,7 +137,7 @@ def test_an_invocation_is_not_made_twice_when_its_answer_is_late(relay):
     ("words", "reason"),
     [
         (["2016-12-11", "2016-12-05"], "first_day: 2016-12-11 is after last_day"),
-        (["2016-12-5", "2016-12-11"], "first_day: '2016-12-5' is no day"),
+        (["2016-12-5", "2016-12-11"], "first_day: '2016-12-5' is not a day"),
         ([*A_WEEK, "--type", "symbol"], "file_types: 'symbol' is none of"),
     ],
 )

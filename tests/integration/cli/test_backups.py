@@ -138,7 +138,7 @@ def test_a_calendar_has_weeks_as_columns_and_tells_states_apart_without_colour(r
         "",
         "░▒▓█ stored, by size   F failed   - absent   . missing   ~ not yet",
         "F message 2016-12-05: it is [no] gzip",
-        "1 in BackupFailures; `relay backfill` over their days requests them again.",
+        "1 request in BackupFailures; `relay backfill` for their days requests them again.",
     ]
 
 
@@ -217,14 +217,14 @@ def test_of_many_failures_some_are_told_and_the_rest_counted(relay):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--from", "2016-13-01"], "first_day: '2016-13-01' is no day; give one such as 2016-12-05."),
-        (["--to", "yesterday"], "is no day"),
+        (["--from", "2016-13-01"], "first_day: '2016-13-01' is not a day; give one such as 2016-12-05."),
+        (["--to", "yesterday"], "is not a day"),
         (["--from", "2016-12-05", "--to", "2016-12-04"], "first_day: 2016-12-05 is after last_day, 2016-12-04."),
         (["--to", "2026-11-21"], "last_day: 2026-11-21 is not over yet; 2026-11-20 is the newest day that is (UTC)."),
         (["--year", "2008"], "first_day: 2008-01-01 is before 2009-01-01"),
         (["--year", "2027"], "first_day: 2027-01-01 is not over yet"),
-        (["--year", "20161"], "is no day"),
-        (["--year", "2016", "--to", "2016-12-05"], "--year names all of its days"),
+        (["--year", "20161"], "is not a day"),
+        (["--year", "2016", "--to", "2016-12-05"], "--year cannot be combined"),
         (["--type", "symbol"], "file_types: 'symbol' is none of activity, message."),
     ],
 )
@@ -243,7 +243,7 @@ def test_without_the_backups_half_a_command_says_so(relay, command):
     words = {"backups": [], "backfill": A_WEEK}.get(command, ["message", "2016-12-05"])
     result = relay(command, *words)
     assert (result.code, result.out) == (NO_STACK, "")
-    assert "with this half switched on" in result.err
+    assert "with posting and backups switched on" in result.err
     assert result.err.count("\n") == 1
 
 

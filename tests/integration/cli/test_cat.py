@@ -136,8 +136,8 @@ def test_a_field_without_a_name_is_refused(relay, fields):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (lines_of({"id": 1})[:-9], "is damaged, what came before may be too: the gzip data ends early"),
-        (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), "is no list of JSON objects: line 2"),
+        (lines_of({"id": 1})[:-9], "is damaged, and so may be the lines above: the gzip data ends early"),
+        (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), "is not a list of JSON objects: line 2"),
     ],
 )
 def test_a_damaged_backup_is_told(relay, content, reason):

@@ -39,18 +39,18 @@ def test_a_quiet_relay_is_shown_open_and_empty(page):
     shown = page.ask()
     assert shown.status == 200
     assert "Open now 3 within the hour 15 left today (UTC) 48" in shown.part("gate")
-    assert "12 an hour, 3 at once, 48 a day; 0 let through today" in shown.part("gate")
+    assert "12 an hour, 3 at once, 48 a day; 0 admitted today" in shown.part("gate")
     assert shown.part("queues").count("empty") == 3
-    assert shown.part("letters") == "There are none."
-    assert "The log shows none" in shown.part("posts")
-    assert shown.part("backups") == "Cannot be shown. Backups are switched off in this stack (BackupsEnabled)."
+    assert shown.part("letters") == "There are no dead letters."
+    assert "There are no messages in the log" in shown.part("posts")
+    assert shown.part("backups") == "Not available. Backups are switched off in this stack (BackupsEnabled)."
 
 
 def test_a_shut_gate_says_why_and_until_when(page, world):
     until = world.clock() + 600
     world.gate().close(Pause("rate_limited", "StockTwits limits the rate", until))
     shown = page.ask()
-    assert f"Shut StockTwits limits the rate until {iso(until)}" in shown.part("gate")
+    assert f"Closed StockTwits limits the rate until {iso(until)}" in shown.part("gate")
     assert "Pause posting" in shown.part("controls")
 
 
@@ -60,7 +60,7 @@ def test_the_queues_show_how_much_they_hold(page, world):
     world.receive(world.leftovers, VisibilityTimeout=3600)
     world.send(world.leftovers, "three $C")
     shown = page.ask().part("queues")
-    assert "Leftovers 3 messages 2 under way, or waiting for another attempt age of the oldest: unknown" in shown
+    assert "Leftovers 3 messages 2 in flight, or waiting for another attempt age of the oldest: unknown" in shown
 
 
 def test_letters_that_the_page_itself_looks_at_are_not_told_to_be_under_way(page, cli, world):
@@ -134,7 +134,7 @@ def test_what_is_switched_off_is_told_and_the_rest_is_shown(cli):
     del cli.outputs["PostMessagesFunctionName"]
     with served() as page:
         shown = page.ask()
-    assert shown.part("gate") == "Cannot be shown. Posting is switched off in this stack (PostingEnabled)."
+    assert shown.part("gate") == "Not available. Posting is switched off in this stack (PostingEnabled)."
     assert shown.part("controls") == ""
     assert shown.part("queues").count("empty") == 3
 
@@ -143,23 +143,23 @@ def test_what_is_switched_off_is_told_and_the_rest_is_shown(cli):
     ("operation", "part", "says"),
     [
         ("BatchGetItem", "gate", "The gate cannot be read"),
-        ("GetQueueAttributes", "queues", "AWS does not allow you GetQueueAttributes"),
-        ("FilterLogEvents", "posts", "AWS does not allow you FilterLogEvents"),
-        ("ReceiveMessage", "letters", "AWS does not allow you ReceiveMessage"),
+        ("GetQueueAttributes", "queues", "AWS does not allow you to call GetQueueAttributes"),
+        ("FilterLogEvents", "posts", "AWS does not allow you to call FilterLogEvents"),
+        ("ReceiveMessage", "letters", "AWS does not allow you to call ReceiveMessage"),
     ],
 )
 def test_a_part_that_cannot_be_shown_says_why_and_the_rest_is_shown(page, cli, operation, part, says):
     cli.plan(operation, "AccessDeniedException")
     shown = page.ask()
-    assert shown.part(part).startswith(f"Cannot be shown. {says}")
-    assert shown.html.count("Cannot be shown") == 2  # and the backups, which are switched off
+    assert shown.part(part).startswith(f"Not available. {says}")
+    assert shown.html.count("Not available") == 2  # and the backups, which are switched off
 
 
 def test_an_archive_that_may_not_be_listed_says_so(archive):
     archive.plan("ListObjectsV2", "AccessDenied")
     with served() as page:
         shown = page.ask()
-    assert shown.part("backups").startswith("Cannot be shown. AWS does not allow you ListObjectsV2")
+    assert shown.part("backups").startswith("Not available. AWS does not allow you to call ListObjectsV2")
     assert "Open" in shown.part("gate")
 
 
@@ -200,8 +200,8 @@ def test_a_look_that_takes_long_keeps_nobody_waiting_and_is_shown_when_it_is_don
 
 def test_a_pause_stops_posting_and_the_page_offers_to_resume(page, world):
     done = page.do("pause", why=" earnings call ", lasting="")
-    assert done.notice == "Paused until somebody resumes: earnings call."
-    assert "Shut paused by Ann: earnings call until somebody resumes" in done.part("gate")
+    assert done.notice == "Paused until resumed: earnings call."
+    assert "Closed paused by Ann: earnings call until resumed" in done.part("gate")
     assert done.part("controls") == "Resume posting"
     assert world.gate().look(1).pause.until is None
 
@@ -249,7 +249,7 @@ def test_a_letter_that_is_not_there_is_told_and_none_is_sent(page, cli, world, l
 def test_what_aws_does_not_allow_is_told(page, cli, world):
     cli.plan("PutItem", "AccessDeniedException")
     done = page.do("pause", why="lunch", lasting="")
-    assert done.notice.startswith("Not done. AWS does not allow you PutItem")
+    assert done.notice.startswith("Not done. AWS does not allow you to call PutItem")
     assert "Open" in done.part("gate")
 
 

@@ -41,7 +41,7 @@ def test_nothing_is_shown_or_done_without_the_secret(page, cli, world, root, req
 def test_a_name_that_only_leads_here_is_refused(page, cli, host):
     looked = len(cli.calls)
     result = page.ask(headers={"Host": host.format(port=page.port)})
-    assert (result.status, result.html) == (421, "This is another server than you asked for.\n")
+    assert (result.status, result.html) == (421, "This server does not serve that host name.\n")
     assert len(cli.calls) == looked
 
 
@@ -70,7 +70,7 @@ def test_this_machines_other_name_is_its_own(page):
 def test_another_sites_post_is_refused_even_with_the_secret(page, world, headers):
     world.pause(why={"S": "lunch"})
     result = page.ask("resume", "POST", headers={name: value.format(port=page.port) for name, value in headers.items()})
-    assert (result.status, result.html) == (403, "Only the page itself may do this.\n")
+    assert (result.status, result.html) == (403, "Only the dashboard's own page may do this.\n")
     assert world.item("pause")
 
 
@@ -137,7 +137,7 @@ def test_every_value_is_escaped(page, cli, world, outbox):
     assert shown.part("gate").count(MARKUP) == 2
     assert shown.part("posts").count(MARKUP) == 5
     assert 'href="javascript:' not in shown.html
-    assert page.do("pause", why=MARKUP, lasting="").notice == f"Paused until somebody resumes: {MARKUP}."
+    assert page.do("pause", why=MARKUP, lasting="").notice == f"Paused until resumed: {MARKUP}."
 
 
 # Hostile content
@@ -178,7 +178,7 @@ def test_a_poisoned_letter_takes_no_part_of_the_page_away(page, cli, attributes)
     assert "poisoned $AAPL" in shown.part("letters")
     assert "other $AAPL" in shown.part("letters")
     assert "Pause posting" in shown.part("controls")
-    assert page.do("pause", why="lunch", lasting="").notice == "Paused until somebody resumes: lunch."
+    assert page.do("pause", why="lunch", lasting="").notice == "Paused until resumed: lunch."
 
 
 @pytest.mark.parametrize("part", ["gate", "queues", "posts", "letters", "backups"])
@@ -189,10 +189,10 @@ def test_a_part_that_fails_in_a_way_nobody_foresaw_leaves_the_others_and_the_pau
     monkeypatch.setattr(model.DashboardModel, f"_{part}", defective)
     with served() as page:
         shown = page.ask()
-        assert shown.part(part) == "Cannot be shown. Something went wrong here that should not (OverflowError)."
-        assert shown.html.count("Cannot be shown") == 1
+        assert shown.part(part) == "Not available. Unexpected error (OverflowError)."
+        assert shown.html.count("Not available") == 1
         assert "Pause posting" in shown.part("controls")
-        assert page.do("pause", why="lunch", lasting="").notice == "Paused until somebody resumes: lunch."
+        assert page.do("pause", why="lunch", lasting="").notice == "Paused until resumed: lunch."
         assert world.gate().look(1).pause.cause == "operator"
         assert page.do("resume").notice == "Lifted the pause of Ann: lunch."
 
@@ -202,10 +202,10 @@ def test_a_part_that_cannot_be_drawn_leaves_the_others_and_the_pause(archive, mo
     monkeypatch.setattr(model.DashboardModel, f"_{part}", lambda _: object())
     with served() as page:
         shown = page.ask()
-        assert shown.part(part).startswith("Cannot be shown. It could not be drawn (")
-        assert shown.html.count("Cannot be shown") == 1
+        assert shown.part(part).startswith("Not available. It could not be rendered (")
+        assert shown.html.count("Not available") == 1
         assert "Pause posting" in shown.part("controls")
-        assert page.do("pause", why="lunch", lasting="").notice == "Paused until somebody resumes: lunch."
+        assert page.do("pause", why="lunch", lasting="").notice == "Paused until resumed: lunch."
 
 
 def test_while_the_gate_cannot_be_read_both_pause_and_resume_are_offered(page, cli):
@@ -219,10 +219,7 @@ def test_what_is_done_in_a_way_nobody_foresaw_is_told(page, monkeypatch):
         raise OverflowError("\x1b[2J")
 
     monkeypatch.setattr(model.operator_pause, "impose", defective)
-    assert (
-        page.do("pause", why="lunch", lasting="").notice
-        == "Not done. Something went wrong here that should not (OverflowError)."
-    )
+    assert page.do("pause", why="lunch", lasting="").notice == "Not done. Unexpected error (OverflowError)."
 
 
 def test_what_turns_the_order_of_a_text_around_is_shown_as_what_it_is(page, cli, world, outbox):

@@ -34,7 +34,10 @@ def test_a_letter_that_could_not_be_put_back_is_told_of(cli):
     )
     result = cli("dead", "list")
     assert result.code == DONE
-    assert f"message {letter} could not be held: InternalError; it stays hidden for 2 min at most" in result.err
+    assert (
+        f"message {letter} could not be made visible again: InternalError; it stays hidden for up to 2 min"
+        in result.err
+    )
 
 
 def test_without_letters_list_says_so(cli):
@@ -43,7 +46,7 @@ def test_without_letters_list_says_so(cli):
 
 def test_a_letter_without_a_reason_says_where_to_look(cli):
     cli.add_dead_letter("Up 3% $AAPL")
-    assert "no reason was kept with it" in cli("dead", "list").out
+    assert "it has no reason" in cli("dead", "list").out
 
 
 def test_a_letter_that_sqs_gave_up_says_so_and_keeps_its_message_id_as_its_key(cli, world):
@@ -94,7 +97,7 @@ def test_a_beginning_that_fits_more_than_one_letter_is_refused(cli, world, monke
     letters = [cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")]
     assert letters == ["abc1", "abc2"]
     result = cli("dead", "drop", "--yes", "abc")
-    assert (result.code, "2 dead letters begin with abc" in result.err) == (USAGE, True)
+    assert (result.code, "2 dead letters start with abc" in result.err) == (USAGE, True)
     assert world.count(world.dead) == 2
     assert cli("dead", "drop", "--yes", "abc1").code == DONE
 
@@ -127,7 +130,7 @@ def test_a_letter_that_was_posted_after_all_is_not_posted_again(cli, world, outb
     outbox.run()
     cli.add_dead_letter("Up 3% $AAPL", RelayKey=message, RejectReason=f"it expired - {PERHAPS}")
     result = cli("dead", "retry", "--all")
-    assert "An earlier attempt may have posted it: the relay looks on the account's stream first." in result.out
+    assert "An earlier attempt may have posted it: the relay checks the account's stream first." in result.out
     assert outbox.run().outcomes == ["already_posted"]
     assert world.posted == ["Up 3% $AAPL"]
 
@@ -137,7 +140,7 @@ def test_a_letter_that_the_outbox_did_not_take_stays(cli, world):
     cli.plan("SendMessage", "AccessDenied")
     result = cli("dead", "retry", one, two)
     assert result.code == FAILED
-    assert f"{one[:8]} stays in Dead letters: AWS does not allow you SendMessage" in result.err
+    assert f"{one[:8]} stays in Dead letters: AWS does not allow you to call SendMessage" in result.err
     assert (cli.bodies(world.dead), cli.bodies(world.outbox)) == (["one $A"], ["two $B"])
 
 
@@ -194,7 +197,7 @@ def test_a_letter_is_dropped_when_the_operator_agrees(cli, world):
 def test_nothing_is_dropped_unless_the_operator_agrees(cli, world, answer):
     letter = cli.add_dead_letter("one $A")
     result = cli("dead", "drop", letter, typed=answer)
-    assert (result.code, "Nothing was deleted" in result.err, "say --yes" in result.err) == (FAILED, True, not answer)
+    assert (result.code, "Nothing was deleted" in result.err, "Use --yes" in result.err) == (FAILED, True, not answer)
     assert cli.bodies(world.dead) == ["one $A"]
 
 

@@ -33,7 +33,7 @@ def test_a_backup_is_downloaded_byte_for_byte(relay):
     result = relay("get", "message", "2016-12-05")
     name = "stocktwits_message_2016_12_05.gz"
     assert (relay.folder / name).read_bytes() == content
-    assert (result.code, result.out) == (DONE, f"{name}: {len(content) / 1000:.1f} kB, 40 lines, whole.\n")
+    assert (result.code, result.out) == (DONE, f"{name}: {len(content) / 1000:.1f} kB, 40 lines, complete.\n")
 
 
 def test_it_goes_into_a_folder_or_under_a_name(relay):
@@ -65,14 +65,14 @@ def test_what_is_there_is_overwritten_only_by_force(relay):
     kept = (relay.folder / "one.gz").read_bytes()
     forced = relay("get", "message", "2016-12-05", "-o", "one.gz", "--force")
     assert (refused.code, kept, forced.code) == (USAGE, b"mine", DONE)
-    assert "one.gz is there already" in refused.err
+    assert "one.gz already exists" in refused.err
     assert (relay.folder / "one.gz").read_bytes() == relay.backups.content(BACKUP)
 
 
 def test_a_folder_that_is_not_there_is_told(relay):
     relay.store(BACKUP)
     result = relay("get", "message", "2016-12-05", "-o", "nowhere/one.gz")
-    assert (result.code, result.err) == (USAGE, "relay: There is no folder nowhere: make it first.\n")
+    assert (result.code, result.err) == (USAGE, "relay: There is no folder nowhere: create it first.\n")
 
 
 def tagged(relay, **tags):
@@ -87,8 +87,8 @@ def tagged(relay, **tags):
     ("content", "tags", "reason"),
     [
         (lines_of({"id": 1})[:-9], {}, "the gzip data ends early"),
-        (gzip.compress(b"no JSON\n", mtime=0), {}, "line 1 is no JSON object"),
-        (lines_of({"id": 1}), {"sha256": "0" * 64}, "its bytes do not have the sha256 of its tag"),
+        (gzip.compress(b"no JSON\n", mtime=0), {}, "line 1 is not a JSON object"),
+        (lines_of({"id": 1}), {"sha256": "0" * 64}, "its bytes do not match the sha256 in its tag"),
     ],
     ids=["cut", "no-json", "another-sum"],
 )
@@ -97,7 +97,7 @@ def test_what_is_not_whole_is_not_kept(relay, content, tags, reason):
     tagged(relay, lines="1", **tags)
     result = relay("get", "message", "2016-12-05")
     assert (result.code, list(relay.folder.iterdir())) == (FAILED, [])
-    assert result.err.startswith(f"relay: message 2016-12-05 is not whole: {reason}")
+    assert result.err.startswith(f"relay: message 2016-12-05 is damaged: {reason}")
 
 
 def broken(relay, after):
@@ -167,7 +167,10 @@ def test_tags_that_may_not_be_read_are_no_obstacle(relay):
     ("make", "reason"),
     [
         (lambda _: None, "it is missing. To fetch it: relay backfill 2016-12-05 2016-12-05 --type message"),
-        (lambda relay: note_absent(relay, BACKUP), "Firestream has none (absent). To ask again: relay backfill"),
+        (
+            lambda relay: note_absent(relay, BACKUP),
+            "Firestream does not have it (absent). To ask again: relay backfill",
+        ),
         (lambda relay: relay.add_failure(BACKUP, "the gzip data is damaged"), "it failed: the gzip data is damaged."),
     ],
     ids=["missing", "absent", "failed"],
@@ -183,14 +186,14 @@ def test_a_day_that_is_not_stored_says_why(relay, command, make, reason):
 
 def test_a_day_that_firestream_may_not_have_yet_says_so(relay):
     result = relay("get", "message", "2026-11-19")
-    assert (result.code, "it is not there yet" in result.err) == (FAILED, True)
+    assert (result.code, "it is not available yet" in result.err) == (FAILED, True)
 
 
 @pytest.mark.parametrize("command", ["get", "cat"])
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["message", "5.12.2016"], "day: '5.12.2016' is no day; give one such as 2016-12-05."),
+        (["message", "5.12.2016"], "day: '5.12.2016' is not a day; give one such as 2016-12-05."),
         (["symbol", "2016-12-05"], "file_type: 'symbol' is none of activity, message."),
         (["message", "2026-11-21"], "day: 2026-11-21 is not over yet"),
     ],

@@ -196,7 +196,7 @@ def test_what_aws_says_steers_no_terminal(cli):
 def test_what_sqs_says_of_a_message_steers_no_terminal(cli):
     refusal = {"Id": "0", "Code": TEXT, "SenderFault": True, "Message": TEXT}
     cli.plan("SendMessageBatch", lambda _: {"Failed": [refusal]})
-    assert r"SQS did not take the message: \x1b]52" in cli("send", "Up 3% $AAPL").err
+    assert r"SQS did not accept the message: \x1b]52" in cli("send", "Up 3% $AAPL").err
 
 
 def test_an_output_of_the_stack_steers_no_terminal(cli):
@@ -254,7 +254,7 @@ def test_a_pause_from_a_terminal_that_does_not_speak_utf_8_stops_posting(cli, wo
 
 def test_a_token_that_is_no_text_is_refused_without_a_traceback(cli):
     result = cli("login", "--token", typed=b"\xff")
-    assert (result.code, result.err) == (USAGE, "relay: Access token: what came from the pipe is not text in UTF-8.\n")
+    assert (result.code, result.err) == (USAGE, "relay: Access token: the input is not UTF-8 text.\n")
 
 
 def test_the_key_of_a_letter_that_is_sent_again_steers_no_terminal(cli):
@@ -324,7 +324,7 @@ def test_a_letter_that_cannot_be_read_is_a_row_beside_the_others(cli, letters, m
     letters(letter("one"), letter("odd", "broken", RelayKey="k1"), letter("two"))
     result = cli("dead", "list")
     assert (result.code, result.out.count("Up 3% $AAPL")) == (DONE, 2)
-    assert "key k1\n    broken\n    it cannot be read here (RecursionError)" in result.out
+    assert "key k1\n    broken\n    it cannot be parsed (RecursionError)" in result.out
 
 
 def test_whoever_waits_for_a_message_is_not_stopped_by_a_poisoned_letter(cli):
@@ -367,7 +367,7 @@ def test_a_log_line_that_cannot_be_read_is_a_row_beside_the_others(cli, broken):
     log(cli, delivery(), broken, broken, "START RequestId: 1 delivery", '{"message": "batch"}')
     found = cli("posts", "--json").json
     assert sorted(row["outcome"] for row in found) == ["posted", "unreadable", "unreadable"]
-    assert cli("posts").out.count("unreadable\n    key \n    this line of the log cannot be read here") == 2
+    assert cli("posts").out.count("unreadable\n    key \n    this log line cannot be parsed") == 2
 
 
 def test_a_nightly_run_that_says_odd_things_stops_nothing(cli):

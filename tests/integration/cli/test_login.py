@@ -94,7 +94,7 @@ def test_what_the_environment_does_not_say_is_asked_for(cli, monkeypatch):
 
 def test_where_nobody_answers_it_says_so(cli):
     result = login(cli, "")
-    assert (result.code, "the code in it: nobody answered" in result.err) == (FAILED, True)
+    assert (result.code, "the code in it: there was no answer" in result.err) == (FAILED, True)
 
 
 def test_ctrl_c_in_front_of_a_question_is_an_interruption(cli, monkeypatch):
@@ -147,7 +147,7 @@ def test_a_token_that_may_not_post_is_not_stored(cli, monkeypatch, world):
 def test_a_token_of_another_account_is_not_stored(cli):
     result = login(cli, f"{CODE}\n", "--expect-username", "somebody_else")
     assert result.code == REFUSED
-    assert "of @relay_demo, not of @somebody_else" in result.err
+    assert "belongs to @relay_demo, not to @somebody_else" in result.err
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
@@ -155,7 +155,7 @@ def test_a_token_of_another_account_is_not_stored(cli):
 def test_nothing_is_stored_unless_the_operator_agrees(cli, answer):
     result = login(cli, f"{CODE}\n{answer}")
     assert (result.code, "Nothing was stored" in result.err) == (FAILED, True)
-    assert ("nobody answered. Where nobody can, say --expect-username relay_demo" in result.err) == (not answer)
+    assert ("there was no answer. Use --expect-username relay_demo" in result.err) == (not answer)
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
@@ -173,7 +173,11 @@ def test_the_token_goes_where_the_stack_says(cli, world):
 
 @pytest.mark.parametrize(
     ("token", "code", "words"),
-    [("another", REFUSED, "refused the token"), ("", USAGE, "nothing came"), ("two words", USAGE, "no access token")],
+    [
+        ("another", REFUSED, "refused the token"),
+        ("", USAGE, "the input is empty"),
+        ("two words", USAGE, "not an access token"),
+    ],
 )
 def test_a_token_that_is_none_is_not_stored(cli, token, code, words):
     result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{token}\n")
@@ -184,9 +188,9 @@ def test_a_token_that_is_none_is_not_stored(cli, token, code, words):
 @pytest.mark.parametrize(
     ("fault", "code", "words"),
     [
-        ("403-html", REFUSED, "StockTwits answered 403"),
-        ("5xx-before", REFUSED, "StockTwits answered 500"),
-        ("redirect", REFUSED, "StockTwits answered 302"),
+        ("403-html", REFUSED, "StockTwits responded with 403"),
+        ("5xx-before", REFUSED, "StockTwits responded with 500"),
+        ("redirect", REFUSED, "StockTwits responded with 302"),
         ("reset-before", FAILED, "could not be reached"),
         ("suspended", REFUSED, "Account suspended"),
     ],
@@ -201,7 +205,7 @@ def test_whatever_keeps_stocktwits_from_saying_whose_it_is_is_told(cli, world, f
 def test_a_token_that_may_not_be_stored_says_which_permission_is_missing(cli):
     cli.plan("PutParameter", "AccessDeniedException")
     result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
-    assert (result.code, "does not allow you PutParameter" in result.err) == (NO_AWS, True)
+    assert (result.code, "does not allow you to call PutParameter" in result.err) == (NO_AWS, True)
 
 
 # Firestream

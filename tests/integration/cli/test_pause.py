@@ -9,7 +9,7 @@ def test_a_pause_stops_posting_until_it_is_lifted(cli, world, outbox):
     result = cli("pause", "earnings call", "--who", "Ann")
     assert (result.code, result.out) == (
         DONE,
-        "Paused by Ann: earnings call. Nothing is posted until somebody says `relay resume`.\n",
+        "Paused by Ann: earnings call. Nothing is posted until `relay resume`.\n",
     )
     outbox.send("Up 3% $AAPL")
     assert outbox.run().reason == "paused by Ann: earnings call"
@@ -52,7 +52,7 @@ def test_resume_says_what_else_keeps_the_gate_shut(cli, world, outbox):
     world.stand_in.fail("429", reset_in_seconds=600)
     outbox.send("Up 3% $AAPL")
     outbox.run()
-    assert f"The gate is still shut until {iso(world.clock() + 600)}: StockTwits limits the rate" in cli("resume").out
+    assert f"The gate is still closed until {iso(world.clock() + 600)}: StockTwits limits the rate" in cli("resume").out
 
 
 @pytest.mark.parametrize("wrong", [[" "], ["why", "--who", " "], ["why", "--for", "soon"], ["why", "--for", "0m"]])

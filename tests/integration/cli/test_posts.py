@@ -142,7 +142,7 @@ def test_what_is_no_log_line_of_ours_is_passed_over(cli, world):
             logStreamName="stream",
             logEvents=[{"timestamp": round(world.clock() * 1000), "message": text}],
         )
-    assert cli("posts").out == "The log shows no such message.\n"
+    assert cli("posts").out == "There is no such message in the log.\n"
 
 
 def test_a_function_that_is_switched_off_has_no_log(cli, outbox):

@@ -55,15 +55,15 @@ def test_the_sentiments_are_those_of_a_message():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "Say what to post"),
-        ([TEXT, "--from", "-"], "Say what to post"),
+        ([], "Give the text to post"),
+        ([TEXT, "--from", "-"], "Give the text to post"),
         ([" "], "body: is empty"),
         (["x" * 1001], "the body has 1001 characters"),
         (['{"body": "Up 3% $AAPL"}'], "The text is JSON"),
         ([TEXT, "--key", "k" * 257], "key: Expected"),
         ([TEXT, "--reply-to", "0"], "in_reply_to_message_id: Expected"),
         ([TEXT, "--chart", "http://example.com/c.png"], "chart: must be an https:// URL"),
-        ([TEXT, "--expires-in", "soon"], "no span of time"),
+        ([TEXT, "--expires-in", "soon"], "is not a duration"),
         ([TEXT, "--sentiment", "hopeful"], "hopeful"),
         (["--from", "-", "--sentiment", "bullish"], "are fields of each line"),
         (["--from", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
@@ -121,7 +121,7 @@ def test_the_address_of_a_chart_goes_as_it_is(cli, world):
     ("content", "says"),
     [
         (a_chart() + bytes(2_000_000), "it must be under 2,000,000"),
-        (b"hello", "no JPG, PNG or GIF"),
+        (b"hello", "not a JPG, PNG or GIF"),
         (None, "cannot be read: No such file"),
     ],
 )
@@ -146,7 +146,7 @@ def test_without_a_chart_bucket_a_local_chart_is_refused(cli, world, tmp_path):
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
     result = cli("send", TEXT, "--chart", str(chart))
-    assert (result.code, "There is no chart bucket" in result.err) == (USAGE, True)
+    assert (result.code, "The stack has no chart bucket" in result.err) == (USAGE, True)
     assert nothing_happened(world)
 
 
@@ -189,7 +189,7 @@ def test_unreadable_lines_are_named_and_nothing_is_sent(cli, world):
     result = cli("send", "--from", "-", typed=typed)
     assert result.code == USAGE
     assert [line.partition(": ")[0] for line in result.err.splitlines()[:3]] == ["line 3", "line 4", "line 5"]
-    assert "Nothing was sent: 3 lines cannot be." in result.err
+    assert "Nothing was sent: 3 lines invalid." in result.err
     assert world.count(world.outbox) == 0
 
 
@@ -230,7 +230,7 @@ def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(cli, tmp_path, u
 def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(cli, world, monkeypatch):
     monkeypatch.chdir("/proc")
     result = cli("send", "--from", "-", "--keep-going", typed="nonsense\n" + lines("one $A") + "nonsense\n")
-    assert (result.code, ": 1, 3.\nSend them alone" in result.err) == (FAILED, True)
+    assert (result.code, ": 1, 3.\nSend only these lines" in result.err) == (FAILED, True)
     assert world.count(world.outbox) == 1
 
 
@@ -270,7 +270,7 @@ def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(cli):
 def test_an_entry_that_sqs_never_takes_is_named(cli, at_fault, calls):
     cli.plan("SendMessageBatch", *[failing(1, at_fault=at_fault)] * calls)
     result = cli("send", "--from", "-", typed="\n" + lines("a $A", "b $B"))
-    assert (result.code, "SQS did not take line 3: Planned" in result.err) == (FAILED, True)
+    assert (result.code, "SQS did not accept line 3: Planned" in result.err) == (FAILED, True)
     assert result.out == "Queued 1 message.\n"
     assert len(sent_batches(cli)) == calls
 
@@ -278,7 +278,7 @@ def test_an_entry_that_sqs_never_takes_is_named(cli, at_fault, calls):
 def test_when_nothing_could_be_sent_aws_says_why(cli, world):
     cli.plan("SendMessageBatch", "AccessDenied")
     result = cli("send", TEXT)
-    assert (result.code, "does not allow you SendMessageBatch" in result.err) == (NO_AWS, True)
+    assert (result.code, "does not allow you to call SendMessageBatch" in result.err) == (NO_AWS, True)
     assert world.count(world.outbox) == 0
 
 
@@ -286,8 +286,8 @@ def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(cli, tmp
     cli.plan("SendMessageBatch", None, "AccessDenied")
     result = cli("send", "--from", "-", "--wait", typed=lines(*(f"{number} $A" for number in range(23))))
     assert (result.code, result.out) == (NO_AWS, "Queued 10 messages.\n")
-    assert "AWS does not allow you SendMessageBatch" in result.err
-    assert "13 messages not sent for certain: send them by `relay send --from relay.unsent.jsonl`" in result.err
+    assert "AWS does not allow you to call SendMessageBatch" in result.err
+    assert "13 messages may not have been sent: run `relay send --from relay.unsent.jsonl`" in result.err
     _first, failed = sent_batches(cli)
     kept = [json.loads(line) for line in (tmp_path / "relay.unsent.jsonl").read_text().splitlines()]
     assert [each["body"] for each in kept] == [f"{number} $A" for number in range(10, 23)]
@@ -319,7 +319,7 @@ def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(cli,
 def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_told(cli, world, outbox):
     cli.plan("SendMessageBatch", losing_the_answer(world))
     result = cli("send", TEXT)
-    assert (result.code, "may be queued or not" in result.err) == (NO_AWS, True)
+    assert (result.code, "may or may not be queued" in result.err) == (NO_AWS, True)
     key = result.err.partition("--key ")[2].partition(",")[0]
     assert cli("send", TEXT, "--key", key).code == DONE
     world.clock.forward(0.001)
@@ -433,7 +433,7 @@ def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli, world):
 def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli, world):
     started = world.clock()
     result = cli("send", TEXT, "--wait", "--wait-for", "2m")
-    assert (result.code, "1 message not posted yet, the relay goes on: do not send it again" in result.err) == (
+    assert (result.code, "1 message not posted yet, but still queued: do not send it again" in result.err) == (
         FAILED,
         True,
     )
@@ -443,15 +443,15 @@ def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli, world):
 def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(cli, world):
     cli.meanwhile = [interrupted]
     result = cli("send", TEXT, "--wait")
-    assert (result.code, "The relay goes on without you" in result.err) == (130, True)
+    assert (result.code, "The relay continues without you" in result.err) == (130, True)
     assert world.count(world.outbox) == 1
 
 
 @pytest.mark.parametrize(
     ("reads", "why"),
     [
-        ([], "The gate cannot be read: AWS does not allow you BatchGetItem"),
-        ([None], "AWS does not allow you BatchGetItem"),
+        ([], "The gate cannot be read: AWS does not allow you to call BatchGetItem"),
+        ([None], "AWS does not allow you to call BatchGetItem"),
     ],
 )
 def test_who_may_not_follow_a_message_is_told_that_it_is_queued(cli, reads, why):
@@ -459,14 +459,14 @@ def test_who_may_not_follow_a_message_is_told_that_it_is_queued(cli, reads, why)
     result = cli("send", TEXT, "--wait")
     assert (result.code, result.out.startswith("Queued as")) == (NO_AWS, True)
     assert result.err == (
-        "relay: It is queued, do not send it again; but it cannot be followed. "
+        "relay: It is queued, do not send it again; but its outcome is unknown. "
         f"{why}: ask for the permission, or use another profile.\n"
     )
 
 
 def test_wait_says_at_once_why_the_gate_is_shut(cli, world):
     world.pause(who={"S": "Ann"}, why={"S": "earnings"})
-    assert "The gate is shut: paused by Ann: earnings" in cli("send", TEXT, "--wait", "--wait-for", "5s").err
+    assert "The gate is closed: paused by Ann: earnings" in cli("send", TEXT, "--wait", "--wait-for", "5s").err
 
 
 def test_wait_follows_each_line_of_a_file(cli, world, outbox):

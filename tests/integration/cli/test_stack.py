@@ -108,12 +108,12 @@ def test_the_region_is_the_one_of_the_option_else_of_the_environment(relay, aske
         ({"AWS_ENDPOINT_URL": "nonsense"}, "", "Check AWS_ENDPOINT_URL"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "", "Check the network and the region"),
         ({"AWS_ENDPOINT_URL": "https://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}, "", "Check the proxy"),
-        ({"AWS_REGION": "us east"}, "", "Name one such as us-east-1"),
+        ({"AWS_REGION": "us east"}, "", "Choose a region such as us-east-1"),
         ({"AWS_PROFILE": "nowhere"}, "", "aws configure list-profiles"),
-        ({}, "[default", "Mend your AWS configuration"),
+        ({}, "[default", "Fix your AWS configuration"),
         ({"AWS_PROFILE": "p"}, SSO, "log in with `aws sso login`"),
-        ({"AWS_PROFILE": "p"}, "[profile p]\ncredential_process = /bin/false\n", "way to get AWS credentials failed"),
-        ({"AWS_PROFILE": "p"}, "[profile p]\nrole_arn = arn:x\nsource_profile = q\n", "Mend your AWS configuration"),
+        ({"AWS_PROFILE": "p"}, "[profile p]\ncredential_process = /bin/false\n", "credential provider failed"),
+        ({"AWS_PROFILE": "p"}, "[profile p]\nrole_arn = arn:x\nsource_profile = q\n", "Fix your AWS configuration"),
         ({"AWS_PROFILE": "p"}, "[profile p]\nregion = us-east-1\n", "There are no AWS credentials"),
     ],
 )
@@ -174,8 +174,8 @@ def test_help_waits_for_nothing_that_only_commands_need():
 
 
 def test_help_flows_and_names_the_exit_codes():
-    assert "Exit codes: 0 done; 1 tried" in process("--help", stdout=subprocess.PIPE).stdout
-    assert "Whose account it is is shown before" in process("login", "--help", stdout=subprocess.PIPE).stdout
+    assert "Exit codes: 0 done; 1 failed" in process("--help", stdout=subprocess.PIPE).stdout
+    assert "The account is shown before" in process("login", "--help", stdout=subprocess.PIPE).stdout
 
 
 def test_completion_offers_the_commands():

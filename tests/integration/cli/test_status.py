@@ -85,7 +85,7 @@ def test_a_cap_that_is_reached_shuts_the_gate_until_midnight(cli, world):
 def test_without_a_cap_nothing_is_left_to_count(cli):
     cli.parameters["MaxPostsPerDay"] = "0"
     assert posting(cli)["gate"]["pace"]["left_today"] is None
-    assert "no cap" in cli("status").out
+    assert "no daily cap" in cli("status").out
 
 
 def test_an_operators_pause_comes_before_what_stocktwits_imposed(cli, world):
@@ -95,7 +95,7 @@ def test_an_operators_pause_comes_before_what_stocktwits_imposed(cli, world):
     assert [(each["cause"], each["who"]) for each in gate["shut"]] == [("operator", "Ann"), ("rate_limited", "relay")]
     assert gate["pace"]["now"] == 3
     assert (
-        f"shut until somebody resumes: paused by Ann: earnings; and until {iso(world.clock() + 600)}: StockTwits limits"
+        f"closed until `relay resume`: paused by Ann: earnings; and until {iso(world.clock() + 600)}: StockTwits limits"
     ) in cli("status").out
 
 
@@ -122,7 +122,7 @@ def test_looking_changes_nothing(cli, world):
 
 def test_a_dry_run_is_told(cli):
     cli.parameters["DryRun"] = "true"
-    assert "a dry run, nothing is sent" in cli("status").out
+    assert "dry run: nothing is sent" in cli("status").out
 
 
 def test_queues_show_what_waits_and_what_is_under_way(cli, world):
@@ -132,7 +132,7 @@ def test_queues_show_what_waits_and_what_is_under_way(cli, world):
     counts = {each["name"]: (each["waiting"], each["in_flight"]) for each in posting(cli)["queues"]}
     assert counts == {"Outbox": (0, 0), "Leftovers": (2, 1), "Dead letters": (0, 0)}
     shown = cli("status").out
-    assert "3 messages, 1 of them under way or waiting for another attempt; age of the oldest: unknown" in shown
+    assert "3 messages, 1 of them in flight or waiting for another attempt; age of the oldest: unknown" in shown
 
 
 def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(cli, world):
@@ -244,12 +244,17 @@ def test_watching_is_for_people_alone(cli):
     [
         ("DescribeStacks", "ValidationError", NO_STACK, f"There is no stack {STACK} in us-east-1"),
         ("DescribeStacks", "ExpiredToken", NO_AWS, "Your AWS session has expired"),
-        ("DescribeStacks", "InvalidClientTokenId", NO_AWS, "AWS does not know your credentials"),
-        ("GetQueueAttributes", "AWS.SimpleQueueService.NonExistentQueue", NO_STACK, "What GetQueueAttributes needs is"),
-        ("GetQueueAttributes", "AccessDenied", NO_AWS, "AWS does not allow you GetQueueAttributes"),
+        ("DescribeStacks", "InvalidClientTokenId", NO_AWS, "AWS does not recognize your credentials"),
+        (
+            "GetQueueAttributes",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            NO_STACK,
+            "The resource for GetQueueAttributes no longer exists",
+        ),
+        ("GetQueueAttributes", "AccessDenied", NO_AWS, "AWS does not allow you to call GetQueueAttributes"),
         ("BatchGetItem", "AccessDeniedException", NO_AWS, "The gate cannot be read: AWS does not allow you"),
         ("BatchGetItem", "ExpiredTokenException", NO_AWS, "The gate cannot be read: Your AWS session has expired"),
-        ("FilterLogEvents", "AccessDeniedException", NO_AWS, "AWS does not allow you FilterLogEvents"),
+        ("FilterLogEvents", "AccessDeniedException", NO_AWS, "AWS does not allow you to call FilterLogEvents"),
     ],
 )
 def test_what_keeps_one_from_looking_is_said_in_a_line(cli, operation, error, code, says):
@@ -275,7 +280,7 @@ def test_whatever_an_update_does_the_relay_can_be_paused(cli, state):
 def test_a_stack_that_is_no_relay_is_told(cli):
     del cli.outputs["OutboxQueueUrl"]
     result = cli("status")
-    assert (result.code, f"The stack {STACK} is no StockTwits Relay" in result.err) == (NO_STACK, True)
+    assert (result.code, f"The stack {STACK} is not a StockTwits Relay" in result.err) == (NO_STACK, True)
 
 
 @pytest.mark.parametrize("kind", ["outputs", "parameters"])

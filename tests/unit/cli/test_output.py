@@ -15,7 +15,7 @@ import relay_cli
 from hypothesis import given
 from hypothesis import strategies as st
 from relay_cli.commands.cat import Columns
-from relay_cli.output import LogHandler, SafeConsole, ascii_json, print_json
+from relay_cli.output import LogHandler, SafeConsole, ascii_json, print_error, print_json
 from relay_cli.text import length, one_line, printable, read_moment, read_number
 from rich.live import Live
 from rich.markup import escape
