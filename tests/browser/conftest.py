@@ -73,7 +73,7 @@ def address(stack: Stack) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     found = subprocess.run(["sh", "local/chromium.sh"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    assert found.returncode == 0, "no chromium: what to install is said above"
+    assert found.returncode == 0, "no chromium: what to install is result above"
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=found.stdout.strip(),
@@ -92,7 +92,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     complaints: list[str] = []
     asked: set[str] = set()
     tab.on("request", lambda request: asked.add(request.url))
-    tab.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+    tab.on("console", lambda result: complaints.append(result.text) if result.type in {"error", "warning"} else None)
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
     tab.goto(address)

@@ -50,10 +50,10 @@ def test_a_picture_of_it_is_taken(page: Page) -> None:
 
 
 def test_a_post_that_was_just_sent_is_shown(page: Page, stack: Stack) -> None:
-    send(stack, {"body": "Straight from the desk $AMD", "sentiment": "bullish"})
-    item = post(page, "Straight from the desk $AMD")
+    send(stack, {"body": "Straight from the terminal $AMD", "sentiment": "bullish"})
+    item = post(page, "Straight from the terminal $AMD")
     expect(item).to_contain_text("posted")
-    (posted,) = [each for each in stack.stocktwits.posts if each.body == "Straight from the desk $AMD"]
+    (posted,) = [each for each in stack.stocktwits.posts if each.body == "Straight from the terminal $AMD"]
     expect(item.get_by_role("link")).to_have_attribute("href", f"{post_page(stack)}/message/{posted.id}")
     expect(region(page, "Posts").get_by_role("img", name="From queued to posted")).to_be_visible()
 
@@ -65,13 +65,13 @@ def post_page(stack: Stack) -> str:
 
 def test_pause_and_resume_work_by_keyboard_alone(page: Page, stack: Stack) -> None:
     gate = region(page, "Gate")
-    page.get_by_label("Why pause?").focus()
+    page.get_by_label("Reason").focus()
     page.keyboard.type("earnings call")
     page.keyboard.press("Enter")
     expect(gate).to_contain_text("earnings call")
-    expect(gate).to_contain_text("Shut")
-    expect(heard(page)).to_contain_text("The gate is shut.")
-    expect(page.get_by_role("status")).to_have_text("Paused until somebody resumes: earnings call.")
+    expect(gate).to_contain_text("Closed")
+    expect(heard(page)).to_contain_text("The gate is closed.")
+    expect(page.get_by_role("status")).to_have_text("Paused until resumed: earnings call.")
     expect(gate.get_by_role("heading")).to_be_focused()  # what had the focus is gone
     item = stack.client("dynamodb").get_item(TableName=stack.outputs["LedgerTableName"], Key={"pk": {"S": "pause"}})
     assert item["Item"]["why"] == {"S": "earnings call"}
@@ -100,7 +100,7 @@ def test_a_dead_letter_is_sent_again(page: Page, stack: Stack) -> None:
 
 
 def test_a_refresh_leaves_alone_what_is_being_written(page: Page) -> None:
-    why = page.get_by_label("Why pause?")
+    why = page.get_by_label("Reason")
     why.press_sequentially("half a rea")
     refreshed(page)
     expect(why).to_be_focused()
@@ -110,13 +110,13 @@ def test_a_refresh_leaves_alone_what_is_being_written(page: Page) -> None:
 
 def test_it_rests_when_it_is_told_to(page: Page) -> None:
     refreshed(page)
-    page.get_by_label("Refresh by itself").uncheck()
+    page.get_by_label("Refresh automatically").uncheck()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_timeout(5_000)  # longer than from one look to the next
     assert asked == []
     with page.expect_request(page.url):
-        page.get_by_label("Refresh by itself").check()
+        page.get_by_label("Refresh automatically").check()
 
 
 def test_a_screen_reader_finds_a_name_for_all_that_can_be_used_or_is_drawn(page: Page) -> None:
@@ -131,9 +131,9 @@ def test_a_screen_reader_finds_a_name_for_all_that_can_be_used_or_is_drawn(page:
 
 def test_a_sentiment_is_read_out_as_its_word_alone(page: Page) -> None:
     for text, sentiment in {**POSTED, REJECTED: "bearish"}.items():
-        said = post(page, text).aria_snapshot()
-        assert set(re.findall("bullish|bearish|neutral", said)) == ({sentiment} if sentiment else set())
-        assert not set("▲▼◆✓✗") & set(said)
+        result = post(page, text).aria_snapshot()
+        assert set(re.findall("bullish|bearish|neutral", result)) == ({sentiment} if sentiment else set())
+        assert not set("▲▼◆✓✗") & set(result)
 
 
 def test_it_fits_a_phone(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""The operator's desk: the command line over the world of the other tests, its stack known to CloudFormation."""
+"""The command line over the world of the other tests, its stack known to CloudFormation."""
 
 import io
 import json
@@ -13,24 +13,21 @@ from types import SimpleNamespace
 import boto3
 from relay_cli.app import main
 from relay_cli.commands import login, pause, posts, send, status
-from relay_cli.deployed import backups as backup_state
-from relay_cli.deployed import deliveries, outbox
-from relay_cli.deployed import gate as gate_state
-from relay_cli.deployed import outcomes as following
+from relay_cli.deployed import backups, deliveries, gate, outbox, outcomes
 
 from tests.integration.conftest import ARCHIVE, CHARTS, REGION, TABLE, TOKEN_PARAMETER, answered
 
 DONE, FAILED, USAGE, NO_AWS, NO_STACK, REFUSED = range(6)
 STACK = "stocktwits-relay"
 OVERRIDE, SHOWN = "\u202e", r"\u202e"
-"""A character that turns the order of a text around (even SQS carries it), and what is shown of it."""
+"""A character that reverses the order of a text (SQS accepts it), and how it is shown."""
 
-DESKS = []
+HARNESSES = []
 LOG_GROUPS = {"post_messages": "PostMessagesLogs", "drain_leftovers": "DrainLeftoversLogs"}
 
 
 @dataclass
-class Said:
+class CommandResult:
     """How a command ended, and what it wrote."""
 
     code: int
@@ -46,26 +43,26 @@ class Said:
         return json.loads(self.out)
 
 
-def steering(text):
+def control_characters(text):
     """The characters of a text that a terminal obeys, or that hide its order; a line may end."""
     return {each for each in text if each != "\n" and unicodedata.category(each) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
 
 
-def _ask_the_desk(**call):
-    return DESKS[-1].asked(**call)
+def _answer_call(**call):
+    return HARNESSES[-1].asked(**call)
 
 
 @cache
 def session():
     """The operator's own way to AWS, made once: reading botocore's models takes longer than a test."""
     own = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
-    own.events.register("before-call.*.*", _ask_the_desk)  # before there are clients
+    own.events.register("before-call.*.*", _answer_call)  # before there are clients
     own.client = cache(own.client)
     return own
 
 
-class Desk:
-    """A person at the command line; while a command waits, `meanwhile` happens."""
+class CliHarness:
+    """An operator at the command line; while a command waits, `meanwhile` happens."""
 
     def __init__(self, world, patch):
         self.world = world
@@ -93,16 +90,16 @@ class Desk:
             **{f"{name}QueueName": url.rpartition("/")[2] for name, url in self.queues.items()},
         }
         clock = SimpleNamespace(time=world.clock, monotonic=world.clock, sleep=self._sleep)
-        for room in (backup_state, deliveries, following, gate_state, login, outbox, pause, posts, send, status):
-            if hasattr(room, "time"):
-                patch.setattr(room, "time", clock)
+        for module in (backups, deliveries, gate, login, outbox, outcomes, pause, posts, send, status):
+            if hasattr(module, "time"):
+                patch.setattr(module, "time", clock)
         patch.setattr(
             "moto.logs.models.utcnow", lambda: datetime.fromtimestamp(world.clock(), UTC).replace(tzinfo=None)
         )
         patch.setattr("boto3.Session", lambda **_: session())
         patch.setenv("COLUMNS", "200")
         patch.chdir("/")
-        DESKS[:] = [self]
+        HARNESSES[:] = [self]
         self.deploy()
 
     @property
@@ -140,7 +137,7 @@ class Desk:
             except SystemExit as ended:
                 code = ended.code
         self.everything += out.getvalue() + err.getvalue()
-        return Said(code, out.getvalue(), err.getvalue())
+        return CommandResult(code, out.getvalue(), err.getvalue())
 
     # What happens elsewhere
 
@@ -164,7 +161,7 @@ class Desk:
             )
         return run
 
-    def bury(self, body="Up 3% $AAPL", **attributes):
+    def add_dead_letter(self, body="Up 3% $AAPL", **attributes):
         """Put a letter into Dead letters; its id."""
         return self.world.send(self.world.dead, body, **attributes)
 

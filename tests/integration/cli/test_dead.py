@@ -2,62 +2,60 @@
 
 import pytest
 
-from tests.worlds.cli import DONE, NO_AWS, FAILED, USAGE, Desk
+from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE
 
 REASON = "StockTwits refused it (422: Body can't be blank)"
 PERHAPS = "an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
 
 
-@pytest.fixture
-def desk(world, monkeypatch):
-    return Desk(world, monkeypatch)
+def test_list_shows_reason_key_and_text_of_each_letter(cli):
+    first = cli.add_dead_letter("Up 3% $AAPL", RejectReason=REASON, RelayKey="k1", FirstSeen="2026-11-20T09:30:00Z")
+    cli.add_dead_letter('{"body": "Breakout $NVDA", "key": "own"}', RejectReason="it expired", RelayKey="own")
+    result = cli("dead", "list").out
+    assert f"{first[:8]}  first seen 2026-11-20 09:30:00 UTC, key k1\n    Up 3% $AAPL\n    {REASON}\n" in result
+    assert "key own\n    Breakout $NVDA\n    it expired\n" in result
+    assert result.endswith("2 dead letters.\n")
 
 
-def test_list_shows_reason_key_and_text_of_each_letter(desk):
-    first = desk.bury("Up 3% $AAPL", RejectReason=REASON, RelayKey="k1", FirstSeen="2026-11-20T09:30:00Z")
-    desk.bury('{"body": "Breakout $NVDA", "key": "own"}', RejectReason="it expired", RelayKey="own")
-    said = desk("dead", "list").out
-    assert f"{first[:8]}  first seen 2026-11-20 09:30:00 UTC, key k1\n    Up 3% $AAPL\n    {REASON}\n" in said
-    assert "key own\n    Breakout $NVDA\n    it expired\n" in said
-    assert said.endswith("2 dead letters.\n")
-
-
-def test_looking_leaves_every_letter_where_it_was_and_visible(desk, world):
+def test_looking_leaves_every_letter_where_it_was_and_visible(cli, world):
     for number in range(23):
-        desk.bury(f"letter {number} $AAPL")
-    assert len(desk("dead", "list", "--json").json) == 23
+        cli.add_dead_letter(f"letter {number} $AAPL")
+    assert len(cli("dead", "list", "--json").json) == 23
     world.clock.forward(0.001)  # moto hides a message to the end of the millisecond
     counts = world.sqs.get_queue_attributes(QueueUrl=world.dead, AttributeNames=["All"])["Attributes"]
     assert counts["ApproximateNumberOfMessages"] == "23"
 
 
-def test_a_letter_that_could_not_be_put_back_is_told_of(desk):
-    letter = desk.bury()
-    desk.plan(
+def test_a_letter_that_could_not_be_put_back_is_told_of(cli):
+    letter = cli.add_dead_letter()
+    cli.plan(
         "ChangeMessageVisibilityBatch",
         lambda sent: {"Failed": [{"Id": sent["Entries"][0]["Id"], "Code": "InternalError", "SenderFault": False}]},
     )
-    said = desk("dead", "list")
-    assert said.code == DONE
-    assert f"message {letter} could not be held: InternalError; it stays hidden for 2 min at most" in said.err
+    result = cli("dead", "list")
+    assert result.code == DONE
+    assert (
+        f"message {letter} could not be made visible again: InternalError; it stays hidden for up to 2 min"
+        in result.err
+    )
 
 
-def test_without_letters_list_says_so(desk):
-    assert desk("dead", "list").out == "There are no dead letters.\n"
+def test_without_letters_list_says_so(cli):
+    assert cli("dead", "list").out == "There are no dead letters.\n"
 
 
-def test_a_letter_without_a_reason_says_where_to_look(desk):
-    desk.bury("Up 3% $AAPL")
-    assert "no reason was kept with it" in desk("dead", "list").out
+def test_a_letter_without_a_reason_says_where_to_look(cli):
+    cli.add_dead_letter("Up 3% $AAPL")
+    assert "it has no reason" in cli("dead", "list").out
 
 
-def test_a_letter_that_sqs_gave_up_says_so_and_keeps_its_message_id_as_its_key(desk, world):
-    desk.plan("ReceiveMessage", lambda _: {"Messages": [given_up("an-id", "Up 3% $AAPL")]}, lambda _: {})
-    said = desk("dead", "list").out
-    assert "SQS moved it here after its last receive" in said
-    assert "key an-id" in said
-    desk.plan("ReceiveMessage", lambda _: {"Messages": [given_up("an-id", "Up 3% $AAPL")]}, lambda _: {})
-    desk("dead", "retry", "--all")
+def test_a_letter_that_sqs_gave_up_says_so_and_keeps_its_message_id_as_its_key(cli, world):
+    cli.plan("ReceiveMessage", lambda _: {"Messages": [given_up("an-id", "Up 3% $AAPL")]}, lambda _: {})
+    result = cli("dead", "list").out
+    assert "SQS moved it here after its last receive" in result
+    assert "key an-id" in result
+    cli.plan("ReceiveMessage", lambda _: {"Messages": [given_up("an-id", "Up 3% $AAPL")]}, lambda _: {})
+    cli("dead", "retry", "--all")
     (found,) = world.receive(world.outbox)
     assert found["MessageAttributes"]["RelayKey"]["StringValue"] == "an-id"
 
@@ -72,139 +70,139 @@ def given_up(message_id, body):
     return {"MessageId": message_id, "ReceiptHandle": "a receipt", "Body": body, "Attributes": system}
 
 
-def test_show_prints_the_whole_original_body_and_all_that_is_known(desk):
+def test_show_prints_the_whole_original_body_and_all_that_is_known(cli):
     body = '{"body": "Up 3%\\n$AAPL",\n  "sentimint": "bullish"}'
-    letter = desk.bury(body, RejectReason=REASON, RelayKey="k1", StatusCode="422", Attempts="2")
-    shown = desk("dead", "show", letter[:8]).out
+    letter = cli.add_dead_letter(body, RejectReason=REASON, RelayKey="k1", StatusCode="422", Attempts="2")
+    shown = cli("dead", "show", letter[:8]).out
     assert shown.endswith(f"\n\n{body}\n")
     for line in (letter, REASON, "k1", "422"):
         assert line in shown
-    assert desk("dead", "show", letter, "--json").json["body"] == body
+    assert cli("dead", "show", letter, "--json").json["body"] == body
 
 
-def test_what_would_steer_a_terminal_is_not_shown(desk):
-    letter = desk.bury('{"body": "\x7f"} ' + chr(0x9B) + "31m", RejectReason=REASON)
-    assert chr(0x9B) not in desk("dead", "list").out + desk("dead", "show", letter).out
+def test_what_would_steer_a_terminal_is_not_shown(cli):
+    letter = cli.add_dead_letter('{"body": "\x7f"} ' + chr(0x9B) + "31m", RejectReason=REASON)
+    assert chr(0x9B) not in cli("dead", "list").out + cli("dead", "show", letter).out
 
 
 @pytest.mark.parametrize("command", ["show", "retry", "drop"])
-def test_a_letter_that_is_not_there_is_told(desk, command):
-    desk.bury()
-    said = desk("dead", command, "nowhere")
-    assert (said.code, "no dead letter nowhere" in said.err) == (USAGE, True)
+def test_a_letter_that_is_not_there_is_told(cli, command):
+    cli.add_dead_letter()
+    result = cli("dead", command, "nowhere")
+    assert (result.code, "no dead letter nowhere" in result.err) == (USAGE, True)
 
 
-def test_a_beginning_that_fits_more_than_one_letter_is_refused(desk, world, monkeypatch):
+def test_a_beginning_that_fits_more_than_one_letter_is_refused(cli, world, monkeypatch):
     monkeypatch.setattr("moto.sqs.models.random.uuid4", iter(["abc1", "abc2"]).__next__)
-    letters = [desk.bury("one $A"), desk.bury("two $B")]
+    letters = [cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")]
     assert letters == ["abc1", "abc2"]
-    said = desk("dead", "drop", "--yes", "abc")
-    assert (said.code, "2 dead letters begin with abc" in said.err) == (USAGE, True)
+    result = cli("dead", "drop", "--yes", "abc")
+    assert (result.code, "2 dead letters start with abc" in result.err) == (USAGE, True)
     assert world.count(world.dead) == 2
-    assert desk("dead", "drop", "--yes", "abc1").code == DONE
+    assert cli("dead", "drop", "--yes", "abc1").code == DONE
 
 
 # Retry
 
 
-def test_a_retried_letter_goes_to_the_outbox_untouched_with_its_key(desk, world):
-    letter = desk.bury(' {"body": "Up 3% $AAPL"}\n', RejectReason=REASON, RelayKey="k1")
-    said = desk("dead", "retry", letter)
-    assert (said.code, said.out) == (DONE, f"Sent {letter[:8]} to the Outbox again, with its key k1.\n")
+def test_a_retried_letter_goes_to_the_outbox_untouched_with_its_key(cli, world):
+    letter = cli.add_dead_letter(' {"body": "Up 3% $AAPL"}\n', RejectReason=REASON, RelayKey="k1")
+    result = cli("dead", "retry", letter)
+    assert (result.code, result.out) == (DONE, f"Sent {letter[:8]} to the Outbox again, with its key k1.\n")
     (found,) = world.receive(world.outbox)
     assert found["Body"] == ' {"body": "Up 3% $AAPL"}\n'
     assert found["MessageAttributes"]["RelayKey"]["StringValue"] == "k1"
     assert world.count(world.dead) == 0
 
 
-def test_a_rejected_post_is_posted_by_its_retry(desk, world, outbox):
+def test_a_rejected_post_is_posted_by_its_retry(cli, world, outbox):
     world.post_elsewhere("Up 3% $AAPL")
     outbox.send("Up 3% $AAPL")
     assert outbox.run().outcomes == ["rejected"]
     world.clock.forward(3600)
-    desk("dead", "retry", "--all")
+    cli("dead", "retry", "--all")
     assert outbox.run().outcomes == ["posted"]
     assert world.posted == ["Up 3% $AAPL"] * 2
 
 
-def test_a_letter_that_was_posted_after_all_is_not_posted_again(desk, world, outbox):
+def test_a_letter_that_was_posted_after_all_is_not_posted_again(cli, world, outbox):
     (message,) = outbox.send("Up 3% $AAPL")
     outbox.run()
-    desk.bury("Up 3% $AAPL", RelayKey=message, RejectReason=f"it expired - {PERHAPS}")
-    said = desk("dead", "retry", "--all")
-    assert "An earlier attempt may have posted it: the relay looks on the account's stream first." in said.out
+    cli.add_dead_letter("Up 3% $AAPL", RelayKey=message, RejectReason=f"it expired - {PERHAPS}")
+    result = cli("dead", "retry", "--all")
+    assert "An earlier attempt may have posted it: the relay checks the account's stream first." in result.out
     assert outbox.run().outcomes == ["already_posted"]
     assert world.posted == ["Up 3% $AAPL"]
 
 
-def test_a_letter_that_the_outbox_did_not_take_stays(desk, world):
-    one, two = desk.bury("one $A"), desk.bury("two $B")
-    desk.plan("SendMessage", "AccessDenied")
-    said = desk("dead", "retry", one, two)
-    assert said.code == FAILED
-    assert f"{one[:8]} stays in Dead letters: AWS does not allow you SendMessage" in said.err
-    assert (desk.bodies(world.dead), desk.bodies(world.outbox)) == (["one $A"], ["two $B"])
+def test_a_letter_that_the_outbox_did_not_take_stays(cli, world):
+    one, two = cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")
+    cli.plan("SendMessage", "AccessDenied")
+    result = cli("dead", "retry", one, two)
+    assert result.code == FAILED
+    assert f"{one[:8]} stays in Dead letters: AWS does not allow you to call SendMessage" in result.err
+    assert (cli.bodies(world.dead), cli.bodies(world.outbox)) == (["one $A"], ["two $B"])
 
 
-def test_when_no_letter_could_be_sent_the_exit_code_says_why(desk):
-    desk.bury()
-    desk.plan("SendMessage", "AccessDenied")
-    assert desk("dead", "retry", "--all").code == NO_AWS
+def test_when_no_letter_could_be_sent_the_exit_code_says_why(cli):
+    cli.add_dead_letter()
+    cli.plan("SendMessage", "AccessDenied")
+    assert cli("dead", "retry", "--all").code == NO_AWS
 
 
-def test_a_letter_that_was_sent_but_not_deleted_is_told_of(desk, world):
-    letter = desk.bury()
-    desk.plan(
+def test_a_letter_that_was_sent_but_not_deleted_is_told_of(cli, world):
+    letter = cli.add_dead_letter()
+    cli.plan(
         "DeleteMessageBatch",
         lambda sent: {"Failed": [{"Id": sent["Entries"][0]["Id"], "Code": "InternalError", "SenderFault": False}]},
     )
-    said = desk("dead", "retry", letter)
-    assert said.code == FAILED
-    assert f"{letter} was sent to the Outbox with its key, but" in said.err
+    result = cli("dead", "retry", letter)
+    assert result.code == FAILED
+    assert f"{letter} was sent to the Outbox with its key, but" in result.err
     assert (world.count(world.dead), world.count(world.outbox)) == (1, 1)
-    assert desk.bodies(world.dead) == ["Up 3% $AAPL"]
+    assert cli.bodies(world.dead) == ["Up 3% $AAPL"]
 
 
-def test_what_is_rejected_again_at_once_is_not_retried_again(desk):
-    desk.bury("Up 3% $AAPL", RelayKey="k1")
+def test_what_is_rejected_again_at_once_is_not_retried_again(cli):
+    cli.add_dead_letter("Up 3% $AAPL", RelayKey="k1")
 
     def rejected(sent):
-        desk.bury(sent["MessageBody"], RelayKey="k1", RejectReason=REASON)
+        cli.add_dead_letter(sent["MessageBody"], RelayKey="k1", RejectReason=REASON)
         return {"MessageId": "an-id", "MD5OfMessageBody": ""}
 
-    desk.plan("SendMessage", rejected)
-    said = desk("dead", "retry", "--all")
-    assert (said.code, said.out.count("Sent ")) == (DONE, 1)
+    cli.plan("SendMessage", rejected)
+    result = cli("dead", "retry", "--all")
+    assert (result.code, result.out.count("Sent ")) == (DONE, 1)
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])
 @pytest.mark.parametrize("words", [[], ["--all", "an-id"]])
-def test_either_letters_are_named_or_all_are_meant(desk, command, words):
-    desk.bury()
-    assert desk("dead", command, *words).code == USAGE
+def test_either_letters_are_named_or_all_are_meant(cli, command, words):
+    cli.add_dead_letter()
+    assert cli("dead", command, *words).code == USAGE
 
 
 # Drop
 
 
-def test_a_letter_is_dropped_when_the_operator_agrees(desk, world):
-    one, _two = desk.bury("one $A"), desk.bury("two $B")
-    said = desk("dead", "drop", one, typed="y\n")
-    assert said.code == DONE
-    assert "one $A" in said.err
-    assert desk.bodies(world.dead) == ["two $B"]
+def test_a_letter_is_dropped_when_the_operator_agrees(cli, world):
+    one, _two = cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")
+    result = cli("dead", "drop", one, typed="y\n")
+    assert result.code == DONE
+    assert "one $A" in result.err
+    assert cli.bodies(world.dead) == ["two $B"]
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])
-def test_nothing_is_dropped_unless_the_operator_agrees(desk, world, answer):
-    letter = desk.bury("one $A")
-    said = desk("dead", "drop", letter, typed=answer)
-    assert (said.code, "Nothing was deleted" in said.err, "say --yes" in said.err) == (FAILED, True, not answer)
-    assert desk.bodies(world.dead) == ["one $A"]
+def test_nothing_is_dropped_unless_the_operator_agrees(cli, world, answer):
+    letter = cli.add_dead_letter("one $A")
+    result = cli("dead", "drop", letter, typed=answer)
+    assert (result.code, "Nothing was deleted" in result.err, "Use --yes" in result.err) == (FAILED, True, not answer)
+    assert cli.bodies(world.dead) == ["one $A"]
 
 
-def test_yes_drops_all_without_asking(desk, world):
+def test_yes_drops_all_without_asking(cli, world):
     for number in range(12):
-        desk.bury(f"letter {number}")
-    assert desk("dead", "drop", "--all", "--yes").code == DONE
+        cli.add_dead_letter(f"letter {number}")
+    assert cli("dead", "drop", "--all", "--yes").code == DONE
     assert world.count(world.dead) == 0

@@ -8,11 +8,11 @@ import stat
 import pytest
 import shellingham
 from relay.errors import Pause
-from relay.posting import alert as messages
+from relay.posting import alert
 from relay_cli.deployed import deliveries
 
 from tests.integration.conftest import TABLE, TOKEN
-from tests.worlds.cli import DONE, NO_AWS, OVERRIDE, REFUSED, FAILED, USAGE, Desk, session, steering
+from tests.worlds.cli import DONE, FAILED, NO_AWS, OVERRIDE, REFUSED, USAGE, CliHarness, control_characters, session
 from tests.worlds.cli import SHOWN as ESCAPED
 
 CLIPBOARD = "\x1b]52;c;cm0gLXJm\x07"
@@ -27,19 +27,19 @@ SENT = 1795273200
 
 
 @pytest.fixture
-def desk(world, monkeypatch):
+def cli(world, monkeypatch):
     """The command, whose every output is looked at."""
-    desk = Desk(world, monkeypatch)
-    yield desk
-    assert steering(desk.everything) == set()
+    cli = CliHarness(world, monkeypatch)
+    yield cli
+    assert control_characters(cli.everything) == set()
 
 
 @pytest.fixture
-def letters(desk):
+def letters(cli):
     """Let SQS hand over these letters, whatever it would have refused itself."""
 
     def given(*letters):
-        desk.plan("ReceiveMessage", lambda _: {"Messages": list(letters)}, lambda _: {})
+        cli.plan("ReceiveMessage", lambda _: {"Messages": list(letters)}, lambda _: {})
 
     return given
 
@@ -57,12 +57,12 @@ def letter(message_id="an-id", body="Up 3% $AAPL", system=(), **attributes):
     }
 
 
-def log(desk, *messages):
+def log(cli, *messages):
     for message in messages:
         session().client("logs").put_log_events(
             logGroupName="PostMessagesLogs",
             logStreamName="stream",
-            logEvents=[{"timestamp": round(desk.world.clock() * 1000), "message": message}],
+            logEvents=[{"timestamp": round(cli.world.clock() * 1000), "message": message}],
         )
 
 
@@ -73,60 +73,60 @@ def delivery(**fields):
 # A terminal
 
 
-def test_a_dead_letter_steers_no_terminal(desk, letters):
+def test_a_dead_letter_steers_no_terminal(cli, letters):
     hostile = letter(body=json.dumps({"body": TEXT}), RejectReason=TEXT, RelayKey=TEXT, Other=TEXT)
     for words in (["list"], ["list", "--json"], ["show", "an-id"], ["show", "an-id", "--json"]):
         letters(hostile)
-        said = desk("dead", *words)
-        assert said.code == DONE
-        assert said.json if "--json" in words else SHOWN in said.out
+        result = cli("dead", *words)
+        assert result.code == DONE
+        assert result.json if "--json" in words else SHOWN in result.out
 
 
-def test_the_body_of_a_dead_letter_keeps_its_lines(desk, letters):
+def test_the_body_of_a_dead_letter_keeps_its_lines(cli, letters):
     letters(letter(body='{\r\n\t"body": "\x1b[2J"\r\n}'))
-    assert desk("dead", "show", "an-id").out.endswith('\n\n{\\r\n        "body": "\\x1b[2J"\\r\n}\n')
+    assert cli("dead", "show", "an-id").out.endswith('\n\n{\\r\n        "body": "\\x1b[2J"\\r\n}\n')
 
 
-def test_an_attribute_cannot_pass_for_what_we_say(desk, letters):
+def test_an_attribute_cannot_pass_for_what_we_say(cli, letters):
     letters(letter(RejectReason="it expired", Reason="forged", Key="forged", Status="forged"))
-    shown = desk("dead", "show", "an-id").out
+    shown = cli("dead", "show", "an-id").out
     assert re.findall("^(?:Reason|Key|Status) .*", shown, re.MULTILINE) == [
         "Reason      it expired",
         "Key         an-id",
     ]
 
 
-def test_a_log_line_steers_no_terminal(desk):
+def test_a_log_line_steers_no_terminal(cli):
     hostile = dict.fromkeys(("outcome", "text", "sentiment", "url", "reason", "key", "message_id"), TEXT)
-    log(desk, delivery(**hostile), delivery(message_id="n", url=TEXT))
-    assert desk("posts").out.count(SHOWN) == 5
-    assert [row["url"] for row in desk("posts", "--json").json] == [TEXT, TEXT]
-    assert SHOWN in desk("status").out
-    assert desk("status", "--json").json["posting"]["last_post"]["url"] == TEXT
+    log(cli, delivery(**hostile), delivery(message_id="n", url=TEXT))
+    assert cli("posts").out.count(SHOWN) == 5
+    assert [row["url"] for row in cli("posts", "--json").json] == [TEXT, TEXT]
+    assert SHOWN in cli("status").out
+    assert cli("status", "--json").json["posting"]["last_post"]["url"] == TEXT
 
 
 @pytest.mark.parametrize("command", ["status", "send", "pause", "resume"])
-def test_an_operators_pause_steers_no_terminal(desk, world, command):
+def test_an_operators_pause_steers_no_terminal(cli, world, command):
     world.pause(who={"S": TEXT}, why={"S": TEXT})
     words = {"status": [], "send": ["Up 3% $AAPL", "--wait", "--wait-for", "1s"], "pause": ["lunch"], "resume": []}
-    said = desk(command, *words[command])
-    assert SHOWN.split(maxsplit=1)[0] in said.out + said.err
+    result = cli(command, *words[command])
+    assert SHOWN.split(maxsplit=1)[0] in result.out + result.err
 
 
-def test_the_reason_of_a_shut_gate_steers_no_terminal(desk, world):
+def test_the_reason_of_a_shut_gate_steers_no_terminal(cli, world):
     world.gate().close(Pause("halt", TEXT, world.clock() + 60, probe=True))
-    assert SHOWN in desk("status").out
-    assert r"\x1b]52;c;cm0gLXJm" in desk("resume").out
+    assert SHOWN in cli("status").out
+    assert r"\x1b]52;c;cm0gLXJm" in cli("resume").out
     world.clock.forward(60)
-    assert SHOWN in desk("status").out
+    assert SHOWN in cli("status").out
 
 
-def test_who_pauses_and_why_steer_no_terminal(desk):
-    assert r"\x1b]52;c;cm0gLXJm" in desk("pause", TEXT, "--who", TEXT).out
+def test_who_pauses_and_why_steer_no_terminal(cli):
+    assert r"\x1b]52;c;cm0gLXJm" in cli("pause", TEXT, "--who", TEXT).out
 
 
-def test_a_rejection_in_the_ledger_steers_no_terminal(desk, world):
-    desk.meanwhile = [
+def test_a_rejection_in_the_ledger_steers_no_terminal(cli, world):
+    cli.meanwhile = [
         lambda: world.dynamodb.put_item(
             TableName=TABLE,
             Item={
@@ -138,11 +138,11 @@ def test_a_rejection_in_the_ledger_steers_no_terminal(desk, world):
             },
         )
     ]
-    said = desk("send", "Up 3% $AAPL", "--key", "k", "--wait", "--wait-for", "5s")
-    assert said.code == FAILED
+    result = cli("send", "Up 3% $AAPL", "--key", "k", "--wait", "--wait-for", "5s")
+    assert result.code == FAILED
 
 
-def test_the_link_of_a_post_steers_no_terminal(desk, world, outbox):
+def test_the_link_of_a_post_steers_no_terminal(cli, world, outbox):
     def posted():
         outbox.run()
         world.dynamodb.update_item(
@@ -153,55 +153,55 @@ def test_the_link_of_a_post_steers_no_terminal(desk, world, outbox):
             ExpressionAttributeValues={":u": {"S": f"https://example.com/{TEXT}"}},
         )
 
-    desk.meanwhile = [posted]
-    said = desk("send", "Up 3% $AAPL", "--key", "k", "--wait", "--wait-for", "5s")
-    assert (said.code, "https://example.com/" in said.out) == (DONE, True)
+    cli.meanwhile = [posted]
+    result = cli("send", "Up 3% $AAPL", "--key", "k", "--wait", "--wait-for", "5s")
+    assert (result.code, "https://example.com/" in result.out) == (DONE, True)
 
 
 @pytest.mark.parametrize("words", [["--token", "--expect-username", "nobody"], ["--token"]])
-def test_the_name_of_an_account_steers_no_terminal(desk, world, monkeypatch, words):
+def test_the_name_of_an_account_steers_no_terminal(cli, world, monkeypatch, words):
     monkeypatch.setattr(world.stand_in, "username", TEXT)
-    said = desk("login", *words, typed=TOKEN)
-    assert r"@\x1b]52;c;cm0gLXJm" in said.err
+    result = cli("login", *words, typed=TOKEN)
+    assert r"@\x1b]52;c;cm0gLXJm" in result.err
 
 
-def test_the_names_that_login_stores_steer_no_terminal(desk, world, monkeypatch):
+def test_the_names_that_login_stores_steer_no_terminal(cli, world, monkeypatch):
     monkeypatch.setattr(world.stand_in, "username", f"bold[/]{CLIPBOARD}")
     parameter = "/relay/[red]"
-    desk.parameters["StockTwitsTokenParameter"] = parameter
-    said = desk("login", "--token", "--expect-username", f"bold[/]{CLIPBOARD}", typed=TOKEN)
-    assert said.out.startswith(rf"Stored the token of @bold[/]\x1b]52;c;cm0gLXJm\x07 in {parameter}.")
-    assert desk.stored(parameter)["username"] == f"bold[/]{CLIPBOARD}"
+    cli.parameters["StockTwitsTokenParameter"] = parameter
+    result = cli("login", "--token", "--expect-username", f"bold[/]{CLIPBOARD}", typed=TOKEN)
+    assert result.out.startswith(rf"Stored the token of @bold[/]\x1b]52;c;cm0gLXJm\x07 in {parameter}.")
+    assert cli.stored(parameter)["username"] == f"bold[/]{CLIPBOARD}"
 
 
-def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(desk, world):
+def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(cli, world):
     pasted = f"https://example.com/callback?error=denied&error_description={CLIPBOARD}%1b%9b"
-    said = desk(
+    result = cli(
         "login", "--no-browser", "--client-id", "i", "--client-secret", "s", "--redirect-uri", "u", typed=pasted
     )
-    assert (said.code, r"\x1b]52;c;cm0gLXJm" in said.err) == (REFUSED, True)
+    assert (result.code, r"\x1b]52;c;cm0gLXJm" in result.err) == (REFUSED, True)
 
 
-def test_an_address_that_is_none_is_no_defect(desk):
-    said = desk("login", "--no-browser", *APPLICATION, typed="http://[?code=x")
-    assert (said.code, "There is no code in that" in said.err) == (USAGE, True)
+def test_an_address_that_is_none_is_no_defect(cli):
+    result = cli("login", "--no-browser", *APPLICATION, typed="http://[?code=x")
+    assert (result.code, "There is no code in that" in result.err) == (USAGE, True)
 
 
-def test_what_aws_says_steers_no_terminal(desk):
-    desk.plan("GetQueueAttributes", "AccessDenied\x1b[2J")
-    said = desk("status")
-    assert (said.code, r"(AccessDenied\x1b[2J)" in said.err) == (NO_AWS, True)
+def test_what_aws_says_steers_no_terminal(cli):
+    cli.plan("GetQueueAttributes", "AccessDenied\x1b[2J")
+    result = cli("status")
+    assert (result.code, r"(AccessDenied\x1b[2J)" in result.err) == (NO_AWS, True)
 
 
-def test_what_sqs_says_of_a_message_steers_no_terminal(desk):
+def test_what_sqs_says_of_a_message_steers_no_terminal(cli):
     refusal = {"Id": "0", "Code": TEXT, "SenderFault": True, "Message": TEXT}
-    desk.plan("SendMessageBatch", lambda _: {"Failed": [refusal]})
-    assert r"SQS did not take the message: \x1b]52" in desk("send", "Up 3% $AAPL").err
+    cli.plan("SendMessageBatch", lambda _: {"Failed": [refusal]})
+    assert r"SQS did not accept the message: \x1b]52" in cli("send", "Up 3% $AAPL").err
 
 
-def test_an_output_of_the_stack_steers_no_terminal(desk):
-    desk.outputs["OutboxQueueUrl"] = TEXT
-    assert desk("send", "Up 3% $AAPL").code != DONE
+def test_an_output_of_the_stack_steers_no_terminal(cli):
+    cli.outputs["OutboxQueueUrl"] = TEXT
+    assert cli("send", "Up 3% $AAPL").code != DONE
 
 
 @pytest.mark.parametrize(
@@ -223,43 +223,43 @@ def test_an_output_of_the_stack_steers_no_terminal(desk):
     ],
     ids=lambda words: "-".join(words).replace(CLIPBOARD, "it"),
 )
-def test_what_the_operator_was_made_to_paste_steers_no_terminal(desk, words):
-    said = desk(*words)
-    assert said.code == USAGE
-    assert r"\x1b]52;c;cm0gLXJm\x07" in said.err
+def test_what_the_operator_was_made_to_paste_steers_no_terminal(cli, words):
+    result = cli(*words)
+    assert result.code == USAGE
+    assert r"\x1b]52;c;cm0gLXJm\x07" in result.err
 
 
-def test_a_wrong_option_says_where_the_right_ones_are(desk):
-    said = desk("posts", "--last", "many")
-    assert (said.code, said.out) == (USAGE, "")
-    assert said.err.startswith("relay: Invalid value for '--last'")
-    assert said.err.endswith("See `relay posts --help`.\n")
+def test_a_wrong_option_says_where_the_right_ones_are(cli):
+    result = cli("posts", "--last", "many")
+    assert (result.code, result.out) == (USAGE, "")
+    assert result.err.startswith("relay: Invalid value for '--last'")
+    assert result.err.endswith("See `relay posts --help`.\n")
 
 
-def test_a_defect_of_ours_shows_its_traceback_and_steers_no_terminal(desk, monkeypatch):
+def test_a_defect_of_ours_shows_its_traceback_and_steers_no_terminal(cli, monkeypatch):
     def defective(*_):
         raise ValueError(TEXT)
 
     monkeypatch.setattr(deliveries, "newest", defective)
-    said = desk("posts")
-    assert said.code == FAILED
-    assert said.err.startswith("Traceback (most recent call last):\n")
-    assert r"ValueError: \x1b]52;c;cm0gLXJm\x07" in said.err
+    result = cli("posts")
+    assert result.code == FAILED
+    assert result.err.startswith("Traceback (most recent call last):\n")
+    assert r"ValueError: \x1b]52;c;cm0gLXJm\x07" in result.err
 
 
-def test_a_pause_from_a_terminal_that_does_not_speak_utf_8_stops_posting(desk, world):
-    assert desk("pause", "caf\udce9", "--who", "Zo\udceb").code == DONE
+def test_a_pause_from_a_terminal_that_does_not_speak_utf_8_stops_posting(cli, world):
+    assert cli("pause", "caf\udce9", "--who", "Zo\udceb").code == DONE
     assert world.gate().look(1).pause.reason == "paused by Zo?: caf?"
 
 
-def test_a_token_that_is_no_text_is_refused_without_a_traceback(desk):
-    said = desk("login", "--token", typed=b"\xff")
-    assert (said.code, said.err) == (USAGE, "relay: Access token: what came from the pipe is not text in UTF-8.\n")
+def test_a_token_that_is_no_text_is_refused_without_a_traceback(cli):
+    result = cli("login", "--token", typed=b"\xff")
+    assert (result.code, result.err) == (USAGE, "relay: Access token: the input is not UTF-8 text.\n")
 
 
-def test_the_key_of_a_letter_that_is_sent_again_steers_no_terminal(desk):
-    letter = desk.bury("Up 3% $AAPL", RelayKey=OVERRIDE)
-    assert desk("dead", "retry", letter).out.endswith(rf"with its key {ESCAPED}." + "\n")
+def test_the_key_of_a_letter_that_is_sent_again_steers_no_terminal(cli):
+    letter = cli.add_dead_letter("Up 3% $AAPL", RelayKey=OVERRIDE)
+    assert cli("dead", "retry", letter).out.endswith(rf"with its key {ESCAPED}." + "\n")
 
 
 # A poisoned dead letter
@@ -286,51 +286,51 @@ def test_the_key_of_a_letter_that_is_sent_again_steers_no_terminal(desk):
     ],
 )
 @pytest.mark.parametrize("system", [{}, MOVED], ids=["sent", "moved"])
-def test_a_poisoned_attribute_stops_nothing(desk, letters, attribute, value, system):
+def test_a_poisoned_attribute_stops_nothing(cli, letters, attribute, value, system):
     poisoned = letter("poisoned", system=system, **{attribute: value})
     letters(poisoned, letter("other", RejectReason="it expired"))
-    first, other = desk("dead", "list", "--json").json
+    first, other = cli("dead", "list", "--json").json
     assert (first["id"], first["attempts"], first["status_code"], first["key"]) == ("poisoned", 200, None, "poisoned")
     assert first["first_seen"] == "2026-11-21T15:00:00+00:00"
     assert (other["id"], other["reason"]) == ("other", "it expired")
     letters(poisoned)
-    assert desk("dead", "show", "poisoned").code == DONE
+    assert cli("dead", "show", "poisoned").code == DONE
 
 
-def test_what_we_wrote_counts(desk, letters):
+def test_what_we_wrote_counts(cli, letters):
     letters(letter(RejectReason="it expired", Attempts="2", StatusCode="422", FirstSeen="2026-11-20T09:30:00+02:00"))
-    (shown,) = desk("dead", "list", "--json").json
+    (shown,) = cli("dead", "list", "--json").json
     assert (shown["reason"], shown["attempts"], shown["status_code"]) == ("it expired", 2, 422)
     assert shown["first_seen"] == "2026-11-20T07:30:00+00:00"
 
 
-def test_a_reason_that_its_publisher_forged_does_not_count(desk, letters):
+def test_a_reason_that_its_publisher_forged_does_not_count(cli, letters):
     forged = {"RejectReason": "retry me", "Attempts": "1", "StatusCode": "200", "FirstSeen": "2020-01-01T00:00:00Z"}
     letters(letter(system=MOVED, RelayKey="k1", **forged))
-    (shown,) = desk("dead", "list", "--json").json
+    (shown,) = cli("dead", "list", "--json").json
     assert shown["reason"].startswith("SQS moved it here after its last receive")
     assert (shown["attempts"], shown["status_code"], shown["first_seen"][:4]) == (200, None, "2026")
     assert shown["key"] == "k1"  # in the Outbox, whoever sends a message may name its key
 
 
-def test_a_letter_that_cannot_be_read_is_a_row_beside_the_others(desk, letters, monkeypatch):
+def test_a_letter_that_cannot_be_read_is_a_row_beside_the_others(cli, letters, monkeypatch):
     def read(body):
         if body == "broken":
             raise RecursionError
         return well(body)
 
-    well = messages.read
-    monkeypatch.setattr(messages, "read", read)
+    well = alert.read
+    monkeypatch.setattr(alert, "read", read)
     letters(letter("one"), letter("odd", "broken", RelayKey="k1"), letter("two"))
-    said = desk("dead", "list")
-    assert (said.code, said.out.count("Up 3% $AAPL")) == (DONE, 2)
-    assert "key k1\n    broken\n    it cannot be read here (RecursionError)" in said.out
+    result = cli("dead", "list")
+    assert (result.code, result.out.count("Up 3% $AAPL")) == (DONE, 2)
+    assert "key k1\n    broken\n    it cannot be parsed (RecursionError)" in result.out
 
 
-def test_whoever_waits_for_a_message_is_not_stopped_by_a_poisoned_letter(desk):
-    desk.bury("Up 3% $AAPL", StatusCode="9" * 256, RelayKey="k")
-    said = desk("send", "Up 3% $MSFT", "--wait", "--wait-for", "15s")
-    assert (said.code, "not posted yet" in said.err) == (FAILED, True)
+def test_whoever_waits_for_a_message_is_not_stopped_by_a_poisoned_letter(cli):
+    cli.add_dead_letter("Up 3% $AAPL", StatusCode="9" * 256, RelayKey="k")
+    result = cli("send", "Up 3% $MSFT", "--wait", "--wait-for", "15s")
+    assert (result.code, "not posted yet" in result.err) == (FAILED, True)
 
 
 # A poisoned log line
@@ -349,13 +349,13 @@ def test_whoever_waits_for_a_message_is_not_stopped_by_a_poisoned_letter(desk):
     ],
     ids=str,
 )
-def test_a_poisoned_log_line_stops_nothing(desk, fields):
-    log(desk, delivery(**fields), delivery(message_id="other"))
-    found = desk("posts", "--json").json
+def test_a_poisoned_log_line_stops_nothing(cli, fields):
+    log(cli, delivery(**fields), delivery(message_id="other"))
+    found = cli("posts", "--json").json
     assert [row["attempts"] for row in found] == [1, 1]
-    said = desk("posts")
-    assert (said.code, "Up 3% $AAPL" in said.out) == (DONE, True)
-    assert desk("status").code == DONE
+    result = cli("posts")
+    assert (result.code, "Up 3% $AAPL" in result.out) == (DONE, True)
+    assert cli("status").code == DONE
 
 
 @pytest.mark.parametrize(
@@ -363,68 +363,68 @@ def test_a_poisoned_log_line_stops_nothing(desk, fields):
     ['{"message": "delivery", "receive_count": ' + NINES + "}", '{"message": "delivery", "a": ' + "[" * 100_000],
     ids=["digits", "depth"],
 )
-def test_a_log_line_that_cannot_be_read_is_a_row_beside_the_others(desk, broken):
-    log(desk, delivery(), broken, broken, "START RequestId: 1 delivery", '{"message": "batch"}')
-    found = desk("posts", "--json").json
+def test_a_log_line_that_cannot_be_read_is_a_row_beside_the_others(cli, broken):
+    log(cli, delivery(), broken, broken, "START RequestId: 1 delivery", '{"message": "batch"}')
+    found = cli("posts", "--json").json
     assert sorted(row["outcome"] for row in found) == ["posted", "unreadable", "unreadable"]
-    assert desk("posts").out.count("unreadable\n    key \n    this line of the log cannot be read here") == 2
+    assert cli("posts").out.count("unreadable\n    key \n    this log line cannot be parsed") == 2
 
 
-def test_a_nightly_run_that_says_odd_things_stops_nothing(desk):
-    desk.with_backups("message")
+def test_a_nightly_run_that_says_odd_things_stops_nothing(cli):
+    cli.with_backups("message")
     line = {"message": "backups", "run": "nightly", "stopped": {"a": TEXT}, "stored": True, "failed": 10**4000}
     session().client("logs").put_log_events(
         logGroupName="FetchBackupsLogs",
         logStreamName="stream",
-        logEvents=[{"timestamp": round(desk.world.clock() * 1000), "message": json.dumps(line | {"absent": 2})}],
+        logEvents=[{"timestamp": round(cli.world.clock() * 1000), "message": json.dumps(line | {"absent": 2})}],
     )
-    said = desk("status")
-    assert said.code == DONE
-    assert "2 absent; it stopped early: {'a': " in said.out
+    result = cli("status")
+    assert result.code == DONE
+    assert "2 absent; it stopped early: {'a': " in result.out
 
 
 # A poisoned ledger
 
 
 @pytest.mark.parametrize("until", ["1e400", "NaN", "Infinity", "9.9E+125", "-9.9E+125", "no number", NINES])
-def test_a_pause_until_no_moment_is_shown_as_one_without_an_end(desk, until):
+def test_a_pause_until_no_moment_is_shown_as_one_without_an_end(cli, until):
     pause = {"pk": {"S": "pause"}, "who": {"N": "7"}, "why": {"L": []}, "until": {"N": until}}
-    desk.plan("BatchGetItem", *[lambda _: {"Responses": {TABLE: [pause]}, "UnprocessedKeys": {}}] * 2)
-    shown = desk("status", "--json").json["posting"]["gate"]
+    cli.plan("BatchGetItem", *[lambda _: {"Responses": {TABLE: [pause]}, "UnprocessedKeys": {}}] * 2)
+    shown = cli("status", "--json").json["posting"]["gate"]
     in_the_past = until.startswith("-")
     assert shown["open"] is in_the_past
     assert [(each["reason"], each["until"]) for each in shown["shut"]] == (
         [] if in_the_past else [("paused by 7: unknown", None)]
     )
-    assert desk("status").code == DONE
+    assert cli("status").code == DONE
 
 
 @pytest.mark.parametrize("until", ["NaN", "1e400"])
-def test_a_gate_that_is_shut_until_no_moment_says_what_to_do(desk, world, until):
+def test_a_gate_that_is_shut_until_no_moment_says_what_to_do(cli, world, until):
     world.gate().close(Pause("halt", "why", world.clock() + 60))
     item = session().client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": "gate"}})["Item"]
     item["shut"]["M"]["until"]["N"] = until
-    desk.plan("BatchGetItem", lambda _: {"Responses": {TABLE: [item]}, "UnprocessedKeys": {}})
-    said = desk("status")
-    assert (said.code, 'the item "gate"' in said.err, "delete it" in said.err) == (NO_AWS, True, True)
+    cli.plan("BatchGetItem", lambda _: {"Responses": {TABLE: [item]}, "UnprocessedKeys": {}})
+    result = cli("status")
+    assert (result.code, 'the item "gate"' in result.err, "delete it" in result.err) == (NO_AWS, True, True)
 
 
-def test_an_age_that_is_no_number_is_unknown(desk):
-    desk.bury()
-    point = {"Timestamp": desk.world.clock(), "Maximum": float("nan")}
-    desk.plan("GetMetricStatistics", lambda _: {"Datapoints": [point]})
-    assert "age of the oldest: unknown" in desk("status").out
+def test_an_age_that_is_no_number_is_unknown(cli):
+    cli.add_dead_letter()
+    point = {"Timestamp": cli.world.clock(), "Maximum": float("nan")}
+    cli.plan("GetMetricStatistics", lambda _: {"Datapoints": [point]})
+    assert "age of the oldest: unknown" in cli("status").out
 
 
 # Files
 
 
-def test_a_completion_file_is_for_its_owner_alone(desk, tmp_path, monkeypatch):
+def test_a_completion_file_is_for_its_owner_alone(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(shellingham, "detect_shell", lambda: ("bash", "/bin/bash"))  # whatever started the tests
     before = os.umask(0)
     try:
-        assert desk("--install-completion", "bash").code == DONE
+        assert cli("--install-completion", "bash").code == DONE
     finally:
         os.umask(before)
     files = [each for each in tmp_path.rglob("*") if each.is_file()]

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from tests.integration.conftest import LOGIN_PARAMETER, PASSWORD, TOKEN, TOKEN_PARAMETER
-from tests.worlds.cli import DONE, NO_AWS, REFUSED, FAILED, USAGE, Desk
+from tests.worlds.cli import DONE, FAILED, NO_AWS, REFUSED, USAGE, CliHarness
 
 CALLBACK = "https://example.com/callback"
 CODE = "a-secret-code"
@@ -16,63 +16,63 @@ SECRET = "a-secret-of-the-client"
 
 
 @pytest.fixture
-def desk(world, monkeypatch):
+def cli(world, monkeypatch):
     for name, value in {"client_id": "our-client", "client_secret": SECRET, "code": CODE}.items():
         monkeypatch.setattr(world.stand_in, name, value)
     monkeypatch.setenv("STOCKTWITS_CLIENT_ID", "our-client")
     monkeypatch.setenv("STOCKTWITS_CLIENT_SECRET", SECRET)
     monkeypatch.setenv("STOCKTWITS_REDIRECT_URI", CALLBACK)
     world.ssm.delete_parameter(Name=TOKEN_PARAMETER)
-    desk = Desk(world, monkeypatch)
-    yield desk
+    cli = CliHarness(world, monkeypatch)
+    yield cli
     for secret in (TOKEN, SECRET, PASSWORD):
-        assert secret not in desk.everything
+        assert secret not in cli.everything
         assert quote(secret) not in json.dumps([[each.path, each.query] for each in world.stand_in.requests])
 
 
 @pytest.fixture
-def archive(desk, firestream):
+def archive(cli, firestream):
     """Firestream, known to the stack."""
-    desk.parameters |= {"FirestreamUrl": firestream.url, "FirestreamCredentialsParameter": LOGIN_PARAMETER}
+    cli.parameters |= {"FirestreamUrl": firestream.url, "FirestreamCredentialsParameter": LOGIN_PARAMETER}
     return firestream
 
 
-def login(desk, typed, *words):
-    return desk("login", "--no-browser", *words, typed=typed)
+def login(cli, typed, *words):
+    return cli("login", "--no-browser", *words, typed=typed)
 
 
-def test_a_code_becomes_the_stored_token_when_the_operator_agrees(desk):
-    said = login(desk, f"{CODE}\ny\n")
-    assert said.code == DONE
-    assert "This is the account @relay_demo." in said.err
-    assert desk.stored(TOKEN_PARAMETER) == {"access_token": TOKEN, "username": "relay_demo", "user_id": 4242}
+def test_a_code_becomes_the_stored_token_when_the_operator_agrees(cli):
+    result = login(cli, f"{CODE}\ny\n")
+    assert result.code == DONE
+    assert "This is the account @relay_demo." in result.err
+    assert cli.stored(TOKEN_PARAMETER) == {"access_token": TOKEN, "username": "relay_demo", "user_id": 4242}
 
 
-def test_the_relay_posts_with_what_was_stored(desk, world, outbox):
-    login(desk, f"{CODE}\n", "--expect-username", "relay_demo")
+def test_the_relay_posts_with_what_was_stored(cli, world, outbox):
+    login(cli, f"{CODE}\n", "--expect-username", "relay_demo")
     outbox.send("Up 3% $AAPL")
     assert outbox.run().outcomes == ["posted"]
 
 
-def test_the_code_is_taken_out_of_the_address_that_came_back(desk):
-    said = login(desk, f"{CALLBACK}?state=1&code={quote(CODE)}#_\n", "--expect-username", "relay_demo")
-    assert said.code == DONE
-    assert desk.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
+def test_the_code_is_taken_out_of_the_address_that_came_back(cli):
+    result = login(cli, f"{CALLBACK}?state=1&code={quote(CODE)}#_\n", "--expect-username", "relay_demo")
+    assert result.code == DONE
+    assert cli.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
 
 
 @pytest.mark.parametrize("expected", ["@relay_demo", "RELAY_DEMO"])
-def test_an_account_is_known_by_its_name_in_any_case(desk, monkeypatch, world, expected):
+def test_an_account_is_known_by_its_name_in_any_case(cli, monkeypatch, world, expected):
     monkeypatch.setattr(world.stand_in, "username", "Relay_Demo")
-    assert login(desk, f"{CODE}\n", "--expect-username", expected).code == DONE
-    assert desk.stored(TOKEN_PARAMETER)["username"] == "Relay_Demo"
+    assert login(cli, f"{CODE}\n", "--expect-username", expected).code == DONE
+    assert cli.stored(TOKEN_PARAMETER)["username"] == "Relay_Demo"
 
 
-def test_the_page_to_authorize_at_is_printed_and_opened(desk, monkeypatch):
+def test_the_page_to_authorize_at_is_printed_and_opened(cli, monkeypatch):
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
-    said = desk("login", typed=f"{CODE}\ny\n")
+    result = cli("login", typed=f"{CODE}\ny\n")
     (page,) = opened
-    assert page in said.err
+    assert page in result.err
     assert parse_qs(urlsplit(page).query) == {
         "client_id": ["our-client"],
         "response_type": ["code"],
@@ -81,23 +81,23 @@ def test_the_page_to_authorize_at_is_printed_and_opened(desk, monkeypatch):
     }
 
 
-def test_no_browser_opens_nothing(desk, monkeypatch):
+def test_no_browser_opens_nothing(cli, monkeypatch):
     monkeypatch.setattr("webbrowser.open", lambda _: pytest.fail("it was opened"))
-    assert login(desk, f"{CODE}\ny\n").code == DONE
+    assert login(cli, f"{CODE}\ny\n").code == DONE
 
 
-def test_what_the_environment_does_not_say_is_asked_for(desk, monkeypatch):
+def test_what_the_environment_does_not_say_is_asked_for(cli, monkeypatch):
     for name in ("STOCKTWITS_CLIENT_ID", "STOCKTWITS_CLIENT_SECRET", "STOCKTWITS_REDIRECT_URI"):
         monkeypatch.delenv(name)
-    assert login(desk, f"our-client\n{SECRET}\n{CALLBACK}\n{CODE}\ny\n").code == DONE
+    assert login(cli, f"our-client\n{SECRET}\n{CALLBACK}\n{CODE}\ny\n").code == DONE
 
 
-def test_where_nobody_answers_it_says_so(desk):
-    said = login(desk, "")
-    assert (said.code, "the code in it: nobody answered" in said.err) == (FAILED, True)
+def test_where_nobody_answers_it_says_so(cli):
+    result = login(cli, "")
+    assert (result.code, "the code in it: there was no answer" in result.err) == (FAILED, True)
 
 
-def test_ctrl_c_in_front_of_a_question_is_an_interruption(desk, monkeypatch):
+def test_ctrl_c_in_front_of_a_question_is_an_interruption(cli, monkeypatch):
     class Terminal(io.TextIOWrapper):
         def isatty(self):
             return True
@@ -106,13 +106,13 @@ def test_ctrl_c_in_front_of_a_question_is_an_interruption(desk, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr("tests.worlds.cli.io.TextIOWrapper", Terminal)
-    assert login(desk, "").code == 130
+    assert login(cli, "").code == 130
 
 
 @pytest.mark.parametrize(
     ("pasted", "code", "words"),
     [
-        (f"{CALLBACK}?error=access_denied&error_description=The+user+said+no", REFUSED, "The user said no"),
+        (f"{CALLBACK}?error=access_denied&error_description=The+user+result+no", REFUSED, "The user result no"),
         (f"{CALLBACK}?error=server_error", REFUSED, "server_error"),
         (f"{CALLBACK}?code=another", REFUSED, "The code is not valid"),
         ("another", REFUSED, "The code is not valid"),
@@ -121,103 +121,107 @@ def test_ctrl_c_in_front_of_a_question_is_an_interruption(desk, monkeypatch):
         ("I do not know", USAGE, "no code in that"),
     ],
 )
-def test_without_a_good_code_nothing_is_stored(desk, pasted, code, words):
-    said = login(desk, f"{pasted}\ny\n")
-    assert said.code == code
-    assert words in said.err
-    assert desk.stored(TOKEN_PARAMETER) is None
+def test_without_a_good_code_nothing_is_stored(cli, pasted, code, words):
+    result = login(cli, f"{pasted}\ny\n")
+    assert result.code == code
+    assert words in result.err
+    assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_wrong_client_secret_is_told_without_showing_it(desk, monkeypatch, world):
+def test_a_wrong_client_secret_is_told_without_showing_it(cli, monkeypatch, world):
     monkeypatch.setattr(world.stand_in, "client_secret", "another")
-    said = login(desk, f"{CODE}\ny\n")
-    assert said.code == REFUSED
-    assert "Client authentication failed" in said.err
-    assert desk.stored(TOKEN_PARAMETER) is None
+    result = login(cli, f"{CODE}\ny\n")
+    assert result.code == REFUSED
+    assert "Client authentication failed" in result.err
+    assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_that_may_not_post_is_not_stored(desk, monkeypatch, world):
+def test_a_token_that_may_not_post_is_not_stored(cli, monkeypatch, world):
     granted = {"access_token": TOKEN, "user_id": 4242, "username": "relay_demo", "scope": "read"}
     monkeypatch.setitem(world.stand_in.api._endpoints, "POST oauth/token", lambda _: granted)
-    said = login(desk, f"{CODE}\ny\n")
-    assert (said.code, "its scope is read" in said.err) == (REFUSED, True)
-    assert desk.stored(TOKEN_PARAMETER) is None
+    result = login(cli, f"{CODE}\ny\n")
+    assert (result.code, "its scope is read" in result.err) == (REFUSED, True)
+    assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_of_another_account_is_not_stored(desk):
-    said = login(desk, f"{CODE}\n", "--expect-username", "somebody_else")
-    assert said.code == REFUSED
-    assert "of @relay_demo, not of @somebody_else" in said.err
-    assert desk.stored(TOKEN_PARAMETER) is None
+def test_a_token_of_another_account_is_not_stored(cli):
+    result = login(cli, f"{CODE}\n", "--expect-username", "somebody_else")
+    assert result.code == REFUSED
+    assert "belongs to @relay_demo, not to @somebody_else" in result.err
+    assert cli.stored(TOKEN_PARAMETER) is None
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
-def test_nothing_is_stored_unless_the_operator_agrees(desk, answer):
-    said = login(desk, f"{CODE}\n{answer}")
-    assert (said.code, "Nothing was stored" in said.err) == (FAILED, True)
-    assert ("nobody answered. Where nobody can, say --expect-username relay_demo" in said.err) == (not answer)
-    assert desk.stored(TOKEN_PARAMETER) is None
+def test_nothing_is_stored_unless_the_operator_agrees(cli, answer):
+    result = login(cli, f"{CODE}\n{answer}")
+    assert (result.code, "Nothing was stored" in result.err) == (FAILED, True)
+    assert ("there was no answer. Use --expect-username relay_demo" in result.err) == (not answer)
+    assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_that_one_has_comes_by_a_pipe(desk, world):
-    assert desk("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n").code == DONE
-    assert desk.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
+def test_a_token_that_one_has_comes_by_a_pipe(cli, world):
+    assert cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n").code == DONE
+    assert cli.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
     assert [each.resource for each in world.stand_in.requests] == ["account/verify"]
 
 
-def test_the_token_goes_where_the_stack_says(desk, world):
-    desk.parameters["StockTwitsAuthStyle"] = "oauth"
-    desk("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
+def test_the_token_goes_where_the_stack_says(cli, world):
+    cli.parameters["StockTwitsAuthStyle"] = "oauth"
+    cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
     assert world.stand_in.requests[0].headers["Authorization"] == f"OAuth {TOKEN}"
 
 
 @pytest.mark.parametrize(
     ("token", "code", "words"),
-    [("another", REFUSED, "refused the token"), ("", USAGE, "nothing came"), ("two words", USAGE, "no access token")],
+    [
+        ("another", REFUSED, "refused the token"),
+        ("", USAGE, "the input is empty"),
+        ("two words", USAGE, "not an access token"),
+    ],
 )
-def test_a_token_that_is_none_is_not_stored(desk, token, code, words):
-    said = desk("login", "--token", "--expect-username", "relay_demo", typed=f"{token}\n")
-    assert (said.code, words in said.err) == (code, True)
-    assert desk.stored(TOKEN_PARAMETER) is None
+def test_a_token_that_is_none_is_not_stored(cli, token, code, words):
+    result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{token}\n")
+    assert (result.code, words in result.err) == (code, True)
+    assert cli.stored(TOKEN_PARAMETER) is None
 
 
 @pytest.mark.parametrize(
     ("fault", "code", "words"),
     [
-        ("403-html", REFUSED, "StockTwits answered 403"),
-        ("5xx-before", REFUSED, "StockTwits answered 500"),
-        ("redirect", REFUSED, "StockTwits answered 302"),
+        ("403-html", REFUSED, "StockTwits responded with 403"),
+        ("5xx-before", REFUSED, "StockTwits responded with 500"),
+        ("redirect", REFUSED, "StockTwits responded with 302"),
         ("reset-before", FAILED, "could not be reached"),
         ("suspended", REFUSED, "Account suspended"),
     ],
 )
-def test_whatever_keeps_stocktwits_from_saying_whose_it_is_is_told(desk, world, fault, code, words):
+def test_whatever_keeps_stocktwits_from_saying_whose_it_is_is_told(cli, world, fault, code, words):
     world.stand_in.fail(fault, path="account/verify")
-    said = desk("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
-    assert (said.code, words in said.err) == (code, True)
-    assert desk.stored(TOKEN_PARAMETER) is None
+    result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
+    assert (result.code, words in result.err) == (code, True)
+    assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_that_may_not_be_stored_says_which_permission_is_missing(desk):
-    desk.plan("PutParameter", "AccessDeniedException")
-    said = desk("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
-    assert (said.code, "does not allow you PutParameter" in said.err) == (NO_AWS, True)
+def test_a_token_that_may_not_be_stored_says_which_permission_is_missing(cli):
+    cli.plan("PutParameter", "AccessDeniedException")
+    result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
+    assert (result.code, "does not allow you to call PutParameter" in result.err) == (NO_AWS, True)
 
 
 # Firestream
 
 
-def test_firestreams_login_is_stored_after_one_request_and_no_download(desk, archive):
-    said = desk("login", "firestream", "--username", archive.username, typed=f"{PASSWORD}\n")
-    assert said.code == DONE
-    assert desk.stored(LOGIN_PARAMETER) == {"username": archive.username, "password": PASSWORD}
+def test_firestreams_login_is_stored_after_one_request_and_no_download(cli, archive):
+    result = cli("login", "firestream", "--username", archive.username, typed=f"{PASSWORD}\n")
+    assert result.code == DONE
+    assert cli.stored(LOGIN_PARAMETER) == {"username": archive.username, "password": PASSWORD}
     assert [each.host for each in archive.requests] == ["api"]
 
 
-def test_a_login_that_is_told_of_a_missing_day_is_good(desk, archive):
+def test_a_login_that_is_told_of_a_missing_day_is_good(cli, archive):
     archive.fail("404")
-    assert desk("login", "firestream", typed=f"{archive.username}\n{PASSWORD}\n").code == DONE
-    assert desk.stored(LOGIN_PARAMETER) is not None
+    assert cli("login", "firestream", typed=f"{archive.username}\n{PASSWORD}\n").code == DONE
+    assert cli.stored(LOGIN_PARAMETER) is not None
 
 
 @contextmanager
@@ -229,22 +233,22 @@ def stopped(firestream):
         firestream.start()
 
 
-def test_a_refused_login_is_not_stored(desk, archive):
-    said = desk("login", "firestream", "--username", archive.username, typed="another\n")
-    assert said.code == REFUSED
-    assert "refused the login" in said.err
-    assert desk.stored(LOGIN_PARAMETER) is None
+def test_a_refused_login_is_not_stored(cli, archive):
+    result = cli("login", "firestream", "--username", archive.username, typed="another\n")
+    assert result.code == REFUSED
+    assert "refused the login" in result.err
+    assert cli.stored(LOGIN_PARAMETER) is None
     assert len(archive.requests) == 1
 
 
-def test_a_login_that_cannot_be_checked_is_not_stored(desk, archive):
+def test_a_login_that_cannot_be_checked_is_not_stored(cli, archive):
     with stopped(archive):
-        said = desk("login", "firestream", "--username", archive.username, typed=f"{PASSWORD}\n")
-    assert (said.code, "could not be checked" in said.err) == (FAILED, True)
-    assert desk.stored(LOGIN_PARAMETER) is None
+        result = cli("login", "firestream", "--username", archive.username, typed=f"{PASSWORD}\n")
+    assert (result.code, "could not be checked" in result.err) == (FAILED, True)
+    assert cli.stored(LOGIN_PARAMETER) is None
 
 
 @pytest.mark.parametrize(("username", "password"), [("a:b", "good"), ("a", "b\x07"), ("a", "")])
-def test_a_login_that_no_request_could_carry_is_refused(desk, archive, username, password):
-    assert desk("login", "firestream", "--username", username, typed=f"{password}\n").code == USAGE
+def test_a_login_that_no_request_could_carry_is_refused(cli, archive, username, password):
+    assert cli("login", "firestream", "--username", username, typed=f"{password}\n").code == USAGE
     assert archive.requests == []

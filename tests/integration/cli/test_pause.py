@@ -2,69 +2,64 @@
 
 import pytest
 
-from tests.worlds.cli import DONE, USAGE, Desk, iso
+from tests.worlds.cli import DONE, USAGE, iso
 
 
-@pytest.fixture
-def desk(world, monkeypatch):
-    return Desk(world, monkeypatch)
-
-
-def test_a_pause_stops_posting_until_it_is_lifted(desk, world, outbox):
-    said = desk("pause", "earnings call", "--who", "Ann")
-    assert (said.code, said.out) == (
+def test_a_pause_stops_posting_until_it_is_lifted(cli, world, outbox):
+    result = cli("pause", "earnings call", "--who", "Ann")
+    assert (result.code, result.out) == (
         DONE,
-        "Paused by Ann: earnings call. Nothing is posted until somebody says `relay resume`.\n",
+        "Paused by Ann: earnings call. Nothing is posted until `relay resume`.\n",
     )
     outbox.send("Up 3% $AAPL")
     assert outbox.run().reason == "paused by Ann: earnings call"
-    assert desk("resume").out == "Lifted the pause of Ann: earnings call.\n"
+    assert cli("resume").out == "Lifted the pause of Ann: earnings call.\n"
     world.clock.forward(120)
     assert outbox.run().outcomes == ["posted"]
 
 
-def test_a_pause_with_an_end_ends_by_itself(desk, world):
+def test_a_pause_with_an_end_ends_by_itself(cli, world):
     until = world.clock() + 5400
-    assert iso(until) in desk("pause", "maintenance", "--for", "1h30m").out
+    assert iso(until) in cli("pause", "maintenance", "--for", "1h30m").out
     assert world.gate().look(1).pause.until == until
     world.clock.forward(5400)
     assert world.gate().look(1).granted == 1
 
 
-def test_whoever_is_logged_in_orders_a_pause_unless_told_otherwise(desk, world, monkeypatch):
+def test_whoever_is_logged_in_orders_a_pause_unless_told_otherwise(cli, world, monkeypatch):
     monkeypatch.setattr("getpass.getuser", lambda: "bob")
-    desk("pause", "lunch")
+    cli("pause", "lunch")
     assert world.gate().look(1).pause.who == "bob"
 
 
-def test_a_second_pause_replaces_the_first_and_says_whose_it_was(desk, world):
-    desk("pause", "lunch", "--who", "Ann", "--for", "1h")
-    assert "It replaces the pause of Ann: lunch." in desk("pause", "for good", "--who", "Bob").out
+def test_a_second_pause_replaces_the_first_and_says_whose_it_was(cli, world):
+    cli("pause", "lunch", "--who", "Ann", "--for", "1h")
+    assert "It replaces the pause of Ann: lunch." in cli("pause", "for good", "--who", "Bob").out
     assert world.gate().look(1).pause.until is None
 
 
-def test_a_pause_that_another_tool_wrote_is_lifted_whatever_is_in_it(desk, world):
+def test_a_pause_that_another_tool_wrote_is_lifted_whatever_is_in_it(cli, world):
     world.pause(why={"N": "7"})
-    assert desk("resume").out == "Lifted the pause of unknown: 7.\n"
+    assert cli("resume").out == "Lifted the pause of unknown: 7.\n"
     assert world.item("pause") is None
 
 
-def test_resume_says_when_there_was_no_pause(desk):
-    assert (desk("resume").code, desk("resume").out) == (DONE, "There was no pause.\n")
+def test_resume_says_when_there_was_no_pause(cli):
+    assert (cli("resume").code, cli("resume").out) == (DONE, "There was no pause.\n")
 
 
-def test_resume_says_what_else_keeps_the_gate_shut(desk, world, outbox):
+def test_resume_says_what_else_keeps_the_gate_shut(cli, world, outbox):
     world.stand_in.fail("429", reset_in_seconds=600)
     outbox.send("Up 3% $AAPL")
     outbox.run()
-    assert f"The gate is still shut until {iso(world.clock() + 600)}: StockTwits limits the rate" in desk("resume").out
+    assert f"The gate is still closed until {iso(world.clock() + 600)}: StockTwits limits the rate" in cli("resume").out
 
 
 @pytest.mark.parametrize("wrong", [[" "], ["why", "--who", " "], ["why", "--for", "soon"], ["why", "--for", "0m"]])
-def test_a_pause_that_says_nothing_is_refused(desk, world, wrong):
-    assert desk("pause", *wrong).code == USAGE
+def test_a_pause_that_says_nothing_is_refused(cli, world, wrong):
+    assert cli("pause", *wrong).code == USAGE
     assert world.item("pause") is None
 
 
-def test_what_would_steer_a_terminal_is_not_shown(desk):
-    assert "\x1b" not in desk("pause", "red \x1b[31m alert", "--who", "Ann").out
+def test_what_would_steer_a_terminal_is_not_shown(cli):
+    assert "\x1b" not in cli("pause", "red \x1b[31m alert", "--who", "Ann").out

@@ -15,28 +15,28 @@ from relay_cli.drafts import MAX_MESSAGE_BYTES, draft
 from local.build import ROOT
 from local.stack.stack import a_chart
 from tests.integration.conftest import CHARTS
-from tests.worlds.cli import DONE, NO_AWS, FAILED, USAGE, Desk
+from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
 
 @pytest.fixture
-def desk(world, monkeypatch, tmp_path):
-    desk = Desk(world, monkeypatch)
+def cli(world, monkeypatch, tmp_path):
+    cli = CliHarness(world, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    return desk
+    return cli
 
 
-def test_a_text_becomes_one_post(desk, world, outbox):
-    said = desk("send", TEXT)
-    assert (said.code, said.err) == (DONE, "")
+def test_a_text_becomes_one_post(cli, world, outbox):
+    result = cli("send", TEXT)
+    assert (result.code, result.err) == (DONE, "")
     outbox.run()
     assert world.posted == [TEXT]
 
 
-def test_every_option_becomes_a_field_of_the_message(desk, world):
-    desk("send", TEXT, "--sentiment", "bullish", "--reply-to", "7", "--key", "k1", "--expires-in", "30m")
-    (body,) = desk.bodies(world.outbox)
+def test_every_option_becomes_a_field_of_the_message(cli, world):
+    cli("send", TEXT, "--sentiment", "bullish", "--reply-to", "7", "--key", "k1", "--expires-in", "30m")
+    (body,) = cli.bodies(world.outbox)
     expires_at = datetime.fromtimestamp(world.clock() - 0.001 + 1800, UTC).isoformat(timespec="seconds")
     assert json.loads(body) == {
         "body": TEXT,
@@ -55,24 +55,24 @@ def test_the_sentiments_are_those_of_a_message():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "Say what to post"),
-        ([TEXT, "--from", "-"], "Say what to post"),
+        ([], "Give the text to post"),
+        ([TEXT, "--from", "-"], "Give the text to post"),
         ([" "], "body: is empty"),
         (["x" * 1001], "the body has 1001 characters"),
         (['{"body": "Up 3% $AAPL"}'], "The text is JSON"),
         ([TEXT, "--key", "k" * 257], "key: Expected"),
         ([TEXT, "--reply-to", "0"], "in_reply_to_message_id: Expected"),
         ([TEXT, "--chart", "http://example.com/c.png"], "chart: must be an https:// URL"),
-        ([TEXT, "--expires-in", "soon"], "no span of time"),
+        ([TEXT, "--expires-in", "soon"], "is not a duration"),
         ([TEXT, "--sentiment", "hopeful"], "hopeful"),
         (["--from", "-", "--sentiment", "bullish"], "are fields of each line"),
         (["--from", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
         (["--from", "-"], "There are no messages in -"),
     ],
 )
-def test_what_could_not_be_posted_is_refused_before_anything_is_sent(desk, world, words, says):
-    said = desk("send", *words)
-    assert (said.code, says in said.err) == (USAGE, True)
+def test_what_could_not_be_posted_is_refused_before_anything_is_sent(cli, world, words, says):
+    result = cli("send", *words)
+    assert (result.code, says in result.err) == (USAGE, True)
     assert world.count(world.outbox) == 0
 
 
@@ -86,34 +86,34 @@ def test_a_sum_is_no_cashtag(text):
     assert not draft(text).has_cashtag
 
 
-def test_a_missing_cashtag_is_a_warning_and_no_error(desk, world):
-    said = desk("send", "Up 3%")
-    assert (said.code, '"Up 3%" without a cashtag' in said.err) == (DONE, True)
+def test_a_missing_cashtag_is_a_warning_and_no_error(cli, world):
+    result = cli("send", "Up 3%")
+    assert (result.code, '"Up 3%" without a cashtag' in result.err) == (DONE, True)
     assert world.count(world.outbox) == 1
 
 
-def test_a_message_for_a_half_that_is_switched_off_waits_and_says_so(desk, world):
-    del desk.outputs["PostMessagesFunctionName"]
-    said = desk("send", TEXT)
-    assert (said.code, "posting is switched off" in said.err) == (DONE, True)
+def test_a_message_for_a_half_that_is_switched_off_waits_and_says_so(cli, world):
+    del cli.outputs["PostMessagesFunctionName"]
+    result = cli("send", TEXT)
+    assert (result.code, "posting is switched off" in result.err) == (DONE, True)
     assert world.count(world.outbox) == 1
 
 
 # Charts
 
 
-def test_a_local_chart_is_posted_with_its_bytes(desk, world, outbox, tmp_path):
+def test_a_local_chart_is_posted_with_its_bytes(cli, world, outbox, tmp_path):
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
-    assert desk("send", TEXT, "--chart", str(chart)).code == DONE
+    assert cli("send", TEXT, "--chart", str(chart)).code == DONE
     outbox.run()
     (post,) = world.stand_in.posts
     assert (post.chart.content, post.chart.type) == (a_chart(), "image/png")
 
 
-def test_the_address_of_a_chart_goes_as_it_is(desk, world):
-    desk("send", TEXT, "--chart", "https://example.com/c.png")
-    (body,) = desk.bodies(world.outbox)
+def test_the_address_of_a_chart_goes_as_it_is(cli, world):
+    cli("send", TEXT, "--chart", "https://example.com/c.png")
+    (body,) = cli.bodies(world.outbox)
     assert json.loads(body)["chart"] == "https://example.com/c.png"
 
 
@@ -121,34 +121,32 @@ def test_the_address_of_a_chart_goes_as_it_is(desk, world):
     ("content", "says"),
     [
         (a_chart() + bytes(2_000_000), "it must be under 2,000,000"),
-        (b"hello", "no JPG, PNG or GIF"),
+        (b"hello", "not a JPG, PNG or GIF"),
         (None, "cannot be read: No such file"),
     ],
 )
-def test_a_chart_that_stocktwits_would_not_take_is_refused_before_anything_is_sent(
-    desk, world, tmp_path, content, says
-):
+def test_a_chart_that_stocktwits_would_not_take_is_refused_before_anything_is_sent(cli, world, tmp_path, content, says):
     chart = tmp_path / "chart.png"
     if content is not None:
         chart.write_bytes(content)
-    said = desk("send", TEXT, "--chart", str(chart))
-    assert (said.code, says in said.err) == (USAGE, True)
+    result = cli("send", TEXT, "--chart", str(chart))
+    assert (result.code, says in result.err) == (USAGE, True)
     assert nothing_happened(world)
 
 
-def test_a_chart_of_a_message_that_cannot_be_posted_is_not_uploaded(desk, world, tmp_path):
+def test_a_chart_of_a_message_that_cannot_be_posted_is_not_uploaded(cli, world, tmp_path):
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
-    assert desk("send", "x" * 990, "--chart", str(chart)).code == USAGE
+    assert cli("send", "x" * 990, "--chart", str(chart)).code == USAGE
     assert nothing_happened(world)
 
 
-def test_without_a_chart_bucket_a_local_chart_is_refused(desk, world, tmp_path):
-    desk.parameters["ChartBucketName"] = ""
+def test_without_a_chart_bucket_a_local_chart_is_refused(cli, world, tmp_path):
+    cli.parameters["ChartBucketName"] = ""
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
-    said = desk("send", TEXT, "--chart", str(chart))
-    assert (said.code, "There is no chart bucket" in said.err) == (USAGE, True)
+    result = cli("send", TEXT, "--chart", str(chart))
+    assert (result.code, "The stack has no chart bucket" in result.err) == (USAGE, True)
     assert nothing_happened(world)
 
 
@@ -163,54 +161,54 @@ def lines(*texts):
     return "".join(json.dumps({"body": text}) + "\n" for text in texts)
 
 
-def sent_batches(desk):
-    return [call["Entries"] for name, call in desk.calls if name == "SendMessageBatch"]
+def sent_batches(cli):
+    return [call["Entries"] for name, call in cli.calls if name == "SendMessageBatch"]
 
 
-def test_each_line_of_a_file_is_a_message(desk, world, tmp_path):
+def test_each_line_of_a_file_is_a_message(cli, world, tmp_path):
     file = tmp_path / "alerts.jsonl"
     file.write_text("\ufeff" + lines("one $A") + "\n  \n" + '{"body": "two $B", "sentiment": "bearish"}')
-    said = desk("send", "--from", str(file))
-    assert (said.code, said.out) == (DONE, "Queued 2 messages.\n")
-    assert sorted(desk.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B", "sentiment": "bearish"}']
+    result = cli("send", "--from", str(file))
+    assert (result.code, result.out) == (DONE, "Queued 2 messages.\n")
+    assert sorted(cli.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B", "sentiment": "bearish"}']
 
 
-def test_many_go_ten_at_a_time(desk):
-    desk("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(23))))
-    assert [len(batch) for batch in sent_batches(desk)] == [10, 10, 3]
+def test_many_go_ten_at_a_time(cli):
+    cli("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(23))))
+    assert [len(batch) for batch in sent_batches(cli)] == [10, 10, 3]
 
 
-def test_a_batch_has_no_more_bytes_than_sqs_takes(desk):
+def test_a_batch_has_no_more_bytes_than_sqs_takes(cli):
     long = json.dumps({"body": "$A https://example.com/" + "\U0001f402" * 9_900})  # 12 bytes each
-    assert desk("send", "--from", "-", typed=f"{long}\n" * 3).code == DONE
-    assert [len(batch) for batch in sent_batches(desk)] == [2, 1]
+    assert cli("send", "--from", "-", typed=f"{long}\n" * 3).code == DONE
+    assert [len(batch) for batch in sent_batches(cli)] == [2, 1]
 
 
-def test_unreadable_lines_are_named_and_nothing_is_sent(desk, world):
+def test_unreadable_lines_are_named_and_nothing_is_sent(cli, world):
     typed = lines("one $A").encode() + b'\n{"body": 7}\nplain text\n\xff\xfe\n' + lines("two $B").encode()
-    said = desk("send", "--from", "-", typed=typed)
-    assert said.code == USAGE
-    assert [line.partition(": ")[0] for line in said.err.splitlines()[:3]] == ["line 3", "line 4", "line 5"]
-    assert "Nothing was sent: 3 lines cannot be." in said.err
+    result = cli("send", "--from", "-", typed=typed)
+    assert result.code == USAGE
+    assert [line.partition(": ")[0] for line in result.err.splitlines()[:3]] == ["line 3", "line 4", "line 5"]
+    assert "Nothing was sent: 3 lines invalid." in result.err
     assert world.count(world.outbox) == 0
 
 
-def test_the_readable_lines_go_when_told_to_keep_going(desk, world):
-    said = desk("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n" + lines("two $B"))
-    assert (said.code, "line 2: " in said.err) == (FAILED, True)
-    assert sorted(desk.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B"}']
+def test_the_readable_lines_go_when_told_to_keep_going(cli, world):
+    result = cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n" + lines("two $B"))
+    assert (result.code, "line 2: " in result.err) == (FAILED, True)
+    assert sorted(cli.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B"}']
 
 
-def test_what_was_not_sent_is_kept_as_it_is_and_the_rest_is_not(desk, tmp_path):
+def test_what_was_not_sent_is_kept_as_it_is_and_the_rest_is_not(cli, tmp_path):
     (tmp_path / "alerts.jsonl").write_bytes(lines("one $A").encode() + b"\xff nonsense\n" + lines("two $B").encode())
-    said = desk("send", "--from", "alerts.jsonl", "--keep-going")
-    assert "1 message not sent: see alerts.unsent.jsonl." in said.err
+    result = cli("send", "--from", "alerts.jsonl", "--keep-going")
+    assert "1 message not sent: see alerts.unsent.jsonl." in result.err
     assert (tmp_path / "alerts.unsent.jsonl").read_bytes() == b"\xff nonsense\n"
 
 
-def test_what_was_kept_before_is_never_overwritten(desk, tmp_path):
+def test_what_was_kept_before_is_never_overwritten(cli, tmp_path):
     for number in range(3):
-        desk("send", "--from", "-", "--keep-going", typed=lines("one $A") + f"nonsense {number}\n")
+        cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + f"nonsense {number}\n")
     kept = {each.name: each.read_text() for each in tmp_path.iterdir()}
     assert kept == {
         "relay.unsent.jsonl": "nonsense 0\n",
@@ -220,25 +218,25 @@ def test_what_was_kept_before_is_never_overwritten(desk, tmp_path):
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
-def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(desk, tmp_path, umask):
+def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(cli, tmp_path, umask):
     before = os.umask(umask)
     try:
-        desk("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n")
+        cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "relay.unsent.jsonl").stat().st_mode) == 0o600
 
 
-def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(desk, world, monkeypatch):
+def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(cli, world, monkeypatch):
     monkeypatch.chdir("/proc")
-    said = desk("send", "--from", "-", "--keep-going", typed="nonsense\n" + lines("one $A") + "nonsense\n")
-    assert (said.code, ": 1, 3.\nSend them alone" in said.err) == (FAILED, True)
+    result = cli("send", "--from", "-", "--keep-going", typed="nonsense\n" + lines("one $A") + "nonsense\n")
+    assert (result.code, ": 1, 3.\nSend only these lines" in result.err) == (FAILED, True)
     assert world.count(world.outbox) == 1
 
 
-def test_a_line_too_large_for_the_outbox_is_unreadable(desk, world):
+def test_a_line_too_large_for_the_outbox_is_unreadable(cli, world):
     large = json.dumps({"body": "$A https://example.com/" + "x" * MAX_MESSAGE_BYTES})
-    assert "line 1: it has" in desk("send", "--from", "-", typed=large).err
+    assert "line 1: it has" in cli("send", "--from", "-", typed=large).err
     assert world.count(world.outbox) == 0
 
 
@@ -261,36 +259,36 @@ def failing(*numbers, at_fault=False):
     return answer
 
 
-def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(desk):
-    desk.plan("SendMessageBatch", failing(1, 2), failing(2))
-    assert desk("send", "--from", "-", typed=lines("a $A", "b $B", "c $C")).code == DONE
-    bodies = [[json.loads(entry["MessageBody"])["body"] for entry in batch] for batch in sent_batches(desk)]
+def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(cli):
+    cli.plan("SendMessageBatch", failing(1, 2), failing(2))
+    assert cli("send", "--from", "-", typed=lines("a $A", "b $B", "c $C")).code == DONE
+    bodies = [[json.loads(entry["MessageBody"])["body"] for entry in batch] for batch in sent_batches(cli)]
     assert bodies == [["a $A", "b $B", "c $C"], ["b $B", "c $C"], ["c $C"]]
 
 
 @pytest.mark.parametrize(("at_fault", "calls"), [(True, 1), (False, 5)])
-def test_an_entry_that_sqs_never_takes_is_named(desk, at_fault, calls):
-    desk.plan("SendMessageBatch", *[failing(1, at_fault=at_fault)] * calls)
-    said = desk("send", "--from", "-", typed="\n" + lines("a $A", "b $B"))
-    assert (said.code, "SQS did not take line 3: Planned" in said.err) == (FAILED, True)
-    assert said.out == "Queued 1 message.\n"
-    assert len(sent_batches(desk)) == calls
+def test_an_entry_that_sqs_never_takes_is_named(cli, at_fault, calls):
+    cli.plan("SendMessageBatch", *[failing(1, at_fault=at_fault)] * calls)
+    result = cli("send", "--from", "-", typed="\n" + lines("a $A", "b $B"))
+    assert (result.code, "SQS did not accept line 3: Planned" in result.err) == (FAILED, True)
+    assert result.out == "Queued 1 message.\n"
+    assert len(sent_batches(cli)) == calls
 
 
-def test_when_nothing_could_be_sent_aws_says_why(desk, world):
-    desk.plan("SendMessageBatch", "AccessDenied")
-    said = desk("send", TEXT)
-    assert (said.code, "does not allow you SendMessageBatch" in said.err) == (NO_AWS, True)
+def test_when_nothing_could_be_sent_aws_says_why(cli, world):
+    cli.plan("SendMessageBatch", "AccessDenied")
+    result = cli("send", TEXT)
+    assert (result.code, "does not allow you to call SendMessageBatch" in result.err) == (NO_AWS, True)
     assert world.count(world.outbox) == 0
 
 
-def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(desk, tmp_path):
-    desk.plan("SendMessageBatch", None, "AccessDenied")
-    said = desk("send", "--from", "-", "--wait", typed=lines(*(f"{number} $A" for number in range(23))))
-    assert (said.code, said.out) == (NO_AWS, "Queued 10 messages.\n")
-    assert "AWS does not allow you SendMessageBatch" in said.err
-    assert "13 messages not sent for certain: send them by `relay send --from relay.unsent.jsonl`" in said.err
-    _first, failed = sent_batches(desk)
+def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(cli, tmp_path):
+    cli.plan("SendMessageBatch", None, "AccessDenied")
+    result = cli("send", "--from", "-", "--wait", typed=lines(*(f"{number} $A" for number in range(23))))
+    assert (result.code, result.out) == (NO_AWS, "Queued 10 messages.\n")
+    assert "AWS does not allow you to call SendMessageBatch" in result.err
+    assert "13 messages may not have been sent: run `relay send --from relay.unsent.jsonl`" in result.err
+    _first, failed = sent_batches(cli)
     kept = [json.loads(line) for line in (tmp_path / "relay.unsent.jsonl").read_text().splitlines()]
     assert [each["body"] for each in kept] == [f"{number} $A" for number in range(10, 23)]
     keys = [each["MessageAttributes"]["RelayKey"]["StringValue"] for each in failed]
@@ -308,22 +306,22 @@ def losing_the_answer(world):
     return answer
 
 
-def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(desk, world, outbox):
-    desk.plan("SendMessageBatch", losing_the_answer(world))
+def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(cli, world, outbox):
+    cli.plan("SendMessageBatch", losing_the_answer(world))
     line = {"body": "one $A", "sentiment": "bullish", "expires_at": "2100-01-01T00:00:00Z"}
-    assert desk("send", "--from", "-", typed=json.dumps(line)).code == NO_AWS
-    assert desk("send", "--from", "relay.unsent.jsonl").code == DONE
+    assert cli("send", "--from", "-", typed=json.dumps(line)).code == NO_AWS
+    assert cli("send", "--from", "relay.unsent.jsonl").code == DONE
     world.clock.forward(0.001)
     assert sorted(outbox.run().outcomes) == ["already_posted", "posted"]
     assert [(each.body, each.sentiment) for each in world.stand_in.posts] == [("one $A", "bullish")]
 
 
-def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_told(desk, world, outbox):
-    desk.plan("SendMessageBatch", losing_the_answer(world))
-    said = desk("send", TEXT)
-    assert (said.code, "may be queued or not" in said.err) == (NO_AWS, True)
-    key = said.err.partition("--key ")[2].partition(",")[0]
-    assert desk("send", TEXT, "--key", key).code == DONE
+def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_told(cli, world, outbox):
+    cli.plan("SendMessageBatch", losing_the_answer(world))
+    result = cli("send", TEXT)
+    assert (result.code, "may or may not be queued" in result.err) == (NO_AWS, True)
+    key = result.err.partition("--key ")[2].partition(",")[0]
+    assert cli("send", TEXT, "--key", key).code == DONE
     world.clock.forward(0.001)
     assert sorted(outbox.run().outcomes) == ["already_posted", "posted"]
     assert world.posted == [TEXT]
@@ -333,15 +331,15 @@ def interrupted(_call=None):
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_between_two_calls_tells_what_was_sent_and_keeps_the_rest(desk, tmp_path):
-    desk.plan("SendMessageBatch", None, interrupted)
-    said = desk("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(12))))
-    assert (said.code, said.out) == (130, "Queued 10 messages.\n")
+def test_ctrl_c_between_two_calls_tells_what_was_sent_and_keeps_the_rest(cli, tmp_path):
+    cli.plan("SendMessageBatch", None, interrupted)
+    result = cli("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(12))))
+    assert (result.code, result.out) == (130, "Queued 10 messages.\n")
     assert len((tmp_path / "relay.unsent.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_message_that_sqs_took_twice_is_one_post(desk, world, outbox):
-    desk("send", TEXT)
+def test_a_message_that_sqs_took_twice_is_one_post(cli, world, outbox):
+    cli("send", TEXT)
     (sent,) = world.receive(world.outbox, VisibilityTimeout=0)
     world.send(world.outbox, sent["Body"], RelayKey=sent["MessageAttributes"]["RelayKey"]["StringValue"])
     world.clock.forward(0.001)
@@ -349,9 +347,9 @@ def test_a_message_that_sqs_took_twice_is_one_post(desk, world, outbox):
     assert world.posted == [TEXT]
 
 
-def test_the_same_text_sent_by_two_commands_is_two_messages(desk, world):
-    desk("send", TEXT)
-    desk("send", TEXT)
+def test_the_same_text_sent_by_two_commands_is_two_messages(cli, world):
+    cli("send", TEXT)
+    cli("send", TEXT)
     keys = {each["MessageAttributes"]["RelayKey"]["StringValue"] for each in world.receive(world.outbox)}
     assert len(keys) == 2
 
@@ -359,123 +357,123 @@ def test_the_same_text_sent_by_two_commands_is_two_messages(desk, world):
 # Waiting for the outcome
 
 
-def test_wait_ends_with_the_link_of_the_post(desk, world, outbox):
-    desk.meanwhile = [lambda: None, outbox.run]
-    said = desk("send", TEXT, "--wait")
+def test_wait_ends_with_the_link_of_the_post(cli, world, outbox):
+    cli.meanwhile = [lambda: None, outbox.run]
+    result = cli("send", TEXT, "--wait")
     (post,) = world.stand_in.posts
-    assert said.code == DONE
-    assert said.out.splitlines()[-1] == f"posted https://stocktwits.com/relay_demo/message/{post.id}"
+    assert result.code == DONE
+    assert result.out.splitlines()[-1] == f"posted https://stocktwits.com/relay_demo/message/{post.id}"
 
 
-def test_wait_ends_with_the_reason_of_a_rejection(desk, world, outbox):
+def test_wait_ends_with_the_reason_of_a_rejection(cli, world, outbox):
     world.post_elsewhere(TEXT)
-    desk.meanwhile = [outbox.run]
-    said = desk("send", TEXT, "--wait")
-    assert (said.code, "rejected StockTwits says it is a duplicate" in said.out) == (FAILED, True)
+    cli.meanwhile = [outbox.run]
+    result = cli("send", TEXT, "--wait")
+    assert (result.code, "rejected StockTwits says it is a duplicate" in result.out) == (FAILED, True)
 
 
-def test_wait_goes_on_through_what_is_deferred(desk, world, outbox):
+def test_wait_goes_on_through_what_is_deferred(cli, world, outbox):
     world.stand_in.fail("5xx-before")
-    desk.meanwhile = [outbox.run, lambda: world.clock.forward(60), outbox.run]
-    said = desk("send", TEXT, "--wait")
-    assert (said.code, "posted https://" in said.out) == (DONE, True)
+    cli.meanwhile = [outbox.run, lambda: world.clock.forward(60), outbox.run]
+    result = cli("send", TEXT, "--wait")
+    assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_tells_a_dry_run(desk, outbox, world):
+def test_wait_tells_a_dry_run(cli, outbox, world):
     world.settings(DRY_RUN="true")
-    desk.meanwhile = [outbox.run]
-    said = desk("send", TEXT, "--wait")
-    assert (said.code, said.out.splitlines()[-1]) == (DONE, "dry_run dry run: nothing was sent")
+    cli.meanwhile = [outbox.run]
+    result = cli("send", TEXT, "--wait")
+    assert (result.code, result.out.splitlines()[-1]) == (DONE, "dry_run dry run: nothing was sent")
 
 
-def test_wait_finds_a_message_of_the_same_key_and_text_that_is_posted_already(desk, outbox, world):
-    desk("send", TEXT, "--key", "k1")
+def test_wait_finds_a_message_of_the_same_key_and_text_that_is_posted_already(cli, outbox, world):
+    cli("send", TEXT, "--key", "k1")
     outbox.run()
-    said = desk("send", TEXT, "--key", "k1", "--wait")
-    assert (said.code, "posted https://" in said.out) == (DONE, True)
+    result = cli("send", TEXT, "--key", "k1", "--wait")
+    assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_tells_of_a_key_that_was_used_for_another_text(desk, outbox):
-    desk("send", TEXT, "--key", "k1")
+def test_wait_tells_of_a_key_that_was_used_for_another_text(cli, outbox):
+    cli("send", TEXT, "--key", "k1")
     outbox.run()
-    said = desk("send", "another $A", "--key", "k1", "--wait")
-    assert (said.code, "its key 'k1' was already used for another text" in said.out) == (FAILED, True)
+    result = cli("send", "another $A", "--key", "k1", "--wait")
+    assert (result.code, "its key 'k1' was already used for another text" in result.out) == (FAILED, True)
 
 
-def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(desk, world, outbox):
+def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(cli, world, outbox):
     world.post_elsewhere(TEXT)
-    desk("send", TEXT, "--key", "k1")
+    cli("send", TEXT, "--key", "k1")
     assert outbox.run().outcomes == ["rejected"]
-    desk.meanwhile = [lambda: world.clock.forward(3600), outbox.run]
-    said = desk("send", TEXT, "--key", "k1", "--wait", "--wait-for", "2h")
-    assert (said.code, "posted https://" in said.out) == (DONE, True)
+    cli.meanwhile = [lambda: world.clock.forward(3600), outbox.run]
+    result = cli("send", TEXT, "--key", "k1", "--wait", "--wait-for", "2h")
+    assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(desk, world, outbox):
+def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(cli, world, outbox):
     world.post_elsewhere(TEXT)
-    desk("send", TEXT, "--key", "k1")
+    cli("send", TEXT, "--key", "k1")
     assert outbox.run().outcomes == ["rejected"]
-    desk.meanwhile = [outbox.run]
-    said = desk("send", "another $A", "--key", "k1", "--wait")
-    assert (said.code, "posted https://" in said.out) == (DONE, True)
+    cli.meanwhile = [outbox.run]
+    result = cli("send", "another $A", "--key", "k1", "--wait")
+    assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(desk, world):
+def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli, world):
     def give_up():
         (message,) = world.receive(world.outbox)
         key = message["MessageAttributes"]["RelayKey"]["StringValue"]
-        desk.bury(message["Body"], RelayKey=key, RejectReason="given up after 200 receives")
+        cli.add_dead_letter(message["Body"], RelayKey=key, RejectReason="given up after 200 receives")
 
-    desk.meanwhile = [give_up]
-    said = desk("send", TEXT, "--wait")
-    assert (said.code, "rejected given up after 200 receives" in said.out) == (FAILED, True)
+    cli.meanwhile = [give_up]
+    result = cli("send", TEXT, "--wait")
+    assert (result.code, "rejected given up after 200 receives" in result.out) == (FAILED, True)
     assert world.count(world.dead) == 1
 
 
-def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(desk, world):
+def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli, world):
     started = world.clock()
-    said = desk("send", TEXT, "--wait", "--wait-for", "2m")
-    assert (said.code, "1 message not posted yet, the relay goes on: do not send it again" in said.err) == (
+    result = cli("send", TEXT, "--wait", "--wait-for", "2m")
+    assert (result.code, "1 message not posted yet, but still queued: do not send it again" in result.err) == (
         FAILED,
         True,
     )
     assert 120 <= world.clock() - started < 150
 
 
-def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(desk, world):
-    desk.meanwhile = [interrupted]
-    said = desk("send", TEXT, "--wait")
-    assert (said.code, "The relay goes on without you" in said.err) == (130, True)
+def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(cli, world):
+    cli.meanwhile = [interrupted]
+    result = cli("send", TEXT, "--wait")
+    assert (result.code, "The relay continues without you" in result.err) == (130, True)
     assert world.count(world.outbox) == 1
 
 
 @pytest.mark.parametrize(
     ("reads", "why"),
     [
-        ([], "The gate cannot be read: AWS does not allow you BatchGetItem"),
-        ([None], "AWS does not allow you BatchGetItem"),
+        ([], "The gate cannot be read: AWS does not allow you to call BatchGetItem"),
+        ([None], "AWS does not allow you to call BatchGetItem"),
     ],
 )
-def test_who_may_not_follow_a_message_is_told_that_it_is_queued(desk, reads, why):
-    desk.plan("BatchGetItem", *reads, "AccessDeniedException")
-    said = desk("send", TEXT, "--wait")
-    assert (said.code, said.out.startswith("Queued as")) == (NO_AWS, True)
-    assert said.err == (
-        "relay: It is queued, do not send it again; but it cannot be followed. "
+def test_who_may_not_follow_a_message_is_told_that_it_is_queued(cli, reads, why):
+    cli.plan("BatchGetItem", *reads, "AccessDeniedException")
+    result = cli("send", TEXT, "--wait")
+    assert (result.code, result.out.startswith("Queued as")) == (NO_AWS, True)
+    assert result.err == (
+        "relay: It is queued, do not send it again; but its outcome is unknown. "
         f"{why}: ask for the permission, or use another profile.\n"
     )
 
 
-def test_wait_says_at_once_why_the_gate_is_shut(desk, world):
+def test_wait_says_at_once_why_the_gate_is_shut(cli, world):
     world.pause(who={"S": "Ann"}, why={"S": "earnings"})
-    assert "The gate is shut: paused by Ann: earnings" in desk("send", TEXT, "--wait", "--wait-for", "5s").err
+    assert "The gate is closed: paused by Ann: earnings" in cli("send", TEXT, "--wait", "--wait-for", "5s").err
 
 
-def test_wait_follows_each_line_of_a_file(desk, world, outbox):
+def test_wait_follows_each_line_of_a_file(cli, world, outbox):
     world.post_elsewhere("b $B")
-    desk.meanwhile = [outbox.run]
-    said = desk("send", "--from", "-", "--wait", typed=lines("a $A", "b $B"))
-    assert said.code == FAILED
-    assert "line 1: posted https://" in said.out
-    assert "line 2: rejected " in said.out
-    assert "1 message rejected" in said.err
+    cli.meanwhile = [outbox.run]
+    result = cli("send", "--from", "-", "--wait", typed=lines("a $A", "b $B"))
+    assert result.code == FAILED
+    assert "line 1: posted https://" in result.out
+    assert "line 2: rejected " in result.out
+    assert "1 message rejected" in result.err

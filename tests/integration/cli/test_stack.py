@@ -1,4 +1,4 @@
-"""`relay` before it has found its stack: what is wrong on this machine is said in a line, and help is there at once."""
+"""`relay` before it has found its stack: what is wrong on this machine, help, and output."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from relay_cli.app import main
 
 from local.build import ROOT
 from local.stand_ins.http_server import Handler, Server
-from tests.worlds.cli import DONE, NO_AWS, NO_STACK, FAILED, USAGE
+from tests.worlds.cli import DONE, FAILED, NO_AWS, NO_STACK, USAGE
 
 SSO = "[profile p]\nsso_start_url=https://example.com\nsso_region=us-east-1\nsso_account_id=1\nsso_role_name=r\n"
 CODE = os.pathsep.join([str(ROOT / "cli"), str(ROOT / "layers" / "relay")])
@@ -49,9 +49,9 @@ def relay(asked, monkeypatch, capsys):
             main()
         except SystemExit as ended:
             code = ended.code
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.err
+        result = capsys.readouterr()
+        assert "Traceback" not in result.err
+        return code, result.err
 
     return relay
 
@@ -66,8 +66,8 @@ def samconfig(section, name="theirs"):
 @pytest.mark.parametrize("section", ["global", "deploy"])
 def test_the_stack_is_the_one_that_sam_deploys(relay, asked, section):
     samconfig(section)
-    code, said = relay("status")
-    assert (code, "There is no stack theirs in us-east-1" in said) == (NO_STACK, True)
+    code, result = relay("status")
+    assert (code, "There is no stack theirs in us-east-1" in result) == (NO_STACK, True)
     assert asked == [("theirs", "us-east-1")]
 
 
@@ -86,8 +86,8 @@ def test_a_name_in_the_environment_wins_over_samconfig_and_an_option_over_both(r
 
 def test_a_samconfig_that_cannot_be_read_is_no_reason_to_look_at_another_stack(relay, asked):
     Path("samconfig.toml").write_text("[default")
-    code, said = relay("status")
-    assert (code, said.startswith("relay: samconfig.toml cannot be read (")) == (USAGE, True)
+    code, result = relay("status")
+    assert (code, result.startswith("relay: samconfig.toml cannot be read (")) == (USAGE, True)
     assert asked == []
     assert relay("--stack-name", "mine", "status")[0] == NO_STACK
 
@@ -108,12 +108,12 @@ def test_the_region_is_the_one_of_the_option_else_of_the_environment(relay, aske
         ({"AWS_ENDPOINT_URL": "nonsense"}, "", "Check AWS_ENDPOINT_URL"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "", "Check the network and the region"),
         ({"AWS_ENDPOINT_URL": "https://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}, "", "Check the proxy"),
-        ({"AWS_REGION": "us east"}, "", "Name one such as us-east-1"),
+        ({"AWS_REGION": "us east"}, "", "Choose a region such as us-east-1"),
         ({"AWS_PROFILE": "nowhere"}, "", "aws configure list-profiles"),
-        ({}, "[default", "Mend your AWS configuration"),
+        ({}, "[default", "Fix your AWS configuration"),
         ({"AWS_PROFILE": "p"}, SSO, "log in with `aws sso login`"),
-        ({"AWS_PROFILE": "p"}, "[profile p]\ncredential_process = /bin/false\n", "way to get AWS credentials failed"),
-        ({"AWS_PROFILE": "p"}, "[profile p]\nrole_arn = arn:x\nsource_profile = q\n", "Mend your AWS configuration"),
+        ({"AWS_PROFILE": "p"}, "[profile p]\ncredential_process = /bin/false\n", "credential provider failed"),
+        ({"AWS_PROFILE": "p"}, "[profile p]\nrole_arn = arn:x\nsource_profile = q\n", "Fix your AWS configuration"),
         ({"AWS_PROFILE": "p"}, "[profile p]\nregion = us-east-1\n", "There are no AWS credentials"),
     ],
 )
@@ -125,14 +125,14 @@ def test_what_is_wrong_on_this_machine_is_said_with_what_to_do(relay, monkeypatc
         monkeypatch.setenv(name, value)
     if config:
         Path(os.environ["AWS_CONFIG_FILE"]).write_text(config)
-    code, said = relay("status")
-    assert (code, says in said, said.count("\n")) == (NO_AWS, True, 1)
+    code, result = relay("status")
+    assert (code, says in result, result.count("\n")) == (NO_AWS, True, 1)
 
 
 def test_without_a_region_it_says_so(relay, monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    code, said = relay("status")
-    assert (code, "No AWS region is set" in said) == (NO_AWS, True)
+    code, result = relay("status")
+    assert (code, "No AWS region is set" in result) == (NO_AWS, True)
 
 
 # Help and output
@@ -151,14 +151,17 @@ def process(*words, code="from relay_cli.app import main; main()", **options):
 
 def test_a_full_disk_is_told():
     with Path("/dev/full").open("w") as full:
-        said = process("--help", stdout=full)
-    assert (said.returncode, said.stderr) == (FAILED, "relay: The output cannot be used: No space left on device.\n")
+        result = process("--help", stdout=full)
+    assert (result.returncode, result.stderr) == (
+        FAILED,
+        "relay: The output cannot be used: No space left on device.\n",
+    )
 
 
 def test_a_closed_output_is_no_failure():
     code = "import sys; sys.stdout = None; from relay_cli.app import main; main()"
-    said = process("--help", code=code, stdout=subprocess.DEVNULL)
-    assert (said.returncode, said.stderr) == (DONE, "")
+    result = process("--help", code=code, stdout=subprocess.DEVNULL)
+    assert (result.returncode, result.stderr) == (DONE, "")
 
 
 def test_help_waits_for_nothing_that_only_commands_need():
@@ -171,8 +174,8 @@ def test_help_waits_for_nothing_that_only_commands_need():
 
 
 def test_help_flows_and_names_the_exit_codes():
-    assert "Exit codes: 0 done; 1 tried" in process("--help", stdout=subprocess.PIPE).stdout
-    assert "Whose account it is is shown before" in process("login", "--help", stdout=subprocess.PIPE).stdout
+    assert "Exit codes: 0 done; 1 failed" in process("--help", stdout=subprocess.PIPE).stdout
+    assert "The account is shown before" in process("login", "--help", stdout=subprocess.PIPE).stdout
 
 
 def test_completion_offers_the_commands():

@@ -11,32 +11,27 @@ from relay.errors import Pause
 from relay_cli.commands import status
 
 from tests.integration.conftest import ARCHIVE
-from tests.worlds.cli import DONE, NO_AWS, NO_STACK, STACK, USAGE, Desk, iso, session
+from tests.worlds.cli import DONE, NO_AWS, NO_STACK, STACK, USAGE, iso, session
 
 FIVE_MINUTES = 300
 
 
 @pytest.fixture
-def desk(world, monkeypatch):
-    return Desk(world, monkeypatch)
+def with_backups(cli):
+    return cli.with_backups("activity,message")
 
 
-@pytest.fixture
-def with_backups(desk):
-    return desk.with_backups("activity,message")
+def posting(cli):
+    return cli("status", "--json").json["posting"]
 
 
-def posting(desk):
-    return desk("status", "--json").json["posting"]
-
-
-def gate_of(desk):
+def gate_of(cli):
     """The gate as the stack's functions have it."""
-    return desk.world.gate(*(int(desk.parameters[name]) for name in ("MaxPostsPerHour", "PostBurst", "MaxPostsPerDay")))
+    return cli.world.gate(*(int(cli.parameters[name]) for name in ("MaxPostsPerHour", "PostBurst", "MaxPostsPerDay")))
 
 
-def test_a_quiet_relay_is_open_with_all_of_its_pace(desk):
-    assert posting(desk)["gate"] == {
+def test_a_quiet_relay_is_open_with_all_of_its_pace(cli):
+    assert posting(cli)["gate"] == {
         "open": True,
         "shut": [],
         "probe": None,
@@ -53,96 +48,96 @@ def test_a_quiet_relay_is_open_with_all_of_its_pace(desk):
     }
 
 
-def test_posts_use_the_pace_up_and_time_gives_it_back(desk, world):
-    gate_of(desk).admit(2)
-    pace = posting(desk)["gate"]["pace"]
+def test_posts_use_the_pace_up_and_time_gives_it_back(cli, world):
+    gate_of(cli).admit(2)
+    pace = posting(cli)["gate"]["pace"]
     assert (pace["now"], pace["next_hour"], pace["posted_today"], pace["left_today"]) == (1, 13, 2, 46)
     world.clock.forward(FIVE_MINUTES)
-    pace = posting(desk)["gate"]["pace"]
+    pace = posting(cli)["gate"]["pace"]
     assert (pace["now"], pace["next_hour"], pace["left_today"]) == (2, 14, 46)
 
 
-def test_the_pace_that_is_left_is_what_the_gate_lets_through(desk, world):
-    gate_of(desk).admit(3)
+def test_the_pace_that_is_left_is_what_the_gate_lets_through(cli, world):
+    gate_of(cli).admit(3)
     world.clock.forward(400)
-    shown = posting(desk)["gate"]["pace"]
-    admitted = gate_of(desk).admit(10).granted
+    shown = posting(cli)["gate"]["pace"]
+    admitted = gate_of(cli).admit(10).granted
     for _ in range(36):
         world.clock.forward(100)
-        admitted += gate_of(desk).admit(10).granted
+        admitted += gate_of(cli).admit(10).granted
     assert (shown["now"], shown["next_hour"]) == (1, admitted)
 
 
-def test_a_pace_that_is_used_up_shuts_the_gate_until_its_next_post(desk, world):
-    gate_of(desk).admit(3)
-    gate = posting(desk)["gate"]
+def test_a_pace_that_is_used_up_shuts_the_gate_until_its_next_post(cli, world):
+    gate_of(cli).admit(3)
+    gate = posting(cli)["gate"]
     assert (gate["open"], [each["cause"] for each in gate["shut"]]) == (False, ["pace"])
     assert datetime.fromisoformat(gate["shut"][0]["until"]).timestamp() == world.clock() + FIVE_MINUTES
 
 
-def test_a_cap_that_is_reached_shuts_the_gate_until_midnight(desk, world):
-    desk.parameters |= {"MaxPostsPerDay": "2", "PostBurst": "10"}
-    gate_of(desk).admit(2)
-    assert posting(desk)["gate"]["shut"][0]["until"] == "2026-11-22T00:00:00+00:00"
-    assert posting(desk)["gate"]["pace"]["left_today"] == 0
+def test_a_cap_that_is_reached_shuts_the_gate_until_midnight(cli, world):
+    cli.parameters |= {"MaxPostsPerDay": "2", "PostBurst": "10"}
+    gate_of(cli).admit(2)
+    assert posting(cli)["gate"]["shut"][0]["until"] == "2026-11-22T00:00:00+00:00"
+    assert posting(cli)["gate"]["pace"]["left_today"] == 0
 
 
-def test_without_a_cap_nothing_is_left_to_count(desk):
-    desk.parameters["MaxPostsPerDay"] = "0"
-    assert posting(desk)["gate"]["pace"]["left_today"] is None
-    assert "no cap" in desk("status").out
+def test_without_a_cap_nothing_is_left_to_count(cli):
+    cli.parameters["MaxPostsPerDay"] = "0"
+    assert posting(cli)["gate"]["pace"]["left_today"] is None
+    assert "no daily cap" in cli("status").out
 
 
-def test_an_operators_pause_comes_before_what_stocktwits_imposed(desk, world):
-    gate_of(desk).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
+def test_an_operators_pause_comes_before_what_stocktwits_imposed(cli, world):
+    gate_of(cli).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
     world.pause(who={"S": "Ann"}, why={"S": "earnings"})
-    gate = posting(desk)["gate"]
+    gate = posting(cli)["gate"]
     assert [(each["cause"], each["who"]) for each in gate["shut"]] == [("operator", "Ann"), ("rate_limited", "relay")]
     assert gate["pace"]["now"] == 3
     assert (
-        f"shut until somebody resumes: paused by Ann: earnings; and until {iso(world.clock() + 600)}: StockTwits limits"
-    ) in desk("status").out
+        f"closed until `relay resume`: paused by Ann: earnings; and until {iso(world.clock() + 600)}: StockTwits limits"
+    ) in cli("status").out
 
 
-def test_a_pause_of_stocktwits_that_is_over_is_none(desk, world):
-    gate_of(desk).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
+def test_a_pause_of_stocktwits_that_is_over_is_none(cli, world):
+    gate_of(cli).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
     world.clock.forward(600)
-    assert (posting(desk)["gate"]["open"], posting(desk)["gate"]["probe"]) == (True, None)
+    assert (posting(cli)["gate"]["open"], posting(cli)["gate"]["probe"]) == (True, None)
 
 
-def test_a_probe_that_is_due_is_told(desk, world):
-    gate_of(desk).close(Pause("token_refused", "store a good token", world.clock() + 300, probe=True))
-    assert posting(desk)["gate"]["probe"] is None
+def test_a_probe_that_is_due_is_told(cli, world):
+    gate_of(cli).close(Pause("token_refused", "store a good token", world.clock() + 300, probe=True))
+    assert posting(cli)["gate"]["probe"] is None
     world.clock.forward(300)
-    assert posting(desk)["gate"]["probe"] == "store a good token"
-    assert "the next post is a trial, after: store a good token" in desk("status").out
+    assert posting(cli)["gate"]["probe"] == "store a good token"
+    assert "the next post is a trial, after: store a good token" in cli("status").out
 
 
-def test_looking_changes_nothing(desk, world):
-    gate_of(desk).admit(1)
+def test_looking_changes_nothing(cli, world):
+    gate_of(cli).admit(1)
     before = world.item("gate")
-    desk("status")
+    cli("status")
     assert world.item("gate") == before
 
 
-def test_a_dry_run_is_told(desk):
-    desk.parameters["DryRun"] = "true"
-    assert "a dry run, nothing is sent" in desk("status").out
+def test_a_dry_run_is_told(cli):
+    cli.parameters["DryRun"] = "true"
+    assert "dry run: nothing is sent" in cli("status").out
 
 
-def test_queues_show_what_waits_and_what_is_under_way(desk, world):
+def test_queues_show_what_waits_and_what_is_under_way(cli, world):
     for text in ("one $A", "two $B", "three $C"):
         world.send(world.leftovers, text)
     world.sqs.receive_message(QueueUrl=world.leftovers, MaxNumberOfMessages=1)
-    counts = {each["name"]: (each["waiting"], each["in_flight"]) for each in posting(desk)["queues"]}
+    counts = {each["name"]: (each["waiting"], each["in_flight"]) for each in posting(cli)["queues"]}
     assert counts == {"Outbox": (0, 0), "Leftovers": (2, 1), "Dead letters": (0, 0)}
-    shown = desk("status").out
-    assert "3 messages, 1 of them under way or waiting for another attempt; age of the oldest: unknown" in shown
+    shown = cli("status").out
+    assert "3 messages, 1 of them in flight or waiting for another attempt; age of the oldest: unknown" in shown
 
 
-def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(desk, world):
+def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(cli, world):
     world.send(world.outbox, "one $A")
-    name = desk.outputs["OutboxQueueName"]
+    name = cli.outputs["OutboxQueueName"]
     for minutes_ago, age in ((4, 60), (2, 180)):
         metric = {
             "MetricName": "ApproximateAgeOfOldestMessage",
@@ -151,26 +146,26 @@ def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(desk, world):
             "Value": age,
         }
         session().client("cloudwatch").put_metric_data(Namespace="AWS/SQS", MetricData=[metric])
-    assert posting(desk)["queues"][0]["oldest_seconds"] == 180
-    assert "age of the oldest: 3 min" in desk("status").out
+    assert posting(cli)["queues"][0]["oldest_seconds"] == 180
+    assert "age of the oldest: 3 min" in cli("status").out
 
 
-def test_an_age_that_cloudwatch_does_not_tell_is_unknown_and_no_failure(desk, world):
+def test_an_age_that_cloudwatch_does_not_tell_is_unknown_and_no_failure(cli, world):
     world.send(world.outbox, "one $A")
-    desk.plan("GetMetricStatistics", "AccessDenied")
-    assert posting(desk)["queues"][0]["oldest_seconds"] is None
+    cli.plan("GetMetricStatistics", "AccessDenied")
+    assert posting(cli)["queues"][0]["oldest_seconds"] is None
 
 
-def test_the_last_post_is_the_newest_that_was_posted(desk, world, outbox):
+def test_the_last_post_is_the_newest_that_was_posted(cli, world, outbox):
     outbox.send("Up 3% $AAPL")
     world.clock.forward(2.5)
-    desk.log(outbox.run())
+    cli.log(outbox.run())
     world.clock.forward(60)
     outbox.send("")
-    desk.log(outbox.run())
-    last = posting(desk)["last_post"]
+    cli.log(outbox.run())
+    last = posting(cli)["last_post"]
     assert (last["text"], last["delay_seconds"]) == ("Up 3% $AAPL", 2.5)
-    assert f"{iso(world.clock() - 60)}  Up 3% $AAPL  https://stocktwits.com/relay_demo/message/" in desk("status").out
+    assert f"{iso(world.clock() - 60)}  Up 3% $AAPL  https://stocktwits.com/relay_demo/message/" in cli("status").out
 
 
 # The archive
@@ -214,31 +209,31 @@ def test_no_nightly_run_of_late_is_told(with_backups, world):
     assert "none in the last three days" in with_backups("status").out
 
 
-def test_a_half_that_is_switched_off_says_so(desk):
-    assert re.search(r"^Backups +switched off", desk("status").out, re.MULTILINE)
-    assert desk("status", "--json").json["backups"] is None
-    del desk.outputs["PostMessagesFunctionName"]
-    assert re.search(r"^Posting +switched off", desk("status").out, re.MULTILINE)
+def test_a_half_that_is_switched_off_says_so(cli):
+    assert re.search(r"^Backups +switched off", cli("status").out, re.MULTILINE)
+    assert cli("status", "--json").json["backups"] is None
+    del cli.outputs["PostMessagesFunctionName"]
+    assert re.search(r"^Posting +switched off", cli("status").out, re.MULTILINE)
 
 
 # Watching
 
 
-def test_watch_looks_again_and_ends_when_interrupted(desk, monkeypatch):
+def test_watch_looks_again_and_ends_when_interrupted(cli, monkeypatch):
     looks = []
-    look = status.look
-    monkeypatch.setattr(status, "look", lambda *found: looks.append(found) or look(*found))
+    look = status.read
+    monkeypatch.setattr(status, "read", lambda *found: looks.append(found) or look(*found))
 
     def interrupt():
         raise KeyboardInterrupt
 
-    desk.meanwhile = [lambda: None, interrupt]
-    assert desk("status", "--watch").code == 130
+    cli.meanwhile = [lambda: None, interrupt]
+    assert cli("status", "--watch").code == 130
     assert len(looks) == 2
 
 
-def test_watching_is_for_people_alone(desk):
-    assert desk("status", "--watch", "--json").code == USAGE
+def test_watching_is_for_people_alone(cli):
+    assert cli("status", "--watch", "--json").code == USAGE
 
 
 # A stack that is not there, or not to be looked at
@@ -249,42 +244,47 @@ def test_watching_is_for_people_alone(desk):
     [
         ("DescribeStacks", "ValidationError", NO_STACK, f"There is no stack {STACK} in us-east-1"),
         ("DescribeStacks", "ExpiredToken", NO_AWS, "Your AWS session has expired"),
-        ("DescribeStacks", "InvalidClientTokenId", NO_AWS, "AWS does not know your credentials"),
-        ("GetQueueAttributes", "AWS.SimpleQueueService.NonExistentQueue", NO_STACK, "What GetQueueAttributes needs is"),
-        ("GetQueueAttributes", "AccessDenied", NO_AWS, "AWS does not allow you GetQueueAttributes"),
+        ("DescribeStacks", "InvalidClientTokenId", NO_AWS, "AWS does not recognize your credentials"),
+        (
+            "GetQueueAttributes",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            NO_STACK,
+            "The resource for GetQueueAttributes no longer exists",
+        ),
+        ("GetQueueAttributes", "AccessDenied", NO_AWS, "AWS does not allow you to call GetQueueAttributes"),
         ("BatchGetItem", "AccessDeniedException", NO_AWS, "The gate cannot be read: AWS does not allow you"),
         ("BatchGetItem", "ExpiredTokenException", NO_AWS, "The gate cannot be read: Your AWS session has expired"),
-        ("FilterLogEvents", "AccessDeniedException", NO_AWS, "AWS does not allow you FilterLogEvents"),
+        ("FilterLogEvents", "AccessDeniedException", NO_AWS, "AWS does not allow you to call FilterLogEvents"),
     ],
 )
-def test_what_keeps_one_from_looking_is_said_in_a_line(desk, operation, error, code, says):
-    desk.plan(operation, error)
-    said = desk("status")
-    assert (said.code, said.out) == (code, "")
-    assert said.err.startswith(f"relay: {says}")
-    assert said.err.count("\n") == 1
+def test_what_keeps_one_from_looking_is_said_in_a_line(cli, operation, error, code, says):
+    cli.plan(operation, error)
+    result = cli("status")
+    assert (result.code, result.out) == (code, "")
+    assert result.err.startswith(f"relay: {says}")
+    assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("state", ["ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS", "CREATE_FAILED", "DELETE_IN_PROGRESS"])
-def test_a_half_deployed_stack_is_told(desk, state):
-    desk.stack_status = state
-    assert (desk("status").code, state in desk("status").err) == (NO_STACK, True)
+def test_a_half_deployed_stack_is_told(cli, state):
+    cli.stack_status = state
+    assert (cli("status").code, state in cli("status").err) == (NO_STACK, True)
 
 
 @pytest.mark.parametrize("state", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"])
-def test_whatever_an_update_does_the_relay_can_be_paused(desk, state):
-    desk.stack_status = state
-    assert desk("pause", "a bad deployment").code == DONE
+def test_whatever_an_update_does_the_relay_can_be_paused(cli, state):
+    cli.stack_status = state
+    assert cli("pause", "a bad deployment").code == DONE
 
 
-def test_a_stack_that_is_no_relay_is_told(desk):
-    del desk.outputs["OutboxQueueUrl"]
-    said = desk("status")
-    assert (said.code, f"The stack {STACK} is no StockTwits Relay" in said.err) == (NO_STACK, True)
+def test_a_stack_that_is_no_relay_is_told(cli):
+    del cli.outputs["OutboxQueueUrl"]
+    result = cli("status")
+    assert (result.code, f"The stack {STACK} is not a StockTwits Relay" in result.err) == (NO_STACK, True)
 
 
 @pytest.mark.parametrize("kind", ["outputs", "parameters"])
-def test_a_stack_older_than_the_command_is_told(desk, kind):
-    getattr(desk, kind).pop({"outputs": "LedgerTableName", "parameters": "PostBurst"}[kind])
-    said = desk("status")
-    assert (said.code, "deploy it again" in said.err) == (NO_STACK, True)
+def test_a_stack_older_than_the_command_is_told(cli, kind):
+    getattr(cli, kind).pop({"outputs": "LedgerTableName", "parameters": "PostBurst"}[kind])
+    result = cli("status")
+    assert (result.code, "deploy it again" in result.err) == (NO_STACK, True)

@@ -15,7 +15,7 @@ import relay_cli
 from hypothesis import given
 from hypothesis import strategies as st
 from relay_cli.commands.cat import Columns
-from relay_cli.output import LogHandler, SafeConsole, ascii_json, complain, print_json
+from relay_cli.output import LogHandler, SafeConsole, ascii_json, print_error, print_json
 from relay_cli.text import length, one_line, printable, read_moment, read_number
 from rich.live import Live
 from rich.markup import escape
@@ -24,17 +24,17 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-STEERING = [
+CONTROL = [
     character
     for character in map(chr, range(0x110000))
     if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and character not in "\n\t"
 ]
-_OBEYED = frozenset(STEERING) | {"\t"}
+_OBEYED = frozenset(CONTROL) | {"\t"}
 MODULES = sorted(Path(relay_cli.__file__).parent.rglob("*.py"))
-texts = st.text(st.one_of(st.sampled_from(STEERING), st.sampled_from("\n\t[]/\\:"), st.characters()))
+texts = st.text(st.one_of(st.sampled_from(CONTROL), st.sampled_from("\n\t[]/\\:"), st.characters()))
 
 
-def steering(text):
+def control_characters(text):
     return _OBEYED.intersection(text)
 
 
@@ -55,7 +55,7 @@ def test_a_console_shows_any_text_without_what_steers_a_terminal(text):
         console.print(text, soft_wrap=True)
         console.print(Text(text), table, Panel(text, title=escape(text)))
 
-    assert steering(shown(show)) == set()
+    assert control_characters(shown(show)) == set()
 
 
 @given(texts)
@@ -63,7 +63,7 @@ def test_a_complaint_and_a_log_line_hold_nothing_that_steers_a_terminal(text):
     with redirect_stderr(io.StringIO()) as err:
         print_error(text)
         LogHandler().handle(logging.LogRecord("urllib3", logging.WARNING, "", 0, text.replace("%", "%%"), (), None))
-    assert steering(err.getvalue()) == set()
+    assert control_characters(err.getvalue()) == set()
 
 
 @given(texts)
@@ -71,7 +71,7 @@ def test_json_for_scripts_is_ascii_with_the_same_values(text):
     with redirect_stdout(io.StringIO()) as out:
         print_json({text: [text, datetime(2026, 11, 21, tzinfo=UTC)]})
     assert out.getvalue().isascii()
-    assert steering(out.getvalue()) == set()
+    assert control_characters(out.getvalue()) == set()
     assert json.loads(out.getvalue()) == {text: [text, "2026-11-21T00:00:00+00:00"]}
 
 
@@ -80,13 +80,13 @@ def test_a_stored_line_becomes_ascii_with_the_same_values(value):
     stored = json.dumps(value, ensure_ascii=False).encode(errors="replace")
     line = ascii_json(stored)
     assert line.isascii()
-    assert steering(line.decode()) == set()
+    assert control_characters(line.decode()) == set()
     assert json.loads(line) == json.loads(stored)
 
 
 @given(st.binary())
 def test_any_bytes_become_printable_ascii(line):
-    assert steering(ascii_json(line).decode("ascii")) == set()
+    assert control_characters(ascii_json(line).decode("ascii")) == set()
 
 
 @given(texts.filter(lambda text: text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)))
@@ -94,7 +94,7 @@ def test_a_cell_is_one_line_that_steers_nothing_and_can_be_read_back(text):
 
     data = gzip.compress(json.dumps({"a": text}, ensure_ascii=False).encode() + b"\n")
     (row,) = Columns("a").rows(io.BytesIO(data))
-    assert steering(row.decode()) == set()
+    assert control_characters(row.decode()) == set()
     assert b"\n" not in row
     parts = row.decode().split(r"\\")
     assert "\\".join(each.encode("ascii", "backslashreplace").decode("unicode_escape") for each in parts) == text
@@ -108,11 +108,11 @@ def test_what_only_shows_comes_as_it_is(character):
 @given(texts)
 def test_what_was_escaped_is_escaped_once(text):
     assert printable(printable(text)) == printable(text)
-    assert steering(one_line(text)) == set()
+    assert control_characters(one_line(text)) == set()
 
 
 def test_every_character_that_steers_is_escaped():
-    assert [each for each in STEERING if printable(each) == each] == []
+    assert [each for each in CONTROL if printable(each) == each] == []
 
 
 def test_our_styles_are_shown_and_the_markup_of_others_is_text(monkeypatch):
@@ -135,7 +135,7 @@ def test_what_moves_on_a_terminal_is_escaped_too():
             live.update(Text("\u202e"), refresh=True)
         with Progress(TextColumn("{task.description}"), console=console, auto_refresh=False) as progress:
             progress.add_task("\u2066")
-    assert steering(out.getvalue()) == set()
+    assert control_characters(out.getvalue()) == set()
     assert r"\u202e" in out.getvalue()
 
 

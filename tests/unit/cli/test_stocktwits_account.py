@@ -31,7 +31,7 @@ def test_an_answer_is_read_to_a_bound_and_not_unpacked(headers: bytes, beginning
         accounts = OAuthClient(f"http://127.0.0.1:{server.port}", "bearer")
         tracemalloc.start()
         try:
-            with pytest.raises(Failure, match="StockTwits answered 200"):
+            with pytest.raises(Failure, match="StockTwits responded with 200"):
                 accounts.account("a-token")
             assert tracemalloc.get_traced_memory()[1] < 8 * MAX_ANSWER_BYTES
         finally:

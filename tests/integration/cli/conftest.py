@@ -1,0 +1,38 @@
+"""The fixtures of the command's tests."""
+
+import boto3
+import pytest
+
+from local.stand_ins.http_server import Server
+from tests.worlds.archive_cli import ArchiveCli, Services
+from tests.worlds.cli import CliHarness
+from tests.worlds.dashboard import served
+
+
+@pytest.fixture
+def cli(world, monkeypatch):
+    return CliHarness(world, monkeypatch)
+
+
+@pytest.fixture
+def page(cli):
+    with served() as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def session():
+    """Made once: reading botocore's models takes longer than a test."""
+    return boto3.Session("test", "test", region_name="us-east-1")
+
+
+@pytest.fixture
+def relay(backups, session, monkeypatch, capsys, tmp_path):
+    operator = ArchiveCli(backups, session, monkeypatch, capsys, tmp_path)
+    server = Server(0, Services, operator)
+    server.start()
+    monkeypatch.setattr("boto3.Session", lambda **_: session)
+    for service in ("LAMBDA", "CLOUDFORMATION"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", f"http://127.0.0.1:{server.server_port}")
+    yield operator
+    server.stop()

@@ -1,0 +1,221 @@
+"""`relay cat`: the lines of a backup, or some of their fields."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from local.build import ROOT
+from local.stand_ins.http_server import Handler, Server
+from tests.integration.conftest import ARCHIVE
+from tests.worlds.archive_cli import (
+    BACKUP,
+    CLI,
+    DONE,
+    FAILED,
+    USAGE,
+    described,
+    lines_of,
+    put,
+    values,
+)
+from tests.worlds.cli import control_characters
+
+
+def test_the_lines_have_the_values_that_are_stored_in_ascii(relay):
+    relay.store(BACKUP)
+    result = relay("cat", "message", "2016-12-05")
+    content = gzip.decompress(relay.backups.content(BACKUP))
+    assert (result.code, result.err) == (DONE, "")
+    assert (result.out.isascii(), content.isascii()) == (True, False)
+    assert values(result.out) == values(content)
+
+
+def test_a_line_of_printable_ascii_comes_as_it_is_stored(relay):
+    line = b'{ "id":1.50, "body" : "caf\\u00E9 \\/ \\n" }'
+    put(relay, BACKUP, gzip.compress(line + b"\n"))
+    assert relay("cat", "message", "2016-12-05").out.encode() == line + b"\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["\x7f", "\x9b31m", "\x85", "\u202egpj.exe", "\u2066", "\u200f", "\u061c", "\U000e0041", "\U0001f680"]
+)
+def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(relay, text):
+    put(relay, BACKUP, gzip.compress(json.dumps({"body": text}, ensure_ascii=False).encode() + b"\n"))
+    result = relay("cat", "message", "2016-12-05")
+    assert control_characters(result.out) == set()
+    assert result.out.isascii()
+    assert values(result.out) == [{"body": text}]
+
+
+def test_white_space_between_values_that_overwrites_what_was_shown_comes_as_spaces(relay):
+    put(relay, BACKUP, gzip.compress(b'{"body": "hidden",\r"id":\t1}\r\n'))
+    assert relay("cat", "message", "2016-12-05").out == '{"body": "hidden", "id": 1}\n'
+
+
+def test_bytes_that_are_not_utf_8_come_as_replacement_characters(relay):
+    put(relay, BACKUP, gzip.compress(b'{"body": "\xff\xed\xa0\x80"}\n'))
+    assert relay("cat", "message", "2016-12-05").out == '{"body": "' + r"\ufffd" * 4 + '"}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b]52;c;cm0gLXJm\x07", r"\x1b]52;c;cm0gLXJm\x07"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\x7f\x00\x08", r"\x7f\x00\x08"),
+        ("\u202egpj.exe\u2069", r"\u202egpj.exe\u2069"),
+        ("\u200e\u061c\u2028", r"\u200e\u061c\u2028"),
+        ("\U000e0041", r"\U000e0041"),
+        (r"\x1b", r"\\x1b"),
+        ("[red]\u00a0caf\u00e9\u3000\U0001f680", "[red]\u00a0caf\u00e9\u3000\U0001f680"),
+    ],
+)
+@pytest.mark.parametrize("fields", ["body", "user.name"])
+def test_a_field_that_steers_a_terminal_comes_escaped(relay, text, shown, fields):
+    put(relay, BACKUP, lines_of({"body": text, "user": {"name": text}}))
+    assert relay("cat", "message", "2016-12-05", "--fields", fields).out == f"{shown}\n"
+
+
+def test_an_object_in_a_field_comes_escaped_too(relay):
+    put(relay, BACKUP, lines_of({"user": {"\u202e": "\x7f"}}))
+    assert relay("cat", "message", "2016-12-05", "--fields", "user").out == r'{"\u202e":"\x7f"}' + "\n"
+
+
+def test_no_more_lines_than_the_limit_are_printed(relay):
+    relay.store(BACKUP)
+    first = gzip.decompress(relay.backups.content(BACKUP)).decode().splitlines()[:3]
+    assert relay("cat", "message", "2016-12-05", "--limit", "3").lines == first
+
+
+@pytest.mark.parametrize(
+    ("fields", "row"),
+    [
+        ("id,body", "7\tUp 3% $AAPL"),
+        ("body,id", "Up 3% $AAPL\t7"),
+        ("symbols.symbol", "AAPL,BRK.B"),
+        ("user.name", "Zoë"),
+        ("user.name.first", ""),
+        ("odd", "a\\tb\\nc\\rd\\\\e"),
+        ("sure,none,none.of.it", "true\t\t"),
+        ("user", '{"name":"Zoë"}'),
+        (" id , sure ", "7\ttrue"),
+    ],
+)
+def test_fields_are_columns(relay, fields, row):
+    line = {
+        "id": 7,
+        "body": "Up 3% $AAPL",
+        "symbols": [{"symbol": "AAPL"}, {"symbol": "BRK.B"}, {"title": "nameless"}],
+        "user": {"name": "Zoë"},
+        "odd": "a\tb\nc\rd\\e",
+        "sure": True,
+        "none": None,
+    }
+    put(relay, BACKUP, lines_of(line))
+    assert relay("cat", "message", "2016-12-05", "--fields", fields).out == f"{row}\n"
+
+
+def test_a_field_that_no_line_has_is_told_beside_the_rows(relay):
+    put(relay, BACKUP, lines_of({"id": 1, "user": {}}, {"id": 2, "user": {"name": "x"}}))
+    result = relay("cat", "message", "2016-12-05", "--fields", "id,bdoy,user.name,user.nam")
+    assert (result.code, result.out) == (DONE, "1\t\t\t\n2\t\tx\t\n")
+    assert result.err == "No line has bdoy, user.nam.\n"
+
+
+@pytest.mark.parametrize("fields", ["", "id,", "symbols..symbol"])
+def test_a_field_without_a_name_is_refused(relay, fields):
+    result = relay("cat", "message", "2016-12-05", "--fields", fields)
+    assert (result.code, result.out) == (USAGE, "")
+    assert "has an empty name" in result.err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (lines_of({"id": 1})[:-9], "is damaged, and so may be the lines above: the gzip data ends early"),
+        (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), "is not a list of JSON objects: line 2"),
+    ],
+)
+def test_a_damaged_backup_is_told(relay, content, reason):
+    put(relay, BACKUP, content)
+    result = relay("cat", "message", "2016-12-05")
+    assert result.code == FAILED
+    assert result.err.startswith(f"relay: message 2016-12-05 {reason}")
+
+
+# A broken pipe
+
+
+class Shop(Handler):
+    """A stack, and an archive with one large backup."""
+
+    content = lines_of(*({"id": number, "body": str(number) * 60} for number in range(60_000)))
+
+    def serve(self):
+        self.read_body()
+        if self.command == "POST":
+            outputs = {"OutboxQueueUrl": "the Outbox", "BackupBucketName": ARCHIVE}
+            self.answer(200, described(outputs, {}), {"Content-Type": "text/xml"})
+        elif "tagging" in self.path:
+            self.answer(200, b"<Tagging><TagSet/></Tagging>", {"Content-Type": "application/xml"})
+        else:
+            self.answer(200, self.content, {"ETag": '"1"'})
+
+
+@pytest.fixture
+def shop():
+    server = Server(0, Shop, None)
+    server.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.stop()
+
+
+@pytest.mark.parametrize("fields", [[], ["--fields", "id,body"]], ids=["lines", "fields"])
+def test_who_has_read_enough_is_left_in_peace(shop, tmp_path, fields):
+    command = [sys.executable, "-c", "from relay_cli.app import main; main()"]
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": shop,
+        "PYTHONPATH": os.pathsep.join([str(CLI), str(ROOT / "layers" / "relay")]),
+    }
+    with subprocess.Popen(
+        [*command, "cat", "message", "2016-12-05", *fields],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        first = process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (0, b"")
+    assert b"0" * 60 in first
+
+
+def test_a_backup_is_printed_in_little_memory(shop, tmp_path):
+    program = (
+        "import sys; from relay_cli.app import main\n"
+        "try: main()\n"
+        "finally: print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0], file=sys.stderr)"
+    )
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": shop,
+        "PYTHONPATH": os.pathsep.join([str(CLI), str(ROOT / "layers" / "relay")]),
+    }
+
+    def peak(*words):
+        result = subprocess.run(
+            [sys.executable, "-c", program, "cat", "message", "2016-12-05", *words],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+        )
+        return len(result.stdout), int(result.stderr)
+
+    size, all_of_it = peak()
+    _, one_line = peak("--limit", "1")
+    assert size > 15_000_000
+    assert (all_of_it - one_line) * 1024 < 3_000_000

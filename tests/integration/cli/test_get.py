@@ -1,0 +1,233 @@
+"""`relay get`: a backup becomes a file, completely or not at all."""
+
+import gzip
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from botocore.awsrequest import AWSResponse
+from moto.core.botocore_stubber import MockRawResponse
+from relay_cli.commands import get
+from relay_cli.deployed import backup_file
+from urllib3.exceptions import ProtocolError
+
+from tests.integration.conftest import ARCHIVE
+from tests.strict_s3 import refuse
+from tests.worlds.archive_cli import (
+    BACKUP,
+    DONE,
+    FAILED,
+    NO_AWS,
+    USAGE,
+    lines_of,
+    note_absent,
+    put,
+    values,
+)
+
+
+def test_a_backup_is_downloaded_byte_for_byte(relay):
+    relay.store(BACKUP)
+    content = relay.backups.content(BACKUP)
+    result = relay("get", "message", "2016-12-05")
+    name = "stocktwits_message_2016_12_05.gz"
+    assert (relay.folder / name).read_bytes() == content
+    assert (result.code, result.out) == (DONE, f"{name}: {len(content) / 1000:.1f} kB, 40 lines, complete.\n")
+
+
+def test_it_goes_into_a_folder_or_under_a_name(relay):
+    relay.store(BACKUP)
+    (relay.folder / "backups").mkdir()
+    relay("get", "message", "2016-12-05", "-o", "backups")
+    relay("get", "message", "2016-12-05", "-o", "one.gz")
+    assert (relay.folder / "backups" / "stocktwits_message_2016_12_05.gz").exists()
+    assert (relay.folder / "one.gz").exists()
+
+
+def test_json_has_what_a_script_wants_to_know(relay):
+    from hashlib import sha256
+
+    relay.store(BACKUP)
+    content = relay.backups.content(BACKUP)
+    assert relay("get", "message", "2016-12-05", "-o", "one.gz", "--json").json == {
+        "file": "one.gz",
+        "bytes": len(content),
+        "lines": 40,
+        "sha256": sha256(content).hexdigest(),
+    }
+
+
+def test_what_is_there_is_overwritten_only_by_force(relay):
+    relay.store(BACKUP)
+    (relay.folder / "one.gz").write_bytes(b"mine")
+    refused = relay("get", "message", "2016-12-05", "-o", "one.gz")
+    kept = (relay.folder / "one.gz").read_bytes()
+    forced = relay("get", "message", "2016-12-05", "-o", "one.gz", "--force")
+    assert (refused.code, kept, forced.code) == (USAGE, b"mine", DONE)
+    assert "one.gz already exists" in refused.err
+    assert (relay.folder / "one.gz").read_bytes() == relay.backups.content(BACKUP)
+
+
+def test_a_folder_that_is_not_there_is_told(relay):
+    relay.store(BACKUP)
+    result = relay("get", "message", "2016-12-05", "-o", "nowhere/one.gz")
+    assert (result.code, result.err) == (USAGE, "relay: There is no folder nowhere: create it first.\n")
+
+
+def tagged(relay, **tags):
+    relay.backups.s3.put_object_tagging(
+        Bucket=ARCHIVE,
+        Key=BACKUP.key,
+        Tagging={"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "tags", "reason"),
+    [
+        (lines_of({"id": 1})[:-9], {}, "the gzip data ends early"),
+        (gzip.compress(b"no JSON\n", mtime=0), {}, "line 1 is not a JSON object"),
+        (lines_of({"id": 1}), {"sha256": "0" * 64}, "its bytes do not match the sha256 in its tag"),
+    ],
+    ids=["cut", "no-json", "another-sum"],
+)
+def test_what_is_not_whole_is_not_kept(relay, content, tags, reason):
+    put(relay, BACKUP, content)
+    tagged(relay, lines="1", **tags)
+    result = relay("get", "message", "2016-12-05")
+    assert (result.code, list(relay.folder.iterdir())) == (FAILED, [])
+    assert result.err.startswith(f"relay: message 2016-12-05 is damaged: {reason}")
+
+
+def broken(relay, after):
+    """An answer of S3 whose connection breaks after so many bytes."""
+    content = relay.backups.content(BACKUP)
+    etag = relay.backups.s3.head_object(Bucket=ARCHIVE, Key=BACKUP.key)["ETag"]
+
+    class Breaking(MockRawResponse):
+        def readinto(self, buffer):
+            if self.tell() >= after:
+                raise ProtocolError("the connection broke")
+            return super().readinto(memoryview(buffer)[: after - self.tell()])
+
+    headers = {"Content-Length": str(len(content)), "ETag": etag}
+    return lambda request: AWSResponse(request.url, 200, headers, Breaking(content))
+
+
+@pytest.mark.parametrize("command", ["get", "cat"])
+def test_a_transfer_that_breaks_is_taken_up_where_it_broke(relay, command):
+    relay.store(BACKUP)
+    ranges = []
+    relay.backups.strict.after("GetObject", broken(relay, 100))
+    relay.backups.strict.before("GetObject", lambda request: None)
+    relay.backups.strict.before("GetObject", lambda request: ranges.append(dict(request.headers)))
+    result = relay(command, "message", "2016-12-05")
+    assert (result.code, result.err) == (DONE, "")
+    ((asked),) = ranges
+    assert asked["Range"] in {"bytes=100-", b"bytes=100-"}
+    if command == "get":
+        (file,) = relay.folder.iterdir()
+        assert file.read_bytes() == relay.backups.content(BACKUP)
+    else:
+        assert values(result.out) == values(gzip.decompress(relay.backups.content(BACKUP)))
+
+
+def test_a_transfer_that_never_gets_on_is_given_up_and_nothing_kept(relay):
+    relay.store(BACKUP)
+    relay.backups.strict.after("GetObject", broken(relay, 0), times=1 + backup_file.MAX_RESUMES)
+    result = relay("get", "message", "2016-12-05")
+    assert (result.code, result.err.count("\n"), list(relay.folder.iterdir())) == (NO_AWS, 1, [])
+
+
+def test_a_large_download_shows_a_bar_beside_the_answer(relay):
+    relay.store(BACKUP)
+    relay.patch.setattr(get, "LARGE_BYTES", 1)
+    relay.patch.setenv("FORCE_COLOR", "1")
+    result = relay("get", "message", "2016-12-05")
+    assert "━" in result.err
+    assert "━" not in result.out
+
+
+def test_what_cannot_be_written_says_so(relay):
+    relay.store(BACKUP)
+    relay.patch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    result = relay("get", "message", "2016-12-05", "-o", "one.gz")
+    assert (result.code, result.err) == (FAILED, "relay: one.gz cannot be written: No space left.\n")
+    assert list(relay.folder.iterdir()) == []
+
+
+def test_tags_that_may_not_be_read_are_no_obstacle(relay):
+    relay.store(BACKUP)
+    relay.backups.strict.before("GetObjectTagging", refuse("AccessDenied", 403))
+    assert relay("get", "message", "2016-12-05").code == DONE
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda _: None, "it is missing. To fetch it: relay backfill 2016-12-05 2016-12-05 --type message"),
+        (
+            lambda relay: note_absent(relay, BACKUP),
+            "Firestream does not have it (absent). To ask again: relay backfill",
+        ),
+        (lambda relay: relay.add_failure(BACKUP, "the gzip data is damaged"), "it failed: the gzip data is damaged."),
+    ],
+    ids=["missing", "absent", "failed"],
+)
+@pytest.mark.parametrize("command", ["get", "cat"])
+def test_a_day_that_is_not_stored_says_why(relay, command, make, reason):
+    make(relay)
+    result = relay(command, "message", "2016-12-05")
+    assert (result.code, result.out, list(relay.folder.iterdir())) == (FAILED, "", [])
+    assert result.err.startswith(f"relay: message 2016-12-05 is not stored: {reason}")
+    assert result.err.count("\n") <= 2
+
+
+def test_a_day_that_firestream_may_not_have_yet_says_so(relay):
+    result = relay("get", "message", "2026-11-19")
+    assert (result.code, "it is not available yet" in result.err) == (FAILED, True)
+
+
+@pytest.mark.parametrize("command", ["get", "cat"])
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["message", "5.12.2016"], "day: '5.12.2016' is not a day; give one such as 2016-12-05."),
+        (["symbol", "2016-12-05"], "file_type: 'symbol' is none of activity, message."),
+        (["message", "2026-11-21"], "day: 2026-11-21 is not over yet"),
+    ],
+)
+def test_a_backup_that_cannot_be_is_refused_in_a_line(relay, command, words, reason):
+    result = relay(command, *words)
+    assert (result.code, result.out, result.err.count("\n")) == (USAGE, "", 1)
+    assert reason in result.err
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o000, 0o666), (0o022, 0o644), (0o777, 0o000)])
+def test_a_download_is_for_its_owner_alone_until_it_is_whole(relay, monkeypatch, umask, rights):
+    def copied(self):
+        (part,) = relay.folder.iterdir()
+        meanwhile.append(stat.S_IMODE(part.stat().st_mode))
+        check(self)
+
+    meanwhile, check = [], get._CopyingReader.check
+    monkeypatch.setattr(get._CopyingReader, "check", copied)
+    relay.store(BACKUP)
+    before = os.umask(umask)
+    try:
+        assert relay("get", "message", "2016-12-05").code == DONE
+    finally:
+        os.umask(before)
+    (file,) = relay.folder.iterdir()
+    assert (meanwhile, stat.S_IMODE(file.stat().st_mode)) == ([0o600], rights)
+
+
+def test_a_download_to_where_files_have_no_rights_is_kept(relay, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refused)
+    monkeypatch.setattr(Path, "chmod", refused)
+    relay.store(BACKUP)
+    assert relay("get", "message", "2016-12-05").code == DONE
