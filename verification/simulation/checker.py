@@ -72,7 +72,7 @@ def _one_text(world: World, text: str, published: dict[str, float], dead: dict[s
         if not all(PERHAPS_POSTED in reason(each) or _tried_again(world, each) for each in dead[key]):
             yield f"{key} is posted, and in Dead letters because of {reason(dead[key][0])!r}"
     others = published.keys() - recorded.keys()
-    untold = [key for key in others if not dead[key]]  # the ledger could not be told of their post
+    untold = [key for key in others if not dead[key]]  # the ledger could not be updated of their post
     unsure = [key for key in others if any(PERHAPS_POSTED in reason(each) for each in dead[key])]
     unrecorded = len(posts.keys() - recorded.values())
     adopted = len(recorded) - len({*recorded.values()})  # of two keys with the same words, one may pass for the other

@@ -86,7 +86,7 @@ REASONS = {
     Fault.SERVER_ERROR: "the link's host answered 503 SlowDown",
     Fault.FLIPPED_BYTE: "the gzip data is damaged",
     Fault.TRAILING_GARBAGE: "the gzip data ends early",
-    Fault.NOT_JSON: "line 21 is no JSON object",
+    Fault.NOT_JSON: "line 21 is not a JSON object",
     Fault.EMPTY: "the file is empty",
     Fault.CUT: "the gzip data ends early",
 }

@@ -138,7 +138,7 @@ def test_an_empty_file_with_its_length_ends_at_once(client: Firestream, stand_in
     [
         (Fault.FLIPPED_BYTE, "damaged"),
         (Fault.TRAILING_GARBAGE, "the gzip data"),
-        (Fault.NOT_JSON, "line 201 is no JSON object"),
+        (Fault.NOT_JSON, "line 201 is not a JSON object"),
         (Fault.EMPTY, "the file is empty"),
         (Fault.CUT, "ends early"),
     ],

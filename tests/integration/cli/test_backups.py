@@ -52,7 +52,7 @@ def test_up_to_the_lag_a_day_is_not_there_yet(relay):
 def test_json_has_sizes_reasons_and_what_is_requested(relay):
     relay.store(BACKUP)
     relay.add_failure(Backup(date(2016, 12, 6), "message"), "the gzip data is damaged")
-    relay.add_failure("no request", "the request is no JSON")
+    relay.add_failure("no request", "the request is not JSON")
     relay.backups.sqs.send_message(QueueUrl=relay.backups.requests, MessageBody="one more")
     result = relay("backups", "--from", "2016-12-05", "--to", "2016-12-06", "--json").json
     size = len(relay.backups.content(BACKUP))

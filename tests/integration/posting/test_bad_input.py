@@ -75,7 +75,7 @@ UNREADABLE = {
     "chart that is not there": (message(chart=CHART + "none.png"), "chart: there is no object 'none.png'"),
     "chart of 3 MB": (message(chart=CHART + "large.png"), "chart: 3000000 bytes, but it must be under 2000000"),
     "chart of 2 MB": (message(chart=CHART + "limit.png"), "chart: 2000000 bytes, but it must be under 2000000"),
-    "chart that is text": (message(chart=CHART + "text.png"), "chart: the file is no JPG, PNG or GIF"),
+    "chart that is text": (message(chart=CHART + "text.png"), "chart: the file is not a JPG, PNG or GIF"),
     "SNS with nothing inside": (sns(""), "the SNS notification has nothing inside"),
     "SNS with white space inside": (sns(" "), "the message is empty"),
     "SNS that wants a confirmation": (sns("x", "SubscriptionConfirmation"), "an SNS SubscriptionConfirmation"),

@@ -127,7 +127,7 @@ def test_the_mixed_requests_are_a_valid_one_one_that_is_not_json_and_one_of_an_u
 ) -> None:
     run = backups.invoke(EVENTS["backup_requests_mixed"])
     _, not_json, unknown = (line["reason"] for line in run.backups)
-    assert not_json.startswith("the request is no JSON: ")
+    assert not_json.startswith("the request is not JSON: ")
     assert unknown == "file_type: 'symbol' is none of activity, message"
 
 

@@ -470,7 +470,7 @@ def test_a_post_that_could_not_be_recorded_is_found_later_and_not_repeated(
         world.aws.answer("UpdateItem", claim_then_settle)
     run = outbox.run()
     assert (run.outcomes, outbox.depth(), world.status("k")) == (["posted"], 0, "claimed")
-    assert "the ledger could not be told" in run.reason
+    assert "the ledger could not be updated" in run.reason
     outbox.send('{"body": "$AAPL one", "key": "k"}')
     world.clock.forward(LEASE_SECONDS)
     assert outbox.run().outcomes == ["posted"]
@@ -518,7 +518,7 @@ def test_a_message_whose_visibility_could_not_be_set_is_logged_and_affects_no_ot
     world.stand_in.fail("5xx-before", text="one")
     world.aws.answer("ChangeMessageVisibilityBatch", answer)
     run = function.run()
-    assert run.failures == [f"message {failed} could not be held: {code}"]
+    assert run.failures == [f"message {failed} could not be hidden: {code}"]
     assert (run.outcomes, function.depth()) == (["deferred", "posted"], 1)
 
 

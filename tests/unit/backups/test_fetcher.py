@@ -49,7 +49,7 @@ def test_a_file_that_changes_all_the_time_fails_after_three_beginnings(fake: Fak
 
 
 @pytest.mark.parametrize(
-    "error", [Corrupt("line 7 is no JSON object"), Retry("the link's host answered 503", status=503)]
+    "error", [Corrupt("line 7 is not a JSON object"), Retry("the link's host answered 503", status=503)]
 )
 def test_a_failure_has_a_reason_and_may_be_tried_again(fake: FakeBackups, error: RelayError) -> None:
     fake.fail(ago(1), error)
