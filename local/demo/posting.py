@@ -168,7 +168,7 @@ class PostingDemo:
             style = "green" if message.as_expected else "bold red"
             outcome = f"{final['outcome'].replace('_', ' ')} by the {self._worker(message)}"
             if final.get("receive_count", 1) > 1:
-                outcome += f" at receive {final['receive_count']}"
+                outcome += f" on receive {final['receive_count']}"
             self._console.print(
                 Text.assemble(
                     ("✓ " if message.as_expected else "✗ ", style),

@@ -1,4 +1,4 @@
-"""What the template grants: every action is accounted for, and the emulator is told the same in its own words."""
+"""The permissions in the template: each is tested, and the emulator's copy means the same."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from local.stack.iam import Grant, denied, for_the_emulator, granted
 from tests.template import TEMPLATE
 from verification.reliability import iam
-from verification.reliability.iam import NOTHING, SCENARIOS, UNTELLABLE, _without
+from verification.reliability.iam import NOTHING, SCENARIOS, UNTESTABLE, _without
 
 
 def statement(action: object, resource: object = None, effect: str = "Allow") -> dict[str, Any]:
@@ -34,10 +34,10 @@ def template_of(*statements: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_every_granted_action_is_exercised_by_make_iam_or_named_as_untellable() -> None:
+def test_every_granted_action_is_exercised_by_make_iam_or_listed_as_untestable() -> None:
     wanted = {(grant.holder, grant.action, grant.resource) for grant in granted(TEMPLATE)}
-    assert wanted == SCENARIOS.keys() | UNTELLABLE.keys()
-    assert not SCENARIOS.keys() & UNTELLABLE.keys()
+    assert wanted == SCENARIOS.keys() | UNTESTABLE.keys()
+    assert not SCENARIOS.keys() & UNTESTABLE.keys()
 
 
 def test_a_new_action_is_noticed_wherever_it_is_granted() -> None:
@@ -94,7 +94,7 @@ def test_a_resource_is_called_as_in_the_template(resource: object, name: str) ->
     assert {grant.resource for grant in granted(template_of(statement("a:One", resource)))} == {name}
 
 
-def test_the_emulator_is_told_a_batch_calls_own_name_too_and_once() -> None:
+def test_the_emulator_gets_a_batch_calls_own_name_too_and_once() -> None:
     template = template_of(statement("sqs:SendMessage"), statement(["sqs:DeleteMessage", "sqs:ReceiveMessage"]))
     document = for_the_emulator(template)["Resources"]["Shared"]["Properties"]["PolicyDocument"]
     assert [each["Action"] for each in document["Statement"]] == [
@@ -103,45 +103,45 @@ def test_the_emulator_is_told_a_batch_calls_own_name_too_and_once() -> None:
     ]
 
 
-def test_the_emulator_is_told_no_condition_on_a_key_that_it_does_not_know() -> None:
+def test_the_emulator_gets_no_condition_on_a_key_that_it_does_not_know() -> None:
     keys = {"dynamodb:LeadingKeys": ["gate"], "s3:prefix": ["a/*"]}
     bound = {**statement("a:One"), "Condition": {"StringLike": keys, "Null": {"dynamodb:LeadingKeys": "false"}}}
     template = template_of(bound)
-    (fitted,) = for_the_emulator(template)["Resources"]["Shared"]["Properties"]["PolicyDocument"]["Statement"]
-    assert fitted["Condition"] == {"StringLike": {"s3:prefix": ["a/*"]}}
+    (adapted,) = for_the_emulator(template)["Resources"]["Shared"]["Properties"]["PolicyDocument"]["Statement"]
+    assert adapted["Condition"] == {"StringLike": {"s3:prefix": ["a/*"]}}
     assert bound["Condition"]["StringLike"] == keys
 
 
-def test_what_the_emulator_is_told_to_deny_is_denied_under_the_same_condition() -> None:
+def test_what_is_denied_is_denied_on_the_emulator_under_the_same_condition() -> None:
     refused = {**statement("a:One", effect="Deny"), "Condition": {"Null": {"dynamodb:LeadingKeys": "true"}}}
     template = template_of(refused)
-    (fitted,) = for_the_emulator(template)["Resources"]["Shared"]["Properties"]["PolicyDocument"]["Statement"]
-    assert fitted["Condition"] == refused["Condition"]
+    (adapted,) = for_the_emulator(template)["Resources"]["Shared"]["Properties"]["PolicyDocument"]["Statement"]
+    assert adapted["Condition"] == refused["Condition"]
 
 
-def test_of_the_template_only_that_goes_which_refuses_plain_http() -> None:
+def test_only_the_denials_of_plain_http_are_removed_from_the_template() -> None:
     before = json.dumps(TEMPLATE)
-    fitted = for_the_emulator(TEMPLATE)["Resources"]
-    for name in TEMPLATE["Resources"].keys() - fitted.keys():
+    adapted = for_the_emulator(TEMPLATE)["Resources"]
+    for name in TEMPLATE["Resources"].keys() - adapted.keys():
         (only,) = TEMPLATE["Resources"][name]["Properties"]["PolicyDocument"]["Statement"]
         assert only["Sid"] == "TlsOnly"
-    (left,) = fitted["OutboxTlsOnly"]["Properties"]["PolicyDocument"]["Statement"]
+    (left,) = adapted["OutboxTlsOnly"]["Properties"]["PolicyDocument"]["Statement"]
     assert left["Fn::If"][1]["Sid"] == "Publishers"
     assert json.dumps(TEMPLATE) == before
 
 
-def test_an_action_is_taken_away_with_its_batch_and_nothing_else() -> None:
+def test_an_action_is_removed_with_its_batch_and_nothing_else() -> None:
     document = {"Statement": [statement("a:One"), statement(["sqs:SendMessage", "sqs:SendMessageBatch", "a:Two"])]}
     less = _without(document, Grant("A", "p", 1, "sqs:SendMessage", "Q"))
     assert [each["Action"] for each in less["Statement"]] == ["a:One", ["a:Two"]]
 
 
-def test_a_statement_whose_only_action_is_taken_away_allows_what_everybody_may() -> None:
+def test_a_statement_whose_only_action_is_removed_allows_only_what_is_always_allowed() -> None:
     less = _without({"Statement": [statement(["a:One"])]}, Grant("A", "p", 0, "a:One", "Q"))
     assert [each["Action"] for each in less["Statement"]] == [[NOTHING]]
 
 
-def test_an_action_that_is_taken_away_on_one_resource_stays_on_the_others_under_the_same_condition() -> None:
+def test_an_action_that_is_removed_on_one_resource_stays_on_the_others_under_the_same_condition() -> None:
     both = {**statement(["a:One", "a:Two"], ["Q/1", "Q/2"]), "Condition": {"Bool": {"a:key": "true"}}}
     less = _without({"Statement": [both]}, Grant("A", "p", 0, "a:One", "Q/2", part=1))
     assert less["Statement"] == [
@@ -150,13 +150,13 @@ def test_an_action_that_is_taken_away_on_one_resource_stays_on_the_others_under_
     ]
 
 
-def test_what_is_not_granted_cannot_be_taken_away() -> None:
+def test_what_is_not_granted_cannot_be_removed() -> None:
     with pytest.raises(LookupError):
         _without({"Statement": [statement(["a:One"])]}, Grant("A", "p", 0, "a:Two", "Q"))
 
 
 class FakeSite:
-    """A site where nothing is, and policies that note what they were asked to take away."""
+    """An empty site, and policies that record the removed permission."""
 
     def __init__(self) -> None:
         self.missing: list[str] = []
@@ -164,7 +164,7 @@ class FakeSite:
     def clear(self) -> None:
         pass
 
-    def said(self) -> str:
+    def reason(self) -> str:
         return "AccessDenied"
 
     @contextmanager
@@ -175,7 +175,7 @@ class FakeSite:
 
 
 def findings(monkeypatch: pytest.MonkeyPatch, *actions: str) -> iam.Findings:
-    """Examine a template that grants some actions: one is needed, one is not, one never works, one cannot be told."""
+    """Examine a template that grants some actions: a needed one, an idle one, one that fails and an untestable one."""
     site: Any = FakeSite()
     scenarios = {
         ("A", "a:Needed", "Q"): lambda site: "a:Needed" not in site.missing,
@@ -185,7 +185,7 @@ def findings(monkeypatch: pytest.MonkeyPatch, *actions: str) -> iam.Findings:
     granting = [Grant("A", "p", 0, action, "Q") for action in actions]
     known = {wanted: scenario for wanted, scenario in scenarios.items() if wanted[1] in actions}
     monkeypatch.setattr(iam, "SCENARIOS", known)
-    monkeypatch.setattr(iam, "UNTELLABLE", {("A", "a:Hidden", "Q"): "nobody asks"})
+    monkeypatch.setattr(iam, "UNTESTABLE", {("A", "a:Hidden", "Q"): "nobody asks"})
     monkeypatch.setattr(iam, "grants", lambda: granting)
     return iam.examine(site, site, lambda _: None)
 
@@ -195,33 +195,33 @@ def test_a_permission_without_which_something_fails_is_needed(monkeypatch: pytes
     assert found.rows[0][1:3] == ("a:Needed", "Q")
     assert found.rows[0][3].startswith("fails")
     assert found.rows[0][4] == "AccessDenied"
-    assert found.wrong == []
+    assert found.problems == []
 
 
-def test_what_cannot_be_told_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_permission_that_cannot_be_tested_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     found = findings(monkeypatch, "a:Hidden")
-    assert found.rows == [("A", "a:Hidden", "Q", "cannot tell: nobody asks", "")]
-    assert found.wrong == []
+    assert found.rows == [("A", "a:Hidden", "Q", "not testable: nobody asks", "")]
+    assert found.problems == []
 
 
 @pytest.mark.parametrize(
     ("action", "problem"),
-    [("a:Idle", "superfluous"), ("a:New", "no scenario"), ("a:Broken", "although nothing was removed")],
+    [("a:Idle", "not needed?"), ("a:New", "no scenario"), ("a:Broken", "although nothing was removed")],
 )
 def test_a_permission_that_is_idle_or_new_or_never_works_is_a_problem(
     action: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (wrong,) = findings(monkeypatch, action).wrong
+    (wrong,) = findings(monkeypatch, action).problems
     assert problem in wrong
 
 
-# What nobody may do with a role
+# What a role must deny
 
 
 class FakePolicies:
-    """A role's permissions, of which nothing needs to be deployed."""
+    """Policies that are not deployed."""
 
-    def copied(self, _role: str) -> None:
+    def session_with(self, _role: str) -> None:
         return None
 
 
@@ -230,7 +230,7 @@ def denial(code: str) -> ClientError:
 
 
 def attacked(monkeypatch: pytest.MonkeyPatch, answer: str, job: str = "") -> iam.Findings:
-    """Try one attack that AWS answers so, with a role whose own job is answered so; empty for done."""
+    """Try an attack and the role's own task with these answers; empty for success."""
 
     def answering(code: str) -> iam.Attack:
         def attack(_by: iam.Intruder) -> None:
@@ -248,22 +248,22 @@ def attacked(monkeypatch: pytest.MonkeyPatch, answer: str, job: str = "") -> iam
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "AccessDeniedException"])
-def test_an_attack_that_is_denied_is_noted_with_the_answer(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_attack_that_is_denied_is_listed_with_the_answer(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = attacked(monkeypatch, code)
-    assert (found.attacks, found.wrong) == ([("A", "lift the pause", code)], [])
+    assert (found.attacks, found.problems) == ([("A", "lift the pause", code)], [])
 
 
 @pytest.mark.parametrize("code", ["", "NoSuchKey", "InvalidClientTokenId"])
 def test_an_attack_that_succeeds_or_fails_for_another_reason_is_a_problem(
     code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (wrong,) = attacked(monkeypatch, code).wrong
+    (wrong,) = attacked(monkeypatch, code).problems
     assert "lift the pause" in wrong
 
 
 def test_denials_to_a_role_that_cannot_even_do_its_job_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    (wrong,) = attacked(monkeypatch, "AccessDenied", job="AccessDenied").wrong
-    assert "its own job" in wrong
+    (wrong,) = attacked(monkeypatch, "AccessDenied", job="AccessDenied").problems
+    assert "its own task" in wrong
 
 
 def test_each_role_of_a_function_is_attacked() -> None:

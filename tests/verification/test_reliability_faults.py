@@ -9,7 +9,7 @@ import requests
 
 from local.stand_ins.http_server import Handler, Server
 from local.stand_ins.stocktwits.server import StandIn
-from verification.reliability.holds import Holds
+from verification.reliability.visibility import VisibilityProxy
 
 
 @pytest.fixture
@@ -128,10 +128,10 @@ class SqsHandler(Handler):
 
 @pytest.fixture
 def wire():
-    """Holds, a tenth and twenty seconds at most, and what is behind them."""
+    """VisibilityProxy, a tenth and twenty seconds at most, and what is behind them."""
     server = Server(0, SqsHandler, Sqs())
     server.start()
-    with Holds(f"http://127.0.0.1:{server.server_port}", server.stand_in, 10, 20) as holds:
+    with VisibilityProxy(f"http://127.0.0.1:{server.server_port}", server.stand_in, 10, 20) as holds:
         yield holds, server.stand_in
     server.stop()
 

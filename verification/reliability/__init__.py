@@ -1,1 +1,1 @@
-"""Proof of what the relay promises, measured; writes ``docs/reliability.md``."""
+"""Test the relay's guarantees under faults, and write the results to ``docs/reliability.md``."""

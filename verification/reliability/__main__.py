@@ -1,6 +1,6 @@
-"""``make reliability``: put the promises to the test, and write ``docs/reliability.md``.
+"""``make reliability``: test the relay's guarantees, and write the results to ``docs/reliability.md``.
 
-``python -m verification.reliability NAME...`` does these alone, and writes their sections of the page.
+``python -m verification.reliability NAME...`` runs only these sections, and replaces them in the page.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ SECTIONS: dict[str, Callable[[], Section]] = {
 
 
 def main() -> int:
-    """Do it; 1 when a promise was broken, or nothing could be tried."""
+    """Run the sections; return 1 if a guarantee was violated, or a section could not run."""
     parser = argparse.ArgumentParser(prog="python -m verification.reliability", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="NAME", help=f"some of: {', '.join(SECTIONS)} (default: all)")
     wanted = parser.parse_args().sections or list(SECTIONS)
     if unknown := set(wanted) - set(SECTIONS):
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    broken = False
+    violated = False
     for name in wanted:
         try:
             section = SECTIONS[name]()
@@ -40,13 +40,13 @@ def main() -> int:
             print(error, file=sys.stderr)
             return 1
         write(name, section.text)
-        broken |= bool(section.complaints)
-        for complaint in section.complaints:
-            print(f"BROKEN  {complaint}")
+        violated |= bool(section.violations)
+        for violation in section.violations:
+            print(f"VIOLATED  {violation}")
         print(
-            f"{'broken' if section.complaints else 'kept  '}  {name}, written to {PAGE.relative_to(ROOT)}", flush=True
+            f"{'failed' if section.violations else 'passed'}  {name}, written to {PAGE.relative_to(ROOT)}", flush=True
         )
-    return int(broken)
+    return int(violated)
 
 
 if __name__ == "__main__":

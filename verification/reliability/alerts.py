@@ -1,4 +1,4 @@
-"""The alerts of a run, from its seed: good ones, wrapped or not, and bad ones whose refusal is known beforehand."""
+"""The alerts of a run, from its seed: valid ones in several formats, and invalid ones with the expected reason."""
 
 from __future__ import annotations
 
@@ -50,34 +50,34 @@ BAD: tuple[tuple[dict[str, Any], str], ...] = (
     ({"chart": "s3://of-somebody-else/chart.png"}, "may not read from bucket of-somebody-else"),
     ({"chart": f"s3://{CHART_BUCKET}/missing.png"}, "there is no object 'missing.png'"),
 )
-"""What is wrong with a bad alert, and what its refusal must say."""
+"""The changes that make an alert invalid, each with a part of the expected reason."""
 
 
 def _bad(text: str, key: str, kind: int) -> Alert:
-    """An alert that can never be posted."""
-    wrong, refusal = BAD[kind]
-    return Alert(text, json.dumps({"body": text, "key": key} | wrong), key, refusal)
+    """Return an alert that cannot be posted."""
+    changes, refusal = BAD[kind]
+    return Alert(text, json.dumps({"body": text, "key": key} | changes), key, refusal)
 
 
 def _unreadable(text: str, key: str) -> Alert:
-    """An alert that breaks off."""
+    """Return an alert whose JSON is truncated."""
     return Alert(text, json.dumps({"key": key, "body": text})[:-1], refusal="begins like a JSON object but cannot be")
 
 
 def make(messages: int, choice: random.Random) -> list[Alert]:
-    """Make the alerts of so many messages, in the order of publishing: some are bad, some come a second time.
+    """Return the alerts of a number of messages, in the order of publishing; some are invalid, some are repeated.
 
-    The second time is up to a hundred messages after the first.
+    A repetition follows up to a hundred messages after the original.
     """
     copies, bad = (round(messages * share) for share in (SHARE_OF_COPIES, SHARE_OF_BAD))
     numbers = range(messages - copies)
-    wrong = set(choice.sample(numbers, bad))
-    run = f"{choice.randrange(16**8):08x}"  # a ledger remembers the keys of earlier runs
+    invalid = set(choice.sample(numbers, bad))
+    run = f"{choice.randrange(16**8):08x}"  # the ledger still has the keys of earlier runs
     alerts = []
     for number in numbers:
         text, key = _text(number, choice), f"fire-{run}-{number}"
         make_one = choice.choice(_GOOD)
-        if number in wrong:
+        if number in invalid:
             kind = choice.randrange(len(BAD) + 1)
             alerts.append(_bad(text, key, kind) if kind < len(BAD) else _unreadable(text, key))
         else:

@@ -1,4 +1,4 @@
-"""Backups under fire: a backfill whose transfers break in every way that heals, workers killed in between."""
+"""Backups under faults: a backfill with every transient fault of a transfer, and workers being killed."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 from local.build import HOST_RUNTIME
 from local.stack.stack import Stack
 from local.stand_ins.firestream.data import FILE_TYPES
-from verification.reliability.checker import ArchiveAccounts
-from verification.reliability.holds import Holds, altered, left, visibility
+from verification.reliability.checker import ArchiveChecker
 from verification.reliability.page import Section, table
+from verification.reliability.visibility import VisibilityProxy, depth, visibility_timeout, with_environment
 from verification.reliability.workers import Killer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TIMES = 100
-"""A request that failed comes back so many times sooner."""
+"""The factor by which a failed request returns sooner."""
 
-LONGEST_HOLD_SECONDS = 10
+LONGEST_VISIBILITY_SECONDS = 10
 VISIBILITY_SECONDS = 60
-"""What a killed worker was about comes back so soon: longer than any of these transfers takes."""
+"""When the requests of a killed worker return: longer than any of these transfers takes."""
 
 FIRST_DAY = date(2015, 3, 1)
 SHARE_OF_FAULTS = 1 / 3
@@ -54,7 +54,7 @@ FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("cut", {}),
     ("no-length", {}),
 )
-"""Each strikes a file once; the relay is silent for 15 s at most, so that the longer stall breaks a transfer."""
+"""Each affects a file once. The relay waits 15 s for data at most, so the longer stall breaks a transfer."""
 
 
 @dataclass(frozen=True)
@@ -62,69 +62,71 @@ class Plan:
     """What a run does.
 
     Attributes:
-        seed: Of all its choices.
-        days: How many days are asked for, of each file type.
+        seed: The seed of all its choices.
+        days: How many days are requested, of each file type.
         kill_pauses: The shortest and the longest time between two kills.
         kills: How many workers are killed.
-        patience_seconds: When it is over, finished or not.
+        max_seconds: After how long the run ends, finished or not.
     """
 
     seed: int
     days: int
     kill_pauses: tuple[float, float]
     kills: int
-    patience_seconds: float
+    max_seconds: float
 
 
-FULL = Plan(seed=20261122, days=60, kill_pauses=(4, 9), kills=25, patience_seconds=600)
+FULL = Plan(seed=20261122, days=60, kill_pauses=(4, 9), kills=25, max_seconds=600)
 
 
 @dataclass
 class Run:
-    """What was done and seen."""
+    """What a run did, and what was observed."""
 
     plan: Plan
     planned: Counter[str] = field(default_factory=Counter)
     kills: Sequence[float] = ()
-    asked: int = 0
-    buried: int = 0
+    backfills: int = 0
+    failed: int = 0
     aborted: int = 0
     seconds: float = 0
     transfers: int = 0
-    accounts: ArchiveAccounts = field(default_factory=lambda: ArchiveAccounts({}, {}, (), ()))
+    checker: ArchiveChecker = field(default_factory=lambda: ArchiveChecker({}, {}, (), ()))
 
 
 def prove() -> Section:
-    """Do the full run on a stack of its own."""
+    """Do the full run on its own stack."""
     with Stack(enforce_iam=True) as stack:
         run = fire(stack, FULL, print)
-    return Section.of(_in_words(run), run.accounts.complaints())
+    return Section.of(_page_text(run), run.checker.violations())
 
 
-def fire(stack: Stack, plan: Plan, say: Callable[[str], None] = lambda _: None) -> Run:
-    """Do a run; the stack's archive must have nothing of that year yet.
+def fire(stack: Stack, plan: Plan, on_progress: Callable[[str], None] = lambda _: None) -> Run:
+    """Do a run; the stack's archive must contain nothing of that year yet.
 
     Args:
-        stack: The deployed stack; its functions get their own settings back afterwards.
+        stack: The deployed stack; the functions' settings are restored afterwards.
         plan: What to do.
-        say: Told now and then how far it is.
+        on_progress: Called with the progress from time to time.
     """
     run = Run(plan)
     choice = random.Random(plan.seed)
     stack.firestream.reset()
     _plan_faults(stack, run, choice)
     began = time.monotonic()
-    with ExitStack() as stage:
-        holds = stage.enter_context(Holds(stack.emulator.url, stack.client("sqs"), TIMES, LONGEST_HOLD_SECONDS))
-        stage.enter_context(altered(stack, "FetchBackupsFunction", AWS_ENDPOINT_URL_SQS=holds.url))
-        stage.enter_context(visibility(stack, "BackupRequestsQueue", VISIBILITY_SECONDS))
+    with ExitStack() as contexts:
+        proxy = contexts.enter_context(
+            VisibilityProxy(stack.emulator.url, stack.client("sqs"), TIMES, LONGEST_VISIBILITY_SECONDS)
+        )
+        contexts.enter_context(with_environment(stack, "FetchBackupsFunction", AWS_ENDPOINT_URL_SQS=proxy.url))
+        contexts.enter_context(visibility_timeout(stack, "BackupRequestsQueue", VISIBILITY_SECONDS))
         function = stack.outputs["FetchBackupsFunctionName"]
         with Killer(stack.emulator.url, [function], choice, plan.kill_pauses, plan.kills) as killer:
-            while time.monotonic() - began < plan.patience_seconds and _ask(stack, run):
-                _wait(stack, plan.patience_seconds - (time.monotonic() - began), say)
+            while time.monotonic() - began < plan.max_seconds and _backfill(stack, run):
+                _wait(stack, plan.max_seconds - (time.monotonic() - began), on_progress)
         run.kills = killer.kills
     run.seconds = time.monotonic() - began
-    _account(stack, run)
+    _check(stack, run)
     return run
 
 
@@ -137,7 +139,7 @@ def _key(file_type: str, day: date) -> str:
 
 
 def _plan_faults(stack: Stack, run: Run, choice: random.Random) -> None:
-    """Let every fault strike in turn, each time another file; `no-range` only tells when a transfer goes on."""
+    """Plan each fault in turn, for another file each time; `no-range` has an effect only when a transfer resumes."""
     files = _files(run.plan)
     for number, (file_type, day) in enumerate(choice.sample(files, round(len(files) * SHARE_OF_FAULTS))):
         fault, details = FAULTS[number % len(FAULTS)]
@@ -147,45 +149,45 @@ def _plan_faults(stack: Stack, run: Run, choice: random.Random) -> None:
         run.planned[fault] += 1
 
 
-def _ask(stack: Stack, run: Run) -> int:
-    """Ask for what is missing, as docs/backups.md says: as often as you like; return how many files that was."""
+def _backfill(stack: Stack, run: Run) -> int:
+    """Request the missing files with a backfill, which may be repeated; return how many they were."""
     first, last = (day for _, day in (_files(run.plan)[0], _files(run.plan)[-1]))
     event = {"first_day": first.isoformat(), "last_day": last.isoformat()}
     answer = stack.client("lambda").invoke(
         FunctionName=stack.outputs["FetchBackupsFunctionName"], Payload=json.dumps(event)
     )
-    told = json.loads(answer["Payload"].read())
-    queued = len(_files(run.plan)) if "FunctionError" in answer else told["queued"]  # a kill met it: ask again
-    run.asked += 1
+    result = json.loads(answer["Payload"].read())
+    queued = len(_files(run.plan)) if "FunctionError" in answer else result["queued"]  # it was killed: repeat it
+    run.backfills += 1
     return int(queued)
 
 
-def _wait(stack: Stack, seconds: float, say: Callable[[str], None]) -> None:
+def _wait(stack: Stack, seconds: float, on_progress: Callable[[str], None]) -> None:
     """Wait until no request is left."""
-    began = said = time.monotonic()
-    while (waiting := left(stack, "BackupRequestsQueue")) and time.monotonic() - began < seconds:
-        if time.monotonic() - said > 15:  # noqa: PLR2004
-            said = time.monotonic()
-            say(f"{said - began:4.0f} s: {waiting} requests left")
+    began = reported = time.monotonic()
+    while (waiting := depth(stack, "BackupRequestsQueue")) and time.monotonic() - began < seconds:
+        if time.monotonic() - reported > 15:  # noqa: PLR2004
+            reported = time.monotonic()
+            on_progress(f"{reported - began:4.0f} s: {waiting} requests left")
         time.sleep(0.5)
 
 
-def _account(stack: Stack, run: Run) -> None:
+def _check(stack: Stack, run: Run) -> None:
     s3, bucket = stack.client("s3"), stack.outputs["BackupBucketName"]
     list_all = s3.get_paginator("list_objects_v2").paginate
     of_the_year = [list_all(Bucket=bucket, Prefix=f"{each}/{FIRST_DAY:%Y}/") for each in FILE_TYPES]
     keys = [each["Key"] for pages in of_the_year for page in pages for each in page.get("Contents", [])]
     uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
     run.transfers = sum(seen.host == "link" for seen in stack.firestream.requests)
-    run.buried = left(stack, "BackupFailuresQueue")
-    run.accounts = ArchiveAccounts(
+    run.failed = depth(stack, "BackupFailuresQueue")
+    run.checker = ArchiveChecker(
         expected={_key(*file): _digest(stack.firestream.content(*file)) for file in _files(run.plan)},
         stored={key: _digest(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys},
         uploads=[(each["Key"], each["Initiated"].timestamp()) for each in uploads],
         kills=run.kills,
-        waiting={"BackupRequestsQueue": left(stack, "BackupRequestsQueue")},
+        waiting={"BackupRequestsQueue": depth(stack, "BackupRequestsQueue")},
     )
-    for each in uploads:  # what the bucket's rule does after a day, which the emulator does not
+    for each in uploads:  # as the bucket's lifecycle rule does, which the emulator does not have
         s3.abort_multipart_upload(Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"])
         run.aborted += 1
 
@@ -195,56 +197,55 @@ def _digest(content: bytes) -> str:
 
 
 _PAGE = """\
-## Backups under fire
+## Backups under faults
 
-A backfill of {days} days of both file types, on the deployed stack (IAM enforced). A third of the files met a fault at
-Firestream, each fault that heals in turn; meanwhile workers were killed (`kill -9`) in the middle of whatever they did.
-When no request was left, an operator asked for what was missing, until nothing was.
+A backfill of {days} days of both file types ran on the deployed stack (with IAM enforced). A third of the files had a
+fault at Firestream, each of the transient faults in turn. At the same time, workers were killed (`kill -9`). Whenever
+no request was left, an operator requested the missing files again, until none was missing.
 
 {outcomes}
 
-{deeds}
+{injected}
 
 It took {seconds:.0f} s, seed {seed}, {python}, {processors} processors.
 
-A killed worker cannot take its upload back; the bucket's lifecycle rule does so within a day. The emulator has no such
-rule: the run counts what is unfinished (at most one for each kill, begun before it), and aborts it in the rule's place.
+A killed worker cannot abort its upload; the bucket's lifecycle rule does so within a day. The emulator has no such
+rule, so the run counts the unfinished uploads (at most one for each kill, started before it), and aborts them itself.
 
-So that hours fit into minutes, without a change to the code under test: a request that failed came back {times} times
-sooner, after {longest} s at most (the run asked SQS for a shorter hold; a proxy between the function and SQS gave it
-the receipt handles), one of a killed worker after {visibility} s instead of 90 minutes (the queue's
-`VisibilityTimeout`).
+To fit hours into minutes, without changes to the tested code: a failed request returned {times} times sooner, after
+{longest} s at most (the run shortened its visibility timeout; a proxy between the function and SQS gave it the receipt
+handles), and a killed worker's request after {visibility} s instead of 90 minutes (the queue's `VisibilityTimeout`).
 """
 
 
-def _in_words(run: Run) -> str:
-    accounts = run.accounts
-    same = sum(accounts.expected.get(key) == digest for key, digest in accounts.stored.items())
+def _page_text(run: Run) -> str:
+    checker = run.checker
+    same = sum(checker.expected.get(key) == digest for key, digest in checker.stored.items())
     outcomes: list[list[object]] = [
-        ["files asked for", len(accounts.expected)],
-        ["in the archive, byte for byte Firestream's", same],
-        ["**missing**", len(accounts.expected.keys() - accounts.stored.keys())],
-        ["**in the archive, but different**", len(accounts.stored) - same],
-        ["unfinished uploads of killed workers", len(accounts.uploads) - len(accounts.dangling())],
-        ["**unfinished uploads of workers that live**", len(accounts.dangling())],
-        ["requests left", sum(accounts.waiting.values())],
+        ["files requested", len(checker.expected)],
+        ["in the archive, identical to Firestream's", same],
+        ["**missing**", len(checker.expected.keys() - checker.stored.keys())],
+        ["**in the archive, but different**", len(checker.stored) - same],
+        ["unfinished uploads of killed workers", len(checker.uploads) - len(checker.dangling())],
+        ["**unfinished uploads of other workers**", len(checker.dangling())],
+        ["requests left", sum(checker.waiting.values())],
     ]
-    deeds: list[list[object]] = [
+    injected: list[list[object]] = [
         ["workers killed", len(run.kills)],
-        ["transfers begun or taken up again", run.transfers],
-        ["times that an operator asked for what was missing", run.asked],
-        ["requests that ended in BackupFailures", run.buried],
+        ["transfers started or resumed", run.transfers],
+        ["backfills that an operator requested", run.backfills],
+        ["requests that ended in BackupFailures", run.failed],
         *(["`" + name + "`", count] for name, count in sorted(run.planned.items())),
     ]
     return _PAGE.format(
         days=run.plan.days,
-        outcomes=table(["What is there at the end", "number"], outcomes),
-        deeds=table(["What was done to it", "times"], deeds),
+        outcomes=table(["result", "number"], outcomes),
+        injected=table(["injected", "times"], injected),
         seconds=run.seconds,
         seed=run.plan.seed,
         python=HOST_RUNTIME.replace("python", "Python "),
         processors=os.cpu_count(),
         times=TIMES,
-        longest=LONGEST_HOLD_SECONDS,
+        longest=LONGEST_VISIBILITY_SECONDS,
         visibility=VISIBILITY_SECONDS,
     )

@@ -1,4 +1,4 @@
-"""The accounts: what became of every alert and every backup, and whether that is what was promised. Pure."""
+"""Check the outcome of every alert and every backup against the relay's guarantees. Pure."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-A_PERSON_MUST_LOOK = "an earlier attempt may have posted it"
-"""What the relay's reason says when only a person can tell whether a text was posted."""
+OPERATOR_MUST_CHECK = "an earlier attempt may have posted it"
+"""Part of the relay's reason when only an operator can find out whether a text was posted."""
 
 CLOCK_SECONDS = 1.0
-"""How far the emulator's times, which have no fractions of seconds, may be off."""
+"""The precision of the emulator's times, which have no fractions of seconds."""
 
 
 class End(StrEnum):
-    """Where an alert may end, and how the promise is broken."""
+    """How an alert ended; the last three violate a guarantee."""
 
     POSTED = "posted"
     REFUSED = "refused"
-    LEFT_TO_A_PERSON = "left to a person"
+    LEFT_TO_AN_OPERATOR = "left to an operator"
     LOST = "lost"
     TWICE = "twice"
     WRONG = "wrong"
 
 
-KEPT = frozenset({End.POSTED, End.REFUSED, End.LEFT_TO_A_PERSON})
+GUARANTEED = frozenset({End.POSTED, End.REFUSED, End.LEFT_TO_AN_OPERATOR})
 
 
 @dataclass(frozen=True)
 class Alert:
-    """What a publisher wants to be said, once.
+    """An alert that a publisher wants to be posted once.
 
     Attributes:
-        text: The text, like no other alert's.
-        body: The message; publishers may send it several times.
-        key: Its own idempotency key; empty when the SQS message's id is one.
-        refusal: A part of the reason for which it must be refused; empty when it is good.
+        text: The text, which no other alert has.
+        body: The body of the message, which may be sent several times.
+        key: The idempotency key; empty if the SQS message's id is used.
+        refusal: A part of the reason for which it must be rejected; empty if it is valid.
     """
 
     text: str
@@ -51,24 +51,24 @@ class Alert:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the ledger says of a key: its status, and the post's id when there is one."""
+    """An entry of the ledger: its status, and the post's id, if any."""
 
     status: str
     post_id: int | None = None
 
 
 @dataclass(frozen=True)
-class PostingAccounts:
-    """All that can be seen when it is over.
+class PostingChecker:
+    """Checks the state after a run of posting.
 
     Attributes:
-        alerts: What was published.
+        alerts: The published alerts.
         posts: The text of each post on StockTwits, by its id.
-        ledger: What the ledger says of each key of an alert, by the alert's body.
-        dead: The reasons in Dead letters, by the body they came with.
-        unsure: The texts of which a request broke without a clear answer.
-        interrupted: How many deliveries the kills and restarts can have cut off.
-        waiting: How many messages are left in each queue but Dead letters.
+        ledger: The ledger's entries for the keys of each alert, by the alert's body.
+        dead: The reasons in Dead letters, by the message's body.
+        unsure: The texts with a request that failed without a clear answer.
+        interrupted: How many deliveries the kills and restarts can have interrupted.
+        waiting: How many messages are left in each queue except Dead letters.
     """
 
     alerts: Sequence[Alert]
@@ -80,66 +80,67 @@ class PostingAccounts:
     waiting: Mapping[str, int]
 
     def ends(self) -> Counter[End]:
-        """How many alerts came to each end."""
-        return Counter(end for end, _ in self._judged())
+        """Return how many alerts ended in each way."""
+        return Counter(end for end, _ in self._endings())
 
-    def by_chance_cut_off(self) -> int:
-        """How many alerts were left to a person although no request of theirs broke: a kill met their delivery."""
-        return sum(end is End.LEFT_TO_A_PERSON and alert.text not in self.unsure for end, alert in self._judged())
+    def interrupted_without_fault(self) -> int:
+        """Return how many alerts were left to an operator although no request failed: a kill interrupted them."""
+        return sum(end is End.LEFT_TO_AN_OPERATOR and alert.text not in self.unsure for end, alert in self._endings())
 
     def left_but_posted(self) -> int:
-        """How many of those that were left to a person stand on StockTwits."""
-        said = set(self.posts.values())
-        return sum(end is End.LEFT_TO_A_PERSON and alert.text in said for end, alert in self._judged())
+        """Return how many of the alerts that were left to an operator are on StockTwits."""
+        posted = set(self.posts.values())
+        return sum(end is End.LEFT_TO_AN_OPERATOR and alert.text in posted for end, alert in self._endings())
 
-    def complaints(self) -> list[str]:
-        """Where the promise is broken: one line each."""
-        found = [f"{end}: {alert.body[:100]} ({self._seen(alert)})" for end, alert in self._judged() if end not in KEPT]
-        strangers = set(self.posts.values()) - {alert.text for alert in self.alerts}
-        found += [f"posted, but never published: {text[:100]}" for text in sorted(strangers)]
+    def violations(self) -> list[str]:
+        """Describe each violation of a guarantee in one line."""
+        endings = ((end, alert) for end, alert in self._endings() if end not in GUARANTEED)
+        found = [f"{end}: {alert.body[:100]} ({self._evidence(alert)})" for end, alert in endings]
+        unknown = set(self.posts.values()) - {alert.text for alert in self.alerts}
+        found += [f"posted, but never published: {text[:100]}" for text in sorted(unknown)]
         found += [f"{count} messages are left in {queue}" for queue, count in self.waiting.items() if count]
-        if self.by_chance_cut_off() > self.interrupted:
+        if self.interrupted_without_fault() > self.interrupted:
             found.append(
-                f"{self.by_chance_cut_off()} alerts were left to a person without a broken request, but kills and "
-                f"restarts cut off {self.interrupted} deliveries at most"
+                f"{self.interrupted_without_fault()} alerts were left to an operator without a failed request, "
+                f"but kills and restarts interrupted {self.interrupted} deliveries at most"
             )
         return found
 
-    def _judged(self) -> Iterator[tuple[End, Alert]]:
+    def _endings(self) -> Iterator[tuple[End, Alert]]:
         ids: dict[str, list[int]] = {}
         for number, text in self.posts.items():
             ids.setdefault(text, []).append(number)
-        return ((self._judge(alert, ids.get(alert.text, [])), alert) for alert in self.alerts)
+        return ((self._end_of(alert, ids.get(alert.text, [])), alert) for alert in self.alerts)
 
-    def _judge(self, alert: Alert, ids: Sequence[int]) -> End:
+    def _end_of(self, alert: Alert, ids: Sequence[int]) -> End:
         reasons = self.dead.get(alert.body, ())
         if len(ids) > 1:
             return End.TWICE
         if not ids and not reasons:
             return End.LOST
-        if any(A_PERSON_MUST_LOOK in reason for reason in reasons):
-            others = [each for each in reasons if A_PERSON_MUST_LOOK not in each]
+        if any(OPERATOR_MUST_CHECK in reason for reason in reasons):
+            others = [each for each in reasons if OPERATOR_MUST_CHECK not in each]
             fits = all(alert.refusal and alert.refusal in each for each in others)
-            return End.LEFT_TO_A_PERSON if fits and not (alert.refusal and ids) else End.WRONG
+            return End.LEFT_TO_AN_OPERATOR if fits and not (alert.refusal and ids) else End.WRONG
         if alert.refusal:
             return End.REFUSED if not ids and all(alert.refusal in each for each in reasons) else End.WRONG
         entries = self.ledger.get(alert.body, ())
         known = any(each.status == "posted" for each in entries) and all(each.post_id in ids for each in entries)
         return End.POSTED if known and not reasons else End.WRONG
 
-    def _seen(self, alert: Alert) -> str:
+    def _evidence(self, alert: Alert) -> str:
         posts = sum(text == alert.text for text in self.posts.values())
         return f"{posts} posts; ledger: {self.ledger.get(alert.body)}; dead letters: {self.dead.get(alert.body)}"
 
 
 @dataclass(frozen=True)
-class Silence:
-    """An operator's pause, and the posts that reached StockTwits around it.
+class PauseCheck:
+    """Checks that an operator's pause was observed.
 
     Attributes:
-        began: When it was written.
-        ended: When it was about to be lifted.
-        posts: When posts arrived.
+        began: When the pause was written.
+        ended: Just before it was lifted.
+        posts: When posts arrived at StockTwits.
     """
 
     began: float
@@ -148,25 +149,25 @@ class Silence:
 
     @property
     def last(self) -> float:
-        """How long after its beginning the last post arrived while it was in force, in seconds; 0 when none did."""
-        return max(self._into_it(), default=0.0)
+        """How many seconds after the start of the pause its last post arrived; 0 if none did."""
+        return max(self._delays(), default=0.0)
 
-    def broken(self, grace: float) -> int:
-        """How many posts arrived in it later than that many seconds after its beginning."""
-        return sum(after > grace for after in self._into_it())
+    def late(self, grace: float) -> int:
+        """Return how many posts arrived during the pause, later than `grace` seconds after its start."""
+        return sum(after > grace for after in self._delays())
 
-    def _into_it(self) -> list[float]:
+    def _delays(self) -> list[float]:
         return [at - self.began for at in self.posts if self.began < at < self.ended]
 
 
 @dataclass(frozen=True)
-class ArchiveAccounts:
-    """All that can be seen of the backups when it is over.
+class ArchiveChecker:
+    """Checks the archive after a run of backups.
 
     Attributes:
         expected: The digest of each file at Firestream, by its key in the archive.
         stored: The digest of each object in the archive, by its key.
-        uploads: When each upload was begun that is neither completed nor aborted, by key.
+        uploads: The key and the start of each upload that is neither completed nor aborted.
         kills: When workers were killed.
         waiting: How many messages are left in each queue.
     """
@@ -178,7 +179,7 @@ class ArchiveAccounts:
     waiting: Mapping[str, int] = field(default_factory=dict)
 
     def dangling(self) -> list[str]:
-        """The keys of unfinished uploads that no kill explains: each kill explains one that was begun before it."""
+        """Return the keys of unfinished uploads that no kill explains: each kill explains one that began before it."""
         kills = sorted(self.kills)
         unexplained = []
         for key, began in sorted(self.uploads, key=lambda upload: upload[1], reverse=True):
@@ -188,14 +189,14 @@ class ArchiveAccounts:
                 unexplained.append(key)
         return unexplained
 
-    def complaints(self) -> list[str]:
-        """Where the promise is broken: one line each."""
+    def violations(self) -> list[str]:
+        """Describe each violation of a guarantee in one line."""
         found = [f"not in the archive: {key}" for key in sorted(self.expected.keys() - self.stored.keys())]
-        found += [f"in the archive, but nobody asked for it: {key}" for key in self.stored if key not in self.expected]
+        found += [f"in the archive, but never requested: {key}" for key in self.stored if key not in self.expected]
         found += [
-            f"not what Firestream has: {key}"
+            f"different from Firestream's file: {key}"
             for key, digest in self.stored.items()
             if self.expected.get(key, digest) != digest
         ]
-        found += [f"an upload was left dangling by a worker that lives: {key}" for key in self.dangling()]
+        found += [f"an unfinished upload of a worker that was not killed: {key}" for key in self.dangling()]
         return found + [f"{count} messages are left in {queue}" for queue, count in self.waiting.items() if count]

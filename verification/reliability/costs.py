@@ -1,7 +1,7 @@
-"""What a message costs: the calls that the relay makes for it, counted in simulated time, and the bill they make.
+"""Count the calls that the relay makes for a message, in simulated time, and calculate a month's bill.
 
-The parts are the real ones, between the queues, the table and the StockTwits in memory of `verification.simulation`, on
-days without a fault.
+The relay's code is the real one; the queues, the table and StockTwits are the in-memory ones of
+`verification.simulation`, without faults.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 SIZES = (10, 1_000, 10_000)
 BILLED_MESSAGES = 400
-"""Enough for a share of what does not depend on their number, few enough for a test to count again."""
+"""Enough to spread the fixed cost, and few enough for a test to count again."""
 
 DAY = 24 * 3600
 MONTH_DAYS = 30
 ENDLESS = 10**9
 MEMORY_GB = 0.5
 OPEN = Pace(10**6, 10**6, 0)
-"""No pace at all: what the gate costs when it never says no."""
+"""No limit: the gate never refuses."""
 
 GROWTH, ROUNDING = 1.1, 0.05
-"""How much more a message may take among ten times as many: a tenth, and a twentieth of a call for broken batches."""
+"""How many more calls a message may need among ten times as many: 10%, plus 0.05 calls for incomplete batches."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """How the gate stands while messages wait."""
+    """The state of the gate while messages wait."""
 
     name: str
     pace: Pace = OPEN
@@ -48,7 +48,7 @@ class Condition:
 CONDITIONS = (
     Condition("open"),
     Condition("60 posts an hour", Pace(60, 3, 0)),
-    Condition("shut for a day", pauses=[(0.0, float(DAY))]),
+    Condition("closed for a day", pauses=[(0.0, float(DAY))]),
 )
 
 OPEN_GATE, PACED, _ = CONDITIONS
@@ -58,7 +58,7 @@ BILLS = (
     ("1,440 posts a day (60 an hour, all day)", 1440, PACED),
     ("10,000 posts a day, the gate open", 10_000, OPEN_GATE),
 )
-"""The months that are billed: words, posts a day, and how the gate stands."""
+"""The months of the bill: description, posts a day, and the gate's condition."""
 
 # List prices of us-east-1 in US dollars, read in November 2026: https://aws.amazon.com/sqs/pricing/,
 # https://aws.amazon.com/lambda/pricing/ (arm64), https://aws.amazon.com/dynamodb/pricing/on-demand/,
@@ -75,7 +75,7 @@ FREE_GB_SECONDS = 400_000
 FREE_LOG_GB = 5
 
 LOG_BYTES_A_POST = 1500
-"""A delivery's line, and its share of the batch's metrics and of Lambda's own lines."""
+"""A delivery's log line, and its share of the batch's metrics and of Lambda's own lines."""
 
 POLLERS, POLL_SECONDS = 5, 20
 """How an idle event source mapping polls: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html."""
@@ -83,19 +83,19 @@ POLLERS, POLL_SECONDS = 5, 20
 POLLED_QUEUES = 2
 IDLE_DRAIN_REQUESTS = 2
 IDLE_DRAIN_SECONDS = 1.1
-"""An idle drain looks at the gate, waits a second for what Leftovers may hold, and counts what is in the Outbox."""
+"""An idle drain reads the gate, waits a second for messages in Leftovers, and counts those in the Outbox."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What some messages took, until the last was posted.
+    """The usage of AWS for some messages, until the last one was posted.
 
     Attributes:
-        messages: How many they were.
+        messages: How many messages.
         hours: How long it took, in simulated time.
         calls: The calls, by service and name.
-        invocations: Of both functions.
-        gb_seconds: Their time, by their memory.
+        invocations: The invocations of both functions.
+        gb_seconds: Their duration times their memory.
     """
 
     messages: int
@@ -105,13 +105,13 @@ class Usage:
     gb_seconds: float
 
     def of(self, service: str) -> int:
-        """The calls of one service."""
+        """Return the number of calls to one service."""
         return sum(count for name, count in self.calls.items() if name.startswith(service))
 
 
 @dataclass(frozen=True)
 class Bill:
-    """A month's usage, and what it costs in US dollars without and with the free tier."""
+    """A month's usage, and its cost in US dollars without and with the free tier."""
 
     sqs: float
     lambda_requests: float
@@ -122,7 +122,7 @@ class Bill:
 
     @property
     def listed(self) -> float:
-        """At list prices."""
+        """The cost at list prices."""
         return (
             self.sqs * SQS_REQUEST
             + self.lambda_requests * LAMBDA_REQUEST
@@ -133,7 +133,7 @@ class Bill:
 
     @property
     def paid(self) -> float:
-        """After what is free for every account, every month."""
+        """The cost after the free tier."""
         return (
             max(0.0, self.sqs - FREE_SQS_REQUESTS) * SQS_REQUEST
             + max(0.0, self.lambda_requests - FREE_LAMBDA_REQUESTS) * LAMBDA_REQUEST
@@ -148,13 +148,13 @@ class Bill:
 
 
 def usage(messages: int, condition: Condition) -> Usage:
-    """Publish so many messages at once, and count until the last is posted."""
+    """Publish a number of messages at once, and count until the last one is posted."""
     alerts = [Alert(0.0, f"$AAPL alert {number}", f"$AAPL alert {number}") for number in range(messages)]
-    storm = max((end for _, end in condition.pauses), default=0.0)
+    end = max((end for _, end in condition.pauses), default=0.0)
     day = Scenario(
-        messages, alerts, Weather(), Nature(), condition.pace, 4, storm, smallest_batch=10, pauses=condition.pauses
+        messages, alerts, Weather(), Nature(), condition.pace, 4, end, smallest_batch=10, pauses=condition.pauses
     )
-    world = World(day, turns=ENDLESS, tell=False)
+    world = World(day, max_steps=ENDLESS, trace=False)
     world.run()
     posted = len(world.stocktwits.timeline.posts)
     if posted != messages:
@@ -169,7 +169,7 @@ def usage(messages: int, condition: Condition) -> Usage:
 
 
 def month(posts_a_day: int, measured: Usage) -> Bill:
-    """The bill of a month with so many posts a day, from what a message was measured to take, and from idling."""
+    """Return the bill of a month from the posts a day, the measured usage of a message, and the idle usage."""
     posts = posts_a_day * MONTH_DAYS
     each = 1 / measured.messages
     minutes = MONTH_DAYS * 24 * 60
@@ -185,17 +185,17 @@ def month(posts_a_day: int, measured: Usage) -> Bill:
 
 
 def bills(measured: Mapping[str, Usage]) -> list[tuple[str, Bill]]:
-    """Make out each bill of `BILLS` from what messages were measured to take under each condition's name."""
+    """Return each bill of `BILLS` from the measured usage by the condition's name."""
     return [(words, month(posts, measured[condition.name])) for words, posts, condition in BILLS]
 
 
-def price_list(made_out: Sequence[tuple[str, Bill]]) -> str:
-    """Write bills as the README has them."""
-    return table(["a month", "list price", "to pay"], [[words, *_prices(bill)] for words, bill in made_out])
+def price_list(all_bills: Sequence[tuple[str, Bill]]) -> str:
+    """Format bills as in the README."""
+    return table(["a month", "list price", "to pay"], [[words, *_prices(bill)] for words, bill in all_bills])
 
 
 def grown(smaller: Usage, larger: Usage) -> list[str]:
-    """Say which calls a message needs more of when there are more messages."""
+    """Return the calls that grow faster than the number of messages."""
     names = sorted({*smaller.calls, *larger.calls} | {"invocations"})
     counts = [each.calls | {"invocations": each.invocations} for each in (smaller, larger)]
     each = [
@@ -209,8 +209,8 @@ def grown(smaller: Usage, larger: Usage) -> list[str]:
 
 
 def prove() -> Section:
-    """Count, and write the section."""
-    rows, complaints = [], []
+    """Count the calls, and write the section."""
+    rows, violations = [], []
     for condition in CONDITIONS:
         print(f"Counting calls, the gate {condition.name}", flush=True)
         before = None
@@ -218,32 +218,34 @@ def prove() -> Section:
             now = usage(size, condition)
             rows.append(_row(condition, now))
             if before and before.messages >= SIZES[1]:
-                complaints += [f"{condition.name}: {each}" for each in grown(before, now)]
+                violations += [f"{condition.name}: {each}" for each in grown(before, now)]
             before = now
-    made_out = bills({each.name: usage(BILLED_MESSAGES, each) for each in (OPEN_GATE, PACED)})
+    all_bills = bills({each.name: usage(BILLED_MESSAGES, each) for each in (OPEN_GATE, PACED)})
     headings = ["gate", "messages", "hours", "SQS", "DynamoDB writes", "DynamoDB reads", "Lambda", "GB s", "StockTwits"]
     text = f"""\
 ## Limits
 
-How the cost of a message grows: the real functions, ledger and gate in simulated time, between queues, a table and a
-StockTwits in memory; an answer of AWS takes about 20 ms there, one of StockTwits about 1 s. All messages are published
-at once. The columns from SQS on are for each message: calls, invocations of both functions, and their time by memory.
+This is how the cost of a message grows. The real functions, ledger and gate run in simulated time, with queues, a table
+and StockTwits in memory; AWS takes about 20 ms for an answer there, StockTwits about 1 s. All messages are published at
+once. The columns from SQS on are per message: calls, invocations of both functions, and their duration times memory.
 
 {table(headings, rows)}
 
-It is linear: a message costs no more among ten thousand than among a thousand. What a few messages cost more is what
-does not depend on them: while the gate is shut, each minute's drain asks the gate (one read of two items) and whether
-anything waits (one request), however much it is. The Outbox hands a message out three times at most, and Leftovers only
-as many as may be posted: behind a shut gate a message costs nothing more, be it for an hour or for a day.
+The cost is linear: a message costs no more among ten thousand than among a thousand. Few messages cost more each, since
+they share a fixed cost: while the gate is closed, the drain reads the gate every minute (one read of two items) and
+checks whether messages wait (one request), however many they are. The Outbox delivers a message at most three times,
+and Leftovers only as many as may be posted, so a message costs nothing more while the gate is closed, whether for an
+hour or for a day.
 
-A month, in US dollars at the list prices of us-east-1 for arm64, before and after what is free for every account:
+The cost of a month, in US dollars at the list prices of us-east-1 for arm64, without and with the free tier:
 
-{table(["", "SQS requests", "GB s", "DynamoDB writes", "list price", "to pay"], [_billed(*each) for each in made_out])}
+{table(["", "SQS requests", "GB s", "DynamoDB writes", "list price", "to pay"], [_billed(*each) for each in all_bills])}
 
-Idle is two event sources that ask their queues every {POLL_SECONDS} s with {POLLERS} pollers each, and a drain every
-minute. Beside it, CloudWatch charges 0.30 a month for each metric after the first ten, and S3 what the archive holds.
+An idle stack has two event sources that poll their queues every {POLL_SECONDS} s with {POLLERS} pollers each, and a
+drain every minute. In addition, CloudWatch charges 0.30 a month for each metric after the first ten, and S3 the size of
+the archive.
 """
-    return Section.of(text, complaints)
+    return Section.of(text, violations)
 
 
 def _row(condition: Condition, taken: Usage) -> list[object]:
@@ -262,9 +264,9 @@ def _row(condition: Condition, taken: Usage) -> list[object]:
     ]
 
 
-def _billed(words: str, bill: Bill) -> list[object]:
+def _billed(description: str, bill: Bill) -> list[object]:
     return [
-        words,
+        description,
         round(bill.sqs),
         round(bill.gb_seconds),
         round(bill.writes),

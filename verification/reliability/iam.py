@@ -1,10 +1,10 @@
-"""``make iam``: is every permission needed, and is none wider than its job?
+"""``make iam``: check that every permission is needed, and that no role allows more than its function's task.
 
-Each is removed in turn, and what it is for has to fail without it; what somebody who took over a function would try has
-to be denied to its role.
+Each permission is removed in turn, and the scenario that needs it must fail. Then each role must deny what an intruder
+who took over its function would try.
 
-The stack is deployed once, with IAM enforced. Its queues trigger nothing and its schedules are gone, so that nothing
-happens but what is asked for here: a queue's messages are handed to its function as SQS would, with real receipts.
+The stack is deployed once, with IAM enforced. Its event source mappings and schedules are deleted, so that functions
+run only when a scenario invokes them: it passes a queue's messages to the function as SQS would, with real receipts.
 """
 
 import json
@@ -42,20 +42,20 @@ from verification.reliability import page
 
 DAY = date(2016, 12, 5)
 PUBLISHER = "publisher"
-COLUMNS = ("Whose", "Action", "On", "Without it", "What is said then")
-ATTACK_COLUMNS = ("With the role", "Somebody tries to", "The answer")
-HELD_SECONDS = 345
-"""What is held comes back before: a first hold is 300 s and a little at most. What is not held stays away longer."""
+COLUMNS = ("Role or policy", "Action", "Resource", "Without it", "Reported reason")
+ATTACK_COLUMNS = ("With the role", "An intruder tries to", "Answer")
+BACK_OFF_SECONDS = 345
+"""More than the first back-off, which is a little over 300 s at most, and less than the queues' own timeouts."""
 
 NOTHING = "sts:GetCallerIdentity"
-"""An action that everybody may do anyway, for statements that have none left."""
+"""An action that is always allowed, for statements without any other."""
 
 
 class Site:
-    """The deployed stack, nothing of which moves by itself."""
+    """The deployed stack, in which functions run only when invoked here."""
 
     def __init__(self, stack: Stack) -> None:
-        """Switch off what would start functions."""
+        """Delete what would invoke functions."""
         self.stack = stack
         self.firestream, self.stocktwits = stack.firestream, stack.stocktwits
         self.sqs, self.s3, self.functions = (stack.client(name) for name in ("sqs", "s3", "lambda"))
@@ -67,11 +67,11 @@ class Site:
             scheduler.delete_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
         for source in self.functions.list_event_source_mappings()["EventSourceMappings"]:
             self.functions.delete_event_source_mapping(UUID=source["UUID"])
-        self._publisher = self._made_publisher()
-        self._consumer = self._made_consumer()
+        self._publisher = self._create_publisher()
+        self._consumer = self._create_consumer()
 
     def clear(self) -> None:
-        """Empty everything."""
+        """Empty the queues, the ledger, the archive and the stand-ins."""
         for queue in ("Outbox", "Leftovers", "DeadLetter", "BackupRequests", "BackupFailures"):
             self.sqs.purge_queue(QueueUrl=self.url(f"{queue}Queue"))
         self.sqs.purge_queue(QueueUrl=self._consumer)
@@ -89,17 +89,17 @@ class Site:
         self._error = ""
 
     def restart(self, function: str) -> None:
-        """Let a function forget the secret that it read: the emulator ends its workers when its settings change."""
+        """End a function's workers, which cache its secret: the emulator does so when its settings change."""
         name = self.stack.outputs[f"{function}Name"]
         timeout = self.functions.get_function_configuration(FunctionName=name)["Timeout"]
         self.functions.update_function_configuration(FunctionName=name, Timeout=timeout)
 
     def url(self, queue: str) -> str:
-        """Return a queue's address."""
+        """Return a queue's URL."""
         return self.stack.outputs[f"{queue}Url"]
 
-    def invoke(self, function: str, event: object) -> Any:  # noqa: ANN401  whatever it returns
-        """Invoke a function, and return its answer; None if it raised."""
+    def invoke(self, function: str, event: object) -> Any:  # noqa: ANN401  functions differ
+        """Invoke a function, and return its result; None if it raised."""
         answer = self.functions.invoke(FunctionName=self.stack.outputs[f"{function}Name"], Payload=json.dumps(event))
         result = json.load(answer["Payload"])
         if "FunctionError" in answer:
@@ -108,7 +108,7 @@ class Site:
         return result
 
     def deliver(self, function: str, queue: str, body: str) -> None:
-        """Put a message into a queue, and hand it to the function as SQS would."""
+        """Send a message to a queue, and invoke the function with it as SQS would."""
         self.sqs.send_message(QueueUrl=self.url(queue), MessageBody=body)
         (message,) = self.sqs.receive_message(
             QueueUrl=self.url(queue), VisibilityTimeout=3600, MessageSystemAttributeNames=["All"], WaitTimeSeconds=5
@@ -124,14 +124,14 @@ class Site:
         self.invoke(function, {"Records": [record]})
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
-        """Return what is in a queue, held messages too, without receiving it."""
+        """Return the messages in a queue, also those that are not visible, without receiving them."""
         name = self.url(queue).split("/")[-1]
         return next(waiting for url, waiting in self.stack.emulator.messages().items() if url.endswith(f"/{name}"))
 
-    def held(self, queue: str) -> bool:
-        """Say whether the queue's one message comes back when a function wanted it to."""
+    def backs_off(self, queue: str) -> bool:
+        """Return whether the queue's one message becomes visible again after the function's back-off."""
         (message,) = self.messages(queue)
-        return bool(0 < message["VisibleAt"] - time.time() < HELD_SECONDS)
+        return bool(0 < message["VisibleAt"] - time.time() < BACK_OFF_SECONDS)
 
     def stored(self) -> list[str]:
         """Return the keys in the archive."""
@@ -143,30 +143,30 @@ class Site:
         return found
 
     def publish(self) -> None:
-        """Publish as somebody who has the policy for publishers."""
+        """Publish with the policy for publishers."""
         try:
             self._publisher.send_message(QueueUrl=self.url("OutboxQueue"), MessageBody="From a publisher $AAPL")
         except ClientError as error:
             self._error = str(error)
 
-    def heard(self) -> bool:
-        """Say whether a result event came through the bus."""
+    def event_received(self) -> bool:
+        """Return whether a result event came through the bus."""
         return "Messages" in self.sqs.receive_message(QueueUrl=self._consumer, WaitTimeSeconds=2)
 
-    def said(self) -> str:
-        """Return what the functions said of it: the error that one raised, or what they warned of, a denial first."""
+    def reason(self) -> str:
+        """Return the functions' reason for a failure: an error raised, or a warning logged, preferably a denial."""
         warnings = [line for line in self._logs.new() if line.get("level") in {"WARNING", "ERROR"}]
-        told = [self._error, *(str(line.get("reason") or line["message"]) for line in warnings)]
-        denied = [each for each in told if "AccessDenied" in each]
-        return next(filter(None, denied + told), "").partition(" User: ")[0].rstrip(":")
+        reasons = [self._error, *(str(line.get("reason") or line["message"]) for line in warnings)]
+        denied = [each for each in reasons if "AccessDenied" in each]
+        return next(filter(None, denied + reasons), "").partition(" User: ")[0].rstrip(":")
 
-    def _made_publisher(self) -> Any:  # noqa: ANN401  a client
+    def _create_publisher(self) -> Any:  # noqa: ANN401  a client
         iam = self.stack.client("iam")
         iam.create_user(UserName=PUBLISHER)
         iam.attach_user_policy(UserName=PUBLISHER, PolicyArn=self.stack.outputs["PublishPolicyArn"])
         return _session_of(self.stack, PUBLISHER).client("sqs", endpoint_url=self.stack.emulator.url)
 
-    def _made_consumer(self) -> str:
+    def _create_consumer(self) -> str:
         queue: str = self.sqs.create_queue(QueueName="consumer")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         events = self.stack.client("events")
@@ -180,19 +180,19 @@ def _session_of(stack: Stack, user: str) -> boto3.Session:
     return boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=REGION)
 
 
-# ---------------------------------------------------------------- scenarios: what permissions are for
+# ---------------------------------------------------------------- scenarios
 Scenario = Callable[[Site], bool]
 
 
 @dataclass(frozen=True)
-class Edge:
-    """One of the functions that post, and the queue that it takes messages from."""
+class PostingFunction:
+    """One of the functions that post, and its queue."""
 
     function: str
     queue: str
 
     def take(self, site: Site, body: str) -> None:
-        """Let it deliver a message."""
+        """Let the function deliver a message."""
         if self.function == "PostMessagesFunction":
             site.deliver(self.function, self.queue, body)
         else:
@@ -200,7 +200,7 @@ class Edge:
             site.invoke(self.function, {})
 
     def posts(self, site: Site) -> bool:
-        """A message is posted; a drain deletes it, too."""
+        """A message is posted, and the drain deletes it."""
         self.take(site, "A plain message $AAPL")
         drained = self.function == "PostMessagesFunction" or not site.messages(self.queue)
         return len(site.stocktwits.posts) == 1 and drained
@@ -216,33 +216,33 @@ class Edge:
         charts = [post.chart.content for post in site.stocktwits.posts if post.chart]
         return charts == [a_chart()]
 
-    def holds(self, site: Site) -> bool:
-        """What could not be posted comes back after its back-off."""
+    def retries_later(self, site: Site) -> bool:
+        """A message that could not be posted is visible again after its back-off."""
         site.stocktwits.fail("reset-before")
-        self.take(site, "Held back $AAPL")
-        return site.held(self.queue)
+        self.take(site, "Retried later $AAPL")
+        return site.backs_off(self.queue)
 
-    def buries(self, site: Site) -> bool:
-        """What cannot be posted becomes a dead letter."""
+    def moves_to_dead_letters(self, site: Site) -> bool:
+        """A message that cannot be posted moves to Dead letters."""
         self.take(site, '{"body": 1}')
         return len(site.messages("DeadLetterQueue")) == 1
 
-    def announces(self, site: Site) -> bool:
-        """What became of a message is put on the owner's bus."""
-        self.take(site, "Heard of on the bus $AAPL")
-        return site.heard()
+    def sends_an_event(self, site: Site) -> bool:
+        """The outcome of a message is sent to the owner's bus."""
+        self.take(site, "With an event $AAPL")
+        return site.event_received()
 
     def counts_the_outbox(self, site: Site) -> bool:
-        """A drain ends well, and says what is in the Outbox while the gate is open."""
-        site.sqs.send_message(QueueUrl=site.url("OutboxQueue"), MessageBody="Nobody takes it $AAPL")
+        """The drain succeeds, and reports the depth of the Outbox while the gate is open."""
+        site.sqs.send_message(QueueUrl=site.url("OutboxQueue"), MessageBody="Left in the Outbox $AAPL")
         return site.invoke(self.function, {}) is not None
 
     def waits(self, site: Site) -> bool:
-        """While the gate is shut, a drain says that something waits, and leaves it."""
-        pause = {"pk": {"S": "pause"}, "who": {"S": "make iam"}, "why": {"S": "to see whether a drain looks"}}
+        """While the gate is closed, the drain reports that messages wait, and leaves them."""
+        pause = {"pk": {"S": "pause"}, "who": {"S": "make iam"}, "why": {"S": "to test the drain"}}
         site.stack.client("dynamodb").put_item(TableName=site.ledger, Item=pause)
-        self.take(site, "It waits $AAPL")
-        return "paused by make iam" in site.said()
+        self.take(site, "Waiting $AAPL")
+        return "paused by make iam" in site.reason()
 
 
 @dataclass(frozen=True)
@@ -253,16 +253,16 @@ class Backup:
 
     @property
     def key(self) -> str:
-        """Where it is stored."""
+        """Its key in the archive."""
         return f"{self.file_type}/{DAY:%Y/%m/%d}/stocktwits_{self.file_type}_{DAY:%Y_%m_%d}.gz"
 
     def request(self, site: Site) -> None:
-        """Hand over a request for it."""
+        """Let the function fulfil a request for it."""
         request = json.dumps({"file_type": self.file_type, "day": DAY.isoformat()})
         site.deliver("FetchBackupsFunction", "BackupRequestsQueue", request)
 
     def damage(self, site: Site) -> None:
-        """Let the next download of it be damaged."""
+        """Damage its next download."""
         site.firestream.fail("flipped-byte", file_type=self.file_type, day=DAY)
 
     def is_fetched(self, site: Site) -> bool:
@@ -277,27 +277,27 @@ class Backup:
         return self.is_fetched(site)
 
     def is_aborted(self, site: Site) -> bool:
-        """Of a damaged backup nothing is left, not even an unfinished upload."""
+        """The upload of a damaged backup is aborted."""
         self.damage(site)
         self.request(site)
         return not site.uploads()
 
-    def is_noted_as_absent(self, site: Site) -> bool:
-        """A backup that Firestream does not have is noted as absent."""
+    def is_recorded_as_absent(self, site: Site) -> bool:
+        """A backup that Firestream does not have is recorded as absent."""
         site.firestream.configure(missing=[(self.file_type, DAY)])
         self.request(site)
         return site.stored() == [f"absent/{self.key.removesuffix('.gz')}.json"]
 
-    def comes_back(self, site: Site) -> bool:
-        """A request that could not be fulfilled comes back after its back-off."""
+    def is_retried_later(self, site: Site) -> bool:
+        """A request that failed is visible again after its back-off."""
         self.damage(site)
         self.request(site)
-        return site.held("BackupRequestsQueue")
+        return site.backs_off("BackupRequestsQueue")
 
 
-def buries_a_request(site: Site) -> bool:
-    """A request that cannot be read waits for a person."""
-    site.deliver("FetchBackupsFunction", "BackupRequestsQueue", "no JSON")
+def moves_to_backup_failures(site: Site) -> bool:
+    """A request that cannot be read moves to BackupFailures."""
+    site.deliver("FetchBackupsFunction", "BackupRequestsQueue", "not JSON")
     return len(site.messages("BackupFailuresQueue")) == 1
 
 
@@ -310,35 +310,47 @@ def requests_days(site: Site) -> bool:
 
 
 def publishes(site: Site) -> bool:
-    """Whoever has the policy publishes an alert."""
+    """A publisher with the policy publishes an alert."""
     site.publish()
     return len(site.messages("OutboxQueue")) == 1
 
 
-# ---------------------------------------------------------------- which scenario needs which permission
-OUTBOX, LEFTOVERS = Edge("PostMessagesFunction", "OutboxQueue"), Edge("DrainLeftoversFunction", "LeftoversQueue")
-EDGES = {"PostMessagesRole": OUTBOX, "DrainLeftoversRole": LEFTOVERS}
+# ---------------------------------------------------------------- the scenario for each permission
+OUTBOX, LEFTOVERS = (
+    PostingFunction("PostMessagesFunction", "OutboxQueue"),
+    PostingFunction("DrainLeftoversFunction", "LeftoversQueue"),
+)
+POSTING_FUNCTIONS = {"PostMessagesRole": OUTBOX, "DrainLeftoversRole": LEFTOVERS}
 MESSAGE, ACTIVITY = Backup("message"), Backup("activity")
 Wanted = tuple[str, str, str]
-"""Who is allowed what on which resource, in the template's names."""
+"""A permission: the logical id of its role or policy, the action, and the logical id of the resource."""
 
 SCENARIOS: dict[Wanted, Scenario] = {
-    ("PostMessagesRole", "sqs:ChangeMessageVisibility", "OutboxQueue"): OUTBOX.holds,
+    ("PostMessagesRole", "sqs:ChangeMessageVisibility", "OutboxQueue"): OUTBOX.retries_later,
     ("DrainLeftoversRole", "sqs:ReceiveMessage", "LeftoversQueue"): LEFTOVERS.posts,
     ("DrainLeftoversRole", "sqs:DeleteMessage", "LeftoversQueue"): LEFTOVERS.posts,
     ("DrainLeftoversRole", "sqs:GetQueueAttributes", "LeftoversQueue"): LEFTOVERS.waits,
-    ("DrainLeftoversRole", "sqs:ChangeMessageVisibility", "LeftoversQueue"): LEFTOVERS.holds,
+    ("DrainLeftoversRole", "sqs:ChangeMessageVisibility", "LeftoversQueue"): LEFTOVERS.retries_later,
     ("DrainLeftoversRole", "sqs:GetQueueAttributes", "OutboxQueue"): LEFTOVERS.counts_the_outbox,
-    **{(role, "sqs:SendMessage", "DeadLetterQueue"): edge.buries for role, edge in EDGES.items()},
-    **{(role, "dynamodb:UpdateItem", "LedgerTable"): edge.posts for role, edge in EDGES.items()},
-    **{(role, "dynamodb:PutItem", "LedgerTable"): edge.posts for role, edge in EDGES.items()},
-    **{(role, "dynamodb:BatchGetItem", "LedgerTable"): edge.posts for role, edge in EDGES.items()},
-    **{(role, "ssm:GetParameter", "StockTwitsTokenParameter"): edge.posts_first for role, edge in EDGES.items()},
-    **{(role, "s3:GetObject", "ChartBucketName/*"): edge.posts_a_chart for role, edge in EDGES.items()},
-    **{(role, "events:PutEvents", "ResultEventBusName"): edge.announces for role, edge in EDGES.items()},
-    ("FetchBackupsRole", "sqs:ChangeMessageVisibility", "BackupRequestsQueue"): MESSAGE.comes_back,
+    **{
+        (role, "sqs:SendMessage", "DeadLetterQueue"): each.moves_to_dead_letters
+        for role, each in POSTING_FUNCTIONS.items()
+    },
+    **{(role, "dynamodb:UpdateItem", "LedgerTable"): each.posts for role, each in POSTING_FUNCTIONS.items()},
+    **{(role, "dynamodb:PutItem", "LedgerTable"): each.posts for role, each in POSTING_FUNCTIONS.items()},
+    **{(role, "dynamodb:BatchGetItem", "LedgerTable"): each.posts for role, each in POSTING_FUNCTIONS.items()},
+    **{
+        (role, "ssm:GetParameter", "StockTwitsTokenParameter"): each.posts_first
+        for role, each in POSTING_FUNCTIONS.items()
+    },
+    **{(role, "s3:GetObject", "ChartBucketName/*"): each.posts_a_chart for role, each in POSTING_FUNCTIONS.items()},
+    **{
+        (role, "events:PutEvents", "ResultEventBusName"): each.sends_an_event
+        for role, each in POSTING_FUNCTIONS.items()
+    },
+    ("FetchBackupsRole", "sqs:ChangeMessageVisibility", "BackupRequestsQueue"): MESSAGE.is_retried_later,
     ("FetchBackupsRole", "sqs:SendMessage", "BackupRequestsQueue"): requests_days,
-    ("FetchBackupsRole", "sqs:SendMessage", "BackupFailuresQueue"): buries_a_request,
+    ("FetchBackupsRole", "sqs:SendMessage", "BackupFailuresQueue"): moves_to_backup_failures,
     ("FetchBackupsRole", "s3:ListBucket", "BackupBucket"): MESSAGE.is_fetched,
     **{
         ("FetchBackupsRole", action, f"BackupBucket/{backup.file_type}/*"): scenario
@@ -349,45 +361,45 @@ SCENARIOS: dict[Wanted, Scenario] = {
             ("s3:PutObjectTagging", backup.is_fetched),
         )
     },
-    ("FetchBackupsRole", "s3:PutObject", "BackupBucket/absent/*"): MESSAGE.is_noted_as_absent,
+    ("FetchBackupsRole", "s3:PutObject", "BackupBucket/absent/*"): MESSAGE.is_recorded_as_absent,
     ("FetchBackupsRole", "ssm:GetParameter", "FirestreamCredentialsParameter"): MESSAGE.is_fetched_first,
     ("PublishPolicy", "sqs:SendMessage", "OutboxQueue"): publishes,
 }
 
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html names these three for an event source.
-_POLLER = "the emulator's poller asks no role; AWS's acts with it"
+_POLLER = "the emulator's poller uses no role; AWS's uses this one"
 # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSLambdaBasicExecutionRole.html names both.
-_LOGS = "the emulator writes the log without asking; AWS with the role"
+_LOGS = "the emulator writes the log without a role; AWS uses this one"
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html: 404 with this permission, 403 without it.
-_MISSING = "the emulator calls a missing object missing; S3 calls it forbidden without this"
+_MISSING = "the emulator answers 404 for a missing object anyway; S3 answers 403 without this permission"
 _QUEUES = {"PostMessagesRole": "OutboxQueue", "FetchBackupsRole": "BackupRequestsQueue"}
-_TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+_POLLING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _LOGGING = ("logs:CreateLogStream", "logs:PutLogEvents")
 
-UNTELLABLE: dict[Wanted, str] = {
-    **{(role, action, queue): _POLLER for role, queue in _QUEUES.items() for action in _TAKING},
+UNTESTABLE: dict[Wanted, str] = {
+    **{(role, action, queue): _POLLER for role, queue in _QUEUES.items() for action in _POLLING},
     **{
         (f"{name}Role", action, f"{name}Logs"): _LOGS
         for name in ("PostMessages", "DrainLeftovers", "FetchBackups")
         for action in _LOGGING
     },
-    **{(role, "s3:ListBucket", "ChartBucketName"): _MISSING for role in EDGES},
+    **{(role, "s3:ListBucket", "ChartBucketName"): _MISSING for role in POSTING_FUNCTIONS},
 }
 
 
 # ---------------------------------------------------------------- removing a permission
 class Policies:
-    """The policies as they are deployed."""
+    """The deployed policies."""
 
     def __init__(self, stack: Stack) -> None:
-        """Look up what the template's names became."""
+        """Look up the physical ids of the template's resources."""
         self._stack = stack
         self._iam = stack.client("iam")
         found = stack.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
         self._physical = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
 
-    def copied(self, role: str) -> boto3.Session:
-        """Make a user who may do what a role may, and act as that one."""
+    def session_with(self, role: str) -> boto3.Session:
+        """Create a user with a role's policies, and return its session."""
         name = self._physical[role]
         self._iam.create_user(UserName=role)
         for policy in self._iam.list_role_policies(RoleName=name)["PolicyNames"]:
@@ -397,10 +409,10 @@ class Policies:
 
     @contextmanager
     def without(self, grant: Grant) -> Iterator[None]:
-        """Take a permission away for a while."""
+        """Remove a permission temporarily."""
         holder = self._physical[grant.holder]
-        swapped = self._managed(holder, grant) if holder.startswith("arn:") else self._inline(holder, grant)
-        with swapped:
+        removed = self._managed(holder, grant) if holder.startswith("arn:") else self._inline(holder, grant)
+        with removed:
             yield
 
     @contextmanager
@@ -426,35 +438,35 @@ class Policies:
 
 
 def _without(document: dict[str, Any], grant: Grant) -> dict[str, Any]:
-    """Take an action on one resource away; on the statement's other resources it stays."""
+    """Remove an action on one resource; the statement's other resources keep it."""
     statements = [dict(each) for each in document["Statement"]]
     statement = statements[grant.statement]
-    taken = [each for each in statement["Action"] if each in names(grant.action)]
-    if not taken:
-        raise LookupError(f"{grant} is not in what is deployed")
+    removed = [each for each in statement["Action"] if each in names(grant.action)]
+    if not removed:
+        raise LookupError(f"{grant} is not deployed")
     resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
     elsewhere = [each for part, each in enumerate(resources) if part != grant.part]
     if elsewhere:
-        statements.append({**statement, "Action": taken, "Resource": elsewhere})
-    statement["Action"] = [each for each in statement["Action"] if each not in taken] or [NOTHING]
+        statements.append({**statement, "Action": removed, "Resource": elsewhere})
+    statement["Action"] = [each for each in statement["Action"] if each not in removed] or [NOTHING]
     return {**document, "Statement": statements}
 
 
-# ---------------------------------------------------------------- what nobody may do with a function's role
+# ---------------------------------------------------------------- what a function's role must deny
 class Intruder:
-    """Somebody who has what a role is allowed, as it is deployed."""
+    """An attacker who has a role's deployed permissions."""
 
     def __init__(self, site: Site, policies: Policies, role: str) -> None:
-        """Make a user with the role's policies."""
+        """Create a user with the role's policies."""
         self.site = site
-        self._session = policies.copied(role)
+        self._session = policies.session_with(role)
 
     def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
         """Return a boto3 client that acts with the role's permissions."""
         return self._session.client(service, endpoint_url=self.site.stack.emulator.url)  # type: ignore[call-overload]
 
     def answer(self, attack: "Attack") -> str:
-        """Return the code of AWS's answer; empty when it did what was asked."""
+        """Return the error code of AWS's answer; empty if the attack succeeded."""
         try:
             attack(self)
         except ClientError as error:
@@ -468,7 +480,7 @@ _OF_POSTING: dict[str, Attack] = {
     "delete an operator's pause": lambda by: by.client("dynamodb").delete_item(
         TableName=by.site.ledger, Key={"pk": {"S": "pause"}}
     ),
-    "read the ledger as a whole": lambda by: by.client("dynamodb").scan(TableName=by.site.ledger),
+    "read the whole ledger": lambda by: by.client("dynamodb").scan(TableName=by.site.ledger),
     "publish to the Outbox": lambda by: by.client("sqs").send_message(
         QueueUrl=by.site.url("OutboxQueue"), MessageBody="In your name $AAPL"
     ),
@@ -476,7 +488,7 @@ _OF_POSTING: dict[str, Attack] = {
     "replace the account's token": lambda by: by.client("ssm").put_parameter(
         Name=TOKEN_PARAMETER, Type="SecureString", Value="{}", Overwrite=True
     ),
-    "see what is in the archive": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket, Prefix="message/"),
+    "list the archive": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket, Prefix="message/"),
 }
 _OF_BACKUPS: dict[str, Attack] = {
     "write outside the archive's folders": lambda by: by.client("s3").put_object(
@@ -485,32 +497,32 @@ _OF_BACKUPS: dict[str, Attack] = {
     "write the results of queries": lambda by: by.client("s3").put_object(
         Bucket=by.site.bucket, Key="athena-results/1.csv", Body=b"", IfNoneMatch="*"
     ),
-    "begin an upload outside the archive's folders": lambda by: by.client("s3").create_multipart_upload(
+    "start an upload outside the archive's folders": lambda by: by.client("s3").create_multipart_upload(
         Bucket=by.site.bucket, Key="messages.gz"
     ),
     "list the results of queries": lambda by: by.client("s3").list_objects_v2(
         Bucket=by.site.bucket, Prefix="athena-results/"
     ),
-    "list the bucket as a whole": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket),
+    "list the whole bucket": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket),
     "read a backup": lambda by: by.client("s3").get_object(Bucket=by.site.bucket, Key=MESSAGE.key),
     "delete a backup": lambda by: by.client("s3").delete_object(Bucket=by.site.bucket, Key=MESSAGE.key),
     "read the account's token": lambda by: by.client("ssm").get_parameter(Name=TOKEN_PARAMETER, WithDecryption=True),
     "publish to the Outbox": _OF_POSTING["publish to the Outbox"],
 }
 ATTACKS: dict[str, dict[str, Attack]] = {
-    **dict.fromkeys(EDGES, _OF_POSTING),
+    **dict.fromkeys(POSTING_FUNCTIONS, _OF_POSTING),
     "FetchBackupsRole": _OF_BACKUPS,
 }
 JOBS: dict[str, Attack] = {
     **dict.fromkeys(
-        EDGES,
+        POSTING_FUNCTIONS,
         lambda by: by.client("dynamodb").batch_get_item(
             RequestItems={by.site.ledger: {"Keys": [{"pk": {"S": "gate"}}, {"pk": {"S": "pause"}}]}}
         ),
     ),
     "FetchBackupsRole": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket, Prefix="message/"),
 }
-"""What each role must be able to do, or a denial of anything else shows nothing."""
+"""What each role must be able to do; otherwise its denials would prove nothing."""
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 
@@ -518,112 +530,114 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 # ---------------------------------------------------------------- the run
 @dataclass
 class Findings:
-    """What came of it.
+    """The results.
 
     Attributes:
-        rows: Of each permission: whose it is, the action, the resource, what failed without it, what was said then.
-        attacks: Of each attack: with whose role, what was tried, the answer's code.
-        wrong: What must not be, in words.
+        rows: For each permission: its role or policy, action, resource, what failed without it, the reported reason.
+        attacks: For each attack: the role, what was tried, the answer's code.
+        problems: What must be fixed.
     """
 
     rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
     attacks: list[tuple[str, str, str]] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
-    def note(self, grant: Grant, found: str, said: str = "") -> None:
+    def add(self, grant: Grant, found: str, reason: str = "") -> None:
         """Add a permission."""
-        self.rows.append((grant.holder, grant.action, grant.resource, found, said))
+        self.rows.append((grant.holder, grant.action, grant.resource, found, reason))
 
-    def complain(self, grant: Grant, problem: str) -> None:
-        """Add a permission that is not as it must be."""
-        self.note(grant, problem)
-        self.wrong.append(f"{grant.holder}: {grant.action} on {grant.resource}: {problem}")
+    def add_problem(self, grant: Grant, problem: str) -> None:
+        """Add a permission that must be fixed."""
+        self.add(grant, problem)
+        self.problems.append(f"{grant.holder}: {grant.action} on {grant.resource}: {problem}")
 
 
 def grants() -> list[Grant]:
-    """Return what the template grants."""
+    """Return the permissions in the template."""
     return granted(yaml_parse((ROOT / "template.yaml").read_text()))
 
 
-def examine(site: Site, policies: Policies, say: Callable[[str], None]) -> Findings:
-    """Run each scenario with every permission, and then without each that it is for."""
+def examine(site: Site, policies: Policies, on_step: Callable[[str], None]) -> Findings:
+    """Run each scenario with all permissions, and then without each permission that it needs."""
     findings = Findings()
     for scenario in dict.fromkeys(SCENARIOS.values()):
-        say(f"with every permission: {_title(scenario)}")
+        on_step(f"with every permission: {_title(scenario)}")
         site.clear()
         if not scenario(site):
-            findings.wrong.append(f"{_title(scenario)} It did not, although nothing was removed: {site.said()}")
+            findings.problems.append(f"failed although nothing was removed: {_title(scenario)} {site.reason()}")
     for grant in grants():
         wanted = grant.holder, grant.action, grant.resource
-        if wanted in UNTELLABLE:
-            findings.note(grant, f"cannot tell: {UNTELLABLE[wanted]}")
+        if wanted in UNTESTABLE:
+            findings.add(grant, f"not testable: {UNTESTABLE[wanted]}")
             continue
         if wanted not in SCENARIOS:
-            findings.complain(grant, "no scenario of verification/reliability/iam.py exercises it")
+            findings.add_problem(grant, "no scenario of verification/reliability/iam.py exercises it")
             continue
-        say(f"without {grant.holder}'s {grant.action} on {grant.resource}")
+        on_step(f"without {grant.holder}'s {grant.action} on {grant.resource}")
         site.clear()
         with policies.without(grant):
             works = SCENARIOS[wanted](site)
         if works:
-            findings.complain(grant, f"superfluous? Without it, too: {_title(SCENARIOS[wanted])}")
+            findings.add_problem(grant, f"not needed? This works without it: {_title(SCENARIOS[wanted])}")
         else:
-            findings.note(grant, f"fails: {_title(SCENARIOS[wanted])}", site.said())
+            findings.add(grant, f"fails: {_title(SCENARIOS[wanted])}", site.reason())
     return findings
 
 
-def attack(site: Site, policies: Policies, findings: Findings, say: Callable[[str], None]) -> None:
-    """Try what must be denied, with what each role is allowed."""
+def attack(site: Site, policies: Policies, findings: Findings, on_step: Callable[[str], None]) -> None:
+    """Try with each role what must be denied."""
     site.clear()
     for role, attacks in ATTACKS.items():
         intruder = Intruder(site, policies, role)
         if answer := intruder.answer(JOBS[role]):
-            findings.wrong.append(f"{role}: not even its own job is allowed ({answer})")
-        for words, tried in attacks.items():
-            say(f"with {role}: {words}")
-            answer = intruder.answer(tried)
-            findings.attacks.append((role, words, answer or "done"))
+            findings.problems.append(f"{role}: its own task is denied ({answer})")
+        for name, attempt in attacks.items():
+            on_step(f"with {role}: {name}")
+            answer = intruder.answer(attempt)
+            findings.attacks.append((role, name, answer or "done"))
             if answer not in _DENIED:
-                findings.wrong.append(f"{role}: whoever has it can {words} ({answer or 'it was done'})")
+                findings.problems.append(f"{role} allows to {name} ({answer or 'it succeeded'})")
 
 
 def show(findings: Findings, console: Console) -> None:
-    """Print a row for each permission and each attack, and what is wrong."""
+    """Print a row for each permission and each attack, and the problems."""
     for columns, rows in ((COLUMNS, findings.rows), (ATTACK_COLUMNS, findings.attacks)):
         table = Table(*columns)
         for row in rows:
             table.add_row(*map(escape, row))
         console.print(table)
-    for line in findings.wrong:
+    for line in findings.problems:
         console.print(line, style="red", markup=False)
 
 
 def section(findings: Findings) -> str:
-    """Return the findings for the page, permissions alike in one row, and without what holds names of one run."""
-    alike: dict[tuple[str, ...], list[str]] = {}
+    """Format the findings for the page: equal permissions in one row, without the reasons, which name this run."""
+    holders_of: dict[tuple[str, ...], list[str]] = {}
     for holder, *what, _ in findings.rows:
-        alike.setdefault(tuple(what), []).append(holder)
-    rows = [[", ".join(holders), f"`{action}`", f"`{on}`", found] for (action, on, found), holders in alike.items()]
-    told = sum(found.startswith("fails") for _, _, _, found, _ in findings.rows)
+        holders_of.setdefault(tuple(what), []).append(holder)
+    rows = [
+        [", ".join(holders), f"`{action}`", f"`{on}`", found] for (action, on, found), holders in holders_of.items()
+    ]
+    needed = sum(found.startswith("fails") for _, _, _, found, _ in findings.rows)
     tried: dict[tuple[str, str], list[str]] = {}
-    for role, words, answer in findings.attacks:
-        tried.setdefault((words, answer), []).append(role)
-    attacks = [[", ".join(roles), words, f"`{answer}`"] for (words, answer), roles in tried.items()]
+    for role, name, answer in findings.attacks:
+        tried.setdefault((name, answer), []).append(role)
+    attacks = [[", ".join(roles), name, f"`{answer}`"] for (name, answer), roles in tried.items()]
     return f"""## Permissions
 
-The functions' roles and the policy for publishers allow {len(findings.rows)} actions, each on a resource of its own.
-`make iam` takes each away in turn, with IAM enforced by the emulator, and does what it is for: {told} were missed.
-Of the others the emulator cannot tell.
+The functions' roles and the policy for publishers allow {len(findings.rows)} actions, each on its own resource.
+`make iam` removes each in turn, with IAM enforced by the emulator, and runs the scenario that needs it: {needed}
+scenarios failed. The other permissions cannot be tested with the emulator.
 
 {page.table(COLUMNS[:-1], rows)}
 
-Then it acts as somebody who took over a function, with what the function's role is allowed:
+Then it acts as an intruder who took over a function, with the permissions of the function's role:
 
 {page.table(ATTACK_COLUMNS, attacks)}
 
-The emulator does not know the conditions on the ledger's items, on an event's source and on replacing what is stored.
-Tests judge by these as AWS does: `tests/project/test_roles.py` tries what each is against, and every call that a
-function makes in an integration test has to pass them."""
+The emulator does not support the conditions on the ledger's items, on an event's source and on replacing objects. Tests
+evaluate these as AWS does: `tests/project/test_roles.py` tries what each condition prevents, and every call that a
+function makes in an integration test must satisfy them."""
 
 
 def _title(scenario: Scenario) -> str:
@@ -631,22 +645,22 @@ def _title(scenario: Scenario) -> str:
 
 
 def main() -> int:
-    """Print the findings and put them on the page; 0 only if no permission is superfluous, and none unknown here."""
+    """Print the findings and write them to the page; return 0 only if there are no problems."""
     console = Console(highlight=False)
 
-    def say(step: str) -> None:
+    def on_step(step: str) -> None:
         console.print(step, style="dim", markup=False)
 
     try:
-        with Stack({**PACE, "ResultEventBusName": "default"}, say=console.print, enforce_iam=True) as stack:
+        with Stack({**PACE, "ResultEventBusName": "default"}, on_step=console.print, enforce_iam=True) as stack:
             site, policies = Site(stack), Policies(stack)
-            findings = examine(site, policies, say)
-            attack(site, policies, findings, say)
+            findings = examine(site, policies, on_step)
+            attack(site, policies, findings, on_step)
     except (BuildError, EmulatorError) as error:
         console.print(str(error), style="red", markup=False)
         return 1
     show(findings, console)
-    if findings.wrong:
+    if findings.problems:
         return 1
     page.write("permissions", section(findings))
     return 0

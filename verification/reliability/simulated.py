@@ -1,4 +1,4 @@
-"""Many days in simulated time, and the deliberate defects that they show: the section of the simulation."""
+"""The section about the simulation: many days in simulated time, and the deliberate defects that they find."""
 
 from __future__ import annotations
 
@@ -14,58 +14,58 @@ from verification.simulation.run import run
 DAYS = 5_000
 CHUNK = 50
 SEARCH = 300
-"""How many days a deliberate defect may stay hidden."""
+"""The number of days within which a deliberate defect must be found."""
 
 
 def prove() -> Section:
-    """Simulate, and write the section."""
+    """Run the simulation, and write the section."""
     print(f"Simulating {DAYS:,} days", flush=True)
-    met: Counter[str] = Counter()
-    complaints: list[str] = []
+    totals: Counter[str] = Counter()
+    violations: list[str] = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for counts, broken in pool.map(partial(_days, count=CHUNK), range(0, DAYS, CHUNK)):
-            met += counts
-            complaints += broken
+        for counts, violated in pool.map(partial(_days, count=CHUNK), range(0, DAYS, CHUNK)):
+            totals += counts
+            violations += violated
     rows = []
     for mutation, first in MUTATIONS.items():
         print(f"Looking for {mutation.__name__}", flush=True)
         found = ""
         for seed in range(first, first + SEARCH):
             with mutation():
-                broken = run(seed, rough=seed % 2 == 0).violations
-            if broken:
-                found = broken[0]
+                violated = run(seed, rough=seed % 2 == 0).violations
+            if violated:
+                found = violated[0]
                 break
         else:
-            complaints.append(f"{mutation.__name__}: nobody noticed")
-        rows.append([_words(mutation.__doc__), _shortened(found)])
+            violations.append(f"{mutation.__name__} was not found")
+        rows.append([_title(mutation.__doc__), _shortened(found)])
     text = f"""\
 ## Simulation
 
-The real delivery, ledger, gate and both edges, between an SQS, a DynamoDB and a StockTwits in memory, in simulated
-time (`tests/simulation`). SQS delivers twice, in no order, and lets deleted messages come back; DynamoDB throttles,
-and its answers to writes that happened are lost; StockTwits fails in every way of the stand-in, accepts what it timed
-out on minutes later, and shows a post on the stream minutes late. A seeded scheduler interleaves up to four workers,
-and kills them between any two effects. `make simulate SEEDS=5000` does it again; `make simulate SEED=17` shows one
-day.
+The real delivery, ledger, gate and both handlers run in simulated time, with SQS, DynamoDB and StockTwits in memory
+(`verification/simulation`). SQS delivers messages twice and out of order, and delivers deleted messages again. DynamoDB
+throttles, and loses the answers to completed writes. StockTwits fails in every way that the stand-in can, accepts
+requests minutes after they timed out, and shows posts on the stream minutes late. A seeded scheduler interleaves up to
+four workers, and kills them between any two effects. `make simulate SEEDS=5000` repeats it; `make simulate SEED=17`
+shows one day.
 
-{table(["", "in all"], [[name, count] for name, count in met.items()])}
+{table(["", "total"], [[name, count] for name, count in totals.items()])}
 
-{len(complaints)} promises broken. With each of these defects, put into the relay on purpose, the same days show it:
+{len(violations)} guarantees violated. Each of these defects, put into the relay on purpose, is found on the same days:
 
-{table(["defect", "what is found"], rows)}
+{table(["defect", "first violation"], rows)}
 """
-    return Section.of(text, complaints)
+    return Section.of(text, violations)
 
 
 def _days(first: int, count: int) -> tuple[Counter[str], list[str]]:
-    """Live through so many days; what happened in them, and what should not have."""
-    met: Counter[str] = Counter()
-    broken = []
+    """Simulate a number of days; return the totals, and the violations."""
+    totals: Counter[str] = Counter()
+    violated = []
     for seed in range(first, first + count):
         day = run(seed)
         world = day.world
-        met += Counter(
+        totals += Counter(
             {
                 "days": 1,
                 "messages published": len(world.published),
@@ -76,14 +76,14 @@ def _days(first: int, count: int) -> tuple[Counter[str], list[str]]:
                 "dead letters, each with its reason": len(world.dead.messages),
             }
         )
-        broken += [f"seed {seed}: {each}" for each in day.violations]
-    return met, broken
+        violated += [f"seed {seed}: {each}" for each in day.violations]
+    return totals, violated
 
 
-def _words(documentation: str | None) -> str:
+def _title(documentation: str | None) -> str:
     return (documentation or "").rstrip(".")
 
 
-def _shortened(words: str, most: int = 110) -> str:
-    flat = words.replace("|", "/")
+def _shortened(text: str, most: int = 110) -> str:
+    flat = text.replace("|", "/")
     return flat if len(flat) <= most else flat[: most - 1] + "…"

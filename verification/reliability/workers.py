@@ -1,4 +1,4 @@
-"""The processes in which the emulator runs functions: found by their environment, and killed."""
+"""Find the processes in which the emulator runs functions, and kill them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def workers(emulator_url: str, functions: Sequence[str]) -> list[int]:
-    """Return the ids of the processes that an emulator runs these functions in, once they have begun to work.
+    """Return the ids of the processes in which an emulator runs these functions, once they have started to work.
 
-    One that dies while it starts takes its neighbours along, but only in the emulator: they are told apart by the
-    connections that they have made.
+    A process that dies while it starts takes others with it, but only in the emulator. So only processes that have
+    opened a connection count.
     """
     named = {f"AWS_LAMBDA_FUNCTION_NAME={each}".encode() for each in functions}
     found = []
@@ -33,10 +33,10 @@ def workers(emulator_url: str, functions: Sequence[str]) -> list[int]:
 
 
 class Killer:
-    """Ends a worker with ``kill -9`` every now and then, in the background, until it has ended enough of them.
+    """Kills workers with ``kill -9`` at random times in the background, up to a number of them.
 
     Attributes:
-        kills: When it did, in seconds since the epoch.
+        kills: The times of the kills, in seconds since the epoch.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class Killer:
         pauses: tuple[float, float],
         most: int,
     ) -> None:
-        """Prepare.
+        """Configure it.
 
         Args:
-            emulator_url: The emulator whose workers they are.
+            emulator_url: The emulator that runs the workers.
             functions: The functions' names.
-            choice: Decides which one, and when.
+            choice: Chooses the worker and the time.
             pauses: The shortest and the longest time between two kills, in seconds.
-            most: How many.
+            most: The number of kills.
         """
         self.kills: list[float] = []
         self._emulator_url = emulator_url
@@ -66,7 +66,7 @@ class Killer:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start."""
         self._thread.start()
         return self
 

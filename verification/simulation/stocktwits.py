@@ -90,7 +90,7 @@ class StockTwits(Api):
         if seen.fields.get("body") in self.blocked:
             return plan(Fault.BOT_BLOCK, 1, None, "", {}).reply(seen.at)
         if self.nature.forgetful:
-            self.timeline._said.clear()
+            self.timeline._posted_at.clear()
         try:
             return super().answer(seen)
         except RefusedError as refused:

@@ -90,7 +90,7 @@ class LinkHandler(Handler):
                 "the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header"
             )
             raise RefusedError(
-                400, "InvalidArgument", f"Only one auth mechanism allowed; only {allowed} should be specified"
+                400, "InvalidArgument", f"Only one auth mechanism allowed; only {mechanisms} should be specified"
             )
         link = stand_in.link(query.get("X-Amz-Signature", ""))
         # A link is signed for one method.

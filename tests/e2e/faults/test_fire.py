@@ -18,9 +18,9 @@ POSTING = posting_under_fire.Plan(
     kill_pauses=(0.5, 1.5),
     kills=2,
     pause_seconds=6,
-    patience_seconds=400,
+    max_seconds=400,
 )
-BACKUPS = backups_under_fire.Plan(seed=11, days=8, kill_pauses=(0.5, 1.5), kills=2, patience_seconds=400)
+BACKUPS = backups_under_fire.Plan(seed=11, days=8, kill_pauses=(0.5, 1.5), kills=2, max_seconds=400)
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def fire(stack: Stack) -> Fire:
 
 
 def test_every_alert_is_posted_once_or_waits_for_a_person_with_its_reason(fire: Fire) -> None:
-    assert fire.posting.complaints() == []
-    assert fire.posting.accounts.ends()[End.POSTED] > 100
+    assert fire.posting.violations() == []
+    assert fire.posting.checker.ends()[End.POSTED] > 100
 
 
 def test_every_backup_is_there_byte_for_byte_and_no_upload_is_left(fire: Fire) -> None:
-    assert fire.backups.accounts.complaints() == []
-    assert len(fire.backups.accounts.stored) == 16
+    assert fire.backups.checker.violations() == []
+    assert len(fire.backups.checker.stored) == 16
 
 
 def test_it_was_under_fire(fire: Fire) -> None:

@@ -1,4 +1,4 @@
-"""A stretch of wire between the deployed functions and SQS on which a message's hold becomes shorter."""
+"""Shorten visibility timeouts between the deployed functions and SQS, so that retries need seconds, not minutes."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"})
 
 
-class Holds:
-    """A proxy in front of the emulator's SQS: when a function holds a message, it asks SQS to hold it for less.
+class VisibilityProxy:
+    """A proxy in front of the emulator's SQS, which shortens the visibility timeouts that a function sets.
 
-    What the function says goes on untouched. Whoever knows a receipt handle may change a hold, and a message may always
-    come before its time (SQS delivers at least once), so nothing may rely on it.
+    The function's own requests pass unchanged. Anyone with a receipt handle may change a timeout, and a message may
+    always come early (SQS delivers at least once), so the relay must not rely on it.
 
     Attributes:
         url: Its address.
-        shortened: How many holds it made shorter.
+        shortened: How many timeouts it has shortened.
     """
 
     def __init__(self, target: str, sqs: Any, divisor: int, longest: int) -> None:  # noqa: ANN401  of any emulator
-        """Stand before the emulator at `target`; divide holds, to a second at least and `longest` seconds at most."""
+        """Forward to the emulator at `target`; divide timeouts, to at least 1 second and at most `longest` seconds."""
         self.target = urlsplit(target)
         self.url = ""
         self.shortened = 0
         self._sqs = sqs
         self._divisor = divisor
         self._longest = longest
-        self._server: Server[Holds] | None = None
+        self._server: Server[VisibilityProxy] | None = None
 
     def __enter__(self) -> Self:
         """Start."""
@@ -52,39 +52,39 @@ class Holds:
             self._server.stop()
 
     def shorten(self, body: bytes) -> None:
-        """Shorten the holds that a ``ChangeMessageVisibilityBatch`` has just brought about."""
-        asked = json.loads(body)
-        for entry in asked["Entries"]:
+        """Shorten the timeouts that a ``ChangeMessageVisibilityBatch`` has just set."""
+        request = json.loads(body)
+        for entry in request["Entries"]:
             entry["VisibilityTimeout"] = min(max(1, entry["VisibilityTimeout"] // self._divisor), self._longest)
-        self._sqs.change_message_visibility_batch(QueueUrl=asked["QueueUrl"], Entries=asked["Entries"])
-        self.shortened += len(asked["Entries"])
+        self._sqs.change_message_visibility_batch(QueueUrl=request["QueueUrl"], Entries=request["Entries"])
+        self.shortened += len(request["Entries"])
 
 
 class _Handler(Handler):
-    """One connection of a function."""
+    """One connection from a function."""
 
-    server: Server[Holds]
+    server: Server[VisibilityProxy]
 
     def serve(self) -> None:
-        """Pass a request on, and its answer back."""
-        body, holds = self.read_body(), self.server.stand_in
+        """Forward a request, and return its answer."""
+        body, proxy = self.read_body(), self.server.stand_in
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
-        connection = http.client.HTTPConnection(str(holds.target.hostname), holds.target.port or 80, timeout=60)
+        connection = http.client.HTTPConnection(str(proxy.target.hostname), proxy.target.port or 80, timeout=60)
         try:
             connection.request(self.command, self.path, body, headers)
             answer = connection.getresponse()
             content = answer.read()
         finally:
             connection.close()
-        told = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
+        response_headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP}
         if self.headers.get("X-Amz-Target", "").endswith(".ChangeMessageVisibilityBatch"):
-            holds.shorten(body)
-        self.answer(answer.status, content, told)
+            proxy.shorten(body)
+        self.answer(answer.status, content, response_headers)
 
 
 @contextmanager
-def altered(stack: Stack, function: str, **variables: str) -> Iterator[None]:
-    """Give a deployed function other environment variables, and its own ones back afterwards."""
+def with_environment(stack: Stack, function: str, **variables: str) -> Iterator[None]:
+    """Change environment variables of a deployed function, and restore them afterwards."""
     client, name = stack.client("lambda"), stack.outputs[f"{function}Name"]
     before = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     client.update_function_configuration(FunctionName=name, Environment={"Variables": before | variables})
@@ -95,8 +95,8 @@ def altered(stack: Stack, function: str, **variables: str) -> Iterator[None]:
 
 
 @contextmanager
-def visibility(stack: Stack, queue: str, seconds: int) -> Iterator[None]:
-    """Let what a killed worker had received come back to its queue so soon, and as before afterwards."""
+def visibility_timeout(stack: Stack, queue: str, seconds: int) -> Iterator[None]:
+    """Set a queue's visibility timeout, after which a killed worker's messages return; restore it afterwards."""
     sqs, url = stack.client("sqs"), stack.outputs[f"{queue}Url"]
     name = "VisibilityTimeout"
     before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]
@@ -107,8 +107,8 @@ def visibility(stack: Stack, queue: str, seconds: int) -> Iterator[None]:
         sqs.set_queue_attributes(QueueUrl=url, Attributes={name: before})
 
 
-def left(stack: Stack, queue: str) -> int:
-    """Return how many messages a queue has, visible or not."""
+def depth(stack: Stack, queue: str) -> int:
+    """Return how many messages a queue contains, visible or not."""
     names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
     answer = stack.client("sqs").get_queue_attributes(QueueUrl=stack.outputs[f"{queue}Url"], AttributeNames=names)
     return sum(int(answer["Attributes"][name]) for name in names)
