@@ -204,7 +204,7 @@ def test_an_etag_is_shortened_to_what_a_tag_allows(bucket: Bucket, etag: str, va
 
 
 @pytest.mark.parametrize(
-    ("operation", "act", "words"),
+    ("operation", "act", "expected"),
     [
         (
             "ListObjectsV2",
@@ -231,12 +231,12 @@ def test_an_etag_is_shortened_to_what_a_tag_allows(bucket: Bucket, etag: str, va
     ids=["stored", "absent", "newest", "mark", "tag"],
 )
 def test_an_error_of_s3_is_retried_and_its_code_is_the_reason(
-    bucket: Bucket, operation: str, act: Callable[[Archive], object], words: str
+    bucket: Bucket, operation: str, act: Callable[[Archive], object], expected: str
 ) -> None:
     bucket.strict.before(operation, refuse("AccessDenied", 403))
     with pytest.raises(Retry) as caught:
         act(bucket.archive)
-    assert caught.value.reason == words
+    assert caught.value.reason == expected
     assert caught.value.__suppress_context__
 
 

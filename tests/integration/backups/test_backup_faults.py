@@ -231,10 +231,10 @@ def test_an_expired_link_is_replaced(backups: BackupsWorld) -> None:
 @pytest.mark.parametrize("fault", sorted(set(Fault) - {Fault.UNAUTHORIZED}))
 def test_a_fault_affects_only_its_own_request(backups: BackupsWorld, fault: Fault) -> None:
     backups.firestream.fail(fault, times=2, day=DAY)
-    neighbours = [Backup(DAY + timedelta(days=number), "message") for number in (-1, 1)]
-    run = backups.fulfil(neighbours[0], BACKUP, neighbours[1])
+    others = [Backup(DAY + timedelta(days=number), "message") for number in (-1, 1)]
+    run = backups.fulfil(others[0], BACKUP, others[1])
     assert (run.outcomes[0], run.outcomes[2]) == ("stored", "stored")
-    assert [backups.content(each) == backups.source(each) for each in neighbours] == [True, True]
+    assert [backups.content(each) == backups.source(each) for each in others] == [True, True]
     assert run.answer["batchItemFailures"] in ([], [{"itemIdentifier": "record 2"}])
 
 

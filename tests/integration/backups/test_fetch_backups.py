@@ -349,7 +349,7 @@ NONE_OF_THE_THREE = "the event is none of the three that fetch_backups knows"
 
 
 @pytest.mark.parametrize(
-    ("event", "words"),
+    ("event", "expected"),
     [
         (RANGE | {"first_day": "2016-12-07"}, "first_day: 2016-12-07 is after last_day, 2016-12-06"),
         (RANGE | {"last_day": "2026-11-21"}, "last_day: 2026-11-21 is not over yet; 2026-11-20 is the newest"),
@@ -375,11 +375,13 @@ NONE_OF_THE_THREE = "the event is none of the three that fetch_backups knows"
         ({"Records": {}}, NONE_OF_THE_THREE),
     ],
 )
-def test_an_invalid_event_is_rejected_with_the_name_of_its_field(backups: BackupsWorld, event: Any, words: str) -> None:
+def test_an_invalid_event_is_rejected_with_the_name_of_its_field(
+    backups: BackupsWorld, event: Any, expected: str
+) -> None:
     with pytest.raises(Reject) as caught:
         backups.invoke(event)
-    assert caught.value.reason.startswith(words)
-    assert words in json.loads(backups.written().splitlines()[0])["exception"]
+    assert caught.value.reason.startswith(expected)
+    assert expected in json.loads(backups.written().splitlines()[0])["exception"]
     assert backups.aws.calls == []
     assert backups.firestream.requests == []
 

@@ -105,7 +105,7 @@ def test_an_endless_error_is_read_up_to_a_limit(make_client: MakeClient, host: s
             make_client(f"http://127.0.0.1:{server.port}/").open(MESSAGES, plenty)
         assert error.value.status == 400
         assert len(error.value.reason) < 400
-    assert sent < 1 << 25  # what the sockets hold was under way; the rest never was
+    assert sent < 1 << 25  # the sockets buffer some of it; the rest was never sent
 
 
 def test_a_redirect_may_be_relative(make_client: MakeClient) -> None:
@@ -134,7 +134,7 @@ def test_an_empty_file_with_its_length_ends_at_once(client: Firestream, stand_in
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "expected"),
     [
         (Fault.FLIPPED_BYTE, "damaged"),
         (Fault.TRAILING_GARBAGE, "the gzip data"),
@@ -144,10 +144,10 @@ def test_an_empty_file_with_its_length_ends_at_once(client: Firestream, stand_in
     ],
 )
 def test_damaged_content_is_returned_unchanged_and_the_verifier_rejects_it(
-    client: Firestream, stand_in: FirestreamStandIn, fault: Fault, words: str
+    client: Firestream, stand_in: FirestreamStandIn, fault: Fault, expected: str
 ) -> None:
     stand_in.fail(fault)
-    with client.open(MESSAGES, plenty) as download, pytest.raises(Corrupt, match=words):
+    with client.open(MESSAGES, plenty) as download, pytest.raises(Corrupt, match=expected):
         verify(io.BytesIO(read_all(download)))
 
 
@@ -228,7 +228,7 @@ def test_closing_ends_a_read_that_waits_in_another_thread(
 def test_closing_ends_a_wait_between_two_attempts(stand_in: FirestreamStandIn, clock: Clock) -> None:
     waits = threading.Event()
 
-    class Told(threading.Event):
+    class Observed(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
             waits.set()
             return super().wait(timeout)
@@ -236,7 +236,7 @@ def test_closing_ends_a_wait_between_two_attempts(stand_in: FirestreamStandIn, c
     client = Firestream(stand_in.url, StoredLogin(), clock, first_wait_seconds=60)
     stand_in.fail(Fault.RESET, times=None, after=0)
     download = client.open(MESSAGES, plenty)
-    download._closed = Told()
+    download._closed = Observed()
     reader, ended = reading_aside(download)
     assert waits.wait(5)
     download.close()

@@ -169,7 +169,7 @@ def test_errors_in_the_middle_are_retried(client: Firestream, stand_in: Firestre
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "expected"),
     [
         (Fault.ERROR, "Firestream answered 500: Something went wrong"),
         (Fault.UNAVAILABLE, "Firestream answered 503: The service is not available"),
@@ -178,12 +178,12 @@ def test_errors_in_the_middle_are_retried(client: Firestream, stand_in: Firestre
     ],
 )
 def test_persistent_errors_are_given_up_with_the_last_answer(
-    client: Firestream, stand_in: FirestreamStandIn, fault: Fault, words: str
+    client: Firestream, stand_in: FirestreamStandIn, fault: Fault, expected: str
 ) -> None:
     stand_in.fail(fault, times=None)
     error = failure(client)
     assert type(error) is Retry
-    assert error.reason == f"message 2024-01-02 failed {MAX_FAILURES + 1} times at byte 0: {words}"
+    assert error.reason == f"message 2024-01-02 failed {MAX_FAILURES + 1} times at byte 0: {expected}"
     assert len(requests_to(stand_in, "api")) == MAX_FAILURES + 1
 
 

@@ -73,8 +73,8 @@ def test_an_answer_that_repeats_the_password_is_not_quoted_with_it(make_client: 
 
 
 def test_only_the_error_code_of_the_links_host_is_quoted(make_client: MakeClient) -> None:
-    told = b"<Error><Code>SignatureDoesNotMatch</Code><StringToSign>s3cret</StringToSign></Error>"
-    with tcp_server(both_hosts(response("403 Forbidden", body=told))) as server:
+    body = b"<Error><Code>SignatureDoesNotMatch</Code><StringToSign>s3cret</StringToSign></Error>"
+    with tcp_server(both_hosts(response("403 Forbidden", body=body))) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
     assert error.reason.endswith("the link's host answered 403 SignatureDoesNotMatch")
 

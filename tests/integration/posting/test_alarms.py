@@ -67,12 +67,12 @@ def test_an_empty_outbox_has_no_metric(world: PostingWorld, leftovers: Function)
     assert leftovers.run().metrics == []
 
 
-@pytest.mark.parametrize("shut", ["pause", "pace"])
+@pytest.mark.parametrize("by", ["pause", "pace"])
 def test_the_outbox_has_no_metric_while_the_gate_is_closed(
-    world: PostingWorld, outbox: Function, leftovers: Function, shut: str
+    world: PostingWorld, outbox: Function, leftovers: Function, by: str
 ) -> None:
     outbox.send("$AAPL one")
-    if shut == "pause":
+    if by == "pause":
         world.pause()
     else:
         world.settings(POST_BURST=1, MAX_POSTS_PER_HOUR=1)

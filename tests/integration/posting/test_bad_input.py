@@ -110,9 +110,9 @@ CHARTS = {
 }
 
 
-@pytest.mark.parametrize(("body", "words"), UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize(("body", "expected"), UNREADABLE.values(), ids=UNREADABLE)
 def test_a_message_that_cannot_be_posted_is_moved_to_dead_letters_between_two_that_are_posted(
-    world: PostingWorld, outbox: Function, body: str, words: str
+    world: PostingWorld, outbox: Function, body: str, expected: str
 ) -> None:
     for name, content in CHARTS.items():
         if name in body:
@@ -121,7 +121,7 @@ def test_a_message_that_cannot_be_posted_is_moved_to_dead_letters_between_two_th
     assert (run.answer, world.posted) == ({"batchItemFailures": []}, [BEFORE, AFTER])
     ((letter, attributes),) = world.dead_letters()
     assert letter == body
-    assert words in attributes["RejectReason"]
+    assert expected in attributes["RejectReason"]
     assert "regex" not in attributes["RejectReason"]
     assert attributes == {
         "RejectReason": run.deliveries[1]["reason"],
@@ -211,7 +211,7 @@ def test_a_long_reason_is_shortened(world: PostingWorld, outbox: Function) -> No
 
 
 @pytest.mark.parametrize(
-    ("stored", "words"),
+    ("stored", "expected"),
     [
         (None, "cannot be read (ParameterNotFound)"),
         ('{"access_token": "a-secret-token-0123456789"', "holds no JSON object"),
@@ -225,7 +225,7 @@ def test_a_long_reason_is_shortened(world: PostingWorld, outbox: Function) -> No
     ids=["missing", "cut off", "bare", "list", "other field", "empty", "curly quote", "number"],
 )
 def test_without_a_readable_token_messages_stay_and_the_log_says_what_to_store(
-    world: PostingWorld, outbox: Function, stored: str | None, words: str
+    world: PostingWorld, outbox: Function, stored: str | None, expected: str
 ) -> None:
     if stored:
         world.store_parameter(stored)
@@ -237,7 +237,7 @@ def test_without_a_readable_token_messages_stay_and_the_log_says_what_to_store(
     assert (world.stand_in.requests, world.current_pause()) == ([], ("token_unreadable", 300))
     assert (world.status(first), world.entry(second)) == ("released", None)
     (line,) = [line for line in run.lines if line["message"] == "gate shut"]
-    assert f"/stocktwits-relay/token {words}" in line["reason"]
+    assert f"/stocktwits-relay/token {expected}" in line["reason"]
     assert "store the account's credentials there" in line["reason"]
 
 

@@ -173,10 +173,10 @@ def test_no_request_is_started_within_the_last_twenty_seconds(world: PostingWorl
     ends = world.clock() + 50
     world.on_request(lambda _: world.clock.forward(4))
     run = leftovers.run(remaining_ms=50_000)
-    begun = [seen.at - 4 for seen in world.stand_in.requests]
-    assert max(begun) <= ends - 20
-    assert len(begun) >= 7
-    assert (run.answer["done"], leftovers.depth()) == (len(begun), 23 - len(begun))
+    started = [seen.at - 4 for seen in world.stand_in.requests]
+    assert max(started) <= ends - 20
+    assert len(started) >= 7
+    assert (run.answer["done"], leftovers.depth()) == (len(started), 23 - len(started))
 
 
 def test_with_too_little_time_nothing_is_received(world: PostingWorld, leftovers: Function) -> None:

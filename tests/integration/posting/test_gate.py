@@ -142,7 +142,7 @@ def test_yesterdays_unused_posts_are_not_given_back_to_today(world: PostingWorld
 
 
 @pytest.mark.parametrize(
-    ("attributes", "said"),
+    ("attributes", "reason"),
     [
         ({}, "paused by unknown: unknown"),
         ({"who": {"S": "anna"}, "why": {"S": "earnings day"}}, "paused by anna: earnings day"),
@@ -154,14 +154,14 @@ def test_yesterdays_unused_posts_are_not_given_back_to_today(world: PostingWorld
     ids=["bare", "who and why", "numbers and null", "empty", "map and boolean", "set and bytes"],
 )
 def test_while_the_operators_item_exists_nothing_is_admitted_whatever_its_attributes(
-    world: PostingWorld, attributes: dict[str, Any], said: str
+    world: PostingWorld, attributes: dict[str, Any], reason: str
 ) -> None:
     gate = world.gate()
     before = gate.admit(1)
     world.pause(**attributes)
     for pause in (pause_of(gate.admit(1)), pause_of(gate.look(1)), gate.pause_since(before)):
         assert pause
-        assert (pause.cause, pause.reason, pause.until) == ("operator", said, None)
+        assert (pause.cause, pause.reason, pause.until) == ("operator", reason, None)
     assert (gate.admit(1).granted, gate.look(1).granted) == (0, 0)
     world.lift_pause()
     assert gate.admit(1).granted == 1

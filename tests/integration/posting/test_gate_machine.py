@@ -84,7 +84,7 @@ class OpenGate(RuleBasedStateMachine):
         burst=st.sampled_from([1, 2, 5, 5]),
         per_day=st.sampled_from([0, 3, 3, 8]),
     )
-    def begin(self, per_hour: int, burst: int, per_day: int) -> None:
+    def choose_settings(self, per_hour: int, burst: int, per_day: int) -> None:
         self.clock = self.world.clock
         self.clock.now = AFTERNOON
         self.world.aws.forget_client("dynamodb")

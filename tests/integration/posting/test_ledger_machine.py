@@ -118,7 +118,7 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def claim(self, key: str, message: str, text: str, lost: bool) -> Any:
         """A worker claims a key for a message; sometimes only botocore's second attempt is answered."""
-        self.clock.forward(0.5)  # no two claims begin in the same millisecond
+        self.clock.forward(0.5)  # no two claims are in the same millisecond
         known, self.touched = self.known.get(key), key
         if lost:
             self.world.aws.lose_answer("UpdateItem")

@@ -270,8 +270,8 @@ def test_neither_the_token_nor_a_links_query_is_ever_written(world: PostingWorld
     assert "a-secret" not in attributes["RejectReason"]
 
 
-def refuse(words: str) -> NoReturn:
-    raise RefusedError(422, words)
+def refuse(reason: str) -> NoReturn:
+    raise RefusedError(422, reason)
 
 
 def test_metrics_count_the_outcomes(world: PostingWorld, outbox: Function) -> None:
