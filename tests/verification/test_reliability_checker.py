@@ -11,8 +11,8 @@ from verification.reliability.checker import (
     ArchiveChecker,
     End,
     Entry,
-    PostingChecker,
     PauseCheck,
+    PostingChecker,
 )
 
 GOOD = Alert("$AAPL rises", '{"body": "$AAPL rises", "key": "a"}', "a")
