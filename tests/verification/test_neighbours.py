@@ -1,4 +1,4 @@
-"""One message does not hurt the others: days with a few that would, among many that are good."""
+"""One message does not affect the others: days with a few harmful messages among many valid ones."""
 
 from collections.abc import Iterator
 from unittest.mock import patch
@@ -16,12 +16,12 @@ from verification.simulation.world import World, reason
 
 @pytest.fixture(autouse=True)
 def oldest_first() -> Iterator[None]:
-    """SQS hands out the oldest messages first, as it does more often than not: the worst order for what follows."""
+    """Let SQS deliver the oldest messages first, as it usually does: the worst order for the others."""
     with patch.object(Queue, "_in_no_order", lambda self: sorted(self.messages, key=lambda each: each.sent_at)):
         yield
 
 
-def good(count: int, every: float) -> list[Alert]:
+def valid(count: int, every: float) -> list[Alert]:
     return [
         Alert(every * number, text, text) for number, text in enumerate(f"$GOOD closes at {i}" for i in range(count))
     ]
@@ -34,7 +34,7 @@ def posted(world: World) -> int:
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_a_message_that_ends_its_function_costs_the_others_neither_pace_nor_cap(concurrency: int) -> None:
     doom = Alert(0, "$DOOM", "$DOOM", may_be_refused=("cut off three times",), deadly=True)
-    alerts = [doom, *good(24, every=20 * MINUTE)]
+    alerts = [doom, *valid(24, every=20 * MINUTE)]
     day = Scenario(7, alerts, Weather(), Nature(), Pace(6, 2, per_day=24 + 5), concurrency, storm=9 * HOUR)
     world = World(day)
     world.run()
@@ -51,7 +51,7 @@ def test_a_message_that_ends_its_function_costs_the_others_neither_pace_nor_cap(
 @pytest.mark.parametrize("every", [0, 1 * MINUTE, 10 * MINUTE])
 def test_texts_that_draw_a_page_do_not_keep_the_others_from_being_posted(every: float, concurrency: int) -> None:
     blocked = [f"$PAGE number {i}" for i in range(5)]
-    alerts = [*(Alert(0, each, each) for each in blocked), *good(48, every)]
+    alerts = [*(Alert(0, each, each) for each in blocked), *valid(48, every)]
     world = World(Scenario(7, alerts, Weather(), Nature(), Pace(60, 10, per_day=0), concurrency, storm=12 * HOUR))
     world.stocktwits.blocked = set(blocked)
     with patch.object(World, "_over", lambda self: self.scheduler.now > START + 12 * HOUR):

@@ -1,4 +1,4 @@
-"""Hundreds of days of the relay, in simulated time: no promise is broken, and a broken one would be seen."""
+"""Hundreds of days of the relay in simulated time: no guarantee is violated, and a violation would be found."""
 
 import time
 from typing import Any
@@ -14,7 +14,7 @@ from verification.simulation.scenario import scenario
 
 DAYS = 500
 SECONDS = 60
-"""Enough for all of them on an idle machine; a busy one does what it can."""
+"""Enough for all days on an idle machine; a busy one runs as many as it can."""
 
 
 @pytest.mark.timeout(4 * SECONDS)
@@ -31,29 +31,29 @@ def test_nothing_is_lost_nothing_posted_twice_and_no_gate_or_pace_ignored() -> N
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("mutation", "first"), MUTATIONS.items(), ids=lambda each: getattr(each, "__name__", ""))
 def test_a_deliberate_defect_is_found(mutation: Mutation, first: int) -> None:
-    """`first` is a day that shows it now: when days are made differently, the search goes on from there."""
+    """`first` is a day on which it is found now; if the days change, the search continues from there."""
     for seed in range(first, first + 300):
         with mutation():
             day = run(seed, rough=seed % 2 == 0)
         if day.violations:
             break
-    assert day.violations, f"{mutation.__doc__} Nobody noticed."
-    assert not run(seed, rough=seed % 2 == 0).violations  # it is the defect that was found, nothing else
+    assert day.violations, f"{mutation.__doc__} It was not found."
+    assert not run(seed, rough=seed % 2 == 0).violations  # the defect is the cause, nothing else
 
 
 def test_the_same_seed_is_the_same_day() -> None:
     seed = next(seed for seed in range(100) if run(seed).world.network.kills)
     assert run(seed).report() == run(seed).report()
-    assert f"Again: make simulate SEED={seed}" in run(seed).report()
+    assert f"Repeat: make simulate SEED={seed}" in run(seed).report()
 
 
-def test_the_days_hold_what_they_are_for() -> None:
-    """Without these a day proves little; counted over the first hundred."""
+def test_the_days_contain_what_they_should_test() -> None:
+    """Collected over the first hundred days."""
     met: set[str] = set()
     for seed in range(100):
         day = run(seed).world
-        told = " ".join(what for _, _, what in day.network.trace)
-        met |= {words for words in EXPECTED if words in told}
+        trace = " ".join(what for _, _, what in day.network.trace)
+        met |= {words for words in EXPECTED if words in trace}
         met |= {"workers killed"} if day.network.kills else set()
         met |= {"a retry by the operator"} if day.retried else set()
         met |= {"two at once"} if scenario(seed).two_drains else set()
@@ -84,7 +84,7 @@ EXPECTED = (
 def test_the_table_in_memory_answers_as_dynamodb_does() -> None:
     asked: list[tuple[str, dict[str, Any]]] = []
     for seed in range(10, 14):
-        run(seed, watch=lambda operation, given: asked.append((operation, given)))
+        run(seed, on_call=lambda operation, given: asked.append((operation, given)))
     ours = Table()
     with mock_aws():
         theirs = boto3.client("dynamodb", region_name="us-east-1")
@@ -100,7 +100,7 @@ def test_the_table_in_memory_answers_as_dynamodb_does() -> None:
 
 
 def _answer(client: Any, operation: str, given: dict[str, Any]) -> Any:
-    """What an operation gives, or the item that refused it, without what every answer is different in."""
+    """Return the result of an operation, or the item that refused it, without what differs in every answer."""
     refused = (ConditionalCheckFailedException, getattr(client, "exceptions", ConditionalCheckFailedException))
     try:
         answer = getattr(client, operation)(**given)

@@ -154,7 +154,7 @@ def usage(messages: int, condition: Condition) -> Usage:
     day = Scenario(
         messages, alerts, Weather(), Nature(), condition.pace, 4, end, smallest_batch=10, pauses=condition.pauses
     )
-    world = World(day, turns=ENDLESS, tell=False)
+    world = World(day, max_turns=ENDLESS, trace=False)
     world.run()
     posted = len(world.stocktwits.timeline.posts)
     if posted != messages:

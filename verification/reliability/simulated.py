@@ -72,7 +72,7 @@ def _days(first: int, count: int) -> tuple[Counter[str], list[str]]:
                 "requests to StockTwits": len(world.stocktwits.requests),
                 "calls of AWS": sum(each for name, each in world.network.calls.items() if "stocktwits" not in name),
                 "workers killed": world.network.kills,
-                "posts": len(world.stocktwits.timeline.posts) - len(world.day.said_by_hand),
+                "posts": len(world.stocktwits.timeline.posts) - len(world.day.posts_by_hand),
                 "dead letters, each with its reason": len(world.dead.messages),
             }
         )

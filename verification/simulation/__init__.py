@@ -1,1 +1,1 @@
-"""The relay in simulated time: its own code, in a world that fails as the real one does."""
+"""The relay in simulated time: its real code, with in-memory services that fail as the real ones do."""

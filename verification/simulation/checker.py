@@ -1,4 +1,4 @@
-"""What must hold, whatever happened: the promises, one rule each."""
+"""The relay's guarantees, one rule each, which must hold on every day."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
     from verification.simulation.world import World
 
 UNDER_WAY_SECONDS = LOOK_SECONDS + SLOW_SECONDS
-"""How long after the gate was shut a request may still leave: a look at the gate is good for a second."""
+"""How long after the gate was closed a request may still start: a look at the gate is valid for a second."""
 
 
-TOLD_WITHIN_SECONDS = 10.0
-"""How long after a request left everyone knows what its answer forbids, unless AWS fails too."""
+SHARED_WITHIN_SECONDS = 10.0
+"""How long after a request its pause is known to all workers, unless AWS fails too."""
 
 
 def violations(world: World) -> Iterator[str]:
-    """Say what does not hold."""
+    """Yield a description of each violation."""
     if world.overdue:
         waiting = [each.body for queue in (world.outbox, world.leftovers) for each in queue.messages]
-        yield f"the day does not end: {waiting} still wait"
+        yield f"the day does not end: {waiting} are still waiting"
     yield from _each_once(world)
     yield from _dead_letters(world)
     yield from _cut_off(world)
     yield from _gate(world)
-    yield from _walls(world)
+    yield from _shared_pauses(world)
     yield from _pace(world)
 
 
 def _each_once(world: World) -> Iterator[str]:
-    """Every accepted message is posted exactly once, or in Dead letters; none is lost."""
+    """Every message is posted exactly once, or in Dead letters; none is lost."""
     keys: defaultdict[str, dict[str, float]] = defaultdict(dict)
     dead = _dead(world)
     for message_id, alert in world.published:
@@ -59,31 +59,33 @@ def _each_once(world: World) -> Iterator[str]:
 
 
 def _one_text(world: World, text: str, published: dict[str, float], dead: dict[str, list[Stored]]) -> Iterator[str]:
-    """Compare what StockTwits has of a text with what the ledger and Dead letters say of its keys."""
+    """Compare the posts of a text with the entries of its keys in the ledger and in Dead letters."""
     posts = {post.id: post for post in world.stocktwits.timeline.posts if post.body == text}
     if len(posts) > len(published):
-        yield f"TWICE: {text!r} stands on StockTwits {len(posts)} times, for {len(published)} keys"
+        yield f"TWICE: {text!r} is on StockTwits {len(posts)} times, for {len(published)} keys"
     recorded = {key: post_id for key in published if (post_id := _recorded(world, key, text))}
     for key, post_id in recorded.items():
         if post_id not in posts:
-            yield f"LOST: the ledger says that {key} was posted, but StockTwits has no such post"
+            yield f"LOST: the ledger has {key} as posted, but StockTwits has no such post"
         elif posts[post_id].created_at.timestamp() < START + published[key] - CLOCK_SKEW_SECONDS - 1:
             yield f"LOST: {key} counts as posted by a post that is older than the message"
         if not all(PERHAPS_POSTED in reason(each) or _tried_again(world, each) for each in dead[key]):
             yield f"{key} is posted, and in Dead letters because of {reason(dead[key][0])!r}"
     others = published.keys() - recorded.keys()
-    untold = [key for key in others if not dead[key]]  # the ledger could not be updated of their post
+    unrecorded_keys = [key for key in others if not dead[key]]  # the ledger could not record their post
     unsure = [key for key in others if any(PERHAPS_POSTED in reason(each) for each in dead[key])]
     unrecorded = len(posts.keys() - recorded.values())
-    adopted = len(recorded) - len({*recorded.values()})  # of two keys with the same words, one may pass for the other
-    if unrecorded < len(untold):
-        yield f"LOST: {untold} ({text!r}) are neither posted nor in Dead letters"
-    if unrecorded > adopted + len(untold) + len(unsure):
-        yield f"{text!r} stands on StockTwits, but its dead letter does not say that it may"
+    adopted = len(recorded) - len(
+        {*recorded.values()}
+    )  # of two keys with the same text, one may be taken for the other
+    if unrecorded < len(unrecorded_keys):
+        yield f"LOST: {unrecorded_keys} ({text!r}) are neither posted nor in Dead letters"
+    if unrecorded > adopted + len(unrecorded_keys) + len(unsure):
+        yield f"{text!r} is on StockTwits, but its dead letter does not say that it may be"
 
 
 def _recorded(world: World, key: str, text: str) -> int | None:
-    """The post that the ledger has of a key, if it has one with this text."""
+    """Return the post id in the ledger for a key and this text, if any."""
     item = world.table.items.get(f"post#{key}", {})
     if item.get("status", {}).get("S") != "posted" or item["body_sha256"]["S"] != _sha(text):
         return None
@@ -91,56 +93,56 @@ def _recorded(world: World, key: str, text: str) -> int | None:
 
 
 def _dead_letters(world: World) -> Iterator[str]:
-    """What is in Dead letters has to be there, says why, and is what was published."""
+    """Each dead letter was published, has a reason, and the reason is allowed."""
     allowed: defaultdict[str, set[str]] = defaultdict(set)
     for _, alert in world.published:
         allowed[alert.body].update(alert.may_be_refused)
-        if _aws_fails(world):  # so may be the function with it, or the answer to what settles it, three times in a row
+        if _aws_fails(world):  # then a delivery may be cut off three times in a row
             allowed[alert.body].add(CUT_OFF)
     for letter in [*world.dead.messages, *world.retried]:
         if letter.body not in allowed:
-            yield f"Dead letters holds {letter.body!r}, which nobody published"
+            yield f"Dead letters has {letter.body!r}, which was never published"
         elif not reason(letter):
             yield f"{letter.body!r} is in Dead letters without a reason"
         elif not any(words in reason(letter) for words in allowed[letter.body]):
-            yield f"{letter.body!r} is in Dead letters without need: {reason(letter)!r}"
+            yield f"{letter.body!r} is in Dead letters for no valid reason: {reason(letter)!r}"
 
 
 def _cut_off(world: World) -> Iterator[str]:
-    """A message that ends the function does so three times, and no more."""
+    """A message that kills the function does so three times at most."""
     for text, times in world.stocktwits.ended.items():
         if times > MOST_CUT_OFF and not (_aws_fails(world) or world.forecast.stocktwits):
-            yield f"{text!r} ended a function {times} times"
+            yield f"{text!r} killed a function {times} times"
 
 
 def _gate(world: World) -> Iterator[str]:
-    """No request leaves while the gate is known to be shut, and a shut gate burns no receives."""
-    for each in (each for times in world.table.shut.values() for each in times):
+    """No request starts while the gate is known to be closed, and a closed gate uses up no receives."""
+    for each in (each for times in world.table.closed.values() for each in times):
         for request in world.stocktwits.requests:
             known = each.since + UNDER_WAY_SECONDS < request.at < each.until
             if known and not (request.probe and each.cause != "operator"):
                 yield (
-                    f"{request.process} asked StockTwits at {clock(request.at)}, but the gate was shut from "
+                    f"{request.process} asked StockTwits at {clock(request.at)}, but the gate was closed from "
                     f"{clock(each.since)} to {clock(each.until)} ({each.cause})"
                 )
         for at, who in world.drained:
-            # A drain may have asked up to a whole run before: what it then took is put back untried.
+            # A drain may have read the gate up to a whole run before; it returns what it received then.
             if each.since + DRAIN_SECONDS < at < each.until - DRAIN_SECONDS:
-                yield f"{who} received from Leftovers by {clock(at)} although the gate was shut ({each.cause})"
+                yield f"{who} received from Leftovers by {clock(at)} although the gate was closed ({each.cause})"
 
 
-def _walls(world: World) -> Iterator[str]:
-    """What StockTwits told one worker is soon known to all."""
-    if _aws_fails(world):  # then it may be that nobody could be told
+def _shared_pauses(world: World) -> Iterator[str]:
+    """A pause that StockTwits asked one worker for is soon observed by all."""
+    if _aws_fails(world):  # then it may not have been written
         return
-    for wall in world.stocktwits.requests:
+    for asked in world.stocktwits.requests:
         for request in world.stocktwits.requests:
-            if wall.at + TOLD_WITHIN_SECONDS < request.at < wall.keep_away_until:
-                yield f"{request.process} asked at {clock(request.at)} what {wall.process} was told not to"
+            if asked.at + SHARED_WITHIN_SECONDS < request.at < asked.keep_away_until:
+                yield f"{request.process} asked StockTwits at {clock(request.at)} although {asked.process} was told to pause"
 
 
 def _pace(world: World) -> Iterator[str]:
-    """In no window are more posts let through than the owner's pace allows."""
+    """The gate never admits more posts than the owner's pace allows."""
     pace = world.day.pace
     posts = [each for each in world.stocktwits.requests if each.text is not None]
     admitted = sorted(each.admitted_at for each in posts if each.counts)
@@ -163,7 +165,7 @@ def _aws_fails(world: World) -> bool:
 
 
 def _dead(world: World) -> dict[tuple[str, str | None], list[Stored]]:
-    """The dead letters, by key and text."""
+    """Return the dead letters by key and text."""
     texts = {alert.body: alert.text for _, alert in world.published}
     found: defaultdict[tuple[str, str | None], list[Stored]] = defaultdict(list)
     for letter in world.dead.messages:
@@ -172,7 +174,7 @@ def _dead(world: World) -> dict[tuple[str, str | None], list[Stored]]:
 
 
 def _tried_again(world: World, letter: Stored) -> bool:
-    """Whether it is a second copy of one that was tried again: who dies before acknowledging buries again."""
+    """Return whether it is a copy of one that was tried again: a worker killed before it deletes sends another."""
     return (key_of(letter), reason(letter)) in {(key_of(each), reason(each)) for each in world.retried}
 
 
@@ -181,5 +183,5 @@ def _sha(text: str) -> str:
 
 
 def clock(moment: float) -> str:
-    """A moment as the trace shows it."""
+    """Format a moment for the trace."""
     return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S.%f}"[:-3]

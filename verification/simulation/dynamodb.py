@@ -1,6 +1,6 @@
-"""DynamoDB in memory: one table, and as much of its expressions as the relay writes.
+"""DynamoDB in memory: one table, with the expressions that the relay uses.
 
-A test replays what a run asked of it against moto, and compares the answers.
+A test replays the calls of a run against moto, and compares the answers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ConditionalCheckFailedException(ClientError):
 
 
 class Exceptions:
-    """What a client has as `exceptions`."""
+    """The `exceptions` of a client."""
 
     ConditionalCheckFailedException = ConditionalCheckFailedException
 
@@ -41,22 +41,22 @@ class Table:
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
 
-    def put_item(self, Item: Item, **asked: Any) -> dict[str, Any]:
+    def put_item(self, Item: Item, **options: Any) -> dict[str, Any]:
         key = Item["pk"]["S"]
-        self._check(key, asked)
+        self._check(key, options)
         self.items[key] = deepcopy(Item)
         return {}
 
-    def update_item(self, Key: Item, UpdateExpression: str, **asked: Any) -> dict[str, Any]:
+    def update_item(self, Key: Item, UpdateExpression: str, **options: Any) -> dict[str, Any]:
         key = Key["pk"]["S"]
-        self._check(key, asked)
+        self._check(key, options)
         before = self.items.get(key, {})
         after = deepcopy(before) | deepcopy(Key)
         for verb, actions in _clauses(UpdateExpression):
             for action in actions:
-                _act(verb, action, before, after, asked)
+                _act(verb, action, before, after, options)
         self.items[key] = after
-        return {"Attributes": deepcopy(after)} if asked.get("ReturnValues") == "ALL_NEW" else {}
+        return {"Attributes": deepcopy(after)} if options.get("ReturnValues") == "ALL_NEW" else {}
 
     def delete_item(self, Key: Item) -> dict[str, Any]:
         self.items.pop(Key["pk"]["S"], None)
@@ -67,12 +67,12 @@ class Table:
         keys = [key["pk"]["S"] for key in wanted["Keys"]]
         return {"Responses": {name: [deepcopy(self.items[key]) for key in keys if key in self.items]}}
 
-    def _check(self, key: str, asked: Mapping[str, Any]) -> None:
-        item, condition = self.items.get(key, {}), asked.get("ConditionExpression")
-        names, values = asked.get("ExpressionAttributeNames", {}), asked.get("ExpressionAttributeValues", {})
+    def _check(self, key: str, options: Mapping[str, Any]) -> None:
+        item, condition = self.items.get(key, {}), options.get("ConditionExpression")
+        names, values = options.get("ExpressionAttributeNames", {}), options.get("ExpressionAttributeValues", {})
         if condition and not _condition(condition)(item, names, values):
             response: Any = {"Error": {"Code": "ConditionalCheckFailedException", "Message": ""}}
-            if asked.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and item:
+            if options.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and item:
                 response["Item"] = deepcopy(item)
             raise ConditionalCheckFailedException(response, "UpdateItem")
 

@@ -1,4 +1,4 @@
-"""Deliberate defects: with each of these the simulation must find a promise broken, or it proves nothing."""
+"""Deliberate defects: with each of these, the simulation must find a violation."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ Mutation = Callable[[], AbstractContextManager[object]]
 
 
 def no_ledger() -> AbstractContextManager[object]:
-    """Every message is taken for new."""
+    """Every message is treated as new."""
     return patch.object(Ledger, "claim", lambda self, key, *_: Claim(key, "anybody", first_claimed_at=self._now()))
 
 
 def no_lease() -> AbstractContextManager[object]:
-    """A claim keeps nobody away."""
+    """A claim does not keep other workers away."""
     return patch.object(ledger, "LEASE_SECONDS", 0)
 
 
 def a_lease_shorter_than_a_run() -> AbstractContextManager[object]:
-    """A claim is over before its holder is."""
+    """A claim expires before its holder has finished."""
     return patch.object(ledger, "LEASE_SECONDS", 5)
 
 
 @contextmanager
 def settled_before_posted() -> Iterator[None]:
-    """The ledger has it as posted before StockTwits has it at all."""
+    """The ledger records a post before StockTwits has it."""
     run = delivery._Attempt.run
 
     def mutated(self: Any) -> Outcome:
@@ -52,7 +52,7 @@ def settled_before_posted() -> Iterator[None]:
 
 @contextmanager
 def unknown_ignored() -> Iterator[None]:
-    """Nobody looks at the stream before trying again."""
+    """A retry does not look at the stream first."""
     claimed = ledger._claim
 
     def mutated(*given: Any) -> Claim:
@@ -75,17 +75,17 @@ def every_duplicate_taken_for_posted() -> AbstractContextManager[object]:
 
 
 def every_duplicate_rejected() -> AbstractContextManager[object]:
-    """A 422 "duplicate" after an unknown attempt is believed."""
+    """A 422 "duplicate" after an unknown attempt counts as a rejection."""
     return patch.object(delivery._Attempt, "_perhaps_our_own", lambda self, error: self.failed(Reject(error.reason)))
 
 
 @contextmanager
 def no_gate_in_the_drain() -> Iterator[None]:
-    """The drain posts whatever the gate says."""
+    """The drain ignores the gate."""
     look, admit, pause_since = WatchedGate.look, WatchedGate.admit, WatchedGate.pause_since
 
     def drains(self: Any) -> bool:
-        return bool(self._container.name.startswith("drain"))
+        return bool(self._worker.name.startswith("drain"))
 
     def open_to(self: Any, wanted: int) -> Admission:
         return Admission(wanted, None, State())
@@ -102,7 +102,7 @@ def no_gate_in_the_drain() -> Iterator[None]:
 
 @contextmanager
 def received_before_the_gate_is_asked() -> Iterator[None]:
-    """The drain receives first, and then finds the gate closed."""
+    """The drain receives messages before it asks the gate."""
     look = WatchedGate.look
     with patch.object(WatchedGate, "look", lambda self, wanted: replace(look(self, wanted), granted=wanted)):
         yield
@@ -128,7 +128,7 @@ def acknowledged_before_in_dead_letters() -> AbstractContextManager[object]:
 
 
 def a_failed_dead_letter_forgotten() -> AbstractContextManager[object]:
-    """A message is done with although Dead letters did not take it."""
+    """A message is deleted although sending it to Dead letters failed."""
 
     def mutated(self: Any, message: Any, outcome: Outcome) -> Any:
         after = dead_letter(self, message, outcome)
@@ -139,14 +139,14 @@ def a_failed_dead_letter_forgotten() -> AbstractContextManager[object]:
 
 
 def any_old_post_taken_for_this_one() -> AbstractContextManager[object]:
-    """The stream is searched without regard to when the first attempt began."""
+    """The search in the stream ignores when the first attempt started."""
     find = StockTwits.find
     return patch.object(StockTwits, "find", lambda self, text, _since: find(self, text, 0.0))
 
 
 @contextmanager
 def the_first_attempt_forgotten() -> Iterator[None]:
-    """Each attempt searches the stream from its own beginning only."""
+    """Each attempt searches the stream only from its own start."""
     claimed = ledger._claim
 
     def mutated(key: str, claim_id: str, item: Any, now: float) -> Claim:
@@ -168,7 +168,7 @@ def everything_acknowledged() -> AbstractContextManager[object]:
 
 
 def admissions_not_written_down() -> AbstractContextManager[object]:
-    """What the gate lets through is not counted."""
+    """The gate does not count what it admits."""
 
     def mutated(self: Any, wanted: int) -> Any:
         return self.look(wanted)
@@ -177,7 +177,7 @@ def admissions_not_written_down() -> AbstractContextManager[object]:
 
 
 def everything_given_back() -> AbstractContextManager[object]:
-    """What was used is given back to the gate too."""
+    """Used admissions are also given back to the gate."""
     give_back = State.give_back
     return patch.object(
         State, "give_back", lambda self, _unused, admission, *more: give_back(self, admission.granted, admission, *more)
@@ -190,13 +190,13 @@ def pauses_kept_from_others() -> AbstractContextManager[object]:
 
 
 def no_look_at_the_gate() -> AbstractContextManager[object]:
-    """A batch goes on whatever happens to the gate meanwhile."""
+    """A batch continues although the gate has been closed."""
     return patch.object(batch, "LOOK_SECONDS", 1e9)
 
 
 @contextmanager
 def cut_off_deliveries_forgotten() -> Iterator[None]:
-    """A message that ends the function is delivered over and over."""
+    """A message that kills the function is delivered again and again."""
     claimed = ledger._claim
     with patch.object(ledger, "_claim", lambda *given: replace(claimed(*given), cut_off=0)):
         yield
@@ -204,7 +204,7 @@ def cut_off_deliveries_forgotten() -> Iterator[None]:
 
 @contextmanager
 def cut_off_beside_others() -> Iterator[None]:
-    """A message that ends the function is delivered beside others, which are held to be what ended it."""
+    """A message that kills the function is delivered with others, which are blamed for it."""
     postponed = delivery._Attempt.postponed
     with patch.object(delivery._Attempt, "postponed", lambda self, **_: postponed(self, alone=True)):
         yield
@@ -232,4 +232,4 @@ MUTATIONS: dict[Mutation, int] = {
     cut_off_deliveries_forgotten: 1,
     cut_off_beside_others: 819,
 }
-"""Each defect, and the first day to look at: one on which it shows."""
+"""Each defect, and the first day to simulate: one on which it is found."""

@@ -1,4 +1,4 @@
-"""One seed from morning to night: the day, the verdict, and a trace that a person can follow."""
+"""Run the day of a seed: the day itself, its violations, and a readable trace."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LINES = 400
-"""A longer trace is cut in the middle."""
+"""A longer trace is shortened in the middle."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What became of a seed."""
+    """The result of a seed."""
 
     seed: int
     world: World
     violations: list[str]
 
     def report(self) -> str:
-        """Tell the day: what it was like, what happened, and what should not have."""
+        """Describe the day: its settings, its trace, and the violations."""
         lines = [f"{clock(at)}  {who:<10} {what}" for at, who, what in self.world.network.trace]
         if len(lines) > LINES:
             lines[LINES // 2 : -LINES // 2] = [f"... {len(lines) - LINES} lines ..."]
@@ -35,14 +35,14 @@ class Run:
                 f"Seed {self.seed}: {self.world.day}",
                 *lines,
                 *(f"VIOLATION: {each}" for each in self.violations),
-                f"Again: make simulate SEED={self.seed}",
+                f"Repeat: make simulate SEED={self.seed}",
             ]
         )
 
 
-def run(seed: int, *, rough: bool = False, watch: Callable[[str, dict[str, Any]], None] | None = None) -> Run:
-    """Live through the day of a seed; `watch` is told of what the ledger's table is asked."""
-    world = World(scenario(seed, rough=rough), watch)
+def run(seed: int, *, rough: bool = False, on_call: Callable[[str, dict[str, Any]], None] | None = None) -> Run:
+    """Simulate the day of a seed; `on_call` is called with each operation on the ledger's table."""
+    world = World(scenario(seed, rough=rough), on_call)
     try:
         world.run()
     except Endless:

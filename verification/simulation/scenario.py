@@ -1,4 +1,4 @@
-"""What a seed decides: what is published, what the account is like, and how bad the day is."""
+"""The day of a seed: the published messages, the account, and the faults."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from verification.simulation.network import Weather
 from verification.simulation.stocktwits import Nature
 
 START = 1_800_000_000.0 - 8 * 3600 - 1800
-"""Half an hour before midnight (UTC), so that a daily cap is met on both sides of it."""
+"""Half an hour before midnight (UTC), so that posts of two days count towards a daily cap."""
 
 MINUTE, HOUR = 60.0, 3600.0
 
 
 @dataclass(frozen=True)
 class Alert:
-    """One message that somebody publishes.
+    """One published message.
 
     Attributes:
-        after: How many seconds after the start.
-        body: What is put into the Outbox.
-        text: What is to be posted; None when it can never be.
+        after: When it is published, in seconds after the start.
+        body: The body of the message in the Outbox.
+        text: The text to post; None if the message is invalid.
         key: The publisher's own idempotency key, if it has one.
-        expires_at: When it must not be posted any more, in seconds since the epoch.
-        may_be_refused: Words of the reasons for which it may end in Dead letters.
-        deadly: Whether it ends the function that delivers it.
+        expires_at: When it expires, in seconds since the epoch.
+        may_be_refused: Parts of the reasons for which it may end in Dead letters.
+        deadly: Whether it kills the function that delivers it.
     """
 
     after: float
@@ -44,7 +44,23 @@ class Alert:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One day."""
+    """One day.
+
+    Attributes:
+        seed: Its seed.
+        alerts: The published messages.
+        weather: How likely each fault is, until the storm is over.
+        nature: How StockTwits behaves.
+        pace: The owner's pace.
+        concurrency: How many requests a worker has at a time.
+        storm: How long faults occur, in seconds after the start.
+        smallest_batch: How many messages a batch has at least.
+        restless: How likely SQS delivers a message again.
+        two_drains: Whether drains overlap sometimes.
+        pauses: The start and the end of each operator's pause, in seconds after the start.
+        new_token_after: When the token is revoked, in seconds after the start, if it is.
+        posts_by_hand: When the owner posts by hand, in seconds after the start.
+    """
 
     seed: int
     alerts: list[Alert]
@@ -58,7 +74,7 @@ class Scenario:
     two_drains: bool = False
     pauses: list[tuple[float, float]] = field(default_factory=list)
     new_token_after: float | None = None
-    said_by_hand: list[float] = field(default_factory=list)
+    posts_by_hand: list[float] = field(default_factory=list)
 
     def __str__(self) -> str:
         """Describe the day in a few lines."""
@@ -68,22 +84,22 @@ class Scenario:
         return (
             f"{len(self.alerts)} alerts, {pace}, {self.concurrency} requests at a time; {self.nature}; {self.weather}; "
             f"restless {self.restless:.2f}, two drains {self.two_drains}, pauses {self.pauses}, "
-            f"new token after {self.new_token_after}, {len(self.said_by_hand)} posts by hand"
+            f"new token after {self.new_token_after}, {len(self.posts_by_hand)} posts by hand"
         )
 
 
 def scenario(seed: int, *, rough: bool = False) -> Scenario:
-    """Return the day of a seed; a rough one has everything at once, which finds a defect sooner."""
+    """Return the day of a seed; a rough one has all faults at once, which finds a defect sooner."""
     random = Random(f"scenario {seed}")
     nature = Nature(near_identical=random.random() < 0.3, slowness=random.choice([1, 4]))
-    if random.random() < 0.2:  # nothing but the ledger and the stream keeps a post from standing there twice
+    if random.random() < 0.2:  # only the ledger and the stream prevent duplicates
         nature.forgetful = True
     else:
         nature.lag = random.choice([0, 0, 5, 60, 600])
         nature.late = random.random() < 0.5
     storm = random.choice([0.5, 1, 2]) * HOUR
     by_hand = [random.uniform(0, storm)] * 35 if random.random() < 0.05 else []
-    alerts = _alerts(random, nature, looked_over=bool(by_hand))
+    alerts = _alerts(random, nature, crowded=bool(by_hand))
     a_day = random.choice([0, 0, 0, 3 + len(alerts) // 4])
     alerts += _deadly(Random(f"deadly {seed}"), [each.after for each in alerts])
     return Scenario(
@@ -100,12 +116,12 @@ def scenario(seed: int, *, rough: bool = False) -> Scenario:
             (begin, begin + random.uniform(10, 1200)) for begin in _moments(random, storm, random.choice([0, 0, 1]))
         ],
         new_token_after=random.uniform(0, storm) if random.random() < 0.1 else None,
-        said_by_hand=by_hand,
+        posts_by_hand=by_hand,
     )
 
 
 def _weather(random: Random, *, rough: bool) -> Weather:
-    if rough and random.random() < 1 / 4:  # StockTwits alone fails, which leaves no excuse
+    if rough and random.random() < 1 / 4:  # only StockTwits fails, so AWS cannot be the cause
         return Weather(stocktwits=0.5)
     return Weather(
         killed=random.choice([0.02] if rough else [0, 0, 0.01, 0.03]),
@@ -116,10 +132,10 @@ def _weather(random: Random, *, rough: bool) -> Weather:
     )
 
 
-def _alerts(random: Random, nature: Nature, *, looked_over: bool) -> list[Alert]:
+def _alerts(random: Random, nature: Nature, *, crowded: bool) -> list[Alert]:
     alerts: list[Alert] = []
-    # The stream shows the newest 30 posts: whoever posts much by hand hides what the relay looks for.
-    usual = ("do not reach back",) if looked_over else ()
+    # The stream shows the newest 30 posts: many posts by hand hide those that the relay looks for.
+    usual = ("do not reach back",) if crowded else ()
     for number in range(1, random.randint(2, 8) + 1):
         after = random.choice([0, random.uniform(0, 300), random.uniform(0, 1800)])
         text = f"$SYM{chr(64 + number)} breaks out, says {number}"
@@ -134,7 +150,7 @@ def _alerts(random: Random, nature: Nature, *, looked_over: bool) -> list[Alert]
             )
         elif kind < 0.5:
             alerts += _with_a_key(random, number, after, text, usual)
-        elif kind < 0.6:  # the same words again, much later
+        elif kind < 0.6:  # the same text again, much later
             again = after + random.uniform(45, 120) * MINUTE
             alerts += [Alert(moment, text, text, may_be_refused=("duplicate", *usual)) for moment in (after, again)]
         elif kind < 0.7 and nature.near_identical:
@@ -145,7 +161,7 @@ def _alerts(random: Random, nature: Nature, *, looked_over: bool) -> list[Alert]
             ]
         else:
             alerts.append(Alert(after, text, text, may_be_refused=usual))
-    if random.random() < 0.2:  # many at once keep several workers busy for a while
+    if random.random() < 0.2:  # many at once keep several workers busy
         after = random.uniform(0, 1800)
         burst = [f"$MANY{chr(64 + number)} opens, says {number}" for number in range(1, random.randint(8, 16) + 1)]
         alerts += [Alert(after, text, text, may_be_refused=usual) for text in burst]
@@ -153,7 +169,7 @@ def _alerts(random: Random, nature: Nature, *, looked_over: bool) -> list[Alert]
 
 
 def _deadly(random: Random, moments: list[float]) -> list[Alert]:
-    """Make, on some days, an alert that comes along with another and ends the function."""
+    """Return, on some days, an alert that kills the function, published together with another one."""
     if random.random() < 0.8:
         return []
     text = "$DOOM ends whoever delivers it"

@@ -1,7 +1,7 @@
-"""Many workers on one thread, in simulated time: the seed decides who goes on, and when.
+"""Many workers on one thread, in simulated time: the seed decides which one continues, and when.
 
-A task is a greenlet that runs until it waits. Whatever waits in the real code (a call over the network, a sleep, a lock
-that is held, an empty queue) lets the scheduler choose who is next, so that a seed gives the same run every time.
+A task is a greenlet that runs until it waits. Where the real code waits (a call over the network, a sleep, a lock, an
+empty queue), the scheduler chooses the next task, so that a seed gives the same run every time.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # it 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-TURNS = 500_000
-"""After so many turns a day is held to be endless."""
+MAX_TURNS = 500_000
+"""After so many turns a day counts as endless."""
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it runs any more, and nothing it still does has an effect."""
+    """The process was killed: its tasks end, and have no further effect."""
 
 
 class Endless(Exception):
-    """A run does not come to its end."""
+    """A run does not end."""
 
 
 @dataclass(eq=False)
 class Process:
-    """What dies together: a container of a function, or something outside that never dies."""
+    """Tasks that are killed together: a worker, or something outside that is never killed (not `mortal`)."""
 
     name: str
     mortal: bool = False
@@ -41,10 +41,10 @@ class Process:
 
 
 class Scheduler:
-    """Runs tasks in the order of their moments; of two with one moment, the one that the seed prefers."""
+    """Runs tasks in the order of their times; the seed decides between equal times."""
 
-    def __init__(self, seed: int, start: float, turns: int = TURNS) -> None:
-        self._most_turns = turns
+    def __init__(self, seed: int, start: float, max_turns: int = MAX_TURNS) -> None:
+        self._max_turns = max_turns
         self.random = Random(seed)
         self.now = start
         self._queue: list[tuple[float, float, int, Callable[[], Any]]] = []
@@ -54,20 +54,20 @@ class Scheduler:
 
     @property
     def process(self) -> Process:
-        """The process that is running now."""
+        """The process of the running task."""
         return self._processes[getcurrent()]
 
-    def at(self, moment: float, what: Callable[[], Any]) -> None:
-        """Do something at a moment, outside of any process; it must not wait."""
+    def at(self, moment: float, action: Callable[[], Any]) -> None:
+        """Do something at a moment, outside of all processes; it must not wait."""
         self._turns += 1
-        heapq.heappush(self._queue, (max(moment, self.now), self.random.random(), self._turns, what))
+        heapq.heappush(self._queue, (max(moment, self.now), self.random.random(), self._turns, action))
 
-    def start(self, process: Process, what: Callable[[], Any]) -> None:
+    def start(self, process: Process, action: Callable[[], Any]) -> None:
         """Start a task of a process."""
 
         def run() -> None:
             try:
-                what()
+                action()
             except Killed:
                 pass
             finally:
@@ -77,64 +77,64 @@ class Scheduler:
         task = greenlet(run, parent=self._hub)
         self._processes[task] = process
         process.tasks.append(task)
-        self.at(self.now, lambda: self._go_on(task))
+        self.at(self.now, lambda: self._resume(task))
 
     def sleep(self, seconds: float) -> None:
-        """Let others go on for a while."""
+        """Wait, while other tasks run."""
         self._check()
         task = getcurrent()
-        self.at(self.now + seconds, lambda: self._go_on(task))
-        self._give_way()
+        self.at(self.now + seconds, lambda: self._resume(task))
+        self._yield()
 
     def park(self) -> Callable[[], None]:
-        """Return what wakes the current task, once; `wait` waits for it."""
-        sleepers = [getcurrent()]
+        """Return a function that wakes the current task, once; see `wait`."""
+        sleeping = [getcurrent()]
 
         def wake() -> None:
-            if sleepers:
-                task = sleepers.pop()
-                self.at(self.now, lambda: self._go_on(task))
+            if sleeping:
+                task = sleeping.pop()
+                self.at(self.now, lambda: self._resume(task))
 
         return wake
 
     def wait(self) -> None:
-        """Wait until somebody calls what `park` gave."""
-        self._give_way()
+        """Wait until the function that `park` returned is called."""
+        self._yield()
 
     def kill(self, process: Process) -> None:
-        """End a process between two effects: `finally` and `except` run, but whatever they call raises `Killed`."""
+        """Kill a process between two effects: `finally` and `except` run, but any call in them raises `Killed`."""
         process.alive = False
         running = getcurrent()
         for task in list(process.tasks):
             if task is not running:
-                self.at(self.now, partial(self._go_on, task))
+                self.at(self.now, partial(self._resume, task))
         if running in process.tasks:
             raise Killed
 
     def run(self, done: Callable[[], bool]) -> None:
-        """Run until nothing is left to do, or `done` says so.
+        """Run until nothing is left to do, or `done` returns true.
 
         Raises:
-            Endless: It does not end.
+            Endless: The run does not end.
         """
         while self._queue and not done():
-            if self._turns > self._most_turns:
+            if self._turns > self._max_turns:
                 raise Endless
-            self.now, _, _, what = heapq.heappop(self._queue)
-            what()
+            self.now, _, _, action = heapq.heappop(self._queue)
+            action()
 
     def end(self) -> None:
-        """End every task that still waits, so that none is left to the garbage collector."""
+        """End every waiting task, so that none is left to the garbage collector."""
         for process in set(self._processes.values()):
             process.alive = False
         for task in list(self._processes):
-            self._go_on(task)
+            self._resume(task)
 
-    def _go_on(self, task: greenlet) -> None:
+    def _resume(self, task: greenlet) -> None:
         if task in self._processes:
             task.switch()
 
-    def _give_way(self) -> None:
+    def _yield(self) -> None:
         self._check()
         self._hub.switch()
         self._check()
@@ -145,27 +145,27 @@ class Scheduler:
 
 
 class Lock:
-    """`threading.Lock` among tasks."""
+    """`threading.Lock` for tasks."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._held = False
+        self._locked = False
         self._waiting: deque[Callable[[], None]] = deque()
 
     def __enter__(self) -> None:
-        while self._held:
+        while self._locked:
             self._waiting.append(self._scheduler.park())
             self._scheduler.wait()
-        self._held = True
+        self._locked = True
 
     def __exit__(self, *_: object) -> None:
-        self._held = False
+        self._locked = False
         if self._waiting:
             self._waiting.popleft()()
 
 
-class Slots:
-    """`queue.SimpleQueue` among tasks."""
+class SimpleQueue:
+    """`queue.SimpleQueue` for tasks."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -185,7 +185,7 @@ class Slots:
 
 
 class Pool:
-    """`ThreadPoolExecutor` among tasks: as many tasks as it has threads, of the process that uses it."""
+    """`ThreadPoolExecutor` for tasks: as many tasks as it has threads, in the process that uses it."""
 
     def __init__(self, scheduler: Scheduler, threads: int) -> None:
         self._scheduler = scheduler
@@ -195,7 +195,7 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is left to shut down: `map` waits for its results."""
+        """Do nothing: `map` waits for its results."""
 
     def map(self, function: Callable[..., Any], *arguments: Iterable[Any]) -> Iterator[Any]:
         calls = deque(enumerate(zip(*arguments, strict=True)))
@@ -208,7 +208,7 @@ class Pool:
                 number, call = calls.popleft()
                 try:
                     results[number] = (True, function(*call))
-                except Exception as error:  # noqa: BLE001  given to whoever asks for the result
+                except Exception as error:  # noqa: BLE001  raised when its result is read
                     results[number] = (False, error)
                 if len(results) == wanted:
                     wake()
@@ -218,7 +218,7 @@ class Pool:
         if wanted:
             self._scheduler.wait()
         for number in range(wanted):
-            good, result = results[number]
-            if not good:
+            succeeded, result = results[number]
+            if not succeeded:
                 raise result
             yield result

@@ -1,4 +1,4 @@
-"""StockTwits in memory: the stand-in's rules and faults behind the real client; its stream lags, it may work late."""
+"""StockTwits in memory: the stand-in's rules and faults behind the real client, with a lag and late requests."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 URL = "http://stocktwits/api/2"
 NOT_REACHED = "not-reached"
 LATE = "late"
-"""A request that StockTwits works on when the client has long given up."""
+"""A request that StockTwits accepts minutes after the client gave up."""
 
 
 @dataclass
 class Nature:
-    """What kind of StockTwits this is.
+    """How StockTwits behaves on a day.
 
     Attributes:
-        lag: How many seconds a post takes to show on the stream.
+        lag: After how many seconds a post is on the stream.
         late: Whether a request may be accepted minutes after the client gave up.
-        near_identical: Whether a text that differs in its tickers alone counts as a duplicate.
-        forgetful: Whether it accepts the same text over and over.
-        slowness: How many times as long as usual it takes to answer.
+        near_identical: Whether texts that differ only in cashtags are duplicates.
+        forgetful: Whether it accepts duplicates.
+        slowness: The factor by which answers take longer.
     """
 
     lag: float = 0.0
@@ -47,16 +47,16 @@ class Nature:
 
 @dataclass
 class Request:
-    """A request as it left a worker.
+    """A request by a worker.
 
     Attributes:
-        at: When it left.
-        process: Whose it is.
-        text: The text to post; None for a look at the stream.
-        admitted_at: When the gate let it through.
-        probe: Whether it is the one that decides whether the gate opens.
-        keep_away_until: What its answer asked for: no more requests before this moment.
-        counts: Whether it counts towards the pace: it arrived, and its token was accepted.
+        at: When it started.
+        process: The worker.
+        text: The text to post; None for a request for the stream.
+        admitted_at: When the gate admitted it.
+        probe: Whether it is the probe that decides whether the gate opens.
+        keep_away_until: Until when its answer sent for no more requests.
+        counts: Whether it counts towards the pace: it was received, and its token accepted.
     """
 
     at: float
@@ -69,7 +69,7 @@ class Request:
 
 
 class StockTwits(Api):
-    """The account, as its API shows it."""
+    """The API of StockTwits, for one account."""
 
     def __init__(self, network: Network, nature: Nature) -> None:
         self.settings = Settings(
@@ -82,9 +82,9 @@ class StockTwits(Api):
         self.blocked: set[str] = set()
         """The texts that bot protection answers with a page."""
         self.deadly: set[str] = set()
-        """The texts that end the function that sends them."""
+        """The texts that kill the function that sends them."""
         self.ended: Counter[str] = Counter()
-        """How many functions each of them ended."""
+        """How many functions each of them has killed."""
 
     def answer(self, seen: SeenRequest) -> Reply:
         if seen.fields.get("body") in self.blocked:
@@ -96,8 +96,8 @@ class StockTwits(Api):
         except RefusedError as refused:
             return Reply.error(*refused.args)
 
-    def say(self, text: str) -> None:
-        """Post something by hand."""
+    def post_by_hand(self, text: str) -> None:
+        """Post a text by hand."""
         now = datetime.fromtimestamp(self.network.scheduler.now, UTC)
         self.timeline.add(PostRecord(0, text, "neutral", None, None, now), near_identical=False)
 
@@ -112,49 +112,49 @@ class StockTwits(Api):
 
 
 class Adapter:
-    """Stands where the client has its connections."""
+    """Replaces the HTTP adapter of the client."""
 
-    def __init__(self, stocktwits: StockTwits, container: Any) -> None:
+    def __init__(self, stocktwits: StockTwits, worker: Any) -> None:
         self._stocktwits = stocktwits
         self._network = stocktwits.network
-        self._container = container
+        self._worker = worker
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
     def send(self, request: requests.PreparedRequest, *, stream: bool, timeout: object) -> requests.Response:
-        """Send a request, and give its answer; raise what requests raises."""
+        """Send a request, and return its response; raise what requests raises."""
         del stream, timeout
         network, stocktwits, random = self._network, self._stocktwits, self._network.scheduler.random
         began = network.scheduler.now
         seen = _seen(request, began)
         text = seen.fields.get("body")
         what = f"POST {text}" if text else "GET the stream"
-        admission = self._container.admission
-        asked = Request(began, self._container.name, text, admission.at, admission.probe)
-        stocktwits.requests.append(asked)
+        admission = self._worker.admission
+        sent = Request(began, self._worker.name, text, admission.at, admission.probe)
+        stocktwits.requests.append(sent)
         network.calls[f"stocktwits.{'create' if text else 'stream'}"] += 1
         if text in stocktwits.deadly:
-            asked.counts = False
+            sent.counts = False
             stocktwits.ended[text] += 1
-            network.kill(self._container)
+            network.kill(self._worker)
         fault = random.choice([*Fault, NOT_REACHED, LATE]) if network.chance(network.weather.stocktwits) else None
         network.travel(random.uniform(0.05, 1.5) * stocktwits.nature.slowness)
         if fault == NOT_REACHED:
-            asked.counts = False
-            network.tell(f"{what}: not reached")
+            sent.counts = False
+            network.log(f"{what}: not reached")
             raise requests.ConnectionError(_NeverConnected(None, "refused"))  # type: ignore[arg-type]
         if fault == LATE:
             if stocktwits.nature.late:
                 network.scheduler.at(began + random.uniform(5, 120), lambda: self._late(seen, what))
             fault = Fault.TIMEOUT_BEFORE
-        reply = self._misbehave(Fault(fault), seen, what, asked) if fault else stocktwits.answer(seen)
-        network.tell(f"{what}: {reply.status}")
+        reply = self._misbehave(Fault(fault), seen, what, sent) if fault else stocktwits.answer(seen)
+        network.log(f"{what}: {reply.status}")
         network.travel(random.uniform(0.02, 0.5))
-        asked.counts = reply.status not in {401, 403}
+        sent.counts = reply.status not in {401, 403}
         return _response(reply)
 
-    def _misbehave(self, fault: Fault, seen: SeenRequest, what: str, asked: Request) -> Reply:
+    def _misbehave(self, fault: Fault, seen: SeenRequest, what: str, sent: Request) -> Reply:
         network, random = self._network, self._network.scheduler.random
         details: dict[str, Any] = {}
         if fault is Fault.RATE_LIMITED:
@@ -162,17 +162,17 @@ class Adapter:
                 [("", 60), ("reset_in_seconds", random.randint(20, 900)), ("retry_after", 120)]
             )
             details = {name: seconds} if name else {}
-            asked.keep_away_until = network.scheduler.now + seconds
+            sent.keep_away_until = network.scheduler.now + seconds
         if fault is Fault.BOT_BLOCK:
-            asked.keep_away_until = network.scheduler.now + BLOCKED_SECONDS
+            sent.keep_away_until = network.scheduler.now + BLOCKED_SECONDS
         if fault in {Fault.ERROR_BEFORE, Fault.ERROR_AFTER}:
             details = {"status": random.choice([500, 502, 503, 504])}
         planned = plan(fault, 1, None, "", details)
         if planned.accepts:
             self._stocktwits.answer(seen)
-        network.tell(f"{what}: {fault}")
+        network.log(f"{what}: {fault}")
         if fault in {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER}:
-            network.travel(asked.at + READ_SECONDS - network.scheduler.now)
+            network.travel(sent.at + READ_SECONDS - network.scheduler.now)
             raise requests.ReadTimeout
         if fault in {Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.CLOSE_AFTER}:
             network.travel(random.uniform(0, 1))
@@ -181,7 +181,7 @@ class Adapter:
 
     def _late(self, seen: SeenRequest, what: str) -> None:
         reply = self._stocktwits.answer(seen)
-        self._network.tell(f"{what}: worked on late, {reply.status}", "stocktwits")
+        self._network.log(f"{what}: worked on late, {reply.status}", "stocktwits")
 
 
 def _seen(request: requests.PreparedRequest, at: float) -> SeenRequest:

@@ -1,4 +1,4 @@
-"""A day of the relay: its real parts and its real edges, between queues, a table and a StockTwits in memory."""
+"""A day of the relay: its real code and handlers, with queues, a table and StockTwits in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from relay.credentials import Credentials
 from relay.posting import batch, ledger
 from relay.posting.backoff import LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
 from relay.posting.batch import BatchDelivery
-from relay.posting.bootstrap import Container as Relay
+from relay.posting.bootstrap import Container
 from relay.posting.delivery import PERHAPS_POSTED, Delivery
 from relay.posting.gate import Admission, Gate
 from relay.posting.ledger import Ledger
@@ -24,9 +24,9 @@ from relay.queues import DeadLetters
 from functions.drain_leftovers import app as drain_leftovers
 from functions.post_messages import app as post_messages
 from verification.simulation.dynamodb import Table
-from verification.simulation.network import DynamoDB, Network, Sqs, Watch
+from verification.simulation.network import DynamoDB, Network, OnCall, Sqs
 from verification.simulation.scenario import START, Alert, Scenario
-from verification.simulation.scheduler import TURNS, Lock, Pool, Process, Scheduler, Slots
+from verification.simulation.scheduler import MAX_TURNS, Lock, Pool, Process, Scheduler, SimpleQueue
 from verification.simulation.sqs import Queue, Stored
 from verification.simulation.stocktwits import URL, Adapter, StockTwits
 
@@ -38,43 +38,43 @@ if TYPE_CHECKING:
     from relay.queue_message import QueueMessage
 
 POST_SECONDS, DRAIN_SECONDS = 60, 50
-PATIENCE_SECONDS = 13 * 24 * 3600
-"""What is not over when SQS forgets messages never ends well."""
+MAX_SECONDS = 13 * 24 * 3600
+"""A day must end before SQS' retention period does."""
 
 OPERATOR_LOOKS_AFTER = 40 * 60
-"""How long the operator waits before trying duplicates again: longer than StockTwits remembers a text."""
+"""How long the operator waits before retrying duplicates: longer than StockTwits remembers a text."""
 
 
 @dataclass(frozen=True)
-class Admitted:
-    """What a container was let through with last."""
+class LastAdmission:
+    """A worker's last admission by the gate."""
 
     at: float = 0.0
     probe: bool = False
 
 
 @dataclass(eq=False)
-class Container(Process):
-    """A function's process, with all that it made when it started."""
+class Worker(Process):
+    """A process of a function, with the container that it created at its start."""
 
     mortal: bool = True
-    relay: Relay = field(init=False)
-    admission: Admitted = Admitted()
+    container: Container = field(init=False)
+    admission: LastAdmission = LastAdmission()
     invocations: int = 0
 
 
 class WatchedGate(Gate):
-    """The gate, and when it let its container through."""
+    """The gate, which records the last admission of its worker."""
 
-    def __init__(self, container: Container, *args: Any) -> None:
+    def __init__(self, worker: Worker, *args: Any) -> None:
         super().__init__(*args)
-        self._container = container
+        self._worker = worker
         self._asked_at = 0.0
 
     def admit(self, wanted: int) -> Admission:
         admission = super().admit(wanted)
         if admission.granted:
-            self._container.admission = Admitted(self._asked_at, admission.probe)
+            self._worker.admission = LastAdmission(self._asked_at, admission.probe)
         return admission
 
     def _admission(self, wanted: int) -> tuple[Admission, int]:
@@ -84,8 +84,8 @@ class WatchedGate(Gate):
 
 
 @dataclass
-class Shut:
-    """The gate's item, or the operator's, says: not now."""
+class Closed:
+    """A time in which the gate's item or the operator's closed the gate."""
 
     since: float
     until: float
@@ -93,26 +93,26 @@ class Shut:
 
 
 class Ledgers(Table):
-    """The table, and from when until when it said that nothing may be posted."""
+    """The table, and the times in which its items closed the gate."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__()
         self._scheduler = scheduler
-        self.shut: dict[str, list[Shut]] = {"gate": [], "pause": []}
+        self.closed: dict[str, list[Closed]] = {"gate": [], "pause": []}
 
-    def put_item(self, Item: dict[str, Any], **asked: Any) -> dict[str, Any]:
-        answer = super().put_item(Item, **asked)
-        self._note(Item["pk"]["S"])
+    def put_item(self, Item: dict[str, Any], **options: Any) -> dict[str, Any]:
+        answer = super().put_item(Item, **options)
+        self._record_pause(Item["pk"]["S"])
         return answer
 
     def delete_item(self, Key: dict[str, Any]) -> dict[str, Any]:
         answer = super().delete_item(Key)
-        self._note(Key["pk"]["S"])
+        self._record_pause(Key["pk"]["S"])
         return answer
 
-    def _note(self, which: str) -> None:
-        """Begin or end a time in which the gate is known to be shut."""
-        now, item, times = self._scheduler.now, self.items.get(which), self.shut[which]
+    def _record_pause(self, which: str) -> None:
+        """Start or end a time in which the gate is closed."""
+        now, item, times = self._scheduler.now, self.items.get(which), self.closed[which]
         until, cause = now, "operator"
         if item and which == "pause":
             until = float("inf")
@@ -123,18 +123,20 @@ class Ledgers(Table):
         if times and times[-1].until > now:
             times[-1].until = now
         if until > now:
-            times.append(Shut(now, until, cause))
+            times.append(Closed(now, until, cause))
 
 
 class World:
-    """Everything that there is on one day."""
+    """The relay and all services of one day."""
 
-    def __init__(self, day: Scenario, watch: Watch | None = None, *, turns: int = TURNS, tell: bool = True) -> None:
+    def __init__(
+        self, day: Scenario, on_call: OnCall | None = None, *, max_turns: int = MAX_TURNS, trace: bool = True
+    ) -> None:
         self.day = day
-        self._watch = watch
-        self.scheduler = Scheduler(day.seed, START, turns)
+        self._on_call = on_call
+        self.scheduler = Scheduler(day.seed, START, max_turns)
         self.forecast = replace(day.weather)
-        self.network = Network(self.scheduler, day.weather, tell=tell)
+        self.network = Network(self.scheduler, day.weather, trace=trace)
         self.began = START
         self.table = Ledgers(self.scheduler)
         self.stocktwits = StockTwits(self.network, day.nature)
@@ -145,20 +147,20 @@ class World:
         self.published: list[tuple[str, Alert]] = []
         self.retried: list[Stored] = []
         self.drained: list[tuple[float, str]] = []
-        """When a drain received something, and which one."""
+        """When a drain received messages, and which drain."""
         self.invocations: list[tuple[str, float]] = []
-        """Of which function, and how long it ran."""
+        """The function of each invocation, and its duration."""
         self._token = "token-1"
         self._aws = Process("aws")
         self._outside = Process("publisher")
         self._working = 0
         self._claims = 0
-        self._containers = 0
+        self._workers = 0
 
     def run(self) -> None:
-        """Let the day pass, and then the calm after it, until everything has come to its end."""
+        """Run the day, and the calm after the storm, until every message has ended."""
         self._plan()
-        with self._in_place():
+        with self._patched():
             try:
                 self.scheduler.run(self._over)
             finally:
@@ -167,7 +169,7 @@ class World:
     @property
     def overdue(self) -> bool:
         """Whether the day did not end."""
-        return self.scheduler.now > START + PATIENCE_SECONDS
+        return self.scheduler.now > START + MAX_SECONDS
 
     def _over(self) -> bool:
         quiet = self.scheduler.now > START + self.day.storm and len(self.published) == len(self.day.alerts)
@@ -177,8 +179,8 @@ class World:
     def _plan(self) -> None:
         day = self.day
 
-        def later(seconds: float, what: Callable[[], Any]) -> None:
-            self.scheduler.at(START + seconds, what)
+        def later(seconds: float, action: Callable[[], Any]) -> None:
+            self.scheduler.at(START + seconds, action)
 
         for alert in day.alerts:
             later(alert.after, partial(self._publish, alert))
@@ -189,8 +191,8 @@ class World:
         if day.new_token_after is not None:
             later(day.new_token_after, self._revoke)
             later(day.new_token_after + self.scheduler.random.uniform(0, 600), self._store_token)
-        for moment in day.said_by_hand:
-            later(moment, lambda: self.stocktwits.say(f"by hand {self.scheduler.random.random()}"))
+        for moment in day.posts_by_hand:
+            later(moment, lambda: self.stocktwits.post_by_hand(f"by hand {self.scheduler.random.random()}"))
         later(day.storm, self._clear_up)
         for _ in range(2):
             self.scheduler.start(self._aws, self._poll)
@@ -199,32 +201,32 @@ class World:
     def _publish(self, alert: Alert, attributes: dict[str, Any] | None = None) -> None:
         message_id = self.outbox.send(alert.body, attributes or {}, self.scheduler.now)
         self.network.calls["sqs.SendMessage"] += 1
-        self.network.tell(f"publishes {message_id}: {alert.body}", "publisher")
+        self.network.log(f"publishes {message_id}: {alert.body}", "publisher")
         self.published.append((message_id, alert))
         if alert.deadly and alert.text:
             self.stocktwits.deadly.add(alert.text)
 
-    def _operate(self, what: str, act: Callable[[Any], Any], item: Any) -> None:
-        self.network.tell(what, "operator")
-        act(item)
+    def _operate(self, what: str, action: Callable[[Any], Any], item: Any) -> None:
+        self.network.log(what, "operator")
+        action(item)
 
     def _revoke(self) -> None:
-        self.network.tell("revokes the token", "stocktwits")
+        self.network.log("revokes the token", "stocktwits")
         self.stocktwits.settings.access_token = "token-2"
 
     def _store_token(self) -> None:
-        self.network.tell("stores the new token", "operator")
+        self.network.log("stores the new token", "operator")
         self._token = "token-2"
 
     def _clear_up(self) -> None:
-        self.network.tell("--- calm from here on ---", "aws")
+        self.network.log("--- calm from here on ---", "aws")
         self.day.weather.clear_up()
         for queue in (self.outbox, self.leftovers):
             queue.restless = 0
         self.scheduler.at(self.scheduler.now + OPERATOR_LOOKS_AFTER, self._retry)
 
     def _to_retry(self) -> list[Stored]:
-        """What StockTwits took for a duplicate, and nobody tried again yet."""
+        """Return the dead letters of duplicates that were not retried yet."""
         return [
             each
             for each in self.dead.messages
@@ -234,28 +236,28 @@ class World:
         ]
 
     def _retry(self) -> None:
-        """Try duplicates again, as ``docs/operating.md`` says: the same body, with its key."""
+        """Retry duplicates, as in ``docs/operating.md``: the same body, with its key."""
         for letter in self._to_retry():
             key = letter.attributes["RelayKey"]
             self.retried.append(letter)
             self.dead.messages.remove(letter)
-            self.network.tell(f"retries {letter.body}", "operator")
+            self.network.log(f"retries {letter.body}", "operator")
             self.outbox.send(letter.body, {"RelayKey": key}, self.scheduler.now)
         if not self.overdue:
             self.scheduler.at(self.scheduler.now + OPERATOR_LOOKS_AFTER, self._retry)
 
-    # ------------------------------------------------------------ Lambda: containers, event source, schedule
+    # ------------------------------------------------------------ Lambda: workers, event source, schedule
 
-    def _container(self, function: str) -> Container:
-        self._containers += 1
-        container = Container(f"{function}-{self._containers}")
+    def _worker(self, function: str) -> Worker:
+        self._workers += 1
+        worker = Worker(f"{function}-{self._workers}")
         network, now, day = self.network, lambda: self.scheduler.now, self.day
-        dynamodb = DynamoDB(network, self.table, self._watch)
+        dynamodb = DynamoDB(network, self.table, self._on_call)
         sqs = Sqs(network, self.outbox, self.leftovers, self.dead)
         own_ledger = Ledger(dynamodb, "ledger", now)  # type: ignore[arg-type]
-        gate = WatchedGate(container, dynamodb, "ledger", day.pace, now)
-        stocktwits = Client(URL, "bearer", self._credentials(container), day.concurrency, now)
-        stocktwits._adapter = Adapter(self.stocktwits, container)  # type: ignore[assignment]
+        gate = WatchedGate(worker, dynamodb, "ledger", day.pace, now)
+        stocktwits = Client(URL, "bearer", self._credentials(worker), day.concurrency, now)
+        stocktwits._adapter = Adapter(self.stocktwits, worker)  # type: ignore[assignment]
         delivery = Delivery(
             own_ledger.claim, own_ledger.settle, stocktwits.find, lambda _post: None, stocktwits.publish, now
         )
@@ -263,79 +265,79 @@ class World:
         batches = BatchDelivery(delivery, gate, partial(_dead_letter, dead_letters), day.concurrency, now)
         source = queues.Queue(lambda: sqs, "outbox" if function == "post" else "leftovers")  # type: ignore[arg-type,return-value]
         outbox = queues.Queue(lambda: sqs, "outbox")  # type: ignore[arg-type,return-value]
-        container.relay = Relay(source, gate, batches, stocktwits, outbox, lambda _delivered, _seconds_left: [])
-        return container
+        worker.container = Container(source, gate, batches, stocktwits, outbox, lambda _delivered, _seconds_left: [])
+        return worker
 
-    def _credentials(self, container: Container) -> Callable[..., Credentials]:
+    def _credentials(self, worker: Worker) -> Callable[..., Credentials]:
         known = {"token": self._token}
 
         def credentials(*, fresh: bool = False) -> Credentials:
             if fresh and known["token"] != self._token:
-                self.network.tell("reads the token anew", container.name)
+                self.network.log("reads the token anew", worker.name)
                 known["token"] = self._token
             return Credentials(known["token"], "relay_demo", "4242")
 
         return credentials
 
     def _poll(self) -> None:
-        """The event source mapping: hand batches of the Outbox to a container, delete what it does not report."""
-        container = self._container("post")
+        """The event source mapping: pass batches of the Outbox to a worker, and delete what it does not report."""
+        worker = self._worker("post")
         random = self.scheduler.random
         while not self.overdue:
             received = self.outbox.receive(random.randint(self.day.smallest_batch, 10), self.scheduler.now)
-            if not received:  # no call is counted: an idle poller asks day and night
+            if not received:  # no call is counted: an idle poller polls all the time
                 self._wait_for_the_outbox()
                 continue
             self.network.calls["sqs.ReceiveMessage"] += 1
-            if not container.alive:
-                container = self._container("post")
-            self.network.tell(f"gives {shown(received)}", container.name)
+            if not worker.alive:
+                worker = self._worker("post")
+            self.network.log(f"gets {shown(received)}", worker.name)
             event = {"Records": [_record(each) for each in received]}
-            answer = self._invoke(container, post_messages.handler, event, POST_SECONDS)
+            answer = self._invoke(worker, post_messages.handler, event, POST_SECONDS)
             if answer is None:
                 continue
             self.scheduler.sleep(random.uniform(0.001, 0.05))
-            kept = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
-            done = [each for each in received if each.id not in kept]
+            reported = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
+            done = [each for each in received if each.id not in reported]
             self.network.calls["sqs.DeleteMessageBatch"] += bool(done)
             for each in done:
-                self.network.tell(f"deletes {each.receipt} from the outbox")
+                self.network.log(f"deletes {each.receipt} from the outbox")
                 self.outbox.delete(each.receipt, self.scheduler.now)
 
     def _wait_for_the_outbox(self) -> None:
-        """Wait until a message comes in, or one that is held comes back."""
+        """Wait until a message is sent, or one becomes visible again."""
         wake = self.scheduler.park()
-        self.outbox.bells.append(wake)
+        self.outbox.listeners.append(wake)
         if soon := self.outbox.next_visible():
             self.scheduler.at(soon, wake)
         self.scheduler.wait()
-        if wake in self.outbox.bells:
-            self.outbox.bells.remove(wake)
-        self.scheduler.sleep(self.scheduler.random.choice([0, 0.5]))  # what comes in meanwhile comes along
+        if wake in self.outbox.listeners:
+            self.outbox.listeners.remove(wake)
+        self.scheduler.sleep(self.scheduler.random.choice([0, 0.5]))  # more messages may join the batch
 
     def _schedule(self) -> None:
-        """The minute schedule: a drain, and at times one more while it runs."""
-        container = self._container("drain")
+        """The schedule: a drain every minute, and sometimes a second one while it runs."""
+        worker = self._worker("drain")
         while not self.overdue:
             self.scheduler.sleep(60)
             if not self.leftovers.messages:
                 continue
             if self.day.two_drains and self.scheduler.random.random() < 0.3:
-                second = self._container("drain")
+                second = self._worker("drain")
                 self.scheduler.start(
                     self._aws, partial(self._invoke, second, drain_leftovers.handler, {}, DRAIN_SECONDS)
                 )
-            if not container.alive:
-                container = self._container("drain")
-            self._invoke(container, drain_leftovers.handler, {}, DRAIN_SECONDS)
+            if not worker.alive:
+                worker = self._worker("drain")
+            self._invoke(worker, drain_leftovers.handler, {}, DRAIN_SECONDS)
 
-    def _invoke(self, container: Container, handler: Callable[..., Any], event: Any, seconds: float) -> Any:
-        """Run a handler as Lambda does: cut off after its time; None when it did not return."""
+    def _invoke(self, worker: Worker, handler: Callable[..., Any], event: Any, seconds: float) -> Any:
+        """Run a handler as Lambda does, with its timeout; return None if it did not return."""
         result: list[Any] = []
         wake = self.scheduler.park()
         began = self.scheduler.now
-        container.invocations += 1
-        invocation = container.invocations
+        worker.invocations += 1
+        invocation = worker.invocations
         context = SimpleNamespace(
             aws_request_id="", get_remaining_time_in_millis=lambda: (began + seconds - self.scheduler.now) * 1000
         )
@@ -343,35 +345,35 @@ class World:
         def work() -> None:
             try:
                 result.append(handler(event, context))
-            except Exception as error:  # noqa: BLE001  Lambda reports it, and keeps nothing of this container
-                self.network.tell(f"failed: {type(error).__name__}: {error}")
-                container.alive = False
+            except Exception as error:  # noqa: BLE001  Lambda reports it, and ends the worker
+                self.network.log(f"failed: {type(error).__name__}: {error}")
+                worker.alive = False
             finally:
-                container.invocations += 1
+                worker.invocations += 1
                 wake()
 
         def cut_off() -> None:
-            if container.alive and container.invocations == invocation:
-                self.network.kill(container)
+            if worker.alive and worker.invocations == invocation:
+                self.network.kill(worker)
 
-        self.scheduler.start(container, work)
+        self.scheduler.start(worker, work)
         self.scheduler.at(began + seconds, cut_off)
         self._working += 1
         self.scheduler.wait()
         self._working -= 1
-        self.invocations.append((container.name.partition("-")[0], self.scheduler.now - began))
+        self.invocations.append((worker.name.partition("-")[0], self.scheduler.now - began))
         return result[0] if result else None
 
     @contextmanager
-    def _in_place(self) -> Iterator[None]:
-        """Put simulated time, threads and chance where the real ones are."""
+    def _patched(self) -> Iterator[None]:
+        """Replace the real time, threads and random numbers by simulated ones."""
         scheduler = self.scheduler
         clock = SimpleNamespace(time=lambda: scheduler.now, sleep=scheduler.sleep)
-        here: list[AbstractContextManager[object]] = [
+        patches: list[AbstractContextManager[object]] = [
             patch.multiple(
                 batch,
                 ThreadPoolExecutor=lambda threads: Pool(scheduler, threads),
-                SimpleQueue=lambda: Slots(scheduler),
+                SimpleQueue=lambda: SimpleQueue(scheduler),
                 threading=SimpleNamespace(Lock=lambda: Lock(scheduler)),
                 time=clock,
             ),
@@ -379,13 +381,13 @@ class World:
             patch.object(ledger, "secrets", SimpleNamespace(token_hex=self._claim_id)),
         ]
         for handler in (post_messages, drain_leftovers):
-            here += [
-                patch.object(handler, "container", lambda: scheduler.process.relay),  # type: ignore[attr-defined]
+            patches += [
+                patch.object(handler, "container", lambda: scheduler.process.container),  # type: ignore[attr-defined]
                 patch.object(handler, "telemetry", self._telemetry),
                 patch.object(handler, "time", clock),
             ]
         with ExitStack() as stack:
-            for each in here:
+            for each in patches:
                 stack.enter_context(each)
             yield
 
@@ -398,7 +400,7 @@ class World:
 
 
 class _Telemetry:
-    """Writes into the trace what the real telemetry would log."""
+    """Adds to the trace what the real telemetry would log."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -409,7 +411,7 @@ class _Telemetry:
 
     def delivery(self, message: Any, outcome: Any) -> None:
         reason = f" ({outcome.reason})" if outcome.reason else ""
-        self._world.network.tell(f"{message.id} {outcome.key}: {outcome.result}{reason}")
+        self._world.network.log(f"{message.id} {outcome.key}: {outcome.result}{reason}")
 
     def batch(self, delivered: Any) -> None:
         if self._world.scheduler.process.name.startswith("drain") and delivered:
@@ -417,18 +419,18 @@ class _Telemetry:
 
     def failures(self, lines: Any) -> None:
         for line in lines:
-            self._world.network.tell(line)
+            self._world.network.log(line)
 
     def unannounced(self, lines: Any) -> None:
         self.failures(lines)
 
     def outbox_depth(self, messages: int) -> None:
         if messages:
-            self._world.network.tell(f"the outbox holds {messages} while the gate is open")
+            self._world.network.log(f"the outbox has {messages} messages while the gate is open")
 
     def gate_closed(self, pause: Pause | None) -> None:
         if pause:
-            self._world.network.tell(f"the gate is closed: {pause.reason}")
+            self._world.network.log(f"the gate is closed: {pause.reason}")
 
 
 def _dead_letter(dead_letters: DeadLetters, message: QueueMessage, outcome: Outcome) -> bool:
@@ -436,22 +438,22 @@ def _dead_letter(dead_letters: DeadLetters, message: QueueMessage, outcome: Outc
 
 
 def reason(letter: Stored) -> str:
-    """Why a dead letter is there."""
+    """Return the reason of a dead letter."""
     return str(letter.attributes.get("RejectReason", {}).get("StringValue", ""))
 
 
 def shown(messages: list[Stored]) -> str:
-    """Messages, as the trace shows them."""
+    """Format messages for the trace."""
     return ", ".join(f"{each.body} ({each.receipt})" for each in messages)
 
 
 def key_of(letter: Stored) -> str:
-    """The idempotency key of a dead letter."""
+    """Return the idempotency key of a dead letter."""
     return str(letter.attributes.get("RelayKey", {}).get("StringValue", ""))
 
 
 def _record(message: Stored) -> dict[str, Any]:
-    """Show a message as a Lambda event does."""
+    """Describe a message as a Lambda event does."""
     attributes = {
         name: {"stringValue": each["StringValue"], "dataType": each["DataType"]}
         for name, each in message.attributes.items()
