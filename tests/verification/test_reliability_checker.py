@@ -1,6 +1,8 @@
-"""The checker of a run under fire: whatever breaks a promise is found, and what keeps it is not."""
+"""The checkers of a run under faults: they find every violation of a guarantee, and nothing else."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,8 +22,10 @@ BAD = Alert("", '{"body": "", "key": "b"}', "b", refusal="body: is empty")
 LOOK = f"the stream does not reach back - {OPERATOR_MUST_CHECK}: look on StockTwits"
 
 
-def checker(alert=GOOD, *, ledger=(), dead=(), **seen):
-    """The checker of one alert, by default of a good one that nobody has seen again."""
+def checker(
+    alert: Alert = GOOD, *, ledger: Sequence[Entry] = (), dead: Sequence[str] = (), **seen: Any
+) -> PostingChecker:
+    """Return a checker of one alert, by default of a valid one that is nowhere."""
     nothing = PostingChecker(
         alerts=[alert],
         posts={},
@@ -37,98 +41,100 @@ def checker(alert=GOOD, *, ledger=(), dead=(), **seen):
 POSTED = checker(posts={7: GOOD.text}, ledger=[Entry("posted", 7)])
 
 
-def end(found):
+def end(found: PostingChecker) -> End:
     (only,) = found.ends()
     return only
 
 
-def test_a_good_alert_that_stands_once_and_is_known_as_this_post_is_posted():
+def test_a_valid_alert_that_is_on_stocktwits_once_and_in_the_ledger_is_posted() -> None:
     assert (end(POSTED), POSTED.violations()) == (End.POSTED, [])
 
 
-def test_an_alert_that_is_nowhere_is_lost():
+def test_an_alert_that_is_nowhere_is_lost() -> None:
     found = checker(ledger=[Entry("released")])
     assert end(found) is End.LOST
     assert found.violations()[0].startswith("lost: ")
 
 
-def test_a_bad_alert_that_is_nowhere_is_lost_too():
+def test_an_invalid_alert_that_is_nowhere_is_lost_too() -> None:
     assert end(checker(BAD)) is End.LOST
 
 
-@pytest.mark.parametrize("dead", [(), (LOOK,)], ids=["posted", "left to a person"])
-def test_a_text_that_stands_twice_is_found_whatever_else_is_said_of_it(dead):
-    found = checker(posts={7: GOOD.text, 8: GOOD.text}, ledger=[Entry("posted", 8)], dead=dead, unsure=[GOOD.text])
+@pytest.mark.parametrize("dead", [(), (LOOK,)], ids=["posted", "left to an operator"])
+def test_a_text_that_is_posted_twice_is_found_whatever_else_is_known(dead: Sequence[str]) -> None:
+    found = checker(posts={7: GOOD.text, 8: GOOD.text}, ledger=[Entry("posted", 8)], dead=dead, unsure={GOOD.text})
     assert end(found) is End.TWICE
     assert found.violations()[0].startswith("twice: ")
 
 
 @pytest.mark.parametrize("dead", [("body: is empty",), ("the message is not valid: body: is empty",) * 2])
-def test_a_bad_alert_is_refused_for_its_own_reason_once_or_again_after_a_kill(dead):
+def test_an_invalid_alert_is_refused_for_its_own_reason_once_or_again_after_a_kill(dead: Sequence[str]) -> None:
     found = checker(BAD, dead=dead)
     assert (end(found), found.violations()) == (End.REFUSED, [])
 
 
 WRONG = {
     "refused for another reason": checker(BAD, dead=["body: is empty", "it expired"]),
-    "a good one refused": checker(dead=["body: is empty"]),
-    "a good one posted and refused": replace(POSTED, dead={GOOD.body: ["body: is empty"]}),
-    "a bad one posted": checker(replace(BAD, text="x"), posts={7: "x"}, dead=["body: is empty"]),
-    "a bad one posted, and left to a person": checker(replace(BAD, text="x"), posts={7: "x"}, dead=[LOOK]),
+    "a valid one refused": checker(dead=["body: is empty"]),
+    "a valid one posted and refused": replace(POSTED, dead={GOOD.body: ["body: is empty"]}),
+    "an invalid one posted": checker(replace(BAD, text="x"), posts={7: "x"}, dead=["body: is empty"]),
+    "an invalid one posted, and left to an operator": checker(replace(BAD, text="x"), posts={7: "x"}, dead=[LOOK]),
     "posted, but not in the ledger": replace(POSTED, ledger={}),
     "posted, but open in the ledger": replace(POSTED, ledger={GOOD.body: [Entry("claimed")]}),
-    "the ledger knows another post": replace(POSTED, ledger={GOOD.body: [Entry("posted", 8)]}),
-    "left to a person, and refused": checker(dead=[LOOK, "body: is empty"], unsure=[GOOD.text]),
+    "the ledger has another post": replace(POSTED, ledger={GOOD.body: [Entry("posted", 8)]}),
+    "left to an operator, and refused": checker(dead=[LOOK, "body: is empty"], unsure={GOOD.text}),
     "without a reason": checker(dead=[""]),
 }
 
 
 @pytest.mark.parametrize("found", WRONG.values(), ids=WRONG)
-def test_every_other_end_is_wrong(found):
+def test_every_other_end_is_wrong(found: PostingChecker) -> None:
     assert end(found) is End.WRONG
     assert found.violations()[0].startswith("wrong: ")
 
 
 @pytest.mark.parametrize("posts", [{}, {7: GOOD.text}], ids=["not there", "there"])
-def test_an_alert_whose_answer_was_lost_may_be_left_to_a_person_whether_it_stands_or_not(posts):
-    found = checker(posts=posts, ledger=[Entry("rejected")], dead=[LOOK], unsure=[GOOD.text])
+def test_an_alert_whose_answer_was_lost_may_be_left_to_an_operator_posted_or_not(posts: dict[int, str]) -> None:
+    found = checker(posts=posts, ledger=[Entry("rejected")], dead=[LOOK], unsure={GOOD.text})
     assert (end(found), found.violations()) == (End.LEFT_TO_AN_OPERATOR, [])
     assert (found.left_but_posted(), found.interrupted_without_fault()) == (len(posts), 0)
 
 
-def test_a_bad_alert_that_a_kill_met_may_be_left_to_a_person():
+def test_an_invalid_alert_that_a_kill_interrupted_may_be_left_to_an_operator() -> None:
     found = checker(BAD, dead=["body: is empty", LOOK], interrupted=1)
     assert (end(found), found.violations()) == (End.LEFT_TO_AN_OPERATOR, [])
 
 
-def test_an_alert_is_left_to_a_person_without_a_broken_request_only_where_kills_account_for_it():
+def test_an_alert_is_left_to_an_operator_without_a_failed_request_only_after_kills() -> None:
     found = checker(dead=[LOOK], interrupted=1)
     assert (found.interrupted_without_fault(), found.violations()) == (1, [])
     assert len(replace(found, interrupted=0).violations()) == 1
 
 
-def test_a_post_that_nobody_published_is_found():
+def test_a_post_that_was_never_published_is_found() -> None:
     assert replace(POSTED, posts={7: GOOD.text, 8: "$MSFT"}).violations() == ["posted, but never published: $MSFT"]
 
 
-def test_a_message_that_is_left_is_found():
+def test_a_message_that_is_left_is_found() -> None:
     found = replace(POSTED, waiting={"OutboxQueue": 0, "LeftoversQueue": 2})
     assert found.violations() == ["2 messages are left in LeftoversQueue"]
 
 
 @pytest.mark.parametrize(
-    ("posts", "last", "broken"),
+    ("posts", "last", "late"),
     [((), 0, 0), ((9, 21), 0, 0), ((11, 12), 2, 0), ((13,), 3, 1), ((19, 14, 11), 9, 2)],
 )
-def test_a_post_in_a_pause_is_found_when_it_comes_later_than_is_allowed(posts, last, broken):
+def test_a_post_in_a_pause_is_found_when_it_comes_later_than_is_allowed(
+    posts: Sequence[float], last: float, late: int
+) -> None:
     pause_check = PauseCheck(10, 20, posts)
-    assert (pause_check.last, pause_check.broken(2)) == (last, broken)
+    assert (pause_check.last, pause_check.late(2)) == (last, late)
 
 
 WHOLE = ArchiveChecker(expected={"a.gz": "1", "b.gz": "2"}, stored={"a.gz": "1", "b.gz": "2"}, uploads=(), kills=())
 
 
-def test_an_archive_that_is_as_firestream_is_gives_no_complaint():
+def test_an_archive_that_equals_firestream_has_no_violation() -> None:
     assert WHOLE.violations() == []
 
 
@@ -136,14 +142,14 @@ def test_an_archive_that_is_as_firestream_is_gives_no_complaint():
     ("change", "violation"),
     [
         ({"stored": {"a.gz": "1"}}, "not in the archive: b.gz"),
-        ({"stored": {"a.gz": "1", "b.gz": "0"}}, "not what Firestream has: b.gz"),
-        ({"stored": {"a.gz": "1", "b.gz": "2", "c.gz": "3"}}, "in the archive, but nobody asked for it: c.gz"),
+        ({"stored": {"a.gz": "1", "b.gz": "0"}}, "different from Firestream's file: b.gz"),
+        ({"stored": {"a.gz": "1", "b.gz": "2", "c.gz": "3"}}, "in the archive, but never requested: c.gz"),
         ({"waiting": {"BackupRequestsQueue": 1}}, "1 messages are left in BackupRequestsQueue"),
-        ({"uploads": [("a.gz", 50.0)]}, "an upload was left dangling by a worker that lives: a.gz"),
+        ({"uploads": [("a.gz", 50.0)]}, "an unfinished upload of a worker that was not killed: a.gz"),
     ],
     ids=["missing", "different", "strange", "waiting", "dangling"],
 )
-def test_an_archive_that_is_not_is_found(change, violation):
+def test_an_archive_that_differs_is_found(change: Mapping[str, Any], violation: str) -> None:
     assert replace(WHOLE, **change).violations() == [violation]
 
 
@@ -159,26 +165,28 @@ def test_an_archive_that_is_not_is_found(change, violation):
         ([("b", 55.0), ("a", 50.0)], [60.0, 70.0], []),
     ],
 )
-def test_each_kill_explains_one_upload_that_was_begun_before_it(uploads, kills, dangling):
+def test_each_kill_explains_one_upload_that_began_before_it(
+    uploads: Sequence[tuple[str, float]], kills: Sequence[float], dangling: list[str]
+) -> None:
     assert replace(WHOLE, uploads=uploads, kills=kills).dangling() == dangling
 
 
-def test_what_was_lost_and_what_was_sent_into_a_pause_stands_on_the_page():
+def test_the_page_shows_what_was_lost_and_what_was_posted_in_a_pause() -> None:
     run = posting_under_fire.Run(
         posting_under_fire.FULL, [GOOD], pause_check=PauseCheck(10, 20, (15, 16)), checker=checker()
     )
     text = posting_under_fire._page_text(run)
     assert "| **lost** | 1 |" in text
-    assert "| posts begun during the operator's pause | 2 |" in text
+    assert "| posts started during the operator's pause | 2 |" in text
     assert run.violations()[-1] == "2 posts were sent while the operator's pause was in force"
 
 
-def test_what_is_missing_and_what_is_dangling_stands_on_the_page():
+def test_the_page_shows_what_is_missing_and_what_is_unfinished() -> None:
     found = replace(WHOLE, stored={"a.gz": "0"}, uploads=[("a.gz", 50.0)])
     text = backups_under_fire._page_text(backups_under_fire.Run(backups_under_fire.FULL, checker=found))
     for row in (
         "**missing** | 1",
         "**in the archive, but different** | 1",
-        "**unfinished uploads of workers that live** | 1",
+        "**unfinished uploads of other workers** | 1",
     ):
         assert f"| {row} |" in text

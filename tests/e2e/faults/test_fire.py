@@ -39,7 +39,7 @@ def fire(stack: Stack) -> Fire:
         return Fire(posting.result(), backups.result())
 
 
-def test_every_alert_is_posted_once_or_waits_for_a_person_with_its_reason(fire: Fire) -> None:
+def test_every_alert_is_posted_once_or_left_to_an_operator_with_its_reason(fire: Fire) -> None:
     assert fire.posting.violations() == []
     assert fire.posting.checker.ends()[End.POSTED] > 100
 
@@ -49,7 +49,7 @@ def test_every_backup_is_there_byte_for_byte_and_no_upload_is_left(fire: Fire) -
     assert len(fire.backups.checker.stored) == 16
 
 
-def test_it_was_under_fire(fire: Fire) -> None:
+def test_there_were_kills_and_faults(fire: Fire) -> None:
     assert fire.posting.kills
     assert fire.backups.kills
     assert fire.posting.restarts == 1
