@@ -138,7 +138,7 @@ def test_a_calendar_has_weeks_as_columns_and_tells_states_apart_without_colour(r
         "",
         "░▒▓█ stored, by size   F failed   - absent   . missing   ~ not yet",
         "F message 2016-12-05: it is [no] gzip",
-        "1 request in BackupFailures; `relay backfill` for their days requests them again.",
+        "1 request in BackupFailures: run `relay backfill` for their days.",
     ]
 
 

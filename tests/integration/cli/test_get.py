@@ -169,7 +169,7 @@ def test_tags_that_may_not_be_read_are_no_obstacle(relay):
         (lambda _: None, "it is missing. To fetch it: relay backfill 2016-12-05 2016-12-05 --type message"),
         (
             lambda relay: note_absent(relay, BACKUP),
-            "Firestream does not have it (absent). To ask again: relay backfill",
+            "Firestream does not have it (absent). To ask again:",
         ),
         (lambda relay: relay.add_failure(BACKUP, "the gzip data is damaged"), "it failed: the gzip data is damaged."),
     ],
