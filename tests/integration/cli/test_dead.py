@@ -34,10 +34,7 @@ def test_a_letter_that_could_not_be_put_back_is_told_of(cli):
     )
     result = cli("dead", "list")
     assert result.code == DONE
-    assert (
-        f"message {letter} could not be made visible again: InternalError; it stays hidden for up to 2 min"
-        in result.err
-    )
+    assert f"message {letter} could not be hidden: InternalError; it stays hidden for up to 2 min" in result.err
 
 
 def test_without_letters_list_says_so(cli):

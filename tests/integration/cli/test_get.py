@@ -231,3 +231,12 @@ def test_a_download_to_where_files_have_no_rights_is_kept(relay, monkeypatch):
     monkeypatch.setattr(Path, "chmod", refused)
     relay.store(BACKUP)
     assert relay("get", "message", "2016-12-05").code == DONE
+
+
+@pytest.mark.parametrize("command", ["get", "cat"])
+def test_a_line_break_in_a_reason_forges_no_line(relay, command):
+    relay.add_failure(BACKUP, "it failed.\nrelay: forged")
+    result = relay(command, "message", "2016-12-05")
+    assert result.err.startswith(
+        "relay: message 2016-12-05 is not stored: it failed: it failed. relay: forged.\nTo try"
+    )
