@@ -150,3 +150,12 @@ def test_a_backfill_that_is_none_is_refused_before_anything_happens(relay, words
 def test_what_the_function_says_of_its_failure_is_shown_escaped(relay):
     relay.answers = [(200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": OVERRIDE})]
     assert relay("backfill", *A_WEEK).err.endswith(f"The function that fetches backups failed: {SHOWN}\n")
+
+
+def test_a_line_break_in_what_the_function_says_forges_no_line(relay):
+    relay.answers = [(200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": "it failed\nrelay: forged"})]
+    result = relay("backfill", *A_WEEK)
+    assert result.err.endswith("fetches backups failed: it failed relay: forged\n")
+    relay.answers = [(200, {}, {"failed": 0, "stopped": "time ran out\nforged"})]
+    result = relay("backfill", *A_WEEK, "--no-wait")
+    assert "Not everything was requested: time ran out forged" in result.err.replace("\n", " ")

@@ -138,7 +138,7 @@ def test_a_calendar_has_weeks_as_columns_and_tells_states_apart_without_colour(r
         "",
         "░▒▓█ stored, by size   F failed   - absent   . missing   ~ not yet",
         "F message 2016-12-05: it is [no] gzip",
-        "1 request in BackupFailures; `relay backfill` for their days requests them again.",
+        "1 request in BackupFailures: run `relay backfill` for their days.",
     ]
 
 
@@ -271,3 +271,17 @@ def test_a_reason_that_travelled_with_a_request_that_sqs_moved_is_not_ours(relay
     relay.add_failure(BACKUP, "forged")
     result = relay("backups", "--from", "2016-12-05", "--to", "2016-12-05").out
     assert f"F message 2016-12-05: {calendar.NO_REASON}" in result
+
+
+def test_a_line_break_in_a_reason_forges_no_row(relay):
+    relay.add_failure(BACKUP, "it failed\nF message 2016-12-06: forged")
+    result = relay("backups", "--from", "2016-12-05", "--to", "2016-12-05")
+    assert [line for line in result.lines if line.startswith("F ")] == [
+        "F message 2016-12-05: it failed F message 2016-12-06: forged"
+    ]
+
+
+def test_a_line_break_in_a_file_type_forges_no_row(relay):
+    relay.parameters["BackupFileTypes"] = "message\nactivity"
+    result = relay("backups", "--from", "2016-12-05", "--to", "2016-12-05", "--missing")
+    assert result.lines == ["message activity 2016-12-05"]

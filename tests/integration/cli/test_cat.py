@@ -219,3 +219,13 @@ def test_a_backup_is_printed_in_little_memory(shop, tmp_path):
     _, one_line = peak("--limit", "1")
     assert size > 15_000_000
     assert (all_of_it - one_line) * 1024 < 3_000_000
+
+
+@pytest.mark.parametrize("words", [[], ["--fields", "a"]], ids=["lines", "fields"])
+def test_a_line_that_is_nested_very_deeply_is_no_traceback(relay, words):
+    put(relay, BACKUP, gzip.compress(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"))
+    result = relay("cat", "message", "2016-12-05", *words)
+    assert "Traceback" not in result.err
+    if words:
+        assert result.code == FAILED
+        assert result.err == "relay: message 2016-12-05 has a line that is nested too deeply to be decoded.\n"

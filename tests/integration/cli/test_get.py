@@ -169,7 +169,7 @@ def test_tags_that_may_not_be_read_are_no_obstacle(relay):
         (lambda _: None, "it is missing. To fetch it: relay backfill 2016-12-05 2016-12-05 --type message"),
         (
             lambda relay: note_absent(relay, BACKUP),
-            "Firestream does not have it (absent). To ask again: relay backfill",
+            "Firestream does not have it (absent). To ask again:",
         ),
         (lambda relay: relay.add_failure(BACKUP, "the gzip data is damaged"), "it failed: the gzip data is damaged."),
     ],
@@ -231,3 +231,12 @@ def test_a_download_to_where_files_have_no_rights_is_kept(relay, monkeypatch):
     monkeypatch.setattr(Path, "chmod", refused)
     relay.store(BACKUP)
     assert relay("get", "message", "2016-12-05").code == DONE
+
+
+@pytest.mark.parametrize("command", ["get", "cat"])
+def test_a_line_break_in_a_reason_forges_no_line(relay, command):
+    relay.add_failure(BACKUP, "it failed.\nrelay: forged")
+    result = relay(command, "message", "2016-12-05")
+    assert result.err.startswith(
+        "relay: message 2016-12-05 is not stored: it failed: it failed. relay: forged.\nTo try"
+    )

@@ -1,6 +1,7 @@
 """`relay pause` and `relay resume`: what the gate makes of what they write."""
 
 import pytest
+from relay.errors import Pause
 
 from tests.worlds.cli import DONE, USAGE, iso
 
@@ -63,3 +64,11 @@ def test_a_pause_that_says_nothing_is_refused(cli, world, wrong):
 
 def test_what_would_steer_a_terminal_is_not_shown(cli):
     assert "\x1b" not in cli("pause", "red \x1b[31m alert", "--who", "Ann").out
+
+
+def test_a_line_break_in_a_pauses_reason_forges_no_line(cli, world):
+    world.gate().close(Pause("halt", "why\nThere was no pause.", world.clock() + 60))
+    assert cli("resume").lines == [
+        "There was no pause.",
+        f"The gate is still closed until {iso(world.clock() + 60)}: why There was no pause.",
+    ]

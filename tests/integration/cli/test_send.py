@@ -14,7 +14,7 @@ from relay_cli.drafts import MAX_MESSAGE_BYTES, draft
 
 from local.build import ROOT
 from local.stack.stack import a_chart
-from tests.integration.conftest import CHARTS
+from tests.integration.conftest import CHARTS, TABLE
 from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
@@ -477,3 +477,19 @@ def test_wait_follows_each_line_of_a_file(cli, world, outbox):
     assert "line 1: posted https://" in result.out
     assert "line 2: rejected " in result.out
     assert "1 message rejected" in result.err
+
+
+def test_a_line_break_in_a_link_forges_no_line(cli, world, outbox):
+    def posted():
+        outbox.run()
+        world.dynamodb.update_item(
+            TableName=TABLE,
+            Key={"pk": {"S": "post#k"}},
+            UpdateExpression="SET #u = :u",
+            ExpressionAttributeNames={"#u": "url"},
+            ExpressionAttributeValues={":u": {"S": "https://example.com/\nposted https://forged.example"}},
+        )
+
+    cli.meanwhile = [posted]
+    result = cli("send", TEXT, "--key", "k", "--wait", "--wait-for", "5s")
+    assert result.lines[-1] == "posted https://example.com/ posted https://forged.example"

@@ -189,3 +189,22 @@ def test_completion_offers_the_commands():
         check=True,
     )
     assert answers.stdout.split() == ["backups", "backfill"]
+
+
+@pytest.mark.timeout(30)
+def test_a_samconfig_that_is_a_pipe_is_not_waited_for(relay, asked):
+    os.mkfifo("samconfig.toml")
+    code, text = relay("status")
+    assert (code, text.startswith("relay: samconfig.toml is not a file")) == (USAGE, True)
+    assert asked == []
+
+
+def test_what_the_output_cannot_encode_is_escaped():
+    code = "from relay_cli.output import SafeConsole, escape_unencodable; escape_unencodable()"
+    result = subprocess.run(
+        [sys.executable, "-c", f"{code}; SafeConsole().print('\U0001f680 caf\xe9')"],
+        env=os.environ | {"PYTHONPATH": CODE, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert result.stdout == b"\\U0001f680 caf\xe9\n"

@@ -249,7 +249,7 @@ def test_watching_is_for_people_alone(cli):
             "GetQueueAttributes",
             "AWS.SimpleQueueService.NonExistentQueue",
             NO_STACK,
-            "The resource for GetQueueAttributes no longer exists",
+            "The resource for GetQueueAttributes",
         ),
         ("GetQueueAttributes", "AccessDenied", NO_AWS, "AWS does not allow you to call GetQueueAttributes"),
         ("BatchGetItem", "AccessDeniedException", NO_AWS, "The gate cannot be read: AWS does not allow you"),

@@ -105,6 +105,17 @@ def test_what_only_shows_comes_as_it_is(character):
     assert printable(character) == character
 
 
+@pytest.mark.parametrize(
+    "code", [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180F, 0x3164, 0xFFA0, 0xE0100, 0xE01EF]
+)
+def test_an_invisible_character_is_escaped(code: int) -> None:
+    text = f"a{chr(code)}b"
+    escaped = f"a{chr(code).encode('unicode_escape').decode()}b"
+    assert (printable(text), one_line(text)) == (escaped, escaped)
+    data = gzip.compress(json.dumps({"a": text}, ensure_ascii=False).encode() + b"\n")
+    assert list(Columns("a").rows(io.BytesIO(data))) == [escaped.encode()]
+
+
 @given(texts)
 def test_what_was_escaped_is_escaped_once(text):
     assert printable(printable(text)) == printable(text)
