@@ -1,1 +1,1 @@
-"""What `make bench` measures; the results are in ``docs/benchmarks.md``."""
+"""The measurements of `make bench`; the results are in ``docs/benchmarks.md``."""

@@ -1,6 +1,6 @@
-"""``make bench``: measure all of it, and write ``docs/benchmarks.md``.
+"""``make bench``: measure everything, and write ``docs/benchmarks.md``.
 
-``python -m verification.benchmarks NAME...`` measures these sections alone, and prints them instead.
+``python -m verification.benchmarks NAME...`` measures only these sections, and prints them instead.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from local.stack.emulator import Emulator, EmulatorError
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
 from verification.benchmarks import calls, cold_start, posting, reading, report, storing
-from verification.benchmarks.fixtures import BenchmarkError, Builds, Ground
+from verification.benchmarks.fixtures import BenchmarkError, Builds, Fixtures
 from verification.benchmarks.report import Section
 
-FUNCTIONS: dict[str, Callable[[Ground], Section]] = {
+FUNCTIONS: dict[str, Callable[[Fixtures], Section]] = {
     "cold-start": cold_start.measure,
     "cold-start-of-backups": cold_start.measure_backups,
     "posting": posting.measure,
@@ -28,7 +28,7 @@ SMALL_DAY = 100
 
 
 def main() -> int:
-    """Measure; 1 when a bar is missed or nothing could be measured."""
+    """Measure; return 1 if a target is missed or something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m verification.benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="NAME", help=f"some of: {', '.join(NAMES)} (default: all)")
     wanted = parser.parse_args().sections
@@ -43,12 +43,14 @@ def main() -> int:
         print(*(section.markdown() for section in sections), sep="\n\n")
     else:
         report.write(sections)
-    bars = [bar for section in sections for bar in section.bars]
-    for bar in bars:
-        print(f"{'met   ' if bar.met else 'MISSED'}  {bar.promise}: {bar.measured:.{bar.digits}f}, {bar.words}")
+    targets = [target for section in sections for target in section.targets]
+    for target in targets:
+        print(
+            f"{'met   ' if target.met else 'MISSED'}  {target.name}: {target.measured:.{target.digits}f}, {target.words}"
+        )
     if not wanted:
         print(f"Written: {report.PAGE.relative_to(ROOT)}")
-    return 0 if all(bar.met for bar in bars) else 1
+    return 0 if all(target.met for target in targets) else 1
 
 
 def _measure(wanted: AbstractSet[str]) -> list[Section]:
@@ -61,8 +63,8 @@ def _measure(wanted: AbstractSet[str]) -> list[Section]:
             StandIn() as stocktwits,
             FirestreamStandIn(messages_per_day=SMALL_DAY) as firestream,
         ):
-            ground = Ground(builds, emulator, stocktwits, firestream)
-            sections += [measure(ground) for name, measure in FUNCTIONS.items() if name in wanted]
+            fixtures = Fixtures(builds, emulator, stocktwits, firestream)
+            sections += [measure(fixtures) for name, measure in FUNCTIONS.items() if name in wanted]
     return sections + [measure() for name, measure in LIBRARY.items() if name in wanted]
 
 

@@ -1,4 +1,4 @@
-"""Backups to be stored and read: the same bytes whenever and wherever they are made, kept in ``.local/bench-data``."""
+"""Backups to store and read: always the same bytes, cached in ``.local/bench-data``."""
 
 import zlib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _DIRECTORY = ROOT / ".local" / "bench-data"
 _FIRST_DAY = date(2016, 12, 5)
 _DAY_LINES = 10_000
 _DAYS = 12
-"""The text is made once and fed again and again: gzip looks back 32 KiB, and does not see that it repeats itself."""
+"""The text is generated once and repeated: gzip looks back only 32 KiB, so the repetition does not help it."""
 
 _SLICE_LINES = 1000
 _SAMPLE_LINES = 100
@@ -24,7 +24,7 @@ _SAMPLE_LINES = 100
 
 @dataclass(frozen=True)
 class BackupFile:
-    """A backup on this machine; `megabytes` is what was asked for, `size` and `lines` what it has."""
+    """A backup on this machine; `megabytes` is the requested size, `size` and `lines` are the actual ones."""
 
     megabytes: int
     path: Path
@@ -33,15 +33,15 @@ class BackupFile:
 
 
 def backup_file(megabytes: int) -> BackupFile:
-    """Return a gzipped backup of messages of about so many megabytes; make it if it is not there yet."""
-    # Other text is another file.
+    """Return a gzipped backup of messages of about this size; create it if it does not exist yet."""
+    # A different text gets a different file.
     sample = zlib.crc32(b"".join(data.lines(data.MESSAGE, _FIRST_DAY, _SAMPLE_LINES)))
     path = _DIRECTORY / f"{megabytes}MB-{sample:08x}.gz"
-    note = path.with_suffix(".lines")
-    if not note.exists():
-        print(f"Making a backup of {megabytes} MB, once", flush=True)
-        note.write_text(str(_make(path, megabytes * MB)))
-    return BackupFile(megabytes, path, path.stat().st_size, int(note.read_text()))
+    line_count = path.with_suffix(".lines")
+    if not line_count.exists():
+        print(f"Creating a backup of {megabytes} MB, once", flush=True)
+        line_count.write_text(str(_make(path, megabytes * MB)))
+    return BackupFile(megabytes, path, path.stat().st_size, int(line_count.read_text()))
 
 
 def _make(path: Path, size: int) -> int:

@@ -1,4 +1,4 @@
-"""Which calls to AWS a batch takes, counted on the wire."""
+"""Count the calls to AWS for a batch on the wire."""
 
 import http.client
 import threading
@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import urlsplit
 
-from verification.benchmarks.fixtures import ALL_DONE, Ground, an_event, check
-from verification.benchmarks.report import Bar, Section, Table
+from verification.benchmarks.fixtures import ALL_DONE, Fixtures, an_event, check
+from verification.benchmarks.report import Section, Table, Target
 
 MESSAGES = 10
 WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
@@ -16,16 +16,16 @@ WRITES_A_MESSAGE = 2
 GATE_WRITES = 1
 
 _HOW = f"""\
-The first invocation of a container, with a batch of {MESSAGES} good alerts; between the function and the emulator
-stands a proxy that counts every request, retries too. Lambda receives and deletes the batch by itself, so a batch that
-is done costs the function no call to SQS. The token is read again after five minutes."""
+The first invocation of an execution environment, with a batch of {MESSAGES} valid alerts. A proxy between the function
+and the emulator counts every request, including retries. Lambda itself receives and deletes the batch, so a completed
+batch costs the function no call to SQS. The token is read again after five minutes."""
 
 
 class CountingProxy:
-    """Passes requests on to the emulator, and counts them by service and operation."""
+    """Forwards requests to the emulator, and counts them by service and operation."""
 
     def __init__(self, target: str) -> None:
-        """Prepare to pass on to `target`."""
+        """Prepare to forward to `target`."""
         self.counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, urlsplit(target).netloc))
@@ -33,7 +33,7 @@ class CountingProxy:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -73,23 +73,23 @@ def _handler(proxy: CountingProxy, target: str) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the parent's name for it
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name in the parent class
             pass
 
     return Handler
 
 
-def measure(ground: Ground) -> Section:
-    """Count them."""
-    ground.stocktwits.configure(latency_seconds=0.0)
-    ground.stocktwits.reset()
+def measure(fixtures: Fixtures) -> Section:
+    """Count the calls."""
+    fixtures.stocktwits.configure(latency_seconds=0.0)
+    fixtures.stocktwits.reset()
     with (
-        CountingProxy(ground.emulator.url) as proxy,
-        ground.relay(AWS_ENDPOINT_URL=proxy.url).container() as container,
+        CountingProxy(fixtures.emulator.url) as proxy,
+        fixtures.relay(AWS_ENDPOINT_URL=proxy.url).container() as container,
     ):
         answer = container.invoke(an_event(MESSAGES))
         check(answer == ALL_DONE, f"the relay answered {answer}:\n{container.log}")
-    posts = len(ground.stocktwits.posts)
+    posts = len(fixtures.stocktwits.posts)
     check(posts == MESSAGES, f"the relay made {posts} posts")
     counts = proxy.counts
     check(counts, "no call to AWS was seen")
@@ -103,7 +103,7 @@ def measure(ground: Ground) -> Section:
         _HOW,
         [Table(["Service", "operation", f"calls for {MESSAGES} alerts"], rows)],
         [
-            Bar(
+            Target(
                 f"DynamoDB writes for {MESSAGES} alerts (two each, one for the gate)",
                 MESSAGES * WRITES_A_MESSAGE + GATE_WRITES,
                 writes,

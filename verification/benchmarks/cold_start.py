@@ -1,4 +1,4 @@
-"""How long the first invocation takes, beside a function built by the usual recipe."""
+"""Measure the first invocation, compared with a function built by the usual recipe."""
 
 import re
 import subprocess
@@ -10,8 +10,8 @@ from datetime import date
 from statistics import median
 
 from local.stack.lambda_runtime import BARE_PYTHON
-from verification.benchmarks.fixtures import ALL_DONE, Ground, Side, a_request, an_event, check, interleaved
-from verification.benchmarks.report import Bar, Section, Table, milliseconds
+from verification.benchmarks.fixtures import ALL_DONE, Fixtures, Side, a_request, an_event, check, interleaved
+from verification.benchmarks.report import Section, Table, Target, milliseconds
 
 ROUNDS = 13
 OF_USUAL = 0.5
@@ -21,58 +21,58 @@ IMPORT_ROWS = 8
 _DAY = date(2016, 12, 5)
 
 _HOW = f"""\
-The time from starting the container's process to the answer of its first event: Python, imports, clients, and one
-alert checked, claimed, posted (the stand-in answers at once) and settled. Medians of {ROUNDS} rounds, after one that
-does not count.
+The time from the start of the runtime's process to the answer to its first event: Python, imports, clients, and one
+alert that is checked, claimed, posted (the stand-in answers at once) and settled. Medians of {ROUNDS} rounds, after one
+that does not count.
 
 The other side is [the usual recipe](../verification/benchmarks/usual_recipe/posting/app.py): Powertools' Logger,
-Metrics, Tracer, BatchProcessor and parameters, three boto3 clients made at import, requests and pydantic, with the same
-versions of whatever both use. It does the same work (check, token from SSM, conditional claim, post, settle) and is
-built by plain `sam build`, which leaves Python without its bytecode; Lambda's file system is read-only, so it stays
-that way. The third row is the same function with its bytecode. The runtime gives the tracer no trace to add to, so it
-drops its segments, which spares the usual recipe the sending."""
+Metrics, Tracer, BatchProcessor and parameters, three boto3 clients created at import, requests and pydantic, with
+the same versions of shared libraries. It does the same work (check, token from SSM, conditional claim, post, settle)
+and is built by plain `sam build`, which does not compile Python, and Lambda's file system is read-only. The third row
+is the same function, compiled. The tracer gets no trace from the runtime, so it sends no segments, which favours the
+usual recipe."""
 
 _IMPORTS = """\
-Where the relay's imports spend their time (`python -X importtime`, each module's own share):"""
+How the time of the relay's imports is distributed (`python -X importtime`, each module's own share):"""
 
 
 _HOW_BACKUPS = f"""\
-The same for `fetch_backups`: the first event is a request for one small backup; the relay lists, reads the login from
+The same for `fetch_backups`. The first event is a request for one small backup: the relay lists, reads the login from
 SSM, follows the link, verifies, and stores by a multipart upload with tags. [The usual
 recipe](../verification/benchmarks/usual_recipe/backups/app.py) has Powertools' Logger, Metrics, Tracer and parameters,
-one boto3 client made at import, and requests; it downloads to a file and uploads that, unverified. Medians of {ROUNDS}
-rounds."""
+one boto3 client created at import, and requests. It downloads to a file and uploads that, without verification. Medians
+of {ROUNDS} rounds."""
 
 
-def measure(ground: Ground) -> Section:
+def measure(fixtures: Fixtures) -> Section:
     """Measure posting."""
-    ground.stocktwits.configure(latency_seconds=0.0)
+    fixtures.stocktwits.configure(latency_seconds=0.0)
 
     def first_invocation(side: Side) -> float:
-        ground.stocktwits.reset()
+        fixtures.stocktwits.reset()
         seconds = _first_invocation(side, an_event(1))
-        posts = len(ground.stocktwits.posts)
+        posts = len(fixtures.stocktwits.posts)
         check(posts == (side.layer is not None), f"{side.name} made {posts} posts")
         return seconds
 
-    usual = [ground.usual_recipe(compiled=compiled) for compiled in (False, True)]
-    return _section("Cold start", _HOW, [ground.relay(), *usual, ground.empty()], first_invocation)
+    usual = [fixtures.usual_recipe(compiled=compiled) for compiled in (False, True)]
+    return _section("Cold start", _HOW, [fixtures.relay(), *usual, fixtures.empty()], first_invocation)
 
 
-def measure_backups(ground: Ground) -> Section:
+def measure_backups(fixtures: Fixtures) -> Section:
     """Measure fetching backups."""
     event, path = a_request("message", _DAY), f"message/{_DAY:%Y/%m/%d}"
-    content = ground.firestream.content("message", _DAY)
+    content = fixtures.firestream.content("message", _DAY)
     key = f"{path}/stocktwits_message_{_DAY:%Y_%m_%d}.gz"
 
     def first_invocation(side: Side) -> float:
         seconds = _first_invocation(side, event)
-        check(not side.bucket or ground.stored(side, key) == content, f"{side.name} did not store {key}")
+        check(not side.bucket or fixtures.stored(side, key) == content, f"{side.name} did not store {key}")
         return seconds
 
-    usual = [ground.usual_backups(compiled=compiled) for compiled in (False, True)]
+    usual = [fixtures.usual_backups(compiled=compiled) for compiled in (False, True)]
     return _section(
-        "Cold start of backups", _HOW_BACKUPS, [ground.relay_backups(), *usual, ground.empty()], first_invocation
+        "Cold start of backups", _HOW_BACKUPS, [fixtures.relay_backups(), *usual, fixtures.empty()], first_invocation
     )
 
 
@@ -85,7 +85,7 @@ def _section(title: str, how: str, sides: Sequence[Side], first_invocation: Call
             times[side.name].append(seconds)
             print(f"  {title.lower()} {number:>2}/{ROUNDS}  {side.name:<28}{milliseconds(seconds):>6} ms", flush=True)
     ours, usual, compiled, _ = sides
-    check(not list(usual.function.parent.rglob("*.pyc")), "bytecode appeared in the usual recipe while it ran")
+    check(not list(usual.function.parent.rglob("*.pyc")), "the usual recipe was compiled while it ran")
 
     medians = {name: median(values) for name, values in times.items()}
     imports = [[name, f"{share:.0%}"] for name, share in _imports(ours).most_common(IMPORT_ROWS)]
@@ -94,8 +94,8 @@ def _section(title: str, how: str, sides: Sequence[Side], first_invocation: Call
         how,
         [Table(["First invocation of", "of the usual recipe", "median ms", "fastest ms"], _rows(times, usual))],
         [
-            Bar(f"{title}, of the usual recipe's", OF_USUAL, medians[ours.name] / medians[usual.name]),
-            Bar(
+            Target(f"{title}, of the usual recipe's", OF_USUAL, medians[ours.name] / medians[usual.name]),
+            Target(
                 f"{title}, of the usual recipe's with its bytecode",
                 OF_USUAL_COMPILED,
                 medians[ours.name] / medians[compiled.name],

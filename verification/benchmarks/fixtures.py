@@ -1,4 +1,4 @@
-"""What the functions' measurements stand on: their builds, an emulator of AWS, stand-ins of the vendor, and events."""
+"""What the measurements of functions need: builds, an emulator of AWS, stand-ins for the vendor, and events."""
 
 import itertools
 import json
@@ -20,7 +20,7 @@ from local.stand_ins.stocktwits.server import StandIn
 _T = TypeVar("_T")
 
 ALL_DONE: dict[str, list[Any]] = {"batchItemFailures": []}
-"""What a function answers that has nothing left over."""
+"""The answer of a function that has handled all messages."""
 
 _DIRECTORY = ROOT / ".local" / "bench-builds"
 _TOKEN_PARAMETER, _LOGIN_PARAMETER = "/bench/token", "/bench/firestream"
@@ -32,7 +32,7 @@ _POWERTOOLS = {
     "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
     "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
 }
-_BACKUPS_TIMEOUT = 900  # as in template.yaml: with little time left the relay begins nothing
+_BACKUPS_TIMEOUT = 900  # as in template.yaml: with little time left the relay starts nothing
 _COUNTER = itertools.count(1)
 _EMPTY = """\
 def handler(event, context):
@@ -41,12 +41,12 @@ def handler(event, context):
 
 
 class BenchmarkError(Exception):
-    """A function did not do what was to be measured, so that its time means nothing."""
+    """A function did not do its task, so its time means nothing."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the things that are compared: a function, its layer, its environment, its bucket and its time-out."""
+    """One side of a comparison: a function, its layer, its environment, its bucket and its timeout."""
 
     name: str
     function: Path
@@ -56,13 +56,13 @@ class Side:
     timeout: int = 60
 
     def container(self) -> Rie:
-        """Return a container that is yet to start."""
+        """Return an execution environment that is not started yet."""
         return Rie(self.function, self.layer, self.environment, timeout=self.timeout)
 
 
 @dataclass(frozen=True)
 class Builds:
-    """The artifacts, each in a directory of its own."""
+    """The artifacts, each in its own directory."""
 
     relay: Path
     usual: Path
@@ -91,11 +91,11 @@ class Builds:
         return cls(relay, usual, compiled, empty)
 
 
-class Ground:
+class Fixtures:
     """The services on loopback, and the functions that use them."""
 
     def __init__(self, builds: Builds, emulator: Emulator, stocktwits: StandIn, firestream: FirestreamStandIn) -> None:
-        """Furnish a running emulator with what the functions need."""
+        """Create what the functions need in a running emulator."""
         self.builds = builds
         self.emulator = emulator
         self.stocktwits = stocktwits
@@ -123,7 +123,7 @@ class Ground:
             emulator.client("s3").create_bucket(Bucket=bucket)
 
     def relay(self, **environment: str) -> Side:
-        """Return our function, its gate wide open."""
+        """Return the relay's function, with a pace that never limits it."""
         return Side(
             "the relay",
             self.builds.relay / "PostMessagesFunction",
@@ -149,7 +149,7 @@ class Ground:
         )
 
     def usual_recipe(self, *, compiled: bool) -> Side:
-        """Return the usual recipe, its tracer on; X-Ray's daemon is a port of loopback where nobody listens."""
+        """Return the usual recipe with its tracer on; nothing listens on the port of X-Ray's daemon."""
         directory = self.builds.usual_compiled if compiled else self.builds.usual
         return Side(
             "the usual recipe, compiled" if compiled else "the usual recipe",
@@ -166,7 +166,7 @@ class Ground:
         )
 
     def relay_backups(self) -> Side:
-        """Return our function that fetches backups."""
+        """Return the relay's function that fetches backups."""
         return Side(
             "the relay",
             self.builds.relay / "FetchBackupsFunction",
@@ -187,7 +187,7 @@ class Ground:
         )
 
     def usual_backups(self, *, compiled: bool) -> Side:
-        """Return the usual recipe for backups; as for posting."""
+        """Return the usual recipe for backups; see `usual_recipe`."""
         directory = self.builds.usual_compiled if compiled else self.builds.usual
         return Side(
             "the usual recipe, compiled" if compiled else "the usual recipe",
@@ -206,7 +206,7 @@ class Ground:
         )
 
     def stored(self, side: Side, key: str) -> bytes | None:
-        """Return what a side has stored under a key, and remove it."""
+        """Return what a side has stored under a key, and delete it."""
         s3 = self.emulator.client("s3")
         if not s3.list_objects_v2(Bucket=side.bucket, Prefix=key)["KeyCount"]:
             return None
@@ -215,7 +215,7 @@ class Ground:
         return content
 
     def usual_loop(self) -> Side:
-        """Return the usual loop, with our layer's libraries."""
+        """Return the usual loop, with the libraries of the relay's layer."""
         return Side(
             "the usual loop",
             ROOT / "verification" / "benchmarks" / "usual_loop",
@@ -224,36 +224,36 @@ class Ground:
         )
 
     def empty(self) -> Side:
-        """Return a function that does nothing: what the runtime itself takes."""
+        """Return a function that does nothing: the time of the runtime itself."""
         return Side("an empty function", self.builds.empty, None, {})
 
 
 def an_event(size: int) -> dict[str, Any]:
-    """Return an SQS event of so many alerts, none like another that ever was."""
+    """Return an SQS event of a number of alerts, all different from earlier ones."""
     return {"Records": [_record(_alert(next(_COUNTER))) for _ in range(size)]}
 
 
 def a_request(file_type: str, day: date) -> dict[str, Any]:
-    """Return an SQS event of one request for a backup."""
+    """Return an SQS event with one request for a backup."""
     return {"Records": [_record({"file_type": file_type, "day": day.isoformat()})]}
 
 
 def interleaved(sides: Sequence[_T], rounds: int) -> Iterator[tuple[int, _T]]:
-    """Give each side its turn in every round, another one first each time."""
+    """Yield each side in every round, starting with another one each time."""
     for number in range(rounds):
         first = number % len(sides)
         for side in (*sides[first:], *sides[:first]):
             yield number, side
 
 
-def check(condition: object, complaint: str) -> None:
-    """Stop measuring what is not what it should be.
+def check(condition: object, problem: str) -> None:
+    """Stop the measurement if a condition does not hold.
 
     Raises:
         BenchmarkError: The condition does not hold.
     """
     if not condition:
-        raise BenchmarkError(complaint)
+        raise BenchmarkError(problem)
 
 
 def _alert(number: int) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""An S3 that accepts everything and keeps nothing: what an upload costs its sender, whatever the destination.
+"""An S3 that accepts everything and discards it, to measure the cost of an upload on the sender's side.
 
-``python -m verification.benchmarks.null_s3 PORT`` serves on 127.0.0.1. It knows as much of S3 as uploads need: a put,
-the three steps of a multipart upload, tags, and a listing, which is empty. The bytes are discarded by the kernel,
-without a copy; ``GET /_received`` returns how many there were.
+``python -m verification.benchmarks.null_s3 PORT`` serves on 127.0.0.1. It supports what uploads need: a put, the
+three steps of a multipart upload, tags, and a listing, which is empty. The bytes are discarded by the kernel,
+without a copy; ``GET /_received`` returns their number.
 """
 
 import re
@@ -11,7 +11,7 @@ import sys
 import threading
 from itertools import count
 
-_ROOM = bytearray(1 << 20)  # shared by all connections: nothing is ever written into it
+_BUFFER = bytearray(1 << 20)  # shared by all connections: with MSG_TRUNC nothing is written to it
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *([0-9]+)")
 _EXPECTS = re.compile(rb"(?i)\r\nexpect: *100-continue")
 _XML = b'<?xml version="1.0" encoding="UTF-8"?>\n<%b xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%b</%b>'
@@ -19,10 +19,10 @@ _UPLOADS = count(1)
 
 
 class NullS3:
-    """Counts what it discards."""
+    """Counts the bytes that it discards."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start with a count of 0."""
         self._received = 0
         self._lock = threading.Lock()
 
@@ -65,10 +65,10 @@ class NullS3:
 
 
 def _discard(connection: socket.socket, left: int) -> bool:
-    """Read so many bytes to nowhere; False when the other side has closed before."""
+    """Discard a number of bytes; return False if the other side closes before."""
     while left > 0:
-        # Linux counts them without copying them.
-        size = connection.recv_into(_ROOM, min(left, len(_ROOM)), socket.MSG_TRUNC)
+        # Linux discards them without copying.
+        size = connection.recv_into(_BUFFER, min(left, len(_BUFFER)), socket.MSG_TRUNC)
         if not size:
             return False
         left -= size
@@ -80,7 +80,7 @@ def _xml(name: bytes, content: bytes) -> bytes:
 
 
 def main() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is stopped."""
     null = NullS3()
     with socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128) as listener:
         while True:

@@ -1,4 +1,4 @@
-"""Runs a way to store or to read a backup in a process of its own, and tells what it took."""
+"""Run a way to store or read a backup in its own process, and measure it."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _START_SECONDS = 10
 
 @dataclass(frozen=True)
 class Run:
-    """What a run took: wall-clock and processor time, and the most memory; and how many lines it found, if it knows."""
+    """The wall-clock and processor time and the peak memory of a run, and the number of lines, or 0."""
 
     seconds: float
     cpu_seconds: float
@@ -37,13 +37,13 @@ def run(way: str, job: Job, environment: Mapping[str, str]) -> Run:
 
     Args:
         way: A module of `verification.benchmarks.ways`.
-        job: What it is to do.
-        environment: Further variables.
+        job: What to store or read.
+        environment: Additional variables.
 
     Raises:
         BenchmarkError: It failed.
     """
-    told = {
+    variables = {
         "PATH": f"{_ENVIRONMENT}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'layers' / 'relay'}",
         **environment,
@@ -52,7 +52,7 @@ def run(way: str, job: Job, environment: Mapping[str, str]) -> Run:
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=told,
+        env=variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -66,10 +66,10 @@ def run(way: str, job: Job, environment: Mapping[str, str]) -> Run:
 
 @contextmanager
 def serving(module: str, arguments: Sequence[str], ports: Sequence[int]) -> Iterator[None]:
-    """Run a module that serves on these ports of 127.0.0.1, in a process of its own.
+    """Run a module that serves on these ports of 127.0.0.1, in its own process.
 
     Raises:
-        BenchmarkError: It did not come up.
+        BenchmarkError: It did not start.
     """
     with TemporaryDirectory(prefix="relay-bench-") as directory:
         log = Path(directory) / "log"
@@ -91,4 +91,4 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
             time.sleep(0.02)
         else:
             return
-    raise BenchmarkError(f"nothing came to listen on port {port}:\n{log.read_text(errors='replace')}")
+    raise BenchmarkError(f"nothing listens on port {port}:\n{log.read_text(errors='replace')}")

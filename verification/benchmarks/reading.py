@@ -1,4 +1,4 @@
-"""How fast a backup is read line by line, beside the vendor's way, and what that takes."""
+"""Measure reading a backup line by line, compared with the vendor's way."""
 
 from statistics import median
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from verification.benchmarks import own_process
 from verification.benchmarks.backup_files import MB, SMALL, backup_file
 from verification.benchmarks.fixtures import check, interleaved
-from verification.benchmarks.report import Bar, Section, Table
+from verification.benchmarks.report import Section, Table, Target
 from verification.benchmarks.ways.job import Job
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ TYPED_CPU_OF_VENDOR = 0.3
 PEAK_MB = 40
 
 _HOW = f"""\
-A backup of {SMALL} MB, read from a file line by line, each run in a process of its own; imports are not counted. The
-vendor's documentation reads with `gzip.open` and `json.loads`. `read_backup` gives the same dicts, or, with
-`type=Message`, typed messages with the fields that most need. A ratio is the median of each round's own, in {ROUNDS}
-rounds; memory is the most that any run held."""
+A backup of {SMALL} MB, read from a file line by line, each run in its own process; imports are not counted. The
+vendor's documentation uses `gzip.open` and `json.loads`. `read_backup` returns the same dicts, or, with `type=Message`,
+typed messages with the most useful fields. A ratio is the median of the ratios in {ROUNDS} rounds; memory is the
+maximum of all runs."""
 
 
 def measure() -> Section:
-    """Measure it."""
+    """Measure reading."""
     file = backup_file(SMALL)
     runs: dict[str, list[Run]] = {way: [] for way in WAYS}
     for number, way in interleaved(list(WAYS), ROUNDS):
@@ -66,9 +66,9 @@ def measure() -> Section:
         _HOW,
         [Table(headings, rows)],
         [
-            Bar("Reading dicts: speed, of the vendor's", DICTS_OF_VENDOR, speeds[DICTS], at_least=True),
-            Bar("Reading typed: speed, of the vendor's", TYPED_OF_VENDOR, speeds[TYPED], at_least=True),
-            Bar("Reading typed: processor time, of the vendor's", TYPED_CPU_OF_VENDOR, cpus[TYPED]),
-            Bar("Peak memory of reading, in MB", PEAK_MB, max(peaks[DICTS], peaks[TYPED]), digits=0),
+            Target("Reading dicts: speed, of the vendor's", DICTS_OF_VENDOR, speeds[DICTS], at_least=True),
+            Target("Reading typed: speed, of the vendor's", TYPED_OF_VENDOR, speeds[TYPED], at_least=True),
+            Target("Reading typed: processor time, of the vendor's", TYPED_CPU_OF_VENDOR, cpus[TYPED]),
+            Target("Peak memory of reading, in MB", PEAK_MB, max(peaks[DICTS], peaks[TYPED]), digits=0),
         ],
     )

@@ -1,4 +1,4 @@
-"""How fast a backup gets from Firestream into S3, beside the vendor's way and others, and what that takes."""
+"""Measure storing a backup from Firestream in S3, compared with the vendor's way and others."""
 
 import json
 import urllib.request
@@ -13,7 +13,7 @@ from verification.benchmarks import own_process
 from verification.benchmarks.backup_files import LARGE, MB, SMALL, BackupFile, backup_file
 from verification.benchmarks.fixtures import check, interleaved
 from verification.benchmarks.own_process import Run, serving
-from verification.benchmarks.report import Bar, Section, Table
+from verification.benchmarks.report import Section, Table, Target
 from verification.benchmarks.ways.job import Job
 
 RELAY, VENDOR, DECODE_LINES, DECODE = "store_relay", "store_vendor", "decode_lines", "decode"
@@ -37,38 +37,37 @@ _DAY = "2016-12-05"
 _SECONDS = 10
 
 _HOW = f"""\
-One backup of messages, {SMALL} or {LARGE} MB of gzip (about 1 KB of text a line, of which gzip makes a fifth), from the
-stand-in of Firestream to a bucket. Each run has a process of its own; the stand-in and an
-[S3 that keeps nothing](../verification/benchmarks/null_s3.py) have theirs: emulators of S3 are slower than what is
-measured here. What a process does once (imports, clients) is not counted, but for `aws`, which starts anew for each
-file. Speed is in MB of gzip; a ratio is the median of each round's own, in {ROUNDS[SMALL]} rounds for {SMALL} MB and
-{ROUNDS[LARGE]} for {LARGE}. Processor time is that of the process and of what it started, memory the most that any one
-of these held.
+One backup of messages, {SMALL} or {LARGE} MB of gzip (about 1 KB of text a line, compressed to a fifth), from the
+stand-in for Firestream to a bucket. Each run has its own process, and so have the stand-in and an [S3 that discards
+everything](../verification/benchmarks/null_s3.py), since emulators of S3 are slower than what is measured here. What a
+process does once (imports, clients) is not counted, except for `aws`, which starts for each file. Speed is in MB of
+gzip. A ratio is the median of the ratios in {ROUNDS[SMALL]} rounds for {SMALL} MB and {ROUNDS[LARGE]} for {LARGE}.
+Processor time includes child processes; memory is the maximum of any process.
 
-- **The relay** does what `fetch_backups` does with a request: it follows the link, decodes all of the file and checks
-  each line's ends before it completes the upload, and tags the object.
-- [**The vendor's way**](../verification/benchmarks/ways/store_vendor.py) is how its documentation downloads, `requests`
-  with 1024 bytes at a time into a file, and then `upload_file`. Nothing is verified, here nor in the next two.
+- **The relay** does what `fetch_backups` does with a request: it follows the link, decodes the whole file, checks the
+  start and the end of each line before it completes the upload, and tags the object.
+- [**The vendor's way**](../verification/benchmarks/ways/store_vendor.py) downloads as its documentation does, with
+  `requests` in chunks of 1024 bytes to a file, and then calls `upload_file`. It verifies nothing, nor do the next two.
 - **`curl -sL` into `aws s3 cp -`** and **smart_open** need no file.
-- **A bare decode** reads the same file from this machine's disk cache, and decodes it with isal, the fastest decoder
-  there is for Python, into one buffer again and again; it stores nothing. With lines counted (`buffer.count(b"\\n")`)
-  it knows as much as a check of the whole file must find out at least."""
+- **A bare decode** reads the same file from this machine's disk cache, and decodes it into one reused buffer with isal,
+  the fastest decoder for Python; it stores nothing. With lines counted (`buffer.count(b"\\n")`), it is the least that a
+  check of the whole file must do."""
 
 
 @dataclass(frozen=True)
 class _Loopback:
-    """Firestream's stand-in and an S3 that keeps nothing, each in a process of its own."""
+    """Firestream's stand-in and an S3 that discards everything, each in its own process."""
 
     firestream_url: str
     s3_url: str
 
     def put(self, file: BackupFile) -> None:
-        """Make the file the day's backup."""
+        """Let Firestream have the file as the day's backup."""
         body = json.dumps({"file_type": "message", "day": _DAY, "file": str(file.path)})
         _http(f"{self.firestream_url}/_standin/put", body.encode())
 
     def run(self, way: str, file: BackupFile) -> Run:
-        """Store the file that was put in one way, or decode it."""
+        """Store the file in one way, or decode it."""
         before = self._received()
         login = (FirestreamStandIn.username, FirestreamStandIn.password)
         environment = {
@@ -99,17 +98,17 @@ def _loopback() -> Iterator[_Loopback]:
 
 @dataclass(frozen=True)
 class _Runs:
-    """All runs with one file, by way."""
+    """All runs with one file, by the way."""
 
     file: BackupFile
     by_way: dict[str, list[Run]]
 
     def speed(self, way: str, of: str) -> float:
-        """How many times as fast a way is as another."""
+        """Return the speed of a way divided by that of another."""
         return self._ratio(of, way, lambda run: run.seconds)
 
     def cpu(self, way: str, of: str) -> float:
-        """How many times the processor time of another it takes."""
+        """Return the processor time of a way divided by that of another."""
         return self._ratio(way, of, lambda run: run.cpu_seconds)
 
     def megabytes_a_second(self, way: str) -> float:
@@ -119,7 +118,7 @@ class _Runs:
         return median(run.cpu_seconds for run in self.by_way[way]) / (self.file.size / MB / 1000)
 
     def peak(self, way: str) -> float:
-        """The most memory of any run, in MB."""
+        """Return the peak memory of all runs, in MB."""
         return max(run.peak_bytes for run in self.by_way[way]) / MB
 
     def _ratio(self, way: str, of: str, what: Callable[[Run], float]) -> float:
@@ -128,7 +127,7 @@ class _Runs:
 
 
 def measure() -> Section:
-    """Measure it."""
+    """Measure storing."""
     files = [backup_file(megabytes) for megabytes in (SMALL, LARGE)]
     with _loopback() as loopback:
         small, large = (_measure(loopback, file) for file in files)
@@ -143,19 +142,19 @@ def measure() -> Section:
                 for runs in (large, small)
             ),
             *(
-                Bar(
+                Target(
                     f"Processor time of storing {runs.file.megabytes} MB, of the vendor's",
                     CPU_OF_VENDOR,
                     runs.cpu(RELAY, VENDOR),
                 )
                 for runs in (large, small)
             ),
-            Bar(
+            Target(
                 f"Peak memory of storing {LARGE} MB, of that for {SMALL} MB",
                 PEAK_OF_SMALL,
                 large.peak(RELAY) / small.peak(RELAY),
             ),
-            Bar(f"Peak memory of storing {LARGE} MB, in MB", PEAK_MB, large.peak(RELAY), digits=0),
+            Target(f"Peak memory of storing {LARGE} MB, in MB", PEAK_MB, large.peak(RELAY), digits=0),
         ],
     )
 
@@ -189,9 +188,11 @@ def _table(runs: _Runs) -> Table:
     return Table(headings, rows)
 
 
-def _at_least(runs: _Runs, other: str, way: str, bars: dict[int, float]) -> Bar:
+def _at_least(runs: _Runs, other: str, way: str, targets: dict[int, float]) -> Target:
     size = runs.file.megabytes
-    return Bar(f"Storing {size} MB verified: speed, of {other}", bars[size], runs.speed(RELAY, way), at_least=True)
+    return Target(
+        f"Storing {size} MB verified: speed, of {other}", targets[size], runs.speed(RELAY, way), at_least=True
+    )
 
 
 def _http(url: str, body: bytes | None = None) -> bytes:

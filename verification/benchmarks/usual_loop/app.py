@@ -1,4 +1,4 @@
-"""What posting is compared with: one request after the other, and no ledger."""
+"""The usual loop, for comparison: one request after the other, without a ledger."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Run one way once, and print what it took as JSON."""
+"""Run one way once, and print the measurements as JSON."""
 
 import json
 import sys
@@ -16,28 +16,28 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else _KIB
 
 
 def main() -> None:
-    """Run it."""
+    """Run the way that the arguments name."""
     way = cast("Way", import_module(f"verification.benchmarks.ways.{sys.argv[1]}"))
     run = way.prepare(Job(**json.loads(sys.argv[2])))
     cpu = _cpu_seconds()
     start = time.perf_counter()
     lines = run()
     seconds = time.perf_counter() - start
-    told = {"seconds": seconds, "cpu_seconds": _cpu_seconds() - cpu, "peak_bytes": _peak_bytes(), "lines": lines}
-    print(json.dumps(told))
+    measured = {"seconds": seconds, "cpu_seconds": _cpu_seconds() - cpu, "peak_bytes": _peak_bytes(), "lines": lines}
+    print(json.dumps(measured))
 
 
 def _cpu_seconds() -> float:
-    """What this process and those that it waited for have used."""
+    """Return the processor time of this process and its children."""
     usages = (getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process, or one of those that it waited for, has held."""
+    """Return the peak memory of this process or of one of its children."""
     own = getrusage(RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
     if _STATUS.exists():
-        # Linux hands a parent's peak down to the process it starts, all but here.
+        # On Linux a process inherits its parent's ru_maxrss, but not this value.
         own = next(
             int(line.split()[1]) * _KIB for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")
         )

@@ -1,4 +1,4 @@
-"""Nothing but decoding, by isal from the file into one buffer."""
+"""Only decoding, by isal from the file into one buffer."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,10 +24,10 @@ def prepare(job: Job) -> Callable[[], int]:
 
 
 def blocks(path: Path) -> Iterator[tuple[bytearray, int]]:
-    """Decode a file into the same buffer again and again; give it, and how much of it is filled."""
+    """Decode a file into one reused buffer; yield it with the number of bytes in it."""
     buffer = bytearray(BLOCK_BYTES)
     with path.open("rb", buffering=0) as file:
-        # What `igzip.open` has inside; without its wrapper, which copies each block, it is faster by a seventh.
+        # `igzip.open` wraps this, and copies each block: without the wrapper it is faster by a seventh.
         decoded = isal_zlib._GzipReader(cast("BinaryIO", file), READ_BYTES)  # noqa: SLF001
         while size := decoded.readinto(buffer):
             yield buffer, size

@@ -1,4 +1,4 @@
-"""Ways to store and to read a backup. Each is a module whose `prepare` returns what is then measured.
+"""Ways to store and to read a backup. Each is a module whose `prepare` returns the function that is measured.
 
 ``python -m verification.benchmarks.ways NAME JOB`` runs one in a process that does nothing else; see
 `verification.benchmarks.own_process`.
@@ -13,12 +13,12 @@ BUCKET = "archive"
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be stored or read.
+    """The backup to store or read.
 
     Attributes:
         file: The backup as a file on this machine.
-        day: Under which day, such as ``2016-12-05``, Firestream has the same as a backup of messages.
-        firestream_url: Firestream's root.
+        day: The day, such as ``2016-12-05``, of which Firestream has the same backup of messages.
+        firestream_url: Firestream's base URL.
         username: Its login.
         password: Its password.
     """
@@ -36,7 +36,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Where it goes."""
+        """The key of the object."""
         return f"message/{self.day}.gz"
 
 
@@ -44,8 +44,8 @@ class Way(Protocol):
     """A module of this package."""
 
     def prepare(self, job: Job) -> Callable[[], int]:
-        """Do what a process does once, and return what it does for each backup.
+        """Do what a process does once, and return the function that handles a backup.
 
         Returns:
-            Does the job; returns the number of lines, or 0 if it does not know.
+            A function that does the job, and returns the number of lines, or 0 if it does not know.
         """

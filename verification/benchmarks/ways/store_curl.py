@@ -1,4 +1,4 @@
-"""Storing by the two tools that are at hand: ``curl | aws s3 cp -``."""
+"""Storing by two common tools: ``curl | aws s3 cp -``."""
 
 import subprocess
 import sys

@@ -18,7 +18,7 @@ _SECONDS_LEFT = 900.0
 def prepare(job: Job) -> Callable[[], int]:
     """See `verification.benchmarks.ways.Way`."""
 
-    def login(*, fresh: bool = False) -> Login:  # noqa: ARG001  there is no other
+    def login(*, fresh: bool = False) -> Login:  # noqa: ARG001  it never changes
         return Login(job.username, job.password)
 
     s3 = Clients().get("s3")
@@ -30,7 +30,7 @@ def prepare(job: Job) -> Callable[[], int]:
         with firestream.open(backup, lambda: _SECONDS_LEFT) as download:
             receipt = archive.store(backup, download)
         if receipt is None:
-            raise RuntimeError("somebody else was faster")
+            raise RuntimeError("the object exists already")
         archive.tag(backup, receipt, download.etag)
         return receipt.lines
 

@@ -30,7 +30,7 @@ REQUESTS_QUEUE_URL = os.environ["REQUESTS_QUEUE_URL"]
 
 
 class Request(BaseModel):
-    """Which file is to be fetched."""
+    """A request for one file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,7 +39,7 @@ class Request(BaseModel):
 
 
 class Range(BaseModel):
-    """Which files are to be requested."""
+    """A request for a range of days."""
 
     first_day: date
     last_day: date
@@ -71,7 +71,7 @@ def fetch(record: SQSRecord) -> None:
 
 
 def request(wanted: Range) -> None:
-    """Ask for every file of a range."""
+    """Request every file of a range."""
     for number in range((wanted.last_day - wanted.first_day).days + 1):
         for file_type in ("activity", "message"):
             body = Request(file_type=file_type, day=wanted.first_day + timedelta(days=number)).model_dump_json()

@@ -30,7 +30,7 @@ TOKEN_PARAMETER = os.environ["TOKEN_PARAMETER"]
 
 
 class Alert(BaseModel):
-    """What is to be posted."""
+    """An alert to post."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +43,7 @@ class Alert(BaseModel):
 
 
 def claim(key: str) -> bool:
-    """Take a key; False when it was taken before."""
+    """Claim a key; return False if it was claimed before."""
     try:
         dynamodb.put_item(
             TableName=TABLE,
@@ -56,7 +56,7 @@ def claim(key: str) -> bool:
 
 
 def settle(key: str, stocktwits_id: int) -> None:
-    """Write down that a key is posted."""
+    """Record that a key is posted."""
     dynamodb.update_item(
         TableName=TABLE,
         Key={"pk": {"S": f"post#{key}"}},
@@ -96,7 +96,7 @@ def post(alert: Alert) -> int:
 
 @tracer.capture_method
 def record_handler(record: SQSRecord) -> None:
-    """Take one record to its end."""
+    """Handle one record."""
     try:
         alert = Alert.model_validate_json(record.body)
     except ValidationError:
@@ -117,5 +117,5 @@ def record_handler(record: SQSRecord) -> None:
 @tracer.capture_lambda_handler
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:  # noqa: ANN401  what Powertools gives
-    """Take the records of an SQS event to their ends."""
+    """Handle the records of an SQS event."""
     return process_partial_response(event=event, record_handler=record_handler, processor=processor, context=context)
