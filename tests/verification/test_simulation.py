@@ -76,7 +76,7 @@ EXPECTED = (
     "StockTwits limits the rate",
     "another worker is delivering this key",
     "could not be deleted",
-    "could not be hidden",
+    "could not be rescheduled",
     "reads the token anew",
 )
 

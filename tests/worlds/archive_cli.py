@@ -7,11 +7,14 @@ import gzip
 import io
 import json
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import boto3
 import pytest
 import relay_cli
 from relay.backups import bootstrap as backup_wiring
@@ -22,7 +25,7 @@ from relay_cli.deployed import calendar
 
 from functions.fetch_backups import app as fetch_backups
 from local.stand_ins.http_server import Handler
-from tests.integration.conftest import ARCHIVE, Context
+from tests.integration.conftest import ARCHIVE, Archivist, Context
 from tests.worlds.cli import CommandResult
 
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -38,7 +41,7 @@ FUNCTION = "stocktwits-relay-fetch-backups"
 class Services(Handler):
     """CloudFormation, which knows one stack, and Lambda, which invokes the real function."""
 
-    def serve(self):
+    def serve(self) -> None:
         body, operator = self.read_body(), self.server.stand_in
         if self.path == "/":
             self.answer(200, described(operator.outputs, operator.parameters), {"Content-Type": "text/xml"})
@@ -49,10 +52,10 @@ class Services(Handler):
         self.answer(status, json.dumps(answer).encode(), headers)
 
 
-def described(outputs, parameters):
+def described(outputs: dict[str, str], parameters: dict[str, str]) -> bytes:
     """CloudFormation's answer to DescribeStacks."""
 
-    def members(kind, values):
+    def members(kind: str, values: dict[str, str]) -> str:
         return "".join(
             f"<member><{kind}Key>{name}</{kind}Key><{kind}Value>{value}</{kind}Value></member>"
             for name, value in values.items()
@@ -69,15 +72,22 @@ def described(outputs, parameters):
 class ArchiveCli:
     """An operator with a deployed stack, and workers that fulfil requests while the command waits."""
 
-    def __init__(self, backups, session, patch, capsys, folder):
+    def __init__(
+        self,
+        backups: Archivist,
+        session: boto3.Session,
+        patch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        folder: Path,
+    ) -> None:
         self.backups = backups
         self.patch = patch
         self.folder = folder
-        self.events = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
         self.polls = 0
         self.works = True
         self.interrupts = False
-        self.answers = []
+        self.answers: list[tuple[int, dict[str, str], Any]] = []
         self.everything = ""
         self.outputs = {
             "OutboxQueueUrl": "the Outbox",
@@ -94,7 +104,7 @@ class ArchiveCli:
         patch.setattr(calendar, "today", lambda: TODAY)
         patch.setattr(backfill, "time", SimpleNamespace(sleep=self._wait, monotonic=backups.clock))
 
-    def __call__(self, *words):
+    def __call__(self, *words: str) -> CommandResult:
         """Run `relay` with these words."""
         self._capsys.readouterr()
         self.patch.setattr(sys, "argv", ["relay", *words])
@@ -106,19 +116,19 @@ class ArchiveCli:
         self.everything += result.out + result.err
         return result
 
-    def store(self, *backups):
+    def store(self, *backups: Backup) -> None:
         """Let the function fetch backups."""
         with self.aside():
             self.backups.fulfil(*backups)
 
-    def add_failure(self, backup, reason):
+    def add_failure(self, backup: Backup | str, reason: str) -> None:
         self.backups.sqs.send_message(
             QueueUrl=self.backups.failures,
             MessageBody=backup if isinstance(backup, str) else backup.request,
             MessageAttributes={"RejectReason": {"DataType": "String", "StringValue": reason}},
         )
 
-    def invoke(self, event):
+    def invoke(self, event: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
         """Do what Lambda does with an invocation."""
         if self.answers:
             return self.answers.pop(0)
@@ -128,10 +138,10 @@ class ArchiveCli:
             return 200, {}, fetch_backups.handler(event, Context(self.backups.clock, 900_000))
 
     @contextmanager
-    def pages_of(self, keys):
+    def pages_of(self, keys: int) -> Iterator[None]:
         """Let S3 list so many keys at a time."""
 
-        def limit(params, **_):
+        def limit(params: dict[str, Any], **_: object) -> None:
             params["MaxKeys"] = keys
 
         self._session.events.register("before-parameter-build.s3.ListObjectsV2", limit)
@@ -139,17 +149,17 @@ class ArchiveCli:
         self._session.events.unregister("before-parameter-build.s3.ListObjectsV2", limit)
 
     @contextmanager
-    def ascii_only(self):
+    def ascii_only(self) -> Iterator[Callable[[], str]]:
         """Give the command a standard output that holds nothing else."""
         with redirect_stdout(io.TextIOWrapper(io.BytesIO(), "ascii")) as output:
             yield lambda: output.buffer.getvalue().decode("ascii")
 
     @contextmanager
-    def aside(self):
+    def aside(self) -> Iterator[None]:
         """Keep apart what the functions write: it is not what the command writes."""
         written = io.StringIO()
 
-        def taken():
+        def taken() -> tuple[str, str]:
             text = written.getvalue()
             written.seek(0)
             written.truncate()
@@ -159,7 +169,7 @@ class ArchiveCli:
             patch.setattr(self.backups, "_capsys", SimpleNamespace(readouterr=taken))
             yield
 
-    def _wait(self, seconds):
+    def _wait(self, seconds: float) -> None:
         self.polls += 1
         self.backups.clock.forward(seconds)
         if self.interrupts:
@@ -169,18 +179,18 @@ class ArchiveCli:
                 self.backups.work(most=2)
 
 
-def put(relay, backup, content):
+def put(relay: ArchiveCli, backup: Backup, content: bytes) -> None:
     relay.backups.s3.put_object(Bucket=ARCHIVE, Key=backup.key, Body=content)
 
 
-def note_absent(relay, backup):
+def note_absent(relay: ArchiveCli, backup: Backup) -> None:
     relay.backups.s3.put_object(Bucket=ARCHIVE, Key=backup.absent_key, Body=b"{}")
 
 
-def lines_of(*objects):
+def lines_of(*objects: object) -> bytes:
     return gzip.compress(b"".join(json.dumps(each).encode() + b"\n" for each in objects), mtime=0)
 
 
-def values(text):
+def values(text: str | bytes) -> list[Any]:
     """The values of JSON lines, whatever characters they are written in."""
     return [json.loads(line) for line in text.splitlines()]

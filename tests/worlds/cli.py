@@ -4,25 +4,31 @@ import io
 import json
 import sys
 import unicodedata
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from types import SimpleNamespace
+from typing import Any
 
 import boto3
+import pytest
 from relay_cli.app import main
 from relay_cli.commands import login, pause, posts, send, status
 from relay_cli.deployed import backups, deliveries, gate, outbox, outcomes
 
-from tests.integration.conftest import ARCHIVE, CHARTS, REGION, TABLE, TOKEN_PARAMETER, answered
+from tests.integration.conftest import ARCHIVE, CHARTS, REGION, TABLE, TOKEN_PARAMETER, Run, World, answered
+
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+"""A planned answer of AWS: what a function makes of the request."""
 
 DONE, FAILED, USAGE, NO_AWS, NO_STACK, REFUSED = range(6)
 STACK = "stocktwits-relay"
 OVERRIDE, SHOWN = "\u202e", r"\u202e"
 """A character that reverses the order of a text (SQS accepts it), and how it is shown."""
 
-HARNESSES = []
+HARNESSES: list["CliHarness"] = []
 LOG_GROUPS = {"post_messages": "PostMessagesLogs", "drain_leftovers": "DrainLeftoversLogs"}
 
 
@@ -35,25 +41,25 @@ class CommandResult:
     err: str
 
     @property
-    def lines(self):
+    def lines(self) -> list[str]:
         return self.out.splitlines()
 
     @property
-    def json(self):
+    def json(self) -> Any:
         return json.loads(self.out)
 
 
-def control_characters(text):
+def control_characters(text: str) -> set[str]:
     """The characters of a text that a terminal obeys, or that hide its order; a line may end."""
     return {each for each in text if each != "\n" and unicodedata.category(each) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
 
 
-def _answer_call(**call):
+def _answer_call(**call: Any) -> tuple[Any, Any] | None:
     return HARNESSES[-1].asked(**call)
 
 
 @cache
-def session():
+def session() -> boto3.Session:
     """The operator's own way to AWS, made once: reading botocore's models takes longer than a test."""
     own = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
     own.events.register("before-call.*.*", _answer_call)  # before there are clients
@@ -64,12 +70,12 @@ def session():
 class CliHarness:
     """An operator at the command line; while a command waits, `meanwhile` happens."""
 
-    def __init__(self, world, patch):
+    def __init__(self, world: World, patch: pytest.MonkeyPatch) -> None:
         self.world = world
         self.patch = patch
-        self.meanwhile = []
-        self._planned = {}
-        self.calls = []
+        self.meanwhile: list[Callable[[], object]] = []
+        self._planned: dict[str, list[Answer | str | None]] = {}
+        self.calls: list[tuple[str, dict[str, Any]]] = []
         self.everything = ""
         self.stack_status = "UPDATE_COMPLETE"
         self.log_groups = [*LOG_GROUPS.values(), "FetchBackupsLogs"]
@@ -103,16 +109,16 @@ class CliHarness:
         self.deploy()
 
     @property
-    def queues(self):
+    def queues(self) -> dict[str, str]:
         return {"Outbox": self.world.outbox, "Leftovers": self.world.leftovers, "DeadLetter": self.world.dead}
 
-    def deploy(self):
+    def deploy(self) -> None:
         """Make the functions' log groups."""
         for name in self.log_groups:
             session().client("logs").create_log_group(logGroupName=name)
             session().client("logs").create_log_stream(logGroupName=name, logStreamName="stream")
 
-    def _cloudformation(self, operation):
+    def _cloudformation(self, operation: str) -> dict[str, Any]:
         """What CloudFormation, which moto has only with more than we install, says of the stack."""
         if operation == "ListStackResources":
             named = [{"LogicalResourceId": name, "PhysicalResourceId": name} for name in self.log_groups]
@@ -125,7 +131,7 @@ class CliHarness:
         }
         return {"Stacks": [found]}
 
-    def __call__(self, *words, typed=""):
+    def __call__(self, *words: str, typed: str | bytes = "") -> CommandResult:
         """Run `relay` with these words, and type (or pipe) this."""
         self.patch.setattr(sys, "argv", ["relay", *words])
         content = typed if isinstance(typed, bytes) else typed.encode()
@@ -141,7 +147,7 @@ class CliHarness:
 
     # What happens elsewhere
 
-    def with_backups(self, file_types):
+    def with_backups(self, file_types: str) -> "CliHarness":
         """Deploy the other half of the stack too."""
         self.world.s3.create_bucket(Bucket=ARCHIVE)
         for name in ("BackupRequests", "BackupFailures"):
@@ -151,7 +157,7 @@ class CliHarness:
         self.parameters["BackupFileTypes"] = file_types
         return self
 
-    def log(self, run, group=None):
+    def log(self, run: Run, group: str | None = None) -> Run:
         """Let CloudWatch have what a function wrote; the run again."""
         for line in run.lines:
             session().client("logs").put_log_events(
@@ -161,16 +167,16 @@ class CliHarness:
             )
         return run
 
-    def add_dead_letter(self, body="Up 3% $AAPL", **attributes):
+    def add_dead_letter(self, body: str = "Up 3% $AAPL", **attributes: str) -> str:
         """Put a letter into Dead letters; its id."""
         return self.world.send(self.world.dead, body, **attributes)
 
-    def bodies(self, queue):
+    def bodies(self, queue: str) -> list[str]:
         """The bodies in a queue as anybody sees them now; they stay."""
         self.world.clock.forward(0.001)  # moto hides a message to the end of the millisecond
         return [each["Body"] for each in self.world.receive(queue, VisibilityTimeout=0)]
 
-    def stored(self, parameter):
+    def stored(self, parameter: str) -> dict[str, Any] | None:
         """What a SecureString holds, or None."""
         with suppress(self.world.ssm.exceptions.ParameterNotFound):
             found = self.world.ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]
@@ -180,12 +186,12 @@ class CliHarness:
 
     # AWS that does not do as it is told
 
-    def plan(self, operation, *answers):
+    def plan(self, operation: str, *answers: Answer | str | None) -> None:
         """Answer the next calls of an operation by an error's code, or by what a function makes of its request; None
         leaves one alone."""
         self._planned.setdefault(operation, []).extend(answers)
 
-    def asked(self, model, params, **_):
+    def asked(self, model: Any, params: dict[str, Any], **_: object) -> tuple[Any, Any] | None:
         """Note a call to AWS, and answer it if that was planned."""
         body = params["body"]
         sent = json.loads(body) if isinstance(body, bytes) and body.startswith(b"{") else {}
@@ -197,12 +203,12 @@ class CliHarness:
             return None
         return answered(answer, sent)
 
-    def _sleep(self, seconds):
+    def _sleep(self, seconds: float) -> None:
         self.world.clock.forward(seconds)
         if self.meanwhile:
             self.meanwhile.pop(0)()
 
 
-def iso(seconds):
+def iso(seconds: float) -> str:
     """A moment as the commands show it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

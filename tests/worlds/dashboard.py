@@ -4,18 +4,22 @@ import html
 import re
 import socket
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPConnection
-from types import SimpleNamespace
+from http.client import HTTPConnection, HTTPResponse
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from relay_cli.context import Context
 from relay_cli.dashboard import cache, model, server
 
 from local.build import ROOT
-from tests.integration.conftest import Clock
+from tests.integration.conftest import Clock, World
 from tests.worlds.cli import CliHarness
 
+NONE: Mapping[str, Any] = MappingProxyType({})
 TOKEN = "the-secret-of-the-page"
 REASON = "StockTwits refused it (422: Body can't be blank)"
 MARKUP = "<script>alert('$AAPL')</script>"
@@ -25,23 +29,23 @@ HERE = ROOT / "cli/relay_cli/dashboard"
 class Answer:
     """What the page's server result."""
 
-    def __init__(self, response):
+    def __init__(self, response: HTTPResponse) -> None:
         self.status = response.status
         self.headers = response.headers
         self.html = response.read().decode()
 
     @property
-    def text(self):
+    def text(self) -> str:
         """The words of it, without markup."""
         return " ".join(html.unescape(re.sub("<[^>]*>", " ", self.html)).split())
 
-    def part(self, name):
+    def part(self, name: str) -> str:
         """The words of one part."""
         (found,) = re.findall(f'<div data-part="{name}".*?(?=<div data-part|</section>)', self.html, re.DOTALL)
         return " ".join(html.unescape(re.sub("<[^>]*>", " ", found)).split())
 
     @property
-    def notice(self):
+    def notice(self) -> str:
         (found,) = re.findall(r'<p id="notice"[^>]*>([^<]*)</p>', self.html)
         return html.unescape(found)
 
@@ -49,11 +53,18 @@ class Answer:
 class Page:
     """A dashboard that is served."""
 
-    def __init__(self, port):
+    def __init__(self, port: int) -> None:
         self.port = port
         self.host = f"127.0.0.1:{port}"
 
-    def ask(self, path="", method="GET", fields=None, headers=(), root=f"/{TOKEN}/"):
+    def ask(
+        self,
+        path: str = "",
+        method: str = "GET",
+        fields: dict[str, str] | None = None,
+        headers: Mapping[str, str | list[str]] = NONE,
+        root: str = f"/{TOKEN}/",
+    ) -> Answer:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.putrequest(method, root + path, skip_host=True)
         body = urlencode(fields or {}).encode()
@@ -66,13 +77,13 @@ class Page:
         finally:
             connection.close()
 
-    def do(self, action, **fields):
+    def do(self, action: str, **fields: str) -> Answer:
         """Press a button of the page."""
         return self.ask(action, "POST", fields, {"Origin": f"http://{self.host}", "Sec-Fetch-Site": "same-origin"})
 
 
 @contextmanager
-def served(who="Ann"):
+def served(who: str = "Ann") -> Iterator[Page]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = server.create_server(model.DashboardModel(Context().stack, who), listener, TOKEN)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
@@ -84,7 +95,7 @@ def served(who="Ann"):
             thread.join(30)
 
 
-def dashboard_cli(world, monkeypatch):
+def dashboard_cli(world: World, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
     """A command line whose dashboard has a clock of its own, and waits for its values."""
     cli = CliHarness(world, monkeypatch)
     cli.patience = Clock(0)  # for the page alone: a long poll moves the world's

@@ -208,13 +208,13 @@ class PostingWorld:
 
     def on_request(self, act: Callable[[Any], object]) -> None:
         """Call `act` with each request to StockTwits, before it is processed."""
-        note = self.stand_in.note
+        record = self.stand_in.record
 
-        def noted(seen: Any) -> Any:
+        def recorded(seen: Any) -> Any:
             act(seen)
-            return note(seen)
+            return record(seen)
 
-        self.patch.setattr(self.stand_in, "note", noted)
+        self.patch.setattr(self.stand_in, "record", recorded)
 
     def shorten_read_timeout(self) -> None:
         """Let the relay wait for StockTwits for half a second only: this wait is not on the test's clock."""

@@ -112,4 +112,4 @@ def _show(context: Context, overview: Overview) -> None:
         console.print(f"{count(overview.requested, 'request')} in BackupRequests, waiting or in progress.")
     if overview.failures:
         failures = count(overview.failures, "request")
-        console.print(f"{failures} in BackupFailures; `relay backfill` for their days requests them again.")
+        console.print(f"{failures} in BackupFailures: run `relay backfill` for their days.")

@@ -127,7 +127,7 @@ class Queue:
                 failed: Sequence[Mapping[str, Any]] = answer.get("Failed", [])
             except AWS_ERRORS as error:
                 failed = _all_failed(batch, error)
-            failures += _failures("hidden", [each for each, _ in batch], failed)
+            failures += _failures("rescheduled", [each for each, _ in batch], failed)
         return failures
 
     def send(self, bodies: Sequence[str]) -> list[str]:

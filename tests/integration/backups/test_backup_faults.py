@@ -216,14 +216,14 @@ def test_a_file_without_a_length_is_complete_when_nothing_follows_it(backups: Ba
 
 def test_an_expired_link_is_replaced(backups: BackupsWorld) -> None:
     backups.firestream.configure(link_seconds=0)
-    seen = backups.firestream.note
+    seen = backups.firestream.record
 
-    def note(host: str, *rest: Any) -> None:
+    def record(host: str, *rest: Any) -> None:
         if host == "link":
             backups.firestream.configure(link_seconds=300)
         seen(host, *rest)
 
-    backups.patch.setattr(backups.firestream, "note", note)
+    backups.patch.setattr(backups.firestream, "record", record)
     assert backups.fulfil(BACKUP).outcomes == ["stored"]
     assert backups.firestream.redirects == 2
 

@@ -16,12 +16,13 @@ from tests.worlds.archive_cli import (
     INTERRUPTED,
     NO_AWS,
     USAGE,
+    ArchiveCli,
     note_absent,
 )
 from tests.worlds.cli import OVERRIDE, SHOWN
 
 
-def test_a_backfill_is_followed_until_every_missing_day_is_stored(relay):
+def test_a_backfill_is_followed_until_every_missing_day_is_stored(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     result = relay("backfill", *A_WEEK)
     size = sum(len(relay.backups.content(Backup(day, "message"))) for day in days(DAY, DAY + timedelta(days=6)))
@@ -31,7 +32,7 @@ def test_a_backfill_is_followed_until_every_missing_day_is_stored(relay):
     assert relay.polls == 3  # two at a time
 
 
-def test_the_function_is_asked_for_just_this_range(relay):
+def test_the_function_is_asked_for_just_this_range(relay: ArchiveCli) -> None:
     relay("backfill", *A_WEEK, "--type", "message")
     assert relay.events == [
         (
@@ -46,34 +47,34 @@ def test_the_function_is_asked_for_just_this_range(relay):
     ]
 
 
-def test_where_nothing_is_missing_nothing_is_invoked(relay):
+def test_where_nothing_is_missing_nothing_is_invoked(relay: ArchiveCli) -> None:
     note_absent(relay, BACKUP)
     result = relay("backfill", "2016-12-05", "2016-12-05")
     assert (result.code, result.out, relay.events) == (DONE, "Nothing is missing.\n", [])
 
 
-def test_an_absent_day_is_asked_for_again_on_demand(relay):
+def test_an_absent_day_is_asked_for_again_on_demand(relay: ArchiveCli) -> None:
     note_absent(relay, BACKUP)
     result = relay("backfill", "2016-12-05", "2016-12-05", "--retry-absent")
     assert (result.code, relay.polls) == (DONE, 1)
     assert relay.backups.content(BACKUP)
 
 
-def test_a_day_that_is_absent_again_is_done(relay):
+def test_a_day_that_is_absent_again_is_done(relay: ArchiveCli) -> None:
     note_absent(relay, BACKUP)
     relay.backups.firestream.configure(missing=[DAY])
     result = relay("backfill", "2016-12-05", "2016-12-05", "--retry-absent")
     assert (result.code, result.out, relay.polls) == (DONE, "0 stored (0 bytes), 1 absent.\n", 1)
 
 
-def test_a_day_that_firestream_does_not_have_yet_is_waited_for_no_longer_than_its_request(relay):
+def test_a_day_that_firestream_does_not_have_yet_is_waited_for_no_longer_than_its_request(relay: ArchiveCli) -> None:
     relay.backups.firestream.configure(missing=[date(2026, 11, 20)])
     result = relay("backfill", "2026-11-20", "2026-11-20")
     assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 not available yet.\n")
     assert relay.polls < 5
 
 
-def test_what_failed_is_told_with_its_reason_and_the_exit_code(relay):
+def test_what_failed_is_told_with_its_reason_and_the_exit_code(relay: ArchiveCli) -> None:
     relay.backups.firestream.fail(Fault.BAD_REQUEST, day=DAY, times=None)
     result = relay("backfill", *A_WEEK)
     assert result.code == FAILED
@@ -83,14 +84,14 @@ def test_what_failed_is_told_with_its_reason_and_the_exit_code(relay):
     assert advice.startswith("relay: Some failed")
 
 
-def test_a_failure_of_another_time_is_not_told_as_a_new_one(relay):
+def test_a_failure_of_another_time_is_not_told_as_a_new_one(relay: ArchiveCli) -> None:
     relay.add_failure(BACKUP, "an old reason")
     result = relay("backfill", "2016-12-05", "2016-12-05")
     assert (result.code, "an old reason" in result.err) == (DONE, False)
     assert result.out.startswith("1 stored")
 
 
-def test_a_day_that_was_lost_on_the_way_is_no_success(relay):
+def test_a_day_that_was_lost_on_the_way_is_no_success(relay: ArchiveCli) -> None:
     relay.answers.append((200, {}, {"failed": 0, "stopped": "", "queued": 1}))
     result = relay("backfill", "2016-12-05", "2016-12-05")
     assert result.code == FAILED
@@ -99,34 +100,34 @@ def test_a_day_that_was_lost_on_the_way_is_no_success(relay):
     assert relay.polls >= 29  # SQS may be a minute late to know of a request
 
 
-def test_who_does_not_wait_is_told_where_to_look(relay):
+def test_who_does_not_wait_is_told_where_to_look(relay: ArchiveCli) -> None:
     result = relay("backfill", *A_WEEK, "--no-wait")
     assert (result.code, result.out) == (DONE, "Requested. `relay backups` shows the progress.\n")
     assert (relay.polls, len(relay.backups.waiting())) == (0, 7)
 
 
-def test_an_interruption_leaves_it_running_and_says_so(relay):
+def test_an_interruption_leaves_it_running_and_says_so(relay: ArchiveCli) -> None:
     relay.interrupts = True
     result = relay("backfill", *A_WEEK)
     assert (result.code, len(relay.backups.waiting())) == (INTERRUPTED, 7)
     assert result.err.endswith("relay: The backfill continues without you: `relay backups` shows the progress.\n")
 
 
-def test_a_function_that_fails_says_why(relay):
+def test_a_function_that_fails_says_why(relay: ArchiveCli) -> None:
     relay.answers.append((200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": "FIRESTREAM_URL is missing"}))
     result = relay("backfill", *A_WEEK)
     assert (result.code, result.out) == (FAILED, "")
     assert result.err.endswith("relay: The function that fetches backups failed: FIRESTREAM_URL is missing\n")
 
 
-def test_what_was_not_requested_is_told(relay):
+def test_what_was_not_requested_is_told(relay: ArchiveCli) -> None:
     relay.answers.append((200, {}, {"failed": 2, "stopped": "time ran out before message 2016-12-09 was requested"}))
     result = relay("backfill", *A_WEEK, "--no-wait")
     assert "SQS did not accept 2 of the requests" in result.err
     assert "Not everything was requested: time ran out before message 2016-12-09" in result.err
 
 
-def test_an_invocation_is_not_made_twice_when_its_answer_is_late(relay):
+def test_an_invocation_is_not_made_twice_when_its_answer_is_late(relay: ArchiveCli) -> None:
     relay.answers += [(500, {}, {"Message": "planned"})] * 2
     result = relay("backfill", *A_WEEK)
     assert (result.code, len(relay.events)) == (NO_AWS, 1)
@@ -141,12 +142,23 @@ def test_an_invocation_is_not_made_twice_when_its_answer_is_late(relay):
         ([*A_WEEK, "--type", "symbol"], "file_types: 'symbol' is none of"),
     ],
 )
-def test_a_backfill_that_is_none_is_refused_before_anything_happens(relay, words, reason):
+def test_a_backfill_that_is_none_is_refused_before_anything_happens(
+    relay: ArchiveCli, words: list[str], reason: str
+) -> None:
     result = relay("backfill", *words)
     assert (result.code, relay.events, result.err.count("\n")) == (USAGE, [], 1)
     assert reason in result.err
 
 
-def test_what_the_function_says_of_its_failure_is_shown_escaped(relay):
+def test_what_the_function_says_of_its_failure_is_shown_escaped(relay: ArchiveCli) -> None:
     relay.answers = [(200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": OVERRIDE})]
     assert relay("backfill", *A_WEEK).err.endswith(f"The function that fetches backups failed: {SHOWN}\n")
+
+
+def test_a_line_break_in_what_the_function_says_forges_no_line(relay: ArchiveCli) -> None:
+    relay.answers = [(200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": "it failed\nrelay: forged"})]
+    result = relay("backfill", *A_WEEK)
+    assert result.err.endswith("fetches backups failed: it failed relay: forged\n")
+    relay.answers = [(200, {}, {"failed": 0, "stopped": "time ran out\nforged"})]
+    result = relay("backfill", *A_WEEK, "--no-wait")
+    assert "Not everything was requested: time ran out forged" in result.err.replace("\n", " ")

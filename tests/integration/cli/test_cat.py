@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from tests.worlds.archive_cli import (
     DONE,
     FAILED,
     USAGE,
+    ArchiveCli,
     described,
     lines_of,
     put,
@@ -25,7 +28,7 @@ from tests.worlds.archive_cli import (
 from tests.worlds.cli import control_characters
 
 
-def test_the_lines_have_the_values_that_are_stored_in_ascii(relay):
+def test_the_lines_have_the_values_that_are_stored_in_ascii(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     result = relay("cat", "message", "2016-12-05")
     content = gzip.decompress(relay.backups.content(BACKUP))
@@ -34,7 +37,7 @@ def test_the_lines_have_the_values_that_are_stored_in_ascii(relay):
     assert values(result.out) == values(content)
 
 
-def test_a_line_of_printable_ascii_comes_as_it_is_stored(relay):
+def test_a_line_of_printable_ascii_comes_as_it_is_stored(relay: ArchiveCli) -> None:
     line = b'{ "id":1.50, "body" : "caf\\u00E9 \\/ \\n" }'
     put(relay, BACKUP, gzip.compress(line + b"\n"))
     assert relay("cat", "message", "2016-12-05").out.encode() == line + b"\n"
@@ -43,7 +46,7 @@ def test_a_line_of_printable_ascii_comes_as_it_is_stored(relay):
 @pytest.mark.parametrize(
     "text", ["\x7f", "\x9b31m", "\x85", "\u202egpj.exe", "\u2066", "\u200f", "\u061c", "\U000e0041", "\U0001f680"]
 )
-def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(relay, text):
+def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(relay: ArchiveCli, text: str) -> None:
     put(relay, BACKUP, gzip.compress(json.dumps({"body": text}, ensure_ascii=False).encode() + b"\n"))
     result = relay("cat", "message", "2016-12-05")
     assert control_characters(result.out) == set()
@@ -51,12 +54,12 @@ def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(relay, text)
     assert values(result.out) == [{"body": text}]
 
 
-def test_white_space_between_values_that_overwrites_what_was_shown_comes_as_spaces(relay):
+def test_white_space_between_values_that_overwrites_what_was_shown_comes_as_spaces(relay: ArchiveCli) -> None:
     put(relay, BACKUP, gzip.compress(b'{"body": "hidden",\r"id":\t1}\r\n'))
     assert relay("cat", "message", "2016-12-05").out == '{"body": "hidden", "id": 1}\n'
 
 
-def test_bytes_that_are_not_utf_8_come_as_replacement_characters(relay):
+def test_bytes_that_are_not_utf_8_come_as_replacement_characters(relay: ArchiveCli) -> None:
     put(relay, BACKUP, gzip.compress(b'{"body": "\xff\xed\xa0\x80"}\n'))
     assert relay("cat", "message", "2016-12-05").out == '{"body": "' + r"\ufffd" * 4 + '"}\n'
 
@@ -75,17 +78,17 @@ def test_bytes_that_are_not_utf_8_come_as_replacement_characters(relay):
     ],
 )
 @pytest.mark.parametrize("fields", ["body", "user.name"])
-def test_a_field_that_steers_a_terminal_comes_escaped(relay, text, shown, fields):
+def test_a_field_that_steers_a_terminal_comes_escaped(relay: ArchiveCli, text: str, shown: str, fields: str) -> None:
     put(relay, BACKUP, lines_of({"body": text, "user": {"name": text}}))
     assert relay("cat", "message", "2016-12-05", "--fields", fields).out == f"{shown}\n"
 
 
-def test_an_object_in_a_field_comes_escaped_too(relay):
+def test_an_object_in_a_field_comes_escaped_too(relay: ArchiveCli) -> None:
     put(relay, BACKUP, lines_of({"user": {"\u202e": "\x7f"}}))
     assert relay("cat", "message", "2016-12-05", "--fields", "user").out == r'{"\u202e":"\x7f"}' + "\n"
 
 
-def test_no_more_lines_than_the_limit_are_printed(relay):
+def test_no_more_lines_than_the_limit_are_printed(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     first = gzip.decompress(relay.backups.content(BACKUP)).decode().splitlines()[:3]
     assert relay("cat", "message", "2016-12-05", "--limit", "3").lines == first
@@ -105,7 +108,7 @@ def test_no_more_lines_than_the_limit_are_printed(relay):
         (" id , sure ", "7\ttrue"),
     ],
 )
-def test_fields_are_columns(relay, fields, row):
+def test_fields_are_columns(relay: ArchiveCli, fields: str, row: str) -> None:
     line = {
         "id": 7,
         "body": "Up 3% $AAPL",
@@ -119,7 +122,7 @@ def test_fields_are_columns(relay, fields, row):
     assert relay("cat", "message", "2016-12-05", "--fields", fields).out == f"{row}\n"
 
 
-def test_a_field_that_no_line_has_is_told_beside_the_rows(relay):
+def test_a_field_that_no_line_has_is_told_beside_the_rows(relay: ArchiveCli) -> None:
     put(relay, BACKUP, lines_of({"id": 1, "user": {}}, {"id": 2, "user": {"name": "x"}}))
     result = relay("cat", "message", "2016-12-05", "--fields", "id,bdoy,user.name,user.nam")
     assert (result.code, result.out) == (DONE, "1\t\t\t\n2\t\tx\t\n")
@@ -127,7 +130,7 @@ def test_a_field_that_no_line_has_is_told_beside_the_rows(relay):
 
 
 @pytest.mark.parametrize("fields", ["", "id,", "symbols..symbol"])
-def test_a_field_without_a_name_is_refused(relay, fields):
+def test_a_field_without_a_name_is_refused(relay: ArchiveCli, fields: str) -> None:
     result = relay("cat", "message", "2016-12-05", "--fields", fields)
     assert (result.code, result.out) == (USAGE, "")
     assert "has an empty name" in result.err
@@ -140,7 +143,7 @@ def test_a_field_without_a_name_is_refused(relay, fields):
         (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), "is not a list of JSON objects: line 2"),
     ],
 )
-def test_a_damaged_backup_is_told(relay, content, reason):
+def test_a_damaged_backup_is_told(relay: ArchiveCli, content: bytes, reason: str) -> None:
     put(relay, BACKUP, content)
     result = relay("cat", "message", "2016-12-05")
     assert result.code == FAILED
@@ -155,7 +158,7 @@ class Shop(Handler):
 
     content = lines_of(*({"id": number, "body": str(number) * 60} for number in range(60_000)))
 
-    def serve(self):
+    def serve(self) -> None:
         self.read_body()
         if self.command == "POST":
             outputs = {"OutboxQueueUrl": "the Outbox", "BackupBucketName": ARCHIVE}
@@ -167,7 +170,7 @@ class Shop(Handler):
 
 
 @pytest.fixture
-def shop():
+def shop() -> Iterator[str]:
     server = Server(0, Shop, None)
     server.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -175,7 +178,7 @@ def shop():
 
 
 @pytest.mark.parametrize("fields", [[], ["--fields", "id,body"]], ids=["lines", "fields"])
-def test_who_has_read_enough_is_left_in_peace(shop, tmp_path, fields):
+def test_who_has_read_enough_is_left_in_peace(shop: str, tmp_path: Path, fields: list[str]) -> None:
     command = [sys.executable, "-c", "from relay_cli.app import main; main()"]
     environment = os.environ | {
         "AWS_ENDPOINT_URL": shop,
@@ -194,7 +197,7 @@ def test_who_has_read_enough_is_left_in_peace(shop, tmp_path, fields):
     assert b"0" * 60 in first
 
 
-def test_a_backup_is_printed_in_little_memory(shop, tmp_path):
+def test_a_backup_is_printed_in_little_memory(shop: str, tmp_path: Path) -> None:
     program = (
         "import sys; from relay_cli.app import main\n"
         "try: main()\n"
@@ -205,7 +208,7 @@ def test_a_backup_is_printed_in_little_memory(shop, tmp_path):
         "PYTHONPATH": os.pathsep.join([str(CLI), str(ROOT / "layers" / "relay")]),
     }
 
-    def peak(*words):
+    def peak(*words: str) -> tuple[int, int]:
         result = subprocess.run(
             [sys.executable, "-c", program, "cat", "message", "2016-12-05", *words],
             env=environment,
@@ -219,3 +222,11 @@ def test_a_backup_is_printed_in_little_memory(shop, tmp_path):
     _, one_line = peak("--limit", "1")
     assert size > 15_000_000
     assert (all_of_it - one_line) * 1024 < 3_000_000
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+def test_a_line_that_is_nested_very_deeply_ends_in_a_text(relay: ArchiveCli, depth: int) -> None:
+    put(relay, BACKUP, gzip.compress(b'{"a": ' + b"[" * depth + b"]" * depth + b"}\n"))
+    result = relay("cat", "message", "2016-12-05", "--fields", "a")
+    assert (result.code, result.err.count("\n")) == (FAILED, 1)
+    assert result.err.startswith("relay: message 2016-12-05 ")

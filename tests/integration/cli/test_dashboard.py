@@ -17,25 +17,25 @@ from relay_cli.dashboard import cache, model
 from relay_cli.deployed import calendar
 
 from local.build import ROOT
-from tests.integration.conftest import ARCHIVE
-from tests.worlds.cli import DONE, USAGE, iso
+from tests.integration.conftest import ARCHIVE, Outbox, World
+from tests.worlds.cli import DONE, USAGE, CliHarness, iso
 from tests.worlds.dashboard import HERE, REASON, Page, dashboard_cli, served
 
 
 @pytest.fixture
-def cli(world, monkeypatch):
+def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
     return dashboard_cli(world, monkeypatch)
 
 
 @pytest.fixture
-def archive(cli):
+def archive(cli: CliHarness) -> CliHarness:
     return cli.with_backups("message")
 
 
 # What it shows
 
 
-def test_a_quiet_relay_is_shown_open_and_empty(page):
+def test_a_quiet_relay_is_shown_open_and_empty(page: Page) -> None:
     shown = page.ask()
     assert shown.status == 200
     assert "Open now 3 within the hour 15 left today (UTC) 48" in shown.part("gate")
@@ -46,7 +46,7 @@ def test_a_quiet_relay_is_shown_open_and_empty(page):
     assert shown.part("backups") == "Not available. Backups are switched off in this stack (BackupsEnabled)."
 
 
-def test_a_shut_gate_says_why_and_until_when(page, world):
+def test_a_shut_gate_says_why_and_until_when(page: Page, world: World) -> None:
     until = world.clock() + 600
     world.gate().close(Pause("rate_limited", "StockTwits limits the rate", until))
     shown = page.ask()
@@ -54,7 +54,7 @@ def test_a_shut_gate_says_why_and_until_when(page, world):
     assert "Pause posting" in shown.part("controls")
 
 
-def test_the_queues_show_how_much_they_hold(page, world):
+def test_the_queues_show_how_much_they_hold(page: Page, world: World) -> None:
     for text in ("one $A", "two $B"):
         world.send(world.leftovers, text)
     world.receive(world.leftovers, VisibilityTimeout=3600)
@@ -63,13 +63,17 @@ def test_the_queues_show_how_much_they_hold(page, world):
     assert "Leftovers 3 messages 2 in flight, or waiting for another attempt age of the oldest: unknown" in shown
 
 
-def test_letters_that_the_page_itself_looks_at_are_not_told_to_be_under_way(page, cli, world):
+def test_letters_that_the_page_itself_looks_at_are_not_told_to_be_under_way(
+    page: Page, cli: CliHarness, world: World
+) -> None:
     cli.add_dead_letter("one $A")
     world.receive(world.dead, VisibilityTimeout=3600)
     assert page.ask().part("queues").endswith("Dead letters 1 message age of the oldest: unknown")
 
 
-def test_a_post_is_shown_with_its_link_and_how_long_it_took(page, cli, world, outbox):
+def test_a_post_is_shown_with_its_link_and_how_long_it_took(
+    page: Page, cli: CliHarness, world: World, outbox: Outbox
+) -> None:
     outbox.send("Up 3% on volume $AAPL")
     world.clock.forward(2.5)
     cli.log(outbox.run())
@@ -90,7 +94,9 @@ def test_a_post_is_shown_with_its_link_and_how_long_it_took(page, cli, world, ou
         (None, ""),
     ],
 )
-def test_a_posts_sentiment_is_shown_as_sign_and_word(page, cli, outbox, sentiment, shown):
+def test_a_posts_sentiment_is_shown_as_sign_and_word(
+    page: Page, cli: CliHarness, outbox: Outbox, sentiment: str | None, shown: str
+) -> None:
     outbox.send("Up 3% on volume $AAPL")
     run = outbox.run()
     for line in run.deliveries:
@@ -100,7 +106,7 @@ def test_a_posts_sentiment_is_shown_as_sign_and_word(page, cli, outbox, sentimen
     assert expected in page.ask().part("posts")
 
 
-def test_a_dead_letter_is_shown_with_its_reason_and_stays(page, cli, world):
+def test_a_dead_letter_is_shown_with_its_reason_and_stays(page: Page, cli: CliHarness, world: World) -> None:
     cli.add_dead_letter(
         "Up 3% $AAPL", RejectReason=REASON, RelayKey="k1", FirstSeen="2026-11-20T09:30:00Z", Attempts="2"
     )
@@ -109,7 +115,7 @@ def test_a_dead_letter_is_shown_with_its_reason_and_stays(page, cli, world):
     assert cli.bodies(world.dead) == ["Up 3% $AAPL"]
 
 
-def test_the_calendar_shows_what_became_of_each_day(archive, world):
+def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: World) -> None:
     yesterday = calendar.today() - timedelta(days=1)
     stored, failed, absent = (yesterday - timedelta(days=each) for each in (10, 11, 12))
     world.s3.put_object(Bucket=ARCHIVE, Key=Backup(stored, "message").key, Body=b"x" * 2000)
@@ -124,13 +130,13 @@ def test_the_calendar_shows_what_became_of_each_day(archive, world):
     assert "361 days missing or failed" in shown.part("backups")
 
 
-def test_a_dry_run_is_told(cli):
+def test_a_dry_run_is_told(cli: CliHarness) -> None:
     cli.parameters["DryRun"] = "true"
     with served() as page:
         assert "dry run: nothing is sent" in page.ask().part("gate")
 
 
-def test_what_is_switched_off_is_told_and_the_rest_is_shown(cli):
+def test_what_is_switched_off_is_told_and_the_rest_is_shown(cli: CliHarness) -> None:
     del cli.outputs["PostMessagesFunctionName"]
     with served() as page:
         shown = page.ask()
@@ -148,14 +154,16 @@ def test_what_is_switched_off_is_told_and_the_rest_is_shown(cli):
         ("ReceiveMessage", "letters", "AWS does not allow you to call ReceiveMessage"),
     ],
 )
-def test_a_part_that_cannot_be_shown_says_why_and_the_rest_is_shown(page, cli, operation, part, says):
+def test_a_part_that_cannot_be_shown_says_why_and_the_rest_is_shown(
+    page: Page, cli: CliHarness, operation: str, part: str, says: str
+) -> None:
     cli.plan(operation, "AccessDeniedException")
     shown = page.ask()
     assert shown.part(part).startswith(f"Not available. {says}")
     assert shown.html.count("Not available") == 2  # and the backups, which are switched off
 
 
-def test_an_archive_that_may_not_be_listed_says_so(archive):
+def test_an_archive_that_may_not_be_listed_says_so(archive: CliHarness) -> None:
     archive.plan("ListObjectsV2", "AccessDenied")
     with served() as page:
         shown = page.ask()
@@ -163,7 +171,7 @@ def test_an_archive_that_may_not_be_listed_says_so(archive):
     assert "Open" in shown.part("gate")
 
 
-def test_several_tabs_do_not_look_several_times(page, cli):
+def test_several_tabs_do_not_look_several_times(page: Page, cli: CliHarness) -> None:
     page.ask()
     looked = len(cli.calls)
     page.ask()
@@ -173,10 +181,10 @@ def test_several_tabs_do_not_look_several_times(page, cli):
     assert [name for name, _ in cli.calls[looked:]] == ["BatchGetItem"]
 
 
-def test_a_look_that_takes_long_keeps_nobody_waiting_and_is_shown_when_it_is_done():
+def test_a_look_that_takes_long_keeps_nobody_waiting_and_is_shown_when_it_is_done() -> None:
     begun, released, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def look():
+    def look() -> str:
         begun.set()
         assert released.wait(30)
         ended.set()
@@ -184,7 +192,7 @@ def test_a_look_that_takes_long_keeps_nobody_waiting_and_is_shown_when_it_is_don
 
     slow = cache.Cached(look, 1000)
 
-    async def use():
+    async def use() -> None:
         first = await slow.get(0.05)
         assert (begun.is_set(), first.value, first.problem) == (True, None, None)
         assert (await slow.get(0.01)).value is None  # a second one does not begin
@@ -198,7 +206,7 @@ def test_a_look_that_takes_long_keeps_nobody_waiting_and_is_shown_when_it_is_don
 # What it does
 
 
-def test_a_pause_stops_posting_and_the_page_offers_to_resume(page, world):
+def test_a_pause_stops_posting_and_the_page_offers_to_resume(page: Page, world: World) -> None:
     done = page.do("pause", why=" earnings call ", lasting="")
     assert done.notice == "Paused until resumed: earnings call."
     assert "Closed paused by Ann: earnings call until resumed" in done.part("gate")
@@ -206,19 +214,19 @@ def test_a_pause_stops_posting_and_the_page_offers_to_resume(page, world):
     assert world.gate().look(1).pause.until is None
 
 
-def test_a_pause_may_have_an_end(page, world):
+def test_a_pause_may_have_an_end(page: Page, world: World) -> None:
     until = world.clock() + 1800
     assert page.do("pause", why="lunch", lasting="30m").notice == "Paused for 30 minutes: lunch."
     assert world.gate().look(1).pause.until == until
 
 
 @pytest.mark.parametrize("fields", [{"why": " ", "lasting": ""}, {"lasting": ""}, {"why": "why", "lasting": "9d"}])
-def test_a_pause_that_says_nothing_or_lasts_anyhow_is_refused(page, world, fields):
+def test_a_pause_that_says_nothing_or_lasts_anyhow_is_refused(page: Page, world: World, fields: dict[str, str]) -> None:
     assert page.do("pause", **fields).notice.startswith("Not done. ")
     assert world.item("pause") is None
 
 
-def test_resume_lifts_the_pause(page, world):
+def test_resume_lifts_the_pause(page: Page, world: World) -> None:
     world.pause(who={"S": "Bob"}, why={"S": "lunch"})
     done = page.do("resume")
     assert done.notice == "Lifted the pause of Bob: lunch."
@@ -227,7 +235,7 @@ def test_resume_lifts_the_pause(page, world):
     assert page.do("resume").notice == "There was no pause."
 
 
-def test_retry_sends_a_letter_to_the_outbox_with_its_key(page, cli, world):
+def test_retry_sends_a_letter_to_the_outbox_with_its_key(page: Page, cli: CliHarness, world: World) -> None:
     kept_one, letter = cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B", RejectReason=REASON, RelayKey="k1")
     assert f'name="letter" value="{letter}"' in page.ask().html
     done = page.do("retry", letter=letter)
@@ -240,20 +248,22 @@ def test_retry_sends_a_letter_to_the_outbox_with_its_key(page, cli, world):
 
 
 @pytest.mark.parametrize("letter", ["nowhere", ""])
-def test_a_letter_that_is_not_there_is_told_and_none_is_sent(page, cli, world, letter):
+def test_a_letter_that_is_not_there_is_told_and_none_is_sent(
+    page: Page, cli: CliHarness, world: World, letter: str
+) -> None:
     cli.add_dead_letter("one $A")
     assert page.do("retry", letter=letter).notice.startswith("Not done. There is no dead letter")
     assert (world.count(world.dead), world.count(world.outbox)) == (1, 0)
 
 
-def test_what_aws_does_not_allow_is_told(page, cli, world):
+def test_what_aws_does_not_allow_is_told(page: Page, cli: CliHarness, world: World) -> None:
     cli.plan("PutItem", "AccessDeniedException")
     done = page.do("pause", why="lunch", lasting="")
     assert done.notice.startswith("Not done. AWS does not allow you to call PutItem")
     assert "Open" in done.part("gate")
 
 
-def test_looking_does_nothing(page, world):
+def test_looking_does_nothing(page: Page, world: World) -> None:
     for action in ("pause?why=lunch", "resume", "retry"):
         assert page.ask(action).status == 405
     assert world.item("pause") is None
@@ -263,13 +273,15 @@ def test_looking_does_nothing(page, world):
 
 
 @pytest.mark.timeout(60, func_only=True)
-def test_the_command_opens_a_page_that_works_and_ctrl_c_ends_it(cli, monkeypatch):
+def test_the_command_opens_a_page_that_works_and_ctrl_c_ends_it(
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened, answers = [], []
 
-    def browse(address):
+    def browse(address: str) -> bool:
         opened.append(address)
 
-        def look():
+        def look() -> None:
             there = urlsplit(address)
             answers.append(Page(there.port).ask(root=there.path))
             os.kill(os.getpid(), signal.SIGINT)  # the server answers, so it minds the signal
@@ -287,7 +299,7 @@ def test_the_command_opens_a_page_that_works_and_ctrl_c_ends_it(cli, monkeypatch
     assert len(urlsplit(address).path.strip("/")) >= 43
 
 
-def test_a_port_that_is_taken_is_told(cli):
+def test_a_port_that_is_taken_is_told(cli: CliHarness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = cli("dashboard", "--no-browser", "--port", str(port))
@@ -295,7 +307,7 @@ def test_a_port_that_is_taken_is_told(cli):
     assert result.err.startswith(f"relay: Port {port} cannot be used (Address already in use)")
 
 
-def test_what_the_page_is_made_of_is_installed_with_it():
+def test_what_the_page_is_made_of_is_installed_with_it() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert "relay_cli.dashboard" in setuptools["packages"]
     patterns = setuptools["package-data"]["relay_cli.dashboard"]

@@ -1,22 +1,24 @@
 """`relay dashboard`: the requests it refuses, and what other people wrote where the page shows it."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from relay_cli.dashboard import model, server
 
-from tests.worlds.cli import OVERRIDE, SHOWN, control_characters
-from tests.worlds.dashboard import HERE, MARKUP, REASON, TOKEN, dashboard_cli, served
+from tests.integration.conftest import Outbox, World
+from tests.worlds.cli import OVERRIDE, SHOWN, CliHarness, control_characters
+from tests.worlds.dashboard import HERE, MARKUP, REASON, TOKEN, Page, dashboard_cli, served
 
 
 @pytest.fixture
-def cli(world, monkeypatch):
+def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
     return dashboard_cli(world, monkeypatch)
 
 
 @pytest.fixture
-def archive(cli):
+def archive(cli: CliHarness) -> CliHarness:
     return cli.with_backups("message")
 
 
@@ -25,7 +27,9 @@ def archive(cli):
 
 @pytest.mark.parametrize("root", ["/", "/another-secret/", f"/{TOKEN}x/", f"/{TOKEN[:-1]}/", f"//{TOKEN}/", "/%C3%A4/"])
 @pytest.mark.parametrize("request_line", ["GET ", "GET static/page.js", "POST resume"])
-def test_nothing_is_shown_or_done_without_the_secret(page, cli, world, root, request_line):
+def test_nothing_is_shown_or_done_without_the_secret(
+    page: Page, cli: CliHarness, world: World, root: str, request_line: str
+) -> None:
     method, path = request_line.split(" ")
     world.pause(why={"S": "lunch"})
     looked = len(cli.calls)
@@ -38,18 +42,18 @@ def test_nothing_is_shown_or_done_without_the_secret(page, cli, world, root, req
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "127.0.0.1:{port}.evil.example", ""]
 )
-def test_a_name_that_only_leads_here_is_refused(page, cli, host):
+def test_a_name_that_only_leads_here_is_refused(page: Page, cli: CliHarness, host: str) -> None:
     looked = len(cli.calls)
     result = page.ask(headers={"Host": host.format(port=page.port)})
     assert (result.status, result.html) == (421, "This server does not serve that host name.\n")
     assert len(cli.calls) == looked
 
 
-def test_a_request_of_no_host_or_of_two_is_refused(page):
+def test_a_request_of_no_host_or_of_two_is_refused(page: Page) -> None:
     assert [page.ask(headers={"Host": hosts}).status for hosts in ([], [page.host, page.host])] == [400, 400]
 
 
-def test_this_machines_other_name_is_its_own(page):
+def test_this_machines_other_name_is_its_own(page: Page) -> None:
     assert page.ask(headers={"Host": f"localhost:{page.port}"}).status == 200
 
 
@@ -67,7 +71,7 @@ def test_this_machines_other_name_is_its_own(page):
         {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"},
     ],
 )
-def test_another_sites_post_is_refused_even_with_the_secret(page, world, headers):
+def test_another_sites_post_is_refused_even_with_the_secret(page: Page, world: World, headers: dict[str, str]) -> None:
     world.pause(why={"S": "lunch"})
     result = page.ask("resume", "POST", headers={name: value.format(port=page.port) for name, value in headers.items()})
     assert (result.status, result.html) == (403, "Only the dashboard's own page may do this.\n")
@@ -83,14 +87,14 @@ def test_another_sites_post_is_refused_even_with_the_secret(page, world, headers
         {"Sec-Fetch-Site": "same-origin"},
     ],
 )
-def test_the_pages_own_post_is_taken(page, world, headers):
+def test_the_pages_own_post_is_taken(page: Page, world: World, headers: dict[str, str]) -> None:
     world.pause(why={"S": "lunch"})
     result = page.ask("resume", "POST", headers={name: value.format(port=page.port) for name, value in headers.items()})
     assert result.status == 200
     assert world.item("pause") is None
 
 
-def test_a_form_larger_than_any_of_the_page_is_refused(page, world):
+def test_a_form_larger_than_any_of_the_page_is_refused(page: Page, world: World) -> None:
     assert page.do("pause", why="x" * server.MAX_FORM_BYTES, lasting="").status == 413
     assert world.item("pause") is None
 
@@ -102,7 +106,9 @@ def test_a_form_larger_than_any_of_the_page_is_refused(page, world):
     ("path", "headers", "status"),
     [("", {}, 200), ("static/page.js", {}, 200), ("nowhere", {}, 404), ("", {"Host": "evil.example"}, 421)],
 )
-def test_every_answer_tells_the_browser_to_keep_it_and_run_nothing_else(page, path, headers, status):
+def test_every_answer_tells_the_browser_to_keep_it_and_run_nothing_else(
+    page: Page, path: str, headers: dict[str, str], status: int
+) -> None:
     result = page.ask(path, headers=headers)
     policy = dict(each.strip().split(" ", 1) for each in result.headers["Content-Security-Policy"].split(";"))
     assert result.status == status
@@ -114,7 +120,9 @@ def test_every_answer_tells_the_browser_to_keep_it_and_run_nothing_else(page, pa
     assert result.headers["Server"] is None
 
 
-def test_the_page_holds_no_script_or_style_of_its_own_and_loads_nothing_from_elsewhere(page, cli):
+def test_the_page_holds_no_script_or_style_of_its_own_and_loads_nothing_from_elsewhere(
+    page: Page, cli: CliHarness
+) -> None:
     cli.add_dead_letter("Up 3% $AAPL", RejectReason=REASON)
     shown = page.ask().html
     assert re.findall("<script[^>]*>[^<]*", shown) == ['<script src="static/page.js" defer>']
@@ -122,7 +130,7 @@ def test_the_page_holds_no_script_or_style_of_its_own_and_loads_nothing_from_els
     assert re.findall(r'(?:src|<link[^>]* href)="([^"]*)"', shown) == ["data:,", "static/page.css", "static/page.js"]
 
 
-def test_every_value_is_escaped(page, cli, world, outbox):
+def test_every_value_is_escaped(page: Page, cli: CliHarness, world: World, outbox: Outbox) -> None:
     cli.add_dead_letter(MARKUP, RejectReason=MARKUP, RelayKey=MARKUP)
     world.pause(who={"S": MARKUP}, why={"S": MARKUP})
     outbox.send(f"{MARKUP} $AAPL")
@@ -143,7 +151,7 @@ def test_every_value_is_escaped(page, cli, world, outbox):
 # Hostile content
 
 
-def letters(cli, **attributes):
+def letters(cli: CliHarness, **attributes: str) -> None:
     """Let SQS hand over a letter with such attributes, and another one."""
     system = {"ApproximateReceiveCount": "2", "SentTimestamp": "1795273200000"}
     found = [
@@ -171,7 +179,9 @@ def letters(cli, **attributes):
     ],
     ids=lambda each: next(iter(each)),
 )
-def test_a_poisoned_letter_takes_no_part_of_the_page_away(page, cli, attributes):
+def test_a_poisoned_letter_takes_no_part_of_the_page_away(
+    page: Page, cli: CliHarness, attributes: dict[str, object]
+) -> None:
     letters(cli, **attributes)
     shown = page.ask()
     assert shown.status == 200
@@ -182,8 +192,10 @@ def test_a_poisoned_letter_takes_no_part_of_the_page_away(page, cli, attributes)
 
 
 @pytest.mark.parametrize("part", ["gate", "queues", "posts", "letters", "backups"])
-def test_a_part_that_fails_in_a_way_nobody_foresaw_leaves_the_others_and_the_pause(archive, monkeypatch, world, part):
-    def defective(_):
+def test_a_part_that_fails_in_a_way_nobody_foresaw_leaves_the_others_and_the_pause(
+    archive: CliHarness, monkeypatch: pytest.MonkeyPatch, world: World, part: str
+) -> None:
+    def defective(_: object) -> None:
         raise OverflowError("\x1b[2J")
 
     monkeypatch.setattr(model.DashboardModel, f"_{part}", defective)
@@ -198,7 +210,9 @@ def test_a_part_that_fails_in_a_way_nobody_foresaw_leaves_the_others_and_the_pau
 
 
 @pytest.mark.parametrize("part", ["gate", "queues", "posts", "letters", "backups"])
-def test_a_part_that_cannot_be_drawn_leaves_the_others_and_the_pause(archive, monkeypatch, part):
+def test_a_part_that_cannot_be_drawn_leaves_the_others_and_the_pause(
+    archive: CliHarness, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
     monkeypatch.setattr(model.DashboardModel, f"_{part}", lambda _: object())
     with served() as page:
         shown = page.ask()
@@ -208,21 +222,23 @@ def test_a_part_that_cannot_be_drawn_leaves_the_others_and_the_pause(archive, mo
         assert page.do("pause", why="lunch", lasting="").notice == "Paused until resumed: lunch."
 
 
-def test_while_the_gate_cannot_be_read_both_pause_and_resume_are_offered(page, cli):
+def test_while_the_gate_cannot_be_read_both_pause_and_resume_are_offered(page: Page, cli: CliHarness) -> None:
     cli.plan("BatchGetItem", "AccessDeniedException")
     controls = page.ask().part("controls")
     assert ("Pause posting" in controls, "Resume posting" in controls) == (True, True)
 
 
-def test_what_is_done_in_a_way_nobody_foresaw_is_told(page, monkeypatch):
-    def defective(*_):
+def test_what_is_done_in_a_way_nobody_foresaw_is_told(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defective(*_: object) -> None:
         raise OverflowError("\x1b[2J")
 
     monkeypatch.setattr(model.operator_pause, "impose", defective)
     assert page.do("pause", why="lunch", lasting="").notice == "Not done. Unexpected error (OverflowError)."
 
 
-def test_what_turns_the_order_of_a_text_around_is_shown_as_what_it_is(page, cli, world, outbox):
+def test_what_turns_the_order_of_a_text_around_is_shown_as_what_it_is(
+    page: Page, cli: CliHarness, world: World, outbox: Outbox
+) -> None:
     cli.add_dead_letter(f"{OVERRIDE}1 $AAPL", RejectReason=f"{OVERRIDE}2")
     world.pause(who={"S": f"{OVERRIDE}3"}, why={"S": "\x9b4"})
     line = {"service": "post_messages", "message": "delivery", "outcome": f"{OVERRIDE}5", "message_id": "m"}
@@ -236,5 +252,5 @@ def test_what_turns_the_order_of_a_text_around_is_shown_as_what_it_is(page, cli,
 
 
 @pytest.mark.parametrize("template", sorted((HERE / "templates").glob("*.html")), ids=lambda each: each.stem)
-def test_no_template_takes_a_value_for_markup(template):
+def test_no_template_takes_a_value_for_markup(template: Path) -> None:
     assert not re.search(r"\|\s*safe|autoescape", template.read_text())

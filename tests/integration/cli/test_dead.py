@@ -1,14 +1,17 @@
 """`relay dead`: letters are looked at without being lost, and sent again as the same post."""
 
+from typing import Any
+
 import pytest
 
-from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE
+from tests.integration.conftest import Outbox, World
+from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness
 
 REASON = "StockTwits refused it (422: Body can't be blank)"
 PERHAPS = "an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
 
 
-def test_list_shows_reason_key_and_text_of_each_letter(cli):
+def test_list_shows_reason_key_and_text_of_each_letter(cli: CliHarness) -> None:
     first = cli.add_dead_letter("Up 3% $AAPL", RejectReason=REASON, RelayKey="k1", FirstSeen="2026-11-20T09:30:00Z")
     cli.add_dead_letter('{"body": "Breakout $NVDA", "key": "own"}', RejectReason="it expired", RelayKey="own")
     result = cli("dead", "list").out
@@ -17,7 +20,7 @@ def test_list_shows_reason_key_and_text_of_each_letter(cli):
     assert result.endswith("2 dead letters.\n")
 
 
-def test_looking_leaves_every_letter_where_it_was_and_visible(cli, world):
+def test_looking_leaves_every_letter_where_it_was_and_visible(cli: CliHarness, world: World) -> None:
     for number in range(23):
         cli.add_dead_letter(f"letter {number} $AAPL")
     assert len(cli("dead", "list", "--json").json) == 23
@@ -26,7 +29,7 @@ def test_looking_leaves_every_letter_where_it_was_and_visible(cli, world):
     assert counts["ApproximateNumberOfMessages"] == "23"
 
 
-def test_a_letter_that_could_not_be_put_back_is_told_of(cli):
+def test_a_letter_that_could_not_be_put_back_is_told_of(cli: CliHarness) -> None:
     letter = cli.add_dead_letter()
     cli.plan(
         "ChangeMessageVisibilityBatch",
@@ -34,22 +37,19 @@ def test_a_letter_that_could_not_be_put_back_is_told_of(cli):
     )
     result = cli("dead", "list")
     assert result.code == DONE
-    assert (
-        f"message {letter} could not be made visible again: InternalError; it stays hidden for up to 2 min"
-        in result.err
-    )
+    assert f"message {letter} could not be rescheduled: InternalError; it stays hidden for up to 2 min" in result.err
 
 
-def test_without_letters_list_says_so(cli):
+def test_without_letters_list_says_so(cli: CliHarness) -> None:
     assert cli("dead", "list").out == "There are no dead letters.\n"
 
 
-def test_a_letter_without_a_reason_says_where_to_look(cli):
+def test_a_letter_without_a_reason_says_where_to_look(cli: CliHarness) -> None:
     cli.add_dead_letter("Up 3% $AAPL")
     assert "it has no reason" in cli("dead", "list").out
 
 
-def test_a_letter_that_sqs_gave_up_says_so_and_keeps_its_message_id_as_its_key(cli, world):
+def test_a_letter_that_sqs_gave_up_says_so_and_keeps_its_message_id_as_its_key(cli: CliHarness, world: World) -> None:
     cli.plan("ReceiveMessage", lambda _: {"Messages": [given_up("an-id", "Up 3% $AAPL")]}, lambda _: {})
     result = cli("dead", "list").out
     assert "SQS moved it here after its last receive" in result
@@ -60,7 +60,7 @@ def test_a_letter_that_sqs_gave_up_says_so_and_keeps_its_message_id_as_its_key(c
     assert found["MessageAttributes"]["RelayKey"]["StringValue"] == "an-id"
 
 
-def given_up(message_id, body):
+def given_up(message_id: str, body: str) -> dict[str, Any]:
     """A message that SQS moved from Leftovers; moto does not say where from."""
     system = {
         "ApproximateReceiveCount": "201",
@@ -70,7 +70,7 @@ def given_up(message_id, body):
     return {"MessageId": message_id, "ReceiptHandle": "a receipt", "Body": body, "Attributes": system}
 
 
-def test_show_prints_the_whole_original_body_and_all_that_is_known(cli):
+def test_show_prints_the_whole_original_body_and_all_that_is_known(cli: CliHarness) -> None:
     body = '{"body": "Up 3%\\n$AAPL",\n  "sentimint": "bullish"}'
     letter = cli.add_dead_letter(body, RejectReason=REASON, RelayKey="k1", StatusCode="422", Attempts="2")
     shown = cli("dead", "show", letter[:8]).out
@@ -80,19 +80,21 @@ def test_show_prints_the_whole_original_body_and_all_that_is_known(cli):
     assert cli("dead", "show", letter, "--json").json["body"] == body
 
 
-def test_what_would_steer_a_terminal_is_not_shown(cli):
+def test_what_would_steer_a_terminal_is_not_shown(cli: CliHarness) -> None:
     letter = cli.add_dead_letter('{"body": "\x7f"} ' + chr(0x9B) + "31m", RejectReason=REASON)
     assert chr(0x9B) not in cli("dead", "list").out + cli("dead", "show", letter).out
 
 
 @pytest.mark.parametrize("command", ["show", "retry", "drop"])
-def test_a_letter_that_is_not_there_is_told(cli, command):
+def test_a_letter_that_is_not_there_is_told(cli: CliHarness, command: str) -> None:
     cli.add_dead_letter()
     result = cli("dead", command, "nowhere")
     assert (result.code, "no dead letter nowhere" in result.err) == (USAGE, True)
 
 
-def test_a_beginning_that_fits_more_than_one_letter_is_refused(cli, world, monkeypatch):
+def test_a_beginning_that_fits_more_than_one_letter_is_refused(
+    cli: CliHarness, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("moto.sqs.models.random.uuid4", iter(["abc1", "abc2"]).__next__)
     letters = [cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")]
     assert letters == ["abc1", "abc2"]
@@ -105,7 +107,7 @@ def test_a_beginning_that_fits_more_than_one_letter_is_refused(cli, world, monke
 # Retry
 
 
-def test_a_retried_letter_goes_to_the_outbox_untouched_with_its_key(cli, world):
+def test_a_retried_letter_goes_to_the_outbox_untouched_with_its_key(cli: CliHarness, world: World) -> None:
     letter = cli.add_dead_letter(' {"body": "Up 3% $AAPL"}\n', RejectReason=REASON, RelayKey="k1")
     result = cli("dead", "retry", letter)
     assert (result.code, result.out) == (DONE, f"Sent {letter[:8]} to the Outbox again, with its key k1.\n")
@@ -115,7 +117,7 @@ def test_a_retried_letter_goes_to_the_outbox_untouched_with_its_key(cli, world):
     assert world.count(world.dead) == 0
 
 
-def test_a_rejected_post_is_posted_by_its_retry(cli, world, outbox):
+def test_a_rejected_post_is_posted_by_its_retry(cli: CliHarness, world: World, outbox: Outbox) -> None:
     world.post_elsewhere("Up 3% $AAPL")
     outbox.send("Up 3% $AAPL")
     assert outbox.run().outcomes == ["rejected"]
@@ -125,7 +127,7 @@ def test_a_rejected_post_is_posted_by_its_retry(cli, world, outbox):
     assert world.posted == ["Up 3% $AAPL"] * 2
 
 
-def test_a_letter_that_was_posted_after_all_is_not_posted_again(cli, world, outbox):
+def test_a_letter_that_was_posted_after_all_is_not_posted_again(cli: CliHarness, world: World, outbox: Outbox) -> None:
     (message,) = outbox.send("Up 3% $AAPL")
     outbox.run()
     cli.add_dead_letter("Up 3% $AAPL", RelayKey=message, RejectReason=f"it expired - {PERHAPS}")
@@ -135,7 +137,7 @@ def test_a_letter_that_was_posted_after_all_is_not_posted_again(cli, world, outb
     assert world.posted == ["Up 3% $AAPL"]
 
 
-def test_a_letter_that_the_outbox_did_not_take_stays(cli, world):
+def test_a_letter_that_the_outbox_did_not_take_stays(cli: CliHarness, world: World) -> None:
     one, two = cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")
     cli.plan("SendMessage", "AccessDenied")
     result = cli("dead", "retry", one, two)
@@ -144,13 +146,13 @@ def test_a_letter_that_the_outbox_did_not_take_stays(cli, world):
     assert (cli.bodies(world.dead), cli.bodies(world.outbox)) == (["one $A"], ["two $B"])
 
 
-def test_when_no_letter_could_be_sent_the_exit_code_says_why(cli):
+def test_when_no_letter_could_be_sent_the_exit_code_says_why(cli: CliHarness) -> None:
     cli.add_dead_letter()
     cli.plan("SendMessage", "AccessDenied")
     assert cli("dead", "retry", "--all").code == NO_AWS
 
 
-def test_a_letter_that_was_sent_but_not_deleted_is_told_of(cli, world):
+def test_a_letter_that_was_sent_but_not_deleted_is_told_of(cli: CliHarness, world: World) -> None:
     letter = cli.add_dead_letter()
     cli.plan(
         "DeleteMessageBatch",
@@ -163,10 +165,10 @@ def test_a_letter_that_was_sent_but_not_deleted_is_told_of(cli, world):
     assert cli.bodies(world.dead) == ["Up 3% $AAPL"]
 
 
-def test_what_is_rejected_again_at_once_is_not_retried_again(cli):
+def test_what_is_rejected_again_at_once_is_not_retried_again(cli: CliHarness) -> None:
     cli.add_dead_letter("Up 3% $AAPL", RelayKey="k1")
 
-    def rejected(sent):
+    def rejected(sent: dict[str, Any]) -> dict[str, Any]:
         cli.add_dead_letter(sent["MessageBody"], RelayKey="k1", RejectReason=REASON)
         return {"MessageId": "an-id", "MD5OfMessageBody": ""}
 
@@ -177,7 +179,7 @@ def test_what_is_rejected_again_at_once_is_not_retried_again(cli):
 
 @pytest.mark.parametrize("command", ["retry", "drop"])
 @pytest.mark.parametrize("words", [[], ["--all", "an-id"]])
-def test_either_letters_are_named_or_all_are_meant(cli, command, words):
+def test_either_letters_are_named_or_all_are_meant(cli: CliHarness, command: str, words: list[str]) -> None:
     cli.add_dead_letter()
     assert cli("dead", command, *words).code == USAGE
 
@@ -185,7 +187,7 @@ def test_either_letters_are_named_or_all_are_meant(cli, command, words):
 # Drop
 
 
-def test_a_letter_is_dropped_when_the_operator_agrees(cli, world):
+def test_a_letter_is_dropped_when_the_operator_agrees(cli: CliHarness, world: World) -> None:
     one, _two = cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")
     result = cli("dead", "drop", one, typed="y\n")
     assert result.code == DONE
@@ -194,14 +196,14 @@ def test_a_letter_is_dropped_when_the_operator_agrees(cli, world):
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])
-def test_nothing_is_dropped_unless_the_operator_agrees(cli, world, answer):
+def test_nothing_is_dropped_unless_the_operator_agrees(cli: CliHarness, world: World, answer: str) -> None:
     letter = cli.add_dead_letter("one $A")
     result = cli("dead", "drop", letter, typed=answer)
     assert (result.code, "Nothing was deleted" in result.err, "Use --yes" in result.err) == (FAILED, True, not answer)
     assert cli.bodies(world.dead) == ["one $A"]
 
 
-def test_yes_drops_all_without_asking(cli, world):
+def test_yes_drops_all_without_asking(cli: CliHarness, world: World) -> None:
     for number in range(12):
         cli.add_dead_letter(f"letter {number}")
     assert cli("dead", "drop", "--all", "--yes").code == DONE

@@ -3,10 +3,11 @@
 import gzip
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSRequest, AWSResponse
 from moto.core.botocore_stubber import MockRawResponse
 from relay_cli.commands import get
 from relay_cli.deployed import backup_file
@@ -20,6 +21,7 @@ from tests.worlds.archive_cli import (
     FAILED,
     NO_AWS,
     USAGE,
+    ArchiveCli,
     lines_of,
     note_absent,
     put,
@@ -27,7 +29,7 @@ from tests.worlds.archive_cli import (
 )
 
 
-def test_a_backup_is_downloaded_byte_for_byte(relay):
+def test_a_backup_is_downloaded_byte_for_byte(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     content = relay.backups.content(BACKUP)
     result = relay("get", "message", "2016-12-05")
@@ -36,7 +38,7 @@ def test_a_backup_is_downloaded_byte_for_byte(relay):
     assert (result.code, result.out) == (DONE, f"{name}: {len(content) / 1000:.1f} kB, 40 lines, complete.\n")
 
 
-def test_it_goes_into_a_folder_or_under_a_name(relay):
+def test_it_goes_into_a_folder_or_under_a_name(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     (relay.folder / "backups").mkdir()
     relay("get", "message", "2016-12-05", "-o", "backups")
@@ -45,7 +47,7 @@ def test_it_goes_into_a_folder_or_under_a_name(relay):
     assert (relay.folder / "one.gz").exists()
 
 
-def test_json_has_what_a_script_wants_to_know(relay):
+def test_json_has_what_a_script_wants_to_know(relay: ArchiveCli) -> None:
     from hashlib import sha256
 
     relay.store(BACKUP)
@@ -58,7 +60,7 @@ def test_json_has_what_a_script_wants_to_know(relay):
     }
 
 
-def test_what_is_there_is_overwritten_only_by_force(relay):
+def test_what_is_there_is_overwritten_only_by_force(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     (relay.folder / "one.gz").write_bytes(b"mine")
     refused = relay("get", "message", "2016-12-05", "-o", "one.gz")
@@ -69,13 +71,13 @@ def test_what_is_there_is_overwritten_only_by_force(relay):
     assert (relay.folder / "one.gz").read_bytes() == relay.backups.content(BACKUP)
 
 
-def test_a_folder_that_is_not_there_is_told(relay):
+def test_a_folder_that_is_not_there_is_told(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     result = relay("get", "message", "2016-12-05", "-o", "nowhere/one.gz")
     assert (result.code, result.err) == (USAGE, "relay: There is no folder nowhere: create it first.\n")
 
 
-def tagged(relay, **tags):
+def tagged(relay: ArchiveCli, **tags: str) -> None:
     relay.backups.s3.put_object_tagging(
         Bucket=ARCHIVE,
         Key=BACKUP.key,
@@ -92,7 +94,7 @@ def tagged(relay, **tags):
     ],
     ids=["cut", "no-json", "another-sum"],
 )
-def test_what_is_not_whole_is_not_kept(relay, content, tags, reason):
+def test_what_is_not_whole_is_not_kept(relay: ArchiveCli, content: bytes, tags: dict[str, object], reason: str) -> None:
     put(relay, BACKUP, content)
     tagged(relay, lines="1", **tags)
     result = relay("get", "message", "2016-12-05")
@@ -100,13 +102,13 @@ def test_what_is_not_whole_is_not_kept(relay, content, tags, reason):
     assert result.err.startswith(f"relay: message 2016-12-05 is damaged: {reason}")
 
 
-def broken(relay, after):
+def broken(relay: ArchiveCli, after: int) -> Callable[[AWSRequest], AWSResponse]:
     """An answer of S3 whose connection breaks after so many bytes."""
     content = relay.backups.content(BACKUP)
     etag = relay.backups.s3.head_object(Bucket=ARCHIVE, Key=BACKUP.key)["ETag"]
 
     class Breaking(MockRawResponse):
-        def readinto(self, buffer):
+        def readinto(self, buffer: bytearray) -> int:
             if self.tell() >= after:
                 raise ProtocolError("the connection broke")
             return super().readinto(memoryview(buffer)[: after - self.tell()])
@@ -116,7 +118,7 @@ def broken(relay, after):
 
 
 @pytest.mark.parametrize("command", ["get", "cat"])
-def test_a_transfer_that_breaks_is_taken_up_where_it_broke(relay, command):
+def test_a_transfer_that_breaks_is_taken_up_where_it_broke(relay: ArchiveCli, command: str) -> None:
     relay.store(BACKUP)
     ranges = []
     relay.backups.strict.after("GetObject", broken(relay, 100))
@@ -133,14 +135,14 @@ def test_a_transfer_that_breaks_is_taken_up_where_it_broke(relay, command):
         assert values(result.out) == values(gzip.decompress(relay.backups.content(BACKUP)))
 
 
-def test_a_transfer_that_never_gets_on_is_given_up_and_nothing_kept(relay):
+def test_a_transfer_that_never_gets_on_is_given_up_and_nothing_kept(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     relay.backups.strict.after("GetObject", broken(relay, 0), times=1 + backup_file.MAX_RESUMES)
     result = relay("get", "message", "2016-12-05")
     assert (result.code, result.err.count("\n"), list(relay.folder.iterdir())) == (NO_AWS, 1, [])
 
 
-def test_a_large_download_shows_a_bar_beside_the_answer(relay):
+def test_a_large_download_shows_a_bar_beside_the_answer(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     relay.patch.setattr(get, "LARGE_BYTES", 1)
     relay.patch.setenv("FORCE_COLOR", "1")
@@ -149,7 +151,7 @@ def test_a_large_download_shows_a_bar_beside_the_answer(relay):
     assert "━" not in result.out
 
 
-def test_what_cannot_be_written_says_so(relay):
+def test_what_cannot_be_written_says_so(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     relay.patch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     result = relay("get", "message", "2016-12-05", "-o", "one.gz")
@@ -157,7 +159,7 @@ def test_what_cannot_be_written_says_so(relay):
     assert list(relay.folder.iterdir()) == []
 
 
-def test_tags_that_may_not_be_read_are_no_obstacle(relay):
+def test_tags_that_may_not_be_read_are_no_obstacle(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     relay.backups.strict.before("GetObjectTagging", refuse("AccessDenied", 403))
     assert relay("get", "message", "2016-12-05").code == DONE
@@ -169,14 +171,16 @@ def test_tags_that_may_not_be_read_are_no_obstacle(relay):
         (lambda _: None, "it is missing. To fetch it: relay backfill 2016-12-05 2016-12-05 --type message"),
         (
             lambda relay: note_absent(relay, BACKUP),
-            "Firestream does not have it (absent). To ask again: relay backfill",
+            "Firestream does not have it (absent). To ask again:",
         ),
         (lambda relay: relay.add_failure(BACKUP, "the gzip data is damaged"), "it failed: the gzip data is damaged."),
     ],
     ids=["missing", "absent", "failed"],
 )
 @pytest.mark.parametrize("command", ["get", "cat"])
-def test_a_day_that_is_not_stored_says_why(relay, command, make, reason):
+def test_a_day_that_is_not_stored_says_why(
+    relay: ArchiveCli, command: str, make: Callable[[ArchiveCli], None], reason: str
+) -> None:
     make(relay)
     result = relay(command, "message", "2016-12-05")
     assert (result.code, result.out, list(relay.folder.iterdir())) == (FAILED, "", [])
@@ -184,7 +188,7 @@ def test_a_day_that_is_not_stored_says_why(relay, command, make, reason):
     assert result.err.count("\n") <= 2
 
 
-def test_a_day_that_firestream_may_not_have_yet_says_so(relay):
+def test_a_day_that_firestream_may_not_have_yet_says_so(relay: ArchiveCli) -> None:
     result = relay("get", "message", "2026-11-19")
     assert (result.code, "it is not available yet" in result.err) == (FAILED, True)
 
@@ -198,15 +202,19 @@ def test_a_day_that_firestream_may_not_have_yet_says_so(relay):
         (["message", "2026-11-21"], "day: 2026-11-21 is not over yet"),
     ],
 )
-def test_a_backup_that_cannot_be_is_refused_in_a_line(relay, command, words, reason):
+def test_a_backup_that_cannot_be_is_refused_in_a_line(
+    relay: ArchiveCli, command: str, words: list[str], reason: str
+) -> None:
     result = relay(command, *words)
     assert (result.code, result.out, result.err.count("\n")) == (USAGE, "", 1)
     assert reason in result.err
 
 
 @pytest.mark.parametrize(("umask", "rights"), [(0o000, 0o666), (0o022, 0o644), (0o777, 0o000)])
-def test_a_download_is_for_its_owner_alone_until_it_is_whole(relay, monkeypatch, umask, rights):
-    def copied(self):
+def test_a_download_is_for_its_owner_alone_until_it_is_whole(
+    relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch, umask: int, rights: int
+) -> None:
+    def copied(self: get._CopyingReader) -> None:
         (part,) = relay.folder.iterdir()
         meanwhile.append(stat.S_IMODE(part.stat().st_mode))
         check(self)
@@ -223,11 +231,20 @@ def test_a_download_is_for_its_owner_alone_until_it_is_whole(relay, monkeypatch,
     assert (meanwhile, stat.S_IMODE(file.stat().st_mode)) == ([0o600], rights)
 
 
-def test_a_download_to_where_files_have_no_rights_is_kept(relay, monkeypatch):
-    def refused(*_, **__):
+def test_a_download_to_where_files_have_no_rights_is_kept(relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "fchmod", refused)
     monkeypatch.setattr(Path, "chmod", refused)
     relay.store(BACKUP)
     assert relay("get", "message", "2016-12-05").code == DONE
+
+
+@pytest.mark.parametrize("command", ["get", "cat"])
+def test_a_line_break_in_a_reason_forges_no_line(relay: ArchiveCli, command: str) -> None:
+    relay.add_failure(BACKUP, "it failed.\nrelay: forged")
+    result = relay(command, "message", "2016-12-05")
+    assert result.err.startswith(
+        "relay: message 2016-12-05 is not stored: it failed: it failed. relay: forged.\nTo try"
+    )

@@ -4,17 +4,23 @@ import json
 import os
 import re
 import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 import shellingham
 from relay.errors import Pause
 from relay.posting import alert
+from relay.posting.alert import Alert
 from relay_cli.deployed import deliveries
 
-from tests.integration.conftest import TABLE, TOKEN
+from tests.integration.conftest import TABLE, TOKEN, Outbox, World
 from tests.worlds.cli import DONE, FAILED, NO_AWS, OVERRIDE, REFUSED, USAGE, CliHarness, control_characters, session
 from tests.worlds.cli import SHOWN as ESCAPED
 
+NONE: Mapping[str, str] = MappingProxyType({})
 CLIPBOARD = "\x1b]52;c;cm0gLXJm\x07"
 TEXT = f"{CLIPBOARD}\x9b31m\x7f\x00\r\u202e\u2066\u200f\u061c\u2028\U000e0041[red]:smile:"
 SHOWN = r"\x1b]52;c;cm0gLXJm\x07\x9b31m\x7f\x00 \u202e\u2066\u200f\u061c \U000e0041[red]:smile:"
@@ -27,7 +33,7 @@ SENT = 1795273200
 
 
 @pytest.fixture
-def cli(world, monkeypatch):
+def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliHarness]:
     """The command, whose every output is looked at."""
     cli = CliHarness(world, monkeypatch)
     yield cli
@@ -35,16 +41,21 @@ def cli(world, monkeypatch):
 
 
 @pytest.fixture
-def letters(cli):
+def letters(cli: CliHarness) -> Callable[..., None]:
     """Let SQS hand over these letters, whatever it would have refused itself."""
 
-    def given(*letters):
+    def given(*letters: dict[str, Any]) -> None:
         cli.plan("ReceiveMessage", lambda _: {"Messages": list(letters)}, lambda _: {})
 
     return given
 
 
-def letter(message_id="an-id", body="Up 3% $AAPL", system=(), **attributes):
+def letter(
+    message_id: str = "an-id",
+    body: str = "Up 3% $AAPL",
+    system: Mapping[str, str] = NONE,
+    **attributes: str | dict[str, Any],
+) -> dict[str, Any]:
     return {
         "MessageId": message_id,
         "ReceiptHandle": f"receipt-of-{message_id}",
@@ -57,7 +68,7 @@ def letter(message_id="an-id", body="Up 3% $AAPL", system=(), **attributes):
     }
 
 
-def log(cli, *messages):
+def log(cli: CliHarness, *messages: str) -> None:
     for message in messages:
         session().client("logs").put_log_events(
             logGroupName="PostMessagesLogs",
@@ -66,14 +77,14 @@ def log(cli, *messages):
         )
 
 
-def delivery(**fields):
+def delivery(**fields: object) -> str:
     return json.dumps({"message": "delivery", "message_id": "m", "outcome": "posted", "text": "Up 3% $AAPL"} | fields)
 
 
 # A terminal
 
 
-def test_a_dead_letter_steers_no_terminal(cli, letters):
+def test_a_dead_letter_steers_no_terminal(cli: CliHarness, letters: Callable[..., None]) -> None:
     hostile = letter(body=json.dumps({"body": TEXT}), RejectReason=TEXT, RelayKey=TEXT, Other=TEXT)
     for words in (["list"], ["list", "--json"], ["show", "an-id"], ["show", "an-id", "--json"]):
         letters(hostile)
@@ -82,12 +93,12 @@ def test_a_dead_letter_steers_no_terminal(cli, letters):
         assert result.json if "--json" in words else SHOWN in result.out
 
 
-def test_the_body_of_a_dead_letter_keeps_its_lines(cli, letters):
+def test_the_body_of_a_dead_letter_keeps_its_lines(cli: CliHarness, letters: Callable[..., None]) -> None:
     letters(letter(body='{\r\n\t"body": "\x1b[2J"\r\n}'))
     assert cli("dead", "show", "an-id").out.endswith('\n\n{\\r\n        "body": "\\x1b[2J"\\r\n}\n')
 
 
-def test_an_attribute_cannot_pass_for_what_we_say(cli, letters):
+def test_an_attribute_cannot_pass_for_what_we_say(cli: CliHarness, letters: Callable[..., None]) -> None:
     letters(letter(RejectReason="it expired", Reason="forged", Key="forged", Status="forged"))
     shown = cli("dead", "show", "an-id").out
     assert re.findall("^(?:Reason|Key|Status) .*", shown, re.MULTILINE) == [
@@ -96,7 +107,7 @@ def test_an_attribute_cannot_pass_for_what_we_say(cli, letters):
     ]
 
 
-def test_a_log_line_steers_no_terminal(cli):
+def test_a_log_line_steers_no_terminal(cli: CliHarness) -> None:
     hostile = dict.fromkeys(("outcome", "text", "sentiment", "url", "reason", "key", "message_id"), TEXT)
     log(cli, delivery(**hostile), delivery(message_id="n", url=TEXT))
     assert cli("posts").out.count(SHOWN) == 5
@@ -106,14 +117,14 @@ def test_a_log_line_steers_no_terminal(cli):
 
 
 @pytest.mark.parametrize("command", ["status", "send", "pause", "resume"])
-def test_an_operators_pause_steers_no_terminal(cli, world, command):
+def test_an_operators_pause_steers_no_terminal(cli: CliHarness, world: World, command: str) -> None:
     world.pause(who={"S": TEXT}, why={"S": TEXT})
     words = {"status": [], "send": ["Up 3% $AAPL", "--wait", "--wait-for", "1s"], "pause": ["lunch"], "resume": []}
     result = cli(command, *words[command])
     assert SHOWN.split(maxsplit=1)[0] in result.out + result.err
 
 
-def test_the_reason_of_a_shut_gate_steers_no_terminal(cli, world):
+def test_the_reason_of_a_shut_gate_steers_no_terminal(cli: CliHarness, world: World) -> None:
     world.gate().close(Pause("halt", TEXT, world.clock() + 60, probe=True))
     assert SHOWN in cli("status").out
     assert r"\x1b]52;c;cm0gLXJm" in cli("resume").out
@@ -121,11 +132,11 @@ def test_the_reason_of_a_shut_gate_steers_no_terminal(cli, world):
     assert SHOWN in cli("status").out
 
 
-def test_who_pauses_and_why_steer_no_terminal(cli):
+def test_who_pauses_and_why_steer_no_terminal(cli: CliHarness) -> None:
     assert r"\x1b]52;c;cm0gLXJm" in cli("pause", TEXT, "--who", TEXT).out
 
 
-def test_a_rejection_in_the_ledger_steers_no_terminal(cli, world):
+def test_a_rejection_in_the_ledger_steers_no_terminal(cli: CliHarness, world: World) -> None:
     cli.meanwhile = [
         lambda: world.dynamodb.put_item(
             TableName=TABLE,
@@ -142,8 +153,8 @@ def test_a_rejection_in_the_ledger_steers_no_terminal(cli, world):
     assert result.code == FAILED
 
 
-def test_the_link_of_a_post_steers_no_terminal(cli, world, outbox):
-    def posted():
+def test_the_link_of_a_post_steers_no_terminal(cli: CliHarness, world: World, outbox: Outbox) -> None:
+    def posted() -> None:
         outbox.run()
         world.dynamodb.update_item(
             TableName=TABLE,
@@ -159,13 +170,17 @@ def test_the_link_of_a_post_steers_no_terminal(cli, world, outbox):
 
 
 @pytest.mark.parametrize("words", [["--token", "--expect-username", "nobody"], ["--token"]])
-def test_the_name_of_an_account_steers_no_terminal(cli, world, monkeypatch, words):
+def test_the_name_of_an_account_steers_no_terminal(
+    cli: CliHarness, world: World, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
     monkeypatch.setattr(world.stand_in, "username", TEXT)
     result = cli("login", *words, typed=TOKEN)
     assert r"@\x1b]52;c;cm0gLXJm" in result.err
 
 
-def test_the_names_that_login_stores_steer_no_terminal(cli, world, monkeypatch):
+def test_the_names_that_login_stores_steer_no_terminal(
+    cli: CliHarness, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(world.stand_in, "username", f"bold[/]{CLIPBOARD}")
     parameter = "/relay/[red]"
     cli.parameters["StockTwitsTokenParameter"] = parameter
@@ -174,7 +189,7 @@ def test_the_names_that_login_stores_steer_no_terminal(cli, world, monkeypatch):
     assert cli.stored(parameter)["username"] == f"bold[/]{CLIPBOARD}"
 
 
-def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(cli, world):
+def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(cli: CliHarness, world: World) -> None:
     pasted = f"https://example.com/callback?error=denied&error_description={CLIPBOARD}%1b%9b"
     result = cli(
         "login", "--no-browser", "--client-id", "i", "--client-secret", "s", "--redirect-uri", "u", typed=pasted
@@ -182,24 +197,24 @@ def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(cli, world):
     assert (result.code, r"\x1b]52;c;cm0gLXJm" in result.err) == (REFUSED, True)
 
 
-def test_an_address_that_is_none_is_no_defect(cli):
+def test_an_address_that_is_none_is_no_defect(cli: CliHarness) -> None:
     result = cli("login", "--no-browser", *APPLICATION, typed="http://[?code=x")
     assert (result.code, "There is no code in that" in result.err) == (USAGE, True)
 
 
-def test_what_aws_says_steers_no_terminal(cli):
+def test_what_aws_says_steers_no_terminal(cli: CliHarness) -> None:
     cli.plan("GetQueueAttributes", "AccessDenied\x1b[2J")
     result = cli("status")
     assert (result.code, r"(AccessDenied\x1b[2J)" in result.err) == (NO_AWS, True)
 
 
-def test_what_sqs_says_of_a_message_steers_no_terminal(cli):
+def test_what_sqs_says_of_a_message_steers_no_terminal(cli: CliHarness) -> None:
     refusal = {"Id": "0", "Code": TEXT, "SenderFault": True, "Message": TEXT}
     cli.plan("SendMessageBatch", lambda _: {"Failed": [refusal]})
     assert r"SQS did not accept the message: \x1b]52" in cli("send", "Up 3% $AAPL").err
 
 
-def test_an_output_of_the_stack_steers_no_terminal(cli):
+def test_an_output_of_the_stack_steers_no_terminal(cli: CliHarness) -> None:
     cli.outputs["OutboxQueueUrl"] = TEXT
     assert cli("send", "Up 3% $AAPL").code != DONE
 
@@ -223,21 +238,23 @@ def test_an_output_of_the_stack_steers_no_terminal(cli):
     ],
     ids=lambda words: "-".join(words).replace(CLIPBOARD, "it"),
 )
-def test_what_the_operator_was_made_to_paste_steers_no_terminal(cli, words):
+def test_what_the_operator_was_made_to_paste_steers_no_terminal(cli: CliHarness, words: list[str]) -> None:
     result = cli(*words)
     assert result.code == USAGE
     assert r"\x1b]52;c;cm0gLXJm\x07" in result.err
 
 
-def test_a_wrong_option_says_where_the_right_ones_are(cli):
+def test_a_wrong_option_says_where_the_right_ones_are(cli: CliHarness) -> None:
     result = cli("posts", "--last", "many")
     assert (result.code, result.out) == (USAGE, "")
     assert result.err.startswith("relay: Invalid value for '--last'")
     assert result.err.endswith("See `relay posts --help`.\n")
 
 
-def test_a_defect_of_ours_shows_its_traceback_and_steers_no_terminal(cli, monkeypatch):
-    def defective(*_):
+def test_a_defect_of_ours_shows_its_traceback_and_steers_no_terminal(
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defective(*_: object) -> None:
         raise ValueError(TEXT)
 
     monkeypatch.setattr(deliveries, "newest", defective)
@@ -247,17 +264,17 @@ def test_a_defect_of_ours_shows_its_traceback_and_steers_no_terminal(cli, monkey
     assert r"ValueError: \x1b]52;c;cm0gLXJm\x07" in result.err
 
 
-def test_a_pause_from_a_terminal_that_does_not_speak_utf_8_stops_posting(cli, world):
+def test_a_pause_from_a_terminal_that_does_not_speak_utf_8_stops_posting(cli: CliHarness, world: World) -> None:
     assert cli("pause", "caf\udce9", "--who", "Zo\udceb").code == DONE
     assert world.gate().look(1).pause.reason == "paused by Zo?: caf?"
 
 
-def test_a_token_that_is_no_text_is_refused_without_a_traceback(cli):
+def test_a_token_that_is_no_text_is_refused_without_a_traceback(cli: CliHarness) -> None:
     result = cli("login", "--token", typed=b"\xff")
     assert (result.code, result.err) == (USAGE, "relay: Access token: the input is not UTF-8 text.\n")
 
 
-def test_the_key_of_a_letter_that_is_sent_again_steers_no_terminal(cli):
+def test_the_key_of_a_letter_that_is_sent_again_steers_no_terminal(cli: CliHarness) -> None:
     letter = cli.add_dead_letter("Up 3% $AAPL", RelayKey=OVERRIDE)
     assert cli("dead", "retry", letter).out.endswith(rf"with its key {ESCAPED}." + "\n")
 
@@ -286,7 +303,13 @@ def test_the_key_of_a_letter_that_is_sent_again_steers_no_terminal(cli):
     ],
 )
 @pytest.mark.parametrize("system", [{}, MOVED], ids=["sent", "moved"])
-def test_a_poisoned_attribute_stops_nothing(cli, letters, attribute, value, system):
+def test_a_poisoned_attribute_stops_nothing(
+    cli: CliHarness,
+    letters: Callable[..., None],
+    attribute: str,
+    value: str | dict[str, object],
+    system: dict[str, str],
+) -> None:
     poisoned = letter("poisoned", system=system, **{attribute: value})
     letters(poisoned, letter("other", RejectReason="it expired"))
     first, other = cli("dead", "list", "--json").json
@@ -297,14 +320,14 @@ def test_a_poisoned_attribute_stops_nothing(cli, letters, attribute, value, syst
     assert cli("dead", "show", "poisoned").code == DONE
 
 
-def test_what_we_wrote_counts(cli, letters):
+def test_what_we_wrote_counts(cli: CliHarness, letters: Callable[..., None]) -> None:
     letters(letter(RejectReason="it expired", Attempts="2", StatusCode="422", FirstSeen="2026-11-20T09:30:00+02:00"))
     (shown,) = cli("dead", "list", "--json").json
     assert (shown["reason"], shown["attempts"], shown["status_code"]) == ("it expired", 2, 422)
     assert shown["first_seen"] == "2026-11-20T07:30:00+00:00"
 
 
-def test_a_reason_that_its_publisher_forged_does_not_count(cli, letters):
+def test_a_reason_that_its_publisher_forged_does_not_count(cli: CliHarness, letters: Callable[..., None]) -> None:
     forged = {"RejectReason": "retry me", "Attempts": "1", "StatusCode": "200", "FirstSeen": "2020-01-01T00:00:00Z"}
     letters(letter(system=MOVED, RelayKey="k1", **forged))
     (shown,) = cli("dead", "list", "--json").json
@@ -313,8 +336,10 @@ def test_a_reason_that_its_publisher_forged_does_not_count(cli, letters):
     assert shown["key"] == "k1"  # in the Outbox, whoever sends a message may name its key
 
 
-def test_a_letter_that_cannot_be_read_is_a_row_beside_the_others(cli, letters, monkeypatch):
-    def read(body):
+def test_a_letter_that_cannot_be_read_is_a_row_beside_the_others(
+    cli: CliHarness, letters: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(body: str) -> Alert:
         if body == "broken":
             raise RecursionError
         return well(body)
@@ -327,7 +352,7 @@ def test_a_letter_that_cannot_be_read_is_a_row_beside_the_others(cli, letters, m
     assert "key k1\n    broken\n    it cannot be parsed (RecursionError)" in result.out
 
 
-def test_whoever_waits_for_a_message_is_not_stopped_by_a_poisoned_letter(cli):
+def test_whoever_waits_for_a_message_is_not_stopped_by_a_poisoned_letter(cli: CliHarness) -> None:
     cli.add_dead_letter("Up 3% $AAPL", StatusCode="9" * 256, RelayKey="k")
     result = cli("send", "Up 3% $MSFT", "--wait", "--wait-for", "15s")
     assert (result.code, "not posted yet" in result.err) == (FAILED, True)
@@ -349,7 +374,7 @@ def test_whoever_waits_for_a_message_is_not_stopped_by_a_poisoned_letter(cli):
     ],
     ids=str,
 )
-def test_a_poisoned_log_line_stops_nothing(cli, fields):
+def test_a_poisoned_log_line_stops_nothing(cli: CliHarness, fields: dict[str, object]) -> None:
     log(cli, delivery(**fields), delivery(message_id="other"))
     found = cli("posts", "--json").json
     assert [row["attempts"] for row in found] == [1, 1]
@@ -363,14 +388,14 @@ def test_a_poisoned_log_line_stops_nothing(cli, fields):
     ['{"message": "delivery", "receive_count": ' + NINES + "}", '{"message": "delivery", "a": ' + "[" * 100_000],
     ids=["digits", "depth"],
 )
-def test_a_log_line_that_cannot_be_read_is_a_row_beside_the_others(cli, broken):
+def test_a_log_line_that_cannot_be_read_is_a_row_beside_the_others(cli: CliHarness, broken: str) -> None:
     log(cli, delivery(), broken, broken, "START RequestId: 1 delivery", '{"message": "batch"}')
     found = cli("posts", "--json").json
     assert sorted(row["outcome"] for row in found) == ["posted", "unreadable", "unreadable"]
     assert cli("posts").out.count("unreadable\n    key \n    this log line cannot be parsed") == 2
 
 
-def test_a_nightly_run_that_says_odd_things_stops_nothing(cli):
+def test_a_nightly_run_that_says_odd_things_stops_nothing(cli: CliHarness) -> None:
     cli.with_backups("message")
     line = {"message": "backups", "run": "nightly", "stopped": {"a": TEXT}, "stored": True, "failed": 10**4000}
     session().client("logs").put_log_events(
@@ -387,7 +412,7 @@ def test_a_nightly_run_that_says_odd_things_stops_nothing(cli):
 
 
 @pytest.mark.parametrize("until", ["1e400", "NaN", "Infinity", "9.9E+125", "-9.9E+125", "no number", NINES])
-def test_a_pause_until_no_moment_is_shown_as_one_without_an_end(cli, until):
+def test_a_pause_until_no_moment_is_shown_as_one_without_an_end(cli: CliHarness, until: str) -> None:
     pause = {"pk": {"S": "pause"}, "who": {"N": "7"}, "why": {"L": []}, "until": {"N": until}}
     cli.plan("BatchGetItem", *[lambda _: {"Responses": {TABLE: [pause]}, "UnprocessedKeys": {}}] * 2)
     shown = cli("status", "--json").json["posting"]["gate"]
@@ -400,7 +425,7 @@ def test_a_pause_until_no_moment_is_shown_as_one_without_an_end(cli, until):
 
 
 @pytest.mark.parametrize("until", ["NaN", "1e400"])
-def test_a_gate_that_is_shut_until_no_moment_says_what_to_do(cli, world, until):
+def test_a_gate_that_is_shut_until_no_moment_says_what_to_do(cli: CliHarness, world: World, until: str) -> None:
     world.gate().close(Pause("halt", "why", world.clock() + 60))
     item = session().client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": "gate"}})["Item"]
     item["shut"]["M"]["until"]["N"] = until
@@ -409,7 +434,7 @@ def test_a_gate_that_is_shut_until_no_moment_says_what_to_do(cli, world, until):
     assert (result.code, 'the item "gate"' in result.err, "delete it" in result.err) == (NO_AWS, True, True)
 
 
-def test_an_age_that_is_no_number_is_unknown(cli):
+def test_an_age_that_is_no_number_is_unknown(cli: CliHarness) -> None:
     cli.add_dead_letter()
     point = {"Timestamp": cli.world.clock(), "Maximum": float("nan")}
     cli.plan("GetMetricStatistics", lambda _: {"Datapoints": [point]})
@@ -419,7 +444,9 @@ def test_an_age_that_is_no_number_is_unknown(cli):
 # Files
 
 
-def test_a_completion_file_is_for_its_owner_alone(cli, tmp_path, monkeypatch):
+def test_a_completion_file_is_for_its_owner_alone(
+    cli: CliHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(shellingham, "detect_shell", lambda: ("bash", "/bin/bash"))  # whatever started the tests
     before = os.umask(0)

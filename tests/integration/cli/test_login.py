@@ -2,13 +2,15 @@
 
 import io
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.integration.conftest import LOGIN_PARAMETER, PASSWORD, TOKEN, TOKEN_PARAMETER
-from tests.worlds.cli import DONE, FAILED, NO_AWS, REFUSED, USAGE, CliHarness
+from local.stand_ins.firestream.server import FirestreamStandIn
+from tests.integration.conftest import LOGIN_PARAMETER, PASSWORD, TOKEN, TOKEN_PARAMETER, Outbox, World
+from tests.worlds.cli import DONE, FAILED, NO_AWS, REFUSED, USAGE, CliHarness, CommandResult
 
 CALLBACK = "https://example.com/callback"
 CODE = "a-secret-code"
@@ -16,7 +18,7 @@ SECRET = "a-secret-of-the-client"
 
 
 @pytest.fixture
-def cli(world, monkeypatch):
+def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliHarness]:
     for name, value in {"client_id": "our-client", "client_secret": SECRET, "code": CODE}.items():
         monkeypatch.setattr(world.stand_in, name, value)
     monkeypatch.setenv("STOCKTWITS_CLIENT_ID", "our-client")
@@ -31,43 +33,45 @@ def cli(world, monkeypatch):
 
 
 @pytest.fixture
-def archive(cli, firestream):
+def archive(cli: CliHarness, firestream: FirestreamStandIn) -> FirestreamStandIn:
     """Firestream, known to the stack."""
     cli.parameters |= {"FirestreamUrl": firestream.url, "FirestreamCredentialsParameter": LOGIN_PARAMETER}
     return firestream
 
 
-def login(cli, typed, *words):
+def login(cli: CliHarness, typed: str, *words: str) -> CommandResult:
     return cli("login", "--no-browser", *words, typed=typed)
 
 
-def test_a_code_becomes_the_stored_token_when_the_operator_agrees(cli):
+def test_a_code_becomes_the_stored_token_when_the_operator_agrees(cli: CliHarness) -> None:
     result = login(cli, f"{CODE}\ny\n")
     assert result.code == DONE
     assert "This is the account @relay_demo." in result.err
     assert cli.stored(TOKEN_PARAMETER) == {"access_token": TOKEN, "username": "relay_demo", "user_id": 4242}
 
 
-def test_the_relay_posts_with_what_was_stored(cli, world, outbox):
+def test_the_relay_posts_with_what_was_stored(cli: CliHarness, world: World, outbox: Outbox) -> None:
     login(cli, f"{CODE}\n", "--expect-username", "relay_demo")
     outbox.send("Up 3% $AAPL")
     assert outbox.run().outcomes == ["posted"]
 
 
-def test_the_code_is_taken_out_of_the_address_that_came_back(cli):
+def test_the_code_is_taken_out_of_the_address_that_came_back(cli: CliHarness) -> None:
     result = login(cli, f"{CALLBACK}?state=1&code={quote(CODE)}#_\n", "--expect-username", "relay_demo")
     assert result.code == DONE
     assert cli.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
 
 
 @pytest.mark.parametrize("expected", ["@relay_demo", "RELAY_DEMO"])
-def test_an_account_is_known_by_its_name_in_any_case(cli, monkeypatch, world, expected):
+def test_an_account_is_known_by_its_name_in_any_case(
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: World, expected: str
+) -> None:
     monkeypatch.setattr(world.stand_in, "username", "Relay_Demo")
     assert login(cli, f"{CODE}\n", "--expect-username", expected).code == DONE
     assert cli.stored(TOKEN_PARAMETER)["username"] == "Relay_Demo"
 
 
-def test_the_page_to_authorize_at_is_printed_and_opened(cli, monkeypatch):
+def test_the_page_to_authorize_at_is_printed_and_opened(cli: CliHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     result = cli("login", typed=f"{CODE}\ny\n")
@@ -81,28 +85,28 @@ def test_the_page_to_authorize_at_is_printed_and_opened(cli, monkeypatch):
     }
 
 
-def test_no_browser_opens_nothing(cli, monkeypatch):
+def test_no_browser_opens_nothing(cli: CliHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webbrowser.open", lambda _: pytest.fail("it was opened"))
     assert login(cli, f"{CODE}\ny\n").code == DONE
 
 
-def test_what_the_environment_does_not_say_is_asked_for(cli, monkeypatch):
+def test_what_the_environment_does_not_say_is_asked_for(cli: CliHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("STOCKTWITS_CLIENT_ID", "STOCKTWITS_CLIENT_SECRET", "STOCKTWITS_REDIRECT_URI"):
         monkeypatch.delenv(name)
     assert login(cli, f"our-client\n{SECRET}\n{CALLBACK}\n{CODE}\ny\n").code == DONE
 
 
-def test_where_nobody_answers_it_says_so(cli):
+def test_where_nobody_answers_it_says_so(cli: CliHarness) -> None:
     result = login(cli, "")
     assert (result.code, "the code in it: there was no answer" in result.err) == (FAILED, True)
 
 
-def test_ctrl_c_in_front_of_a_question_is_an_interruption(cli, monkeypatch):
+def test_ctrl_c_in_front_of_a_question_is_an_interruption(cli: CliHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.TextIOWrapper):
-        def isatty(self):
+        def isatty(self) -> bool:
             return True
 
-        def readline(self, *_):
+        def readline(self, *_: object) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("tests.worlds.cli.io.TextIOWrapper", Terminal)
@@ -121,14 +125,16 @@ def test_ctrl_c_in_front_of_a_question_is_an_interruption(cli, monkeypatch):
         ("I do not know", USAGE, "no code in that"),
     ],
 )
-def test_without_a_good_code_nothing_is_stored(cli, pasted, code, words):
+def test_without_a_good_code_nothing_is_stored(cli: CliHarness, pasted: str, code: int, words: str) -> None:
     result = login(cli, f"{pasted}\ny\n")
     assert result.code == code
     assert words in result.err
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_wrong_client_secret_is_told_without_showing_it(cli, monkeypatch, world):
+def test_a_wrong_client_secret_is_told_without_showing_it(
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
     monkeypatch.setattr(world.stand_in, "client_secret", "another")
     result = login(cli, f"{CODE}\ny\n")
     assert result.code == REFUSED
@@ -136,7 +142,9 @@ def test_a_wrong_client_secret_is_told_without_showing_it(cli, monkeypatch, worl
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_that_may_not_post_is_not_stored(cli, monkeypatch, world):
+def test_a_token_that_may_not_post_is_not_stored(
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
     granted = {"access_token": TOKEN, "user_id": 4242, "username": "relay_demo", "scope": "read"}
     monkeypatch.setitem(world.stand_in.api._endpoints, "POST oauth/token", lambda _: granted)
     result = login(cli, f"{CODE}\ny\n")
@@ -144,7 +152,7 @@ def test_a_token_that_may_not_post_is_not_stored(cli, monkeypatch, world):
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_of_another_account_is_not_stored(cli):
+def test_a_token_of_another_account_is_not_stored(cli: CliHarness) -> None:
     result = login(cli, f"{CODE}\n", "--expect-username", "somebody_else")
     assert result.code == REFUSED
     assert "belongs to @relay_demo, not to @somebody_else" in result.err
@@ -152,20 +160,20 @@ def test_a_token_of_another_account_is_not_stored(cli):
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
-def test_nothing_is_stored_unless_the_operator_agrees(cli, answer):
+def test_nothing_is_stored_unless_the_operator_agrees(cli: CliHarness, answer: str) -> None:
     result = login(cli, f"{CODE}\n{answer}")
     assert (result.code, "Nothing was stored" in result.err) == (FAILED, True)
     assert ("there was no answer. Use --expect-username relay_demo" in result.err) == (not answer)
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_that_one_has_comes_by_a_pipe(cli, world):
+def test_a_token_that_one_has_comes_by_a_pipe(cli: CliHarness, world: World) -> None:
     assert cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n").code == DONE
     assert cli.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
     assert [each.resource for each in world.stand_in.requests] == ["account/verify"]
 
 
-def test_the_token_goes_where_the_stack_says(cli, world):
+def test_the_token_goes_where_the_stack_says(cli: CliHarness, world: World) -> None:
     cli.parameters["StockTwitsAuthStyle"] = "oauth"
     cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
     assert world.stand_in.requests[0].headers["Authorization"] == f"OAuth {TOKEN}"
@@ -179,7 +187,7 @@ def test_the_token_goes_where_the_stack_says(cli, world):
         ("two words", USAGE, "not an access token"),
     ],
 )
-def test_a_token_that_is_none_is_not_stored(cli, token, code, words):
+def test_a_token_that_is_none_is_not_stored(cli: CliHarness, token: str, code: int, words: str) -> None:
     result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{token}\n")
     assert (result.code, words in result.err) == (code, True)
     assert cli.stored(TOKEN_PARAMETER) is None
@@ -195,14 +203,16 @@ def test_a_token_that_is_none_is_not_stored(cli, token, code, words):
         ("suspended", REFUSED, "Account suspended"),
     ],
 )
-def test_whatever_keeps_stocktwits_from_saying_whose_it_is_is_told(cli, world, fault, code, words):
+def test_whatever_keeps_stocktwits_from_saying_whose_it_is_is_told(
+    cli: CliHarness, world: World, fault: str, code: int, words: str
+) -> None:
     world.stand_in.fail(fault, path="account/verify")
     result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
     assert (result.code, words in result.err) == (code, True)
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_that_may_not_be_stored_says_which_permission_is_missing(cli):
+def test_a_token_that_may_not_be_stored_says_which_permission_is_missing(cli: CliHarness) -> None:
     cli.plan("PutParameter", "AccessDeniedException")
     result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
     assert (result.code, "does not allow you to call PutParameter" in result.err) == (NO_AWS, True)
@@ -211,21 +221,23 @@ def test_a_token_that_may_not_be_stored_says_which_permission_is_missing(cli):
 # Firestream
 
 
-def test_firestreams_login_is_stored_after_one_request_and_no_download(cli, archive):
+def test_firestreams_login_is_stored_after_one_request_and_no_download(
+    cli: CliHarness, archive: FirestreamStandIn
+) -> None:
     result = cli("login", "firestream", "--username", archive.username, typed=f"{PASSWORD}\n")
     assert result.code == DONE
     assert cli.stored(LOGIN_PARAMETER) == {"username": archive.username, "password": PASSWORD}
     assert [each.host for each in archive.requests] == ["api"]
 
 
-def test_a_login_that_is_told_of_a_missing_day_is_good(cli, archive):
+def test_a_login_that_is_told_of_a_missing_day_is_good(cli: CliHarness, archive: FirestreamStandIn) -> None:
     archive.fail("404")
     assert cli("login", "firestream", typed=f"{archive.username}\n{PASSWORD}\n").code == DONE
     assert cli.stored(LOGIN_PARAMETER) is not None
 
 
 @contextmanager
-def stopped(firestream):
+def stopped(firestream: FirestreamStandIn) -> Iterator[None]:
     firestream.stop()
     try:
         yield
@@ -233,7 +245,7 @@ def stopped(firestream):
         firestream.start()
 
 
-def test_a_refused_login_is_not_stored(cli, archive):
+def test_a_refused_login_is_not_stored(cli: CliHarness, archive: FirestreamStandIn) -> None:
     result = cli("login", "firestream", "--username", archive.username, typed="another\n")
     assert result.code == REFUSED
     assert "refused the login" in result.err
@@ -241,7 +253,7 @@ def test_a_refused_login_is_not_stored(cli, archive):
     assert len(archive.requests) == 1
 
 
-def test_a_login_that_cannot_be_checked_is_not_stored(cli, archive):
+def test_a_login_that_cannot_be_checked_is_not_stored(cli: CliHarness, archive: FirestreamStandIn) -> None:
     with stopped(archive):
         result = cli("login", "firestream", "--username", archive.username, typed=f"{PASSWORD}\n")
     assert (result.code, "could not be checked" in result.err) == (FAILED, True)
@@ -249,6 +261,8 @@ def test_a_login_that_cannot_be_checked_is_not_stored(cli, archive):
 
 
 @pytest.mark.parametrize(("username", "password"), [("a:b", "good"), ("a", "b\x07"), ("a", "")])
-def test_a_login_that_no_request_could_carry_is_refused(cli, archive, username, password):
+def test_a_login_that_no_request_could_carry_is_refused(
+    cli: CliHarness, archive: FirestreamStandIn, username: str, password: str
+) -> None:
     assert cli("login", "firestream", "--username", username, typed=f"{password}\n").code == USAGE
     assert archive.requests == []

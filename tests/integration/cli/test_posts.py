@@ -1,19 +1,21 @@
 """`relay posts`: a row for each message, made of the lines that the functions logged."""
 
 import json
+from typing import Any
 
 import pytest
 
-from tests.worlds.cli import DONE, USAGE, iso, session
+from tests.integration.conftest import Leftovers, Outbox, World
+from tests.worlds.cli import DONE, USAGE, Answer, CliHarness, iso, session
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
 
-def rows(cli, *words):
+def rows(cli: CliHarness, *words: str) -> list[dict[str, Any]]:
     return cli("posts", "--json", *words).json
 
 
-def test_a_posted_message_shows_text_link_and_how_long_it_took(cli, world, outbox):
+def test_a_posted_message_shows_text_link_and_how_long_it_took(cli: CliHarness, world: World, outbox: Outbox) -> None:
     outbox.send(TEXT)
     world.clock.forward(2.5)
     cli.log(outbox.run())
@@ -27,14 +29,16 @@ def test_a_posted_message_shows_text_link_and_how_long_it_took(cli, world, outbo
     ]
 
 
-def test_a_posts_sentiment_is_shown(cli, outbox):
+def test_a_posts_sentiment_is_shown(cli: CliHarness, outbox: Outbox) -> None:
     outbox.send('{"body": "Up 3% $AAPL", "sentiment": "bullish", "key": "k1"}', '{"body": "$MSFT", "key": "k2"}')
     cli.log(outbox.run())
     assert {row["key"]: row["sentiment"] for row in rows(cli)} == {"k1": "bullish", "k2": None}
     assert "posted, 0.0 s after it was queued, bullish\n" in cli("posts", "--key", "k1").out
 
 
-def test_the_lines_of_one_message_are_one_row_with_its_final_outcome(cli, world, outbox):
+def test_the_lines_of_one_message_are_one_row_with_its_final_outcome(
+    cli: CliHarness, world: World, outbox: Outbox
+) -> None:
     world.stand_in.fail("5xx-before", times=2)
     outbox.send(TEXT)
     for _ in range(3):
@@ -44,7 +48,7 @@ def test_the_lines_of_one_message_are_one_row_with_its_final_outcome(cli, world,
     assert (row["outcome"], row["attempts"]) == ("posted", 3)
 
 
-def test_a_message_that_sqs_hands_over_again_stays_posted(cli, world, outbox):
+def test_a_message_that_sqs_hands_over_again_stays_posted(cli: CliHarness, world: World, outbox: Outbox) -> None:
     (message,) = outbox.send(TEXT)
     run = cli.log(outbox.run())
     world.clock.forward(1)
@@ -55,7 +59,7 @@ def test_a_message_that_sqs_hands_over_again_stays_posted(cli, world, outbox):
     assert (row["message_id"], row["outcome"], row["attempts"]) == (message, "posted", 1)
 
 
-def test_the_newest_come_first_and_no_more_than_were_asked_for(cli, world, outbox):
+def test_the_newest_come_first_and_no_more_than_were_asked_for(cli: CliHarness, world: World, outbox: Outbox) -> None:
     for number in range(25):
         outbox.send(f"{number} $A")
         cli.log(outbox.run())
@@ -64,7 +68,9 @@ def test_the_newest_come_first_and_no_more_than_were_asked_for(cli, world, outbo
     assert len(rows(cli)) == 20
 
 
-def test_messages_of_the_last_weeks_are_found_when_there_is_nothing_newer(cli, world, outbox):
+def test_messages_of_the_last_weeks_are_found_when_there_is_nothing_newer(
+    cli: CliHarness, world: World, outbox: Outbox
+) -> None:
     outbox.send(TEXT)
     cli.log(outbox.run())
     world.clock.forward(10 * 86400)
@@ -72,7 +78,7 @@ def test_messages_of_the_last_weeks_are_found_when_there_is_nothing_newer(cli, w
 
 
 @pytest.mark.parametrize("since", ["2h", "2026-11-21T15:30:00Z", "2026-11-21T15:30"])
-def test_since_leaves_out_what_is_older(cli, world, outbox, since):
+def test_since_leaves_out_what_is_older(cli: CliHarness, world: World, outbox: Outbox, since: str) -> None:
     for text in ("old $A", "new $A"):
         outbox.send(text)
         cli.log(outbox.run())
@@ -80,7 +86,7 @@ def test_since_leaves_out_what_is_older(cli, world, outbox, since):
     assert [row["text"] for row in rows(cli, "--since", since)] == ["new $A"]
 
 
-def test_an_outcome_is_the_final_one_of_a_message(cli, world, outbox):
+def test_an_outcome_is_the_final_one_of_a_message(cli: CliHarness, world: World, outbox: Outbox) -> None:
     world.stand_in.fail("5xx-before", text="posted later")
     world.post_elsewhere("rejected $A")
     outbox.send("posted later $A", "rejected $A")
@@ -92,14 +98,14 @@ def test_an_outcome_is_the_final_one_of_a_message(cli, world, outbox):
     assert rows(cli, "--outcome", "deferred") == []
 
 
-def test_a_key_names_a_message(cli, outbox):
+def test_a_key_names_a_message(cli: CliHarness, outbox: Outbox) -> None:
     outbox.send("one $A", '{"body": "two $B", "key": "quo\\"ted"}')
     cli.log(outbox.run())
     assert [row["text"] for row in rows(cli, "--key", 'quo"ted')] == ["two $B"]
     assert rows(cli, "--key", "another") == []
 
 
-def test_both_functions_are_read(cli, world, outbox, leftovers):
+def test_both_functions_are_read(cli: CliHarness, world: World, outbox: Outbox, leftovers: Leftovers) -> None:
     outbox.send("from the Outbox $A")
     leftovers.send("from Leftovers $A")
     cli.log(outbox.run())
@@ -107,14 +113,14 @@ def test_both_functions_are_read(cli, world, outbox, leftovers):
     assert {row["text"] for row in rows(cli)} == {"from the Outbox $A", "from Leftovers $A"}
 
 
-def test_the_pattern_leaves_the_choice_of_lines_to_cloudwatch(cli):
+def test_the_pattern_leaves_the_choice_of_lines_to_cloudwatch(cli: CliHarness) -> None:
     cli("posts", "--key", 'quo"ted')
     (asked, *_) = [call for name, call in cli.calls if name == "FilterLogEvents"]
     assert asked["filterPattern"] == '{ $.message = "delivery" && $.key = "quo\\"ted" }'
 
 
-def test_every_page_of_the_log_is_read(cli, world):
-    def page(key, token=None):
+def test_every_page_of_the_log_is_read(cli: CliHarness, world: World) -> None:
+    def page(key: str, token: str | None = None) -> Answer:
         line = {"message": "delivery", "key": key, "message_id": key, "outcome": "posted", "receive_count": 1}
         event = {"timestamp": round(world.clock() * 1000), "message": json.dumps(line)}
         return lambda _: {"events": [event], **({"nextToken": token} if token else {})}
@@ -123,7 +129,7 @@ def test_every_page_of_the_log_is_read(cli, world):
     assert {row["key"] for row in rows(cli, "--since", "1h")} == {"one", "two"}
 
 
-def test_a_line_of_an_older_version_shows_the_key_in_place_of_the_text(cli, outbox):
+def test_a_line_of_an_older_version_shows_the_key_in_place_of_the_text(cli: CliHarness, outbox: Outbox) -> None:
     outbox.send('{"body": "Up 3% $AAPL", "key": "k1"}')
     run = outbox.run()
     for line in run.lines:
@@ -135,7 +141,7 @@ def test_a_line_of_an_older_version_shows_the_key_in_place_of_the_text(cli, outb
     assert "    key k1\n" in cli("posts").out
 
 
-def test_what_is_no_log_line_of_ours_is_passed_over(cli, world):
+def test_what_is_no_log_line_of_ours_is_passed_over(cli: CliHarness, world: World) -> None:
     for text in ("START RequestId", '{"message": "delivery of another kind"}', "[]", "{"):
         session().client("logs").put_log_events(
             logGroupName="PostMessagesLogs",
@@ -145,7 +151,7 @@ def test_what_is_no_log_line_of_ours_is_passed_over(cli, world):
     assert cli("posts").out == "There is no such message in the log.\n"
 
 
-def test_a_function_that_is_switched_off_has_no_log(cli, outbox):
+def test_a_function_that_is_switched_off_has_no_log(cli: CliHarness, outbox: Outbox) -> None:
     outbox.send(TEXT)
     cli.log(outbox.run())
     cli.log_groups.remove("DrainLeftoversLogs")
@@ -153,5 +159,5 @@ def test_a_function_that_is_switched_off_has_no_log(cli, outbox):
 
 
 @pytest.mark.parametrize("words", [["--since", "soon"], ["--last", "0"], ["--outcome", "lost"]])
-def test_what_cannot_be_meant_is_refused(cli, words):
+def test_what_cannot_be_meant_is_refused(cli: CliHarness, words: list[str]) -> None:
     assert cli("posts", *words).code == USAGE

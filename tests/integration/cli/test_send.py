@@ -5,6 +5,7 @@ import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -14,27 +15,27 @@ from relay_cli.drafts import MAX_MESSAGE_BYTES, draft
 
 from local.build import ROOT
 from local.stack.stack import a_chart
-from tests.integration.conftest import CHARTS
-from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness
+from tests.integration.conftest import CHARTS, TABLE, Outbox, World
+from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, Answer, CliHarness
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
 
 @pytest.fixture
-def cli(world, monkeypatch, tmp_path):
+def cli(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliHarness:
     cli = CliHarness(world, monkeypatch)
     monkeypatch.chdir(tmp_path)
     return cli
 
 
-def test_a_text_becomes_one_post(cli, world, outbox):
+def test_a_text_becomes_one_post(cli: CliHarness, world: World, outbox: Outbox) -> None:
     result = cli("send", TEXT)
     assert (result.code, result.err) == (DONE, "")
     outbox.run()
     assert world.posted == [TEXT]
 
 
-def test_every_option_becomes_a_field_of_the_message(cli, world):
+def test_every_option_becomes_a_field_of_the_message(cli: CliHarness, world: World) -> None:
     cli("send", TEXT, "--sentiment", "bullish", "--reply-to", "7", "--key", "k1", "--expires-in", "30m")
     (body,) = cli.bodies(world.outbox)
     expires_at = datetime.fromtimestamp(world.clock() - 0.001 + 1800, UTC).isoformat(timespec="seconds")
@@ -47,7 +48,7 @@ def test_every_option_becomes_a_field_of_the_message(cli, world):
     }
 
 
-def test_the_sentiments_are_those_of_a_message():
+def test_the_sentiments_are_those_of_a_message() -> None:
     (one_of, _none) = Alert.__annotations__["sentiment"].__args__[0].__args__
     assert {str(each) for each in Sentiment} == set(one_of.__args__)
 
@@ -70,29 +71,31 @@ def test_the_sentiments_are_those_of_a_message():
         (["--from", "-"], "There are no messages in -"),
     ],
 )
-def test_what_could_not_be_posted_is_refused_before_anything_is_sent(cli, world, words, says):
+def test_what_could_not_be_posted_is_refused_before_anything_is_sent(
+    cli: CliHarness, world: World, words: list[str], says: str
+) -> None:
     result = cli("send", *words)
     assert (result.code, says in result.err) == (USAGE, True)
     assert world.count(world.outbox) == 0
 
 
 @pytest.mark.parametrize("text", [TEXT, "$BRK.B", "up: $BTC.X!", "$ES_F", "($f)"])
-def test_a_cashtag_is_recognised(text):
+def test_a_cashtag_is_recognised(text: str) -> None:
     assert draft(text).has_cashtag
 
 
 @pytest.mark.parametrize("text", ["$5k", "$2.55", "$50USD", "$FOO$BAR", "AAPL", "US$AAPL"])
-def test_a_sum_is_no_cashtag(text):
+def test_a_sum_is_no_cashtag(text: str) -> None:
     assert not draft(text).has_cashtag
 
 
-def test_a_missing_cashtag_is_a_warning_and_no_error(cli, world):
+def test_a_missing_cashtag_is_a_warning_and_no_error(cli: CliHarness, world: World) -> None:
     result = cli("send", "Up 3%")
     assert (result.code, '"Up 3%" without a cashtag' in result.err) == (DONE, True)
     assert world.count(world.outbox) == 1
 
 
-def test_a_message_for_a_half_that_is_switched_off_waits_and_says_so(cli, world):
+def test_a_message_for_a_half_that_is_switched_off_waits_and_says_so(cli: CliHarness, world: World) -> None:
     del cli.outputs["PostMessagesFunctionName"]
     result = cli("send", TEXT)
     assert (result.code, "posting is switched off" in result.err) == (DONE, True)
@@ -102,7 +105,7 @@ def test_a_message_for_a_half_that_is_switched_off_waits_and_says_so(cli, world)
 # Charts
 
 
-def test_a_local_chart_is_posted_with_its_bytes(cli, world, outbox, tmp_path):
+def test_a_local_chart_is_posted_with_its_bytes(cli: CliHarness, world: World, outbox: Outbox, tmp_path: Path) -> None:
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
     assert cli("send", TEXT, "--chart", str(chart)).code == DONE
@@ -111,7 +114,7 @@ def test_a_local_chart_is_posted_with_its_bytes(cli, world, outbox, tmp_path):
     assert (post.chart.content, post.chart.type) == (a_chart(), "image/png")
 
 
-def test_the_address_of_a_chart_goes_as_it_is(cli, world):
+def test_the_address_of_a_chart_goes_as_it_is(cli: CliHarness, world: World) -> None:
     cli("send", TEXT, "--chart", "https://example.com/c.png")
     (body,) = cli.bodies(world.outbox)
     assert json.loads(body)["chart"] == "https://example.com/c.png"
@@ -125,7 +128,9 @@ def test_the_address_of_a_chart_goes_as_it_is(cli, world):
         (None, "cannot be read: No such file"),
     ],
 )
-def test_a_chart_that_stocktwits_would_not_take_is_refused_before_anything_is_sent(cli, world, tmp_path, content, says):
+def test_a_chart_that_stocktwits_would_not_take_is_refused_before_anything_is_sent(
+    cli: CliHarness, world: World, tmp_path: Path, content: bytes | None, says: str
+) -> None:
     chart = tmp_path / "chart.png"
     if content is not None:
         chart.write_bytes(content)
@@ -134,14 +139,16 @@ def test_a_chart_that_stocktwits_would_not_take_is_refused_before_anything_is_se
     assert nothing_happened(world)
 
 
-def test_a_chart_of_a_message_that_cannot_be_posted_is_not_uploaded(cli, world, tmp_path):
+def test_a_chart_of_a_message_that_cannot_be_posted_is_not_uploaded(
+    cli: CliHarness, world: World, tmp_path: Path
+) -> None:
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
     assert cli("send", "x" * 990, "--chart", str(chart)).code == USAGE
     assert nothing_happened(world)
 
 
-def test_without_a_chart_bucket_a_local_chart_is_refused(cli, world, tmp_path):
+def test_without_a_chart_bucket_a_local_chart_is_refused(cli: CliHarness, world: World, tmp_path: Path) -> None:
     cli.parameters["ChartBucketName"] = ""
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
@@ -150,22 +157,22 @@ def test_without_a_chart_bucket_a_local_chart_is_refused(cli, world, tmp_path):
     assert nothing_happened(world)
 
 
-def nothing_happened(world):
+def nothing_happened(world: World) -> bool:
     return world.count(world.outbox) == 0 and "Contents" not in world.s3.list_objects_v2(Bucket=CHARTS)
 
 
 # Many
 
 
-def lines(*texts):
+def lines(*texts: str) -> str:
     return "".join(json.dumps({"body": text}) + "\n" for text in texts)
 
 
-def sent_batches(cli):
+def sent_batches(cli: CliHarness) -> list[list[dict[str, Any]]]:
     return [call["Entries"] for name, call in cli.calls if name == "SendMessageBatch"]
 
 
-def test_each_line_of_a_file_is_a_message(cli, world, tmp_path):
+def test_each_line_of_a_file_is_a_message(cli: CliHarness, world: World, tmp_path: Path) -> None:
     file = tmp_path / "alerts.jsonl"
     file.write_text("\ufeff" + lines("one $A") + "\n  \n" + '{"body": "two $B", "sentiment": "bearish"}')
     result = cli("send", "--from", str(file))
@@ -173,18 +180,18 @@ def test_each_line_of_a_file_is_a_message(cli, world, tmp_path):
     assert sorted(cli.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B", "sentiment": "bearish"}']
 
 
-def test_many_go_ten_at_a_time(cli):
+def test_many_go_ten_at_a_time(cli: CliHarness) -> None:
     cli("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(23))))
     assert [len(batch) for batch in sent_batches(cli)] == [10, 10, 3]
 
 
-def test_a_batch_has_no_more_bytes_than_sqs_takes(cli):
+def test_a_batch_has_no_more_bytes_than_sqs_takes(cli: CliHarness) -> None:
     long = json.dumps({"body": "$A https://example.com/" + "\U0001f402" * 9_900})  # 12 bytes each
     assert cli("send", "--from", "-", typed=f"{long}\n" * 3).code == DONE
     assert [len(batch) for batch in sent_batches(cli)] == [2, 1]
 
 
-def test_unreadable_lines_are_named_and_nothing_is_sent(cli, world):
+def test_unreadable_lines_are_named_and_nothing_is_sent(cli: CliHarness, world: World) -> None:
     typed = lines("one $A").encode() + b'\n{"body": 7}\nplain text\n\xff\xfe\n' + lines("two $B").encode()
     result = cli("send", "--from", "-", typed=typed)
     assert result.code == USAGE
@@ -193,20 +200,20 @@ def test_unreadable_lines_are_named_and_nothing_is_sent(cli, world):
     assert world.count(world.outbox) == 0
 
 
-def test_the_readable_lines_go_when_told_to_keep_going(cli, world):
+def test_the_readable_lines_go_when_told_to_keep_going(cli: CliHarness, world: World) -> None:
     result = cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n" + lines("two $B"))
     assert (result.code, "line 2: " in result.err) == (FAILED, True)
     assert sorted(cli.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B"}']
 
 
-def test_what_was_not_sent_is_kept_as_it_is_and_the_rest_is_not(cli, tmp_path):
+def test_what_was_not_sent_is_kept_as_it_is_and_the_rest_is_not(cli: CliHarness, tmp_path: Path) -> None:
     (tmp_path / "alerts.jsonl").write_bytes(lines("one $A").encode() + b"\xff nonsense\n" + lines("two $B").encode())
     result = cli("send", "--from", "alerts.jsonl", "--keep-going")
     assert "1 message not sent: see alerts.unsent.jsonl." in result.err
     assert (tmp_path / "alerts.unsent.jsonl").read_bytes() == b"\xff nonsense\n"
 
 
-def test_what_was_kept_before_is_never_overwritten(cli, tmp_path):
+def test_what_was_kept_before_is_never_overwritten(cli: CliHarness, tmp_path: Path) -> None:
     for number in range(3):
         cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + f"nonsense {number}\n")
     kept = {each.name: each.read_text() for each in tmp_path.iterdir()}
@@ -218,7 +225,7 @@ def test_what_was_kept_before_is_never_overwritten(cli, tmp_path):
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
-def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(cli, tmp_path, umask):
+def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(cli: CliHarness, tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n")
@@ -227,28 +234,30 @@ def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(cli, tmp_path, u
     assert stat.S_IMODE((tmp_path / "relay.unsent.jsonl").stat().st_mode) == 0o600
 
 
-def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(cli, world, monkeypatch):
+def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(
+    cli: CliHarness, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir("/proc")
     result = cli("send", "--from", "-", "--keep-going", typed="nonsense\n" + lines("one $A") + "nonsense\n")
     assert (result.code, ": 1, 3.\nSend only these lines" in result.err) == (FAILED, True)
     assert world.count(world.outbox) == 1
 
 
-def test_a_line_too_large_for_the_outbox_is_unreadable(cli, world):
+def test_a_line_too_large_for_the_outbox_is_unreadable(cli: CliHarness, world: World) -> None:
     large = json.dumps({"body": "$A https://example.com/" + "x" * MAX_MESSAGE_BYTES})
     assert "line 1: it has" in cli("send", "--from", "-", typed=large).err
     assert world.count(world.outbox) == 0
 
 
-def test_the_outbox_takes_what_the_command_lets_through():
+def test_the_outbox_takes_what_the_command_lets_through() -> None:
     template = Path(ROOT / "template.yaml").read_text()
     assert f"MaximumMessageSize: {MAX_MESSAGE_BYTES + 1024} " in template
 
 
-def failing(*numbers, at_fault=False):
+def failing(*numbers: int, at_fault: bool = False) -> Answer:
     """SQS takes all entries but these; what it takes is noted nowhere."""
 
-    def answer(call):
+    def answer(call: dict[str, Any]) -> dict[str, Any]:
         failed = [each["Id"] for each in call["Entries"] if int(each["Id"]) in numbers]
         taken = [each["Id"] for each in call["Entries"] if each["Id"] not in failed]
         return {
@@ -259,7 +268,7 @@ def failing(*numbers, at_fault=False):
     return answer
 
 
-def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(cli):
+def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(cli: CliHarness) -> None:
     cli.plan("SendMessageBatch", failing(1, 2), failing(2))
     assert cli("send", "--from", "-", typed=lines("a $A", "b $B", "c $C")).code == DONE
     bodies = [[json.loads(entry["MessageBody"])["body"] for entry in batch] for batch in sent_batches(cli)]
@@ -267,7 +276,7 @@ def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(cli):
 
 
 @pytest.mark.parametrize(("at_fault", "calls"), [(True, 1), (False, 5)])
-def test_an_entry_that_sqs_never_takes_is_named(cli, at_fault, calls):
+def test_an_entry_that_sqs_never_takes_is_named(cli: CliHarness, at_fault: bool, calls: int) -> None:
     cli.plan("SendMessageBatch", *[failing(1, at_fault=at_fault)] * calls)
     result = cli("send", "--from", "-", typed="\n" + lines("a $A", "b $B"))
     assert (result.code, "SQS did not accept line 3: Planned" in result.err) == (FAILED, True)
@@ -275,14 +284,14 @@ def test_an_entry_that_sqs_never_takes_is_named(cli, at_fault, calls):
     assert len(sent_batches(cli)) == calls
 
 
-def test_when_nothing_could_be_sent_aws_says_why(cli, world):
+def test_when_nothing_could_be_sent_aws_says_why(cli: CliHarness, world: World) -> None:
     cli.plan("SendMessageBatch", "AccessDenied")
     result = cli("send", TEXT)
     assert (result.code, "does not allow you to call SendMessageBatch" in result.err) == (NO_AWS, True)
     assert world.count(world.outbox) == 0
 
 
-def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(cli, tmp_path):
+def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(cli: CliHarness, tmp_path: Path) -> None:
     cli.plan("SendMessageBatch", None, "AccessDenied")
     result = cli("send", "--from", "-", "--wait", typed=lines(*(f"{number} $A" for number in range(23))))
     assert (result.code, result.out) == (NO_AWS, "Queued 10 messages.\n")
@@ -295,10 +304,10 @@ def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(cli, tmp
     assert [each["key"] for each in kept][:10] == keys
 
 
-def losing_the_answer(world):
+def losing_the_answer(world: World) -> Answer:
     """SQS takes the messages, and its answer does not come back."""
 
-    def answer(call):
+    def answer(call: dict[str, Any]) -> dict[str, Any]:
         for each in call["Entries"]:
             world.send(world.outbox, each["MessageBody"], RelayKey=each["MessageAttributes"]["RelayKey"]["StringValue"])
         raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
@@ -306,7 +315,9 @@ def losing_the_answer(world):
     return answer
 
 
-def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(cli, world, outbox):
+def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(
+    cli: CliHarness, world: World, outbox: Outbox
+) -> None:
     cli.plan("SendMessageBatch", losing_the_answer(world))
     line = {"body": "one $A", "sentiment": "bullish", "expires_at": "2100-01-01T00:00:00Z"}
     assert cli("send", "--from", "-", typed=json.dumps(line)).code == NO_AWS
@@ -316,7 +327,9 @@ def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(cli,
     assert [(each.body, each.sentiment) for each in world.stand_in.posts] == [("one $A", "bullish")]
 
 
-def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_told(cli, world, outbox):
+def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_told(
+    cli: CliHarness, world: World, outbox: Outbox
+) -> None:
     cli.plan("SendMessageBatch", losing_the_answer(world))
     result = cli("send", TEXT)
     assert (result.code, "may or may not be queued" in result.err) == (NO_AWS, True)
@@ -327,18 +340,18 @@ def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_told(
     assert world.posted == [TEXT]
 
 
-def interrupted(_call=None):
+def interrupted(_call: object = None) -> None:
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_between_two_calls_tells_what_was_sent_and_keeps_the_rest(cli, tmp_path):
+def test_ctrl_c_between_two_calls_tells_what_was_sent_and_keeps_the_rest(cli: CliHarness, tmp_path: Path) -> None:
     cli.plan("SendMessageBatch", None, interrupted)
     result = cli("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(12))))
     assert (result.code, result.out) == (130, "Queued 10 messages.\n")
     assert len((tmp_path / "relay.unsent.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_message_that_sqs_took_twice_is_one_post(cli, world, outbox):
+def test_a_message_that_sqs_took_twice_is_one_post(cli: CliHarness, world: World, outbox: Outbox) -> None:
     cli("send", TEXT)
     (sent,) = world.receive(world.outbox, VisibilityTimeout=0)
     world.send(world.outbox, sent["Body"], RelayKey=sent["MessageAttributes"]["RelayKey"]["StringValue"])
@@ -347,7 +360,7 @@ def test_a_message_that_sqs_took_twice_is_one_post(cli, world, outbox):
     assert world.posted == [TEXT]
 
 
-def test_the_same_text_sent_by_two_commands_is_two_messages(cli, world):
+def test_the_same_text_sent_by_two_commands_is_two_messages(cli: CliHarness, world: World) -> None:
     cli("send", TEXT)
     cli("send", TEXT)
     keys = {each["MessageAttributes"]["RelayKey"]["StringValue"] for each in world.receive(world.outbox)}
@@ -357,7 +370,7 @@ def test_the_same_text_sent_by_two_commands_is_two_messages(cli, world):
 # Waiting for the outcome
 
 
-def test_wait_ends_with_the_link_of_the_post(cli, world, outbox):
+def test_wait_ends_with_the_link_of_the_post(cli: CliHarness, world: World, outbox: Outbox) -> None:
     cli.meanwhile = [lambda: None, outbox.run]
     result = cli("send", TEXT, "--wait")
     (post,) = world.stand_in.posts
@@ -365,42 +378,46 @@ def test_wait_ends_with_the_link_of_the_post(cli, world, outbox):
     assert result.out.splitlines()[-1] == f"posted https://stocktwits.com/relay_demo/message/{post.id}"
 
 
-def test_wait_ends_with_the_reason_of_a_rejection(cli, world, outbox):
+def test_wait_ends_with_the_reason_of_a_rejection(cli: CliHarness, world: World, outbox: Outbox) -> None:
     world.post_elsewhere(TEXT)
     cli.meanwhile = [outbox.run]
     result = cli("send", TEXT, "--wait")
     assert (result.code, "rejected StockTwits says it is a duplicate" in result.out) == (FAILED, True)
 
 
-def test_wait_goes_on_through_what_is_deferred(cli, world, outbox):
+def test_wait_goes_on_through_what_is_deferred(cli: CliHarness, world: World, outbox: Outbox) -> None:
     world.stand_in.fail("5xx-before")
     cli.meanwhile = [outbox.run, lambda: world.clock.forward(60), outbox.run]
     result = cli("send", TEXT, "--wait")
     assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_tells_a_dry_run(cli, outbox, world):
+def test_wait_tells_a_dry_run(cli: CliHarness, outbox: Outbox, world: World) -> None:
     world.settings(DRY_RUN="true")
     cli.meanwhile = [outbox.run]
     result = cli("send", TEXT, "--wait")
     assert (result.code, result.out.splitlines()[-1]) == (DONE, "dry_run dry run: nothing was sent")
 
 
-def test_wait_finds_a_message_of_the_same_key_and_text_that_is_posted_already(cli, outbox, world):
+def test_wait_finds_a_message_of_the_same_key_and_text_that_is_posted_already(
+    cli: CliHarness, outbox: Outbox, world: World
+) -> None:
     cli("send", TEXT, "--key", "k1")
     outbox.run()
     result = cli("send", TEXT, "--key", "k1", "--wait")
     assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_tells_of_a_key_that_was_used_for_another_text(cli, outbox):
+def test_wait_tells_of_a_key_that_was_used_for_another_text(cli: CliHarness, outbox: Outbox) -> None:
     cli("send", TEXT, "--key", "k1")
     outbox.run()
     result = cli("send", "another $A", "--key", "k1", "--wait")
     assert (result.code, "its key 'k1' was already used for another text" in result.out) == (FAILED, True)
 
 
-def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(cli, world, outbox):
+def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(
+    cli: CliHarness, world: World, outbox: Outbox
+) -> None:
     world.post_elsewhere(TEXT)
     cli("send", TEXT, "--key", "k1")
     assert outbox.run().outcomes == ["rejected"]
@@ -409,7 +426,9 @@ def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(cli, wor
     assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(cli, world, outbox):
+def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(
+    cli: CliHarness, world: World, outbox: Outbox
+) -> None:
     world.post_elsewhere(TEXT)
     cli("send", TEXT, "--key", "k1")
     assert outbox.run().outcomes == ["rejected"]
@@ -418,8 +437,8 @@ def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(cli,
     assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli, world):
-    def give_up():
+def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli: CliHarness, world: World) -> None:
+    def give_up() -> None:
         (message,) = world.receive(world.outbox)
         key = message["MessageAttributes"]["RelayKey"]["StringValue"]
         cli.add_dead_letter(message["Body"], RelayKey=key, RejectReason="given up after 200 receives")
@@ -430,7 +449,7 @@ def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli, world):
     assert world.count(world.dead) == 1
 
 
-def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli, world):
+def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli: CliHarness, world: World) -> None:
     started = world.clock()
     result = cli("send", TEXT, "--wait", "--wait-for", "2m")
     assert (result.code, "1 message not posted yet, but still queued: do not send it again" in result.err) == (
@@ -440,7 +459,7 @@ def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli, world):
     assert 120 <= world.clock() - started < 150
 
 
-def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(cli, world):
+def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(cli: CliHarness, world: World) -> None:
     cli.meanwhile = [interrupted]
     result = cli("send", TEXT, "--wait")
     assert (result.code, "The relay continues without you" in result.err) == (130, True)
@@ -454,7 +473,7 @@ def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(cli, world):
         ([None], "AWS does not allow you to call BatchGetItem"),
     ],
 )
-def test_who_may_not_follow_a_message_is_told_that_it_is_queued(cli, reads, why):
+def test_who_may_not_follow_a_message_is_told_that_it_is_queued(cli: CliHarness, reads: list[str], why: str) -> None:
     cli.plan("BatchGetItem", *reads, "AccessDeniedException")
     result = cli("send", TEXT, "--wait")
     assert (result.code, result.out.startswith("Queued as")) == (NO_AWS, True)
@@ -464,12 +483,12 @@ def test_who_may_not_follow_a_message_is_told_that_it_is_queued(cli, reads, why)
     )
 
 
-def test_wait_says_at_once_why_the_gate_is_shut(cli, world):
+def test_wait_says_at_once_why_the_gate_is_shut(cli: CliHarness, world: World) -> None:
     world.pause(who={"S": "Ann"}, why={"S": "earnings"})
     assert "The gate is closed: paused by Ann: earnings" in cli("send", TEXT, "--wait", "--wait-for", "5s").err
 
 
-def test_wait_follows_each_line_of_a_file(cli, world, outbox):
+def test_wait_follows_each_line_of_a_file(cli: CliHarness, world: World, outbox: Outbox) -> None:
     world.post_elsewhere("b $B")
     cli.meanwhile = [outbox.run]
     result = cli("send", "--from", "-", "--wait", typed=lines("a $A", "b $B"))
@@ -477,3 +496,19 @@ def test_wait_follows_each_line_of_a_file(cli, world, outbox):
     assert "line 1: posted https://" in result.out
     assert "line 2: rejected " in result.out
     assert "1 message rejected" in result.err
+
+
+def test_a_line_break_in_a_link_forges_no_line(cli: CliHarness, world: World, outbox: Outbox) -> None:
+    def posted() -> None:
+        outbox.run()
+        world.dynamodb.update_item(
+            TableName=TABLE,
+            Key={"pk": {"S": "post#k"}},
+            UpdateExpression="SET #u = :u",
+            ExpressionAttributeNames={"#u": "url"},
+            ExpressionAttributeValues={":u": {"S": "https://example.com/\nposted https://forged.example"}},
+        )
+
+    cli.meanwhile = [posted]
+    result = cli("send", TEXT, "--key", "k", "--wait", "--wait-for", "5s")
+    assert result.lines[-1] == "posted https://example.com/ posted https://forged.example"

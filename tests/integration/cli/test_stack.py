@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from relay_cli.app import main
@@ -12,6 +14,9 @@ from local.build import ROOT
 from local.stand_ins.http_server import Handler, Server
 from tests.worlds.cli import DONE, FAILED, NO_AWS, NO_STACK, USAGE
 
+Relay = Callable[..., tuple[int, str]]
+"""Runs a command; returns its exit code and what it wrote to standard error."""
+
 SSO = "[profile p]\nsso_start_url=https://example.com\nsso_region=us-east-1\nsso_account_id=1\nsso_role_name=r\n"
 CODE = os.pathsep.join([str(ROOT / "cli"), str(ROOT / "layers" / "relay")])
 
@@ -19,7 +24,7 @@ CODE = os.pathsep.join([str(ROOT / "cli"), str(ROOT / "layers" / "relay")])
 class CloudFormation(Handler):
     """Knows no stack, and notes which was asked for, and in which region."""
 
-    def serve(self):
+    def serve(self) -> None:
         region = self.headers["Authorization"].split("/")[2]
         self.server.stand_in.append((self.read_body().decode().partition("StackName=")[2].split("&")[0], region))
         error = b"<ErrorResponse><Error><Code>ValidationError</Code><Message>none</Message></Error></ErrorResponse>"
@@ -27,7 +32,7 @@ class CloudFormation(Handler):
 
 
 @pytest.fixture
-def asked(monkeypatch, tmp_path):
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[tuple[str, str]]]:
     """What CloudFormation was asked for; the operator is in an empty folder, with no configuration of AWS's."""
     asked = []
     server = Server(0, CloudFormation, asked)
@@ -41,8 +46,8 @@ def asked(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def relay(asked, monkeypatch, capsys):
-    def relay(*words):
+def relay(asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Relay:
+    def relay(*words: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["relay", *words])
         code = DONE
         try:
@@ -56,7 +61,7 @@ def relay(asked, monkeypatch, capsys):
     return relay
 
 
-def samconfig(section, name="theirs"):
+def samconfig(section: str, name: str = "theirs") -> None:
     Path("samconfig.toml").write_text(f'[default.{section}.parameters]\nstack_name = "{name}"\n')
 
 
@@ -64,19 +69,21 @@ def samconfig(section, name="theirs"):
 
 
 @pytest.mark.parametrize("section", ["global", "deploy"])
-def test_the_stack_is_the_one_that_sam_deploys(relay, asked, section):
+def test_the_stack_is_the_one_that_sam_deploys(relay: Relay, asked: list[tuple[str, str]], section: str) -> None:
     samconfig(section)
     code, result = relay("status")
     assert (code, "There is no stack theirs in us-east-1" in result) == (NO_STACK, True)
     assert asked == [("theirs", "us-east-1")]
 
 
-def test_without_a_name_it_is_the_usual_one(relay, asked):
+def test_without_a_name_it_is_the_usual_one(relay: Relay, asked: list[tuple[str, str]]) -> None:
     relay("status")
     assert asked == [("stocktwits-relay", "us-east-1")]
 
 
-def test_a_name_in_the_environment_wins_over_samconfig_and_an_option_over_both(relay, asked, monkeypatch):
+def test_a_name_in_the_environment_wins_over_samconfig_and_an_option_over_both(
+    relay: Relay, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     samconfig("global")
     monkeypatch.setenv("RELAY_STACK", "ours")
     relay("status")
@@ -84,7 +91,9 @@ def test_a_name_in_the_environment_wins_over_samconfig_and_an_option_over_both(r
     assert [name for name, _ in asked] == ["ours", "mine"]
 
 
-def test_a_samconfig_that_cannot_be_read_is_no_reason_to_look_at_another_stack(relay, asked):
+def test_a_samconfig_that_cannot_be_read_is_no_reason_to_look_at_another_stack(
+    relay: Relay, asked: list[tuple[str, str]]
+) -> None:
     Path("samconfig.toml").write_text("[default")
     code, result = relay("status")
     assert (code, result.startswith("relay: samconfig.toml cannot be read (")) == (USAGE, True)
@@ -92,7 +101,9 @@ def test_a_samconfig_that_cannot_be_read_is_no_reason_to_look_at_another_stack(r
     assert relay("--stack-name", "mine", "status")[0] == NO_STACK
 
 
-def test_the_region_is_the_one_of_the_option_else_of_the_environment(relay, asked, monkeypatch):
+def test_the_region_is_the_one_of_the_option_else_of_the_environment(
+    relay: Relay, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")  # as the AWS CLI reads it, and boto3 does not
     relay("status")
     relay("--region", "eu-north-1", "status")
@@ -117,7 +128,9 @@ def test_the_region_is_the_one_of_the_option_else_of_the_environment(relay, aske
         ({"AWS_PROFILE": "p"}, "[profile p]\nregion = us-east-1\n", "There are no AWS credentials"),
     ],
 )
-def test_what_is_wrong_on_this_machine_is_said_with_what_to_do(relay, monkeypatch, environment, config, says):
+def test_what_is_wrong_on_this_machine_is_said_with_what_to_do(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], config: object, says: str
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         if "AWS_PROFILE" in environment:
             monkeypatch.delenv(name)
@@ -129,7 +142,7 @@ def test_what_is_wrong_on_this_machine_is_said_with_what_to_do(relay, monkeypatc
     assert (code, says in result, result.count("\n")) == (NO_AWS, True, 1)
 
 
-def test_without_a_region_it_says_so(relay, monkeypatch):
+def test_without_a_region_it_says_so(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     code, result = relay("status")
     assert (code, "No AWS region is set" in result) == (NO_AWS, True)
@@ -138,7 +151,9 @@ def test_without_a_region_it_says_so(relay, monkeypatch):
 # Help and output
 
 
-def process(*words, code="from relay_cli.app import main; main()", **options):
+def process(
+    *words: str, code: str = "from relay_cli.app import main; main()", **options: Any
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code, *words],
         env=os.environ | {"PYTHONPATH": CODE, "COLUMNS": "80"},
@@ -149,7 +164,7 @@ def process(*words, code="from relay_cli.app import main; main()", **options):
     )
 
 
-def test_a_full_disk_is_told():
+def test_a_full_disk_is_told() -> None:
     with Path("/dev/full").open("w") as full:
         result = process("--help", stdout=full)
     assert (result.returncode, result.stderr) == (
@@ -158,13 +173,13 @@ def test_a_full_disk_is_told():
     )
 
 
-def test_a_closed_output_is_no_failure():
+def test_a_closed_output_is_no_failure() -> None:
     code = "import sys; sys.stdout = None; from relay_cli.app import main; main()"
     result = process("--help", code=code, stdout=subprocess.DEVNULL)
     assert (result.returncode, result.stderr) == (DONE, "")
 
 
-def test_help_waits_for_nothing_that_only_commands_need():
+def test_help_waits_for_nothing_that_only_commands_need() -> None:
     """Completion asks for the same at every press of the key."""
     code = (
         "import sys, relay_cli.app\n"
@@ -173,12 +188,12 @@ def test_help_waits_for_nothing_that_only_commands_need():
     assert process(code=code, stdout=subprocess.PIPE).stdout == "set()\n"
 
 
-def test_help_flows_and_names_the_exit_codes():
+def test_help_flows_and_names_the_exit_codes() -> None:
     assert "Exit codes: 0 done; 1 failed" in process("--help", stdout=subprocess.PIPE).stdout
     assert "The account is shown before" in process("login", "--help", stdout=subprocess.PIPE).stdout
 
 
-def test_completion_offers_the_commands():
+def test_completion_offers_the_commands() -> None:
     code = "import sys; sys.argv = ['relay']; from relay_cli.app import app; app(prog_name='relay')"
     answers = subprocess.run(
         [sys.executable, "-c", code],
@@ -189,3 +204,22 @@ def test_completion_offers_the_commands():
         check=True,
     )
     assert answers.stdout.split() == ["backups", "backfill"]
+
+
+@pytest.mark.timeout(30)
+def test_a_samconfig_that_is_a_pipe_is_not_waited_for(relay: Relay, asked: list[tuple[str, str]]) -> None:
+    os.mkfifo("samconfig.toml")
+    code, text = relay("status")
+    assert (code, text.startswith("relay: samconfig.toml is not a file")) == (USAGE, True)
+    assert asked == []
+
+
+def test_what_the_output_cannot_encode_is_escaped() -> None:
+    code = "from relay_cli.output import SafeConsole, escape_unencodable; escape_unencodable()"
+    result = subprocess.run(
+        [sys.executable, "-c", f"{code}; SafeConsole().print('\U0001f680 caf\xe9')"],
+        env=os.environ | {"PYTHONPATH": CODE, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert result.stdout == b"\\U0001f680 caf\xe9\n"

@@ -214,13 +214,16 @@ def test_a_long_reason_is_shortened(world: PostingWorld, outbox: Function) -> No
     ("stored", "expected"),
     [
         (None, "cannot be read (ParameterNotFound)"),
-        ('{"access_token": "a-secret-token-0123456789"', "holds no JSON object"),
-        ("a-secret-token-0123456789", "holds no JSON object"),
-        ('["a-secret-token-0123456789"]', "holds no JSON object"),
-        ('{"token": "a-secret-token-0123456789", "username": "relay_demo"}', "holds no JSON object"),
-        ('{"access_token": "", "username": "relay_demo"}', "holds no JSON object"),
-        ('{"access_token": "a-secret-token-0123456789\\u2019", "username": "relay_demo"}', "holds no JSON object"),
-        ('{"access_token": 5, "username": "relay_demo"}', "holds no JSON object"),
+        ('{"access_token": "a-secret-token-0123456789"', "does not hold a JSON object"),
+        ("a-secret-token-0123456789", "does not hold a JSON object"),
+        ('["a-secret-token-0123456789"]', "does not hold a JSON object"),
+        ('{"token": "a-secret-token-0123456789", "username": "relay_demo"}', "does not hold a JSON object"),
+        ('{"access_token": "", "username": "relay_demo"}', "does not hold a JSON object"),
+        (
+            '{"access_token": "a-secret-token-0123456789\\u2019", "username": "relay_demo"}',
+            "does not hold a JSON object",
+        ),
+        ('{"access_token": 5, "username": "relay_demo"}', "does not hold a JSON object"),
     ],
     ids=["missing", "cut off", "bare", "list", "other field", "empty", "curly quote", "number"],
 )

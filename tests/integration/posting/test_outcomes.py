@@ -518,7 +518,7 @@ def test_a_message_whose_visibility_could_not_be_set_is_logged_and_affects_no_ot
     world.stand_in.fail("5xx-before", text="one")
     world.aws.answer("ChangeMessageVisibilityBatch", answer)
     run = function.run()
-    assert run.failures == [f"message {failed} could not be hidden: {code}"]
+    assert run.failures == [f"message {failed} could not be rescheduled: {code}"]
     assert (run.outcomes, function.depth()) == (["deferred", "posted"], 1)
 
 

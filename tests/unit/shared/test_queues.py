@@ -116,7 +116,7 @@ def test_each_message_has_its_own_visibility_timeout() -> None:
 def test_a_message_whose_visibility_sqs_did_not_change_is_named() -> None:
     changes = [(each, 10) for each in messages(*["x"] * 12)]
     failures = a_queue(change_message_visibility_batch=FakeBatchCall("r-11")).set_visibility(changes)
-    assert failures == ["message m-11 could not be hidden: ReceiptHandleIsInvalid"]
+    assert failures == ["message m-11 could not be rescheduled: ReceiptHandleIsInvalid"]
 
 
 class FakeSend:
@@ -165,7 +165,7 @@ def unreachable(**_: object) -> None:
 def test_a_call_that_fails_as_a_whole_names_each_message(fail: Any, words: str) -> None:
     queue = a_queue(delete_message_batch=fail, change_message_visibility_batch=fail)
     assert queue.delete(messages("x", "y")) == [f"message m-{i} could not be deleted: {words}" for i in (1, 2)]
-    assert queue.set_visibility([(a_message(), 10)]) == [f"message m-1 could not be hidden: {words}"]
+    assert queue.set_visibility([(a_message(), 10)]) == [f"message m-1 could not be rescheduled: {words}"]
 
 
 @pytest.mark.parametrize("fail", [unavailable, unreachable])
