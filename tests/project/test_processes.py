@@ -2,12 +2,11 @@
 
 import os
 import signal
-import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +16,9 @@ from local.stack import emulator, lambda_runtime
 from local.stack.emulator import Emulator
 from local.stack.lambda_runtime import Rie
 
+if TYPE_CHECKING:
+    import subprocess
+
 
 def interrupt(number: int = signal.SIGINT) -> None:
     os.kill(os.getpid(), number)
@@ -24,9 +26,14 @@ def interrupt(number: int = signal.SIGINT) -> None:
 
 def test_an_interrupt_is_handled_after_the_block() -> None:
     steps = []
-    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
-        interrupt()
-        steps.append("after the interrupt")
+
+    def work() -> None:
+        with interrupts_deferred():
+            interrupt()
+            steps.append("after the interrupt")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert steps == ["after the interrupt"]
 
 
@@ -44,9 +51,13 @@ def test_each_interrupt_reaches_its_own_handler_once(monkeypatch: pytest.MonkeyP
 
 
 def test_an_interrupt_after_an_error_in_the_block_is_not_lost() -> None:
-    with pytest.raises(KeyboardInterrupt) as raised, interrupts_deferred():
-        interrupt()
-        raise ValueError
+    def fail() -> None:
+        with interrupts_deferred():
+            interrupt()
+            raise ValueError
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        fail()
     assert isinstance(raised.value.__context__, ValueError)
 
 

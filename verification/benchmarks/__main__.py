@@ -45,9 +45,8 @@ def main() -> int:
         report.write(sections)
     targets = [target for section in sections for target in section.targets]
     for target in targets:
-        print(
-            f"{'met   ' if target.met else 'MISSED'}  {target.name}: {target.measured:.{target.digits}f}, {target.words}"
-        )
+        result = f"{target.measured:.{target.digits}f}, {target.words}"
+        print(f"{'met   ' if target.met else 'MISSED'}  {target.name}: {result}")
     if not wanted:
         print(f"Written: {report.PAGE.relative_to(ROOT)}")
     return 0 if all(target.met for target in targets) else 1

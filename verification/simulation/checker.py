@@ -75,9 +75,7 @@ def _one_text(world: World, text: str, published: dict[str, float], dead: dict[s
     unrecorded_keys = [key for key in others if not dead[key]]  # the ledger could not record their post
     unsure = [key for key in others if any(PERHAPS_POSTED in reason(each) for each in dead[key])]
     unrecorded = len(posts.keys() - recorded.values())
-    adopted = len(recorded) - len(
-        {*recorded.values()}
-    )  # of two keys with the same text, one may be taken for the other
+    adopted = len(recorded) - len({*recorded.values()})  # two keys with the same text may share one post
     if unrecorded < len(unrecorded_keys):
         yield f"LOST: {unrecorded_keys} ({text!r}) are neither posted nor in Dead letters"
     if unrecorded > adopted + len(unrecorded_keys) + len(unsure):
@@ -138,7 +136,7 @@ def _shared_pauses(world: World) -> Iterator[str]:
     for asked in world.stocktwits.requests:
         for request in world.stocktwits.requests:
             if asked.at + SHARED_WITHIN_SECONDS < request.at < asked.keep_away_until:
-                yield f"{request.process} asked StockTwits at {clock(request.at)} although {asked.process} was told to pause"
+                yield f"{request.process} asked StockTwits at {clock(request.at)} in the pause of {asked.process}"
 
 
 def _pace(world: World) -> Iterator[str]:
