@@ -23,13 +23,13 @@ def post(page: Page, text: str) -> Locator:
     return region(page, "Posts").get_by_role("listitem").filter(has_text=text)
 
 
-def heard(page: Page) -> Locator:
-    """What a screen reader says of changes, by itself."""
+def announced(page: Page) -> Locator:
+    """The changes that a screen reader announces."""
     return page.locator("[aria-live=polite]")
 
 
 def refreshed(page: Page) -> None:
-    """Wait until the page has looked anew, and shows it."""
+    """Wait until the page has refreshed itself."""
 
     def is_a_look(answer: Response) -> bool:
         return answer.request.method == "GET" and answer.url.endswith("/")
@@ -59,7 +59,7 @@ def test_a_post_that_was_just_sent_is_shown(page: Page, stack: Stack) -> None:
 
 
 def post_page(stack: Stack) -> str:
-    """Where the stand-in's account has its posts, as the relay tells it."""
+    """The page of the stand-in's account, as in the relay's links."""
     return f"https://stocktwits.com/{stack.stocktwits.username}"
 
 
@@ -70,7 +70,7 @@ def test_pause_and_resume_work_by_keyboard_alone(page: Page, stack: Stack) -> No
     page.keyboard.press("Enter")
     expect(gate).to_contain_text("earnings call")
     expect(gate).to_contain_text("Closed")
-    expect(heard(page)).to_contain_text("The gate is closed.")
+    expect(announced(page)).to_contain_text("The gate is closed.")
     expect(page.get_by_role("status")).to_have_text("Paused until resumed: earnings call.")
     expect(gate.get_by_role("heading")).to_be_focused()  # what had the focus is gone
     item = stack.client("dynamodb").get_item(TableName=stack.outputs["LedgerTableName"], Key={"pk": {"S": "pause"}})
@@ -79,7 +79,7 @@ def test_pause_and_resume_work_by_keyboard_alone(page: Page, stack: Stack) -> No
     expect(page.get_by_role("button", name="Resume posting")).to_be_focused()
     page.keyboard.press("Enter")
     expect(gate).to_contain_text("Open")
-    expect(heard(page)).to_contain_text("The gate is open.")
+    expect(announced(page)).to_contain_text("The gate is open.")
     expect(page.get_by_role("button", name="Pause posting")).to_be_visible()
 
 

@@ -184,7 +184,7 @@ class CliHarness:
             return json.loads(found["Value"])
         return None
 
-    # AWS that does not do as it is told
+    # Planned answers of AWS
 
     def plan(self, operation: str, *answers: Answer | str | None) -> None:
         """Answer the next calls of an operation by an error's code, or by what a function makes of its request; None

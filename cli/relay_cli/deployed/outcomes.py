@@ -100,7 +100,7 @@ def _from_entry(sent: Sent, entry: dict[str, Any] | None) -> Outcome | None:
     if not same and (
         status != Status.REJECTED or "first_claimed_at" in entry
     ):  # otherwise this message will get the key
-        reason = f"its key {draft.key!r} was already used for another text: give each alert its own key"
+        reason = f"its key {draft.key!r} was already used for another text: give every alert a key of its own"
         return Outcome(draft, Result.REJECTED, reason=reason)
     if status == Status.POSTED:
         return Outcome(draft, Result.POSTED, url=_text(entry, "url"))
