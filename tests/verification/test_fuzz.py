@@ -1,16 +1,18 @@
-"""What must hold of any input (`verification.fuzz.targets`), asked of inputs that know what messages, backups
-and events look like.
+"""The targets of `verification.fuzz`, with generated messages, backups and events.
 
-The same inputs every time; ``make fuzz`` looks for new ones.
+The inputs are the same every time; ``make fuzz`` looks for new ones.
 """
 
 import gzip
 import json
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
 
 from verification.fuzz import targets
 from verification.fuzz.shapes import UNITS
@@ -23,12 +25,12 @@ fuzzed = settings(
 )
 
 
-# JSON as text, so that it may say what no encoder would write
+# JSON as text, so that it can be what no encoder would write
 
 SURROGATES = [r"\ud83d", r"\ude80", r"\ud83d\ude80", r"\u0000", r"\u001b", r"\ufeff", r"\n", r"\x", "\ud83d", "\0"]
 FIELDS = ["body", "sentiment", "in_reply_to_message_id", "chart", "key", "expires_at"]
 ENVELOPES = ["Type", "TopicArn", "Message", "detail", "detail-type", "source"]
-ORDERS = ["run", "first_day", "last_day", "file_types", "retry_absent", "file_type", "day", "Records"]
+EVENTS = ["run", "first_day", "last_day", "file_types", "retry_absent", "file_type", "day", "Records"]
 RECORDS = ["messageId", "receiptHandle", "body", "attributes", "messageAttributes", "eventSource", "RelayKey"]
 VALUES = [
     "bullish",
@@ -48,22 +50,22 @@ numbers = (
     | st.sampled_from(["NaN", "-Infinity", "1e999", "-0", "0.1e-999", "9" * 400, "9" * 5000, "1_0", "+1", "01"])
 )
 scalars = strings | numbers | st.sampled_from(["null", "true", "false", "", "nul", "{", "]"])
-names = st.sampled_from([*FIELDS, *ENVELOPES, *ORDERS, *RECORDS]).map(json.dumps) | strings
+names = st.sampled_from([*FIELDS, *ENVELOPES, *EVENTS, *RECORDS]).map(json.dumps) | strings
 
 
-def json_objects(values, of=names):
-    """Objects as text; names may come twice, and white space and commas where they do not belong."""
+def json_objects(values: SearchStrategy[str], of: SearchStrategy[str] = names) -> SearchStrategy[str]:
+    """Objects as text, with duplicate names, and white space and commas in wrong places."""
     field = st.tuples(of, values).map(lambda pair: f"{pair[0]}:{pair[1]}")
     comma = st.sampled_from([",", ", ", " ,\n"])
     return st.tuples(comma, st.lists(field, max_size=5)).map(lambda parts: "{" + parts[0].join(parts[1]) + "}")
 
 
-def json_lists(values):
+def json_lists(values: SearchStrategy[str]) -> SearchStrategy[str]:
     return st.lists(values, max_size=3).map(lambda inner: f"[{','.join(inner)}]")
 
 
-def nested(values):
-    """What is nested so deeply that whoever follows it down runs out of stack, or nearly so."""
+def nested(values: SearchStrategy[str]) -> SearchStrategy[str]:
+    """Values nested so deeply that a recursive parser exceeds its limit, or nearly so."""
     depths = st.sampled_from([1, 50, 900, *range(960, 1000), 5000])
     brackets = st.sampled_from([("[", "]"), ('{"a":', "}"), ('[{"body":', "}]")])
     return st.tuples(depths, brackets, values).map(lambda of: of[1][0] * of[0] + of[2] + of[1][1] * of[0])
@@ -75,12 +77,12 @@ posts = json_objects(anything, st.sampled_from(FIELDS).map(json.dumps)).map(lamb
 posts = posts.map(lambda text: text.replace(",}", "}"))
 
 
-def sns(inner):
+def sns(inner: SearchStrategy[str]) -> SearchStrategy[str]:
     """SNS's envelope around a text."""
     return inner.map(lambda text: f'{{"Type":"Notification","TopicArn":"arn","Message":{json.dumps(text)}}}')
 
 
-def eventbridge(inner):
+def eventbridge(inner: SearchStrategy[str]) -> SearchStrategy[str]:
     """EventBridge's envelope around JSON."""
     return inner.map(lambda text: f'{{"detail-type":"Alert","source":"scanner","detail":{text}}}')
 
@@ -102,26 +104,26 @@ messages = (
 
 @fuzzed
 @given(messages | sns(messages) | eventbridge(sns(messages)))
-def test_any_message_is_a_post_within_its_limits_or_refused_with_a_reason(text):
+def test_any_message_is_an_alert_within_its_limits_or_refused_with_a_reason(text: str) -> None:
     targets.message(text)
 
 
 @fuzzed
 @given(st.text() | hostile)
-def test_any_text_can_be_looked_at_in_every_way_that_texts_are(text):
+def test_every_function_on_texts_accepts_any_text(text: str) -> None:
     targets.text(text)
 
 
 @pytest.mark.parametrize("unit", ["x", "https://a.b ", "http", "\0", " ", "{},", '{"a":', "["])
 @pytest.mark.parametrize("before", ["", "{", '{"body":"', '{"Type":"', '"'])
-def test_nor_does_a_message_of_the_largest_size_break_anything(before, unit):
+def test_a_message_of_the_largest_size_is_handled(before: str, unit: str) -> None:
     a_mebibyte = 1024 * 1024
     targets.message(before + unit * ((a_mebibyte - len(before)) // len(unit.encode())))
 
 
 @pytest.mark.parametrize("wrapped", ["{}", '{{"TopicArn":1,"Type":{}}}', '{{"detail-type":1,"source":1,"detail":{}}}'])
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])
-def test_nor_does_any_depth_of_nesting(wrapped, opening):
+def test_any_depth_of_nesting_is_handled(wrapped: str, opening: str) -> None:
     closing = "".join({"[": "]", "{": "}"}.get(each, "") for each in reversed(opening))
     for depth in (100, *range(440, 500), *range(940, 1000), 100_000):
         text = wrapped.format('{"a":' + opening * depth + "1" + closing * depth + "}")
@@ -136,8 +138,8 @@ text_of_lines = st.lists(st.sampled_from([*LINES[:2] * 5, *LINES]), max_size=8).
 
 
 @st.composite
-def members(draw):
-    """A member of a gzip file, with any of a header's options, its own checksum right or wrong."""
+def members(draw: DrawFn) -> bytes:
+    """A member of a gzip file, with any options in its header, and a right or wrong header checksum."""
     text = draw(text_of_lines | st.binary(max_size=40)) + draw(st.sampled_from([b"\n", b""]))
     flags = draw(st.sampled_from([0, 0, 0, 0]) | st.integers(0, 255))
     header = b"\x1f\x8b\x08" + bytes([flags]) + bytes(6)
@@ -152,8 +154,8 @@ def members(draw):
 
 
 @st.composite
-def hit(draw, files):
-    """A file that something happened to."""
+def damaged(draw: DrawFn, files: SearchStrategy[bytes]) -> bytes:
+    """A file with some damage."""
     content = draw(files)
     for kind in draw(st.lists(st.sampled_from(["flip", "cut", "insert", "remove", "splice"]), max_size=2)):
         at, other = (draw(st.integers(0, len(content))) for _ in range(2))
@@ -177,26 +179,26 @@ piece_sizes = st.sampled_from([1, 2, 7, 100, 1 << 20])
 
 
 @fuzzed
-@given(st.binary() | files | hit(files), piece_sizes)
-def test_of_any_file_the_verifier_says_what_the_standard_library_says(content, piece_bytes):
+@given(st.binary() | files | damaged(files), piece_sizes)
+def test_the_verifier_agrees_with_the_standard_library_on_any_file(content: bytes, piece_bytes: int) -> None:
     targets.backup(content, piece_bytes)
 
 
 @pytest.mark.parametrize("flag", [4, 8, 16], ids=["extra", "name", "comment"])
 @pytest.mark.parametrize("size", [0, 100, 65_535, 524_200, 524_280, 524_289, 2_000_000])
-def test_nor_does_a_header_of_any_length_break_it(flag, size):
+def test_a_header_of_any_length_is_handled(flag: int, size: int) -> None:
     filled = size.to_bytes(4, "little")[:2] + b"x" * min(size, 65_535) if flag == 4 else b"x" * size + b"\0"
     whole = gzip.compress(b"{}\n")
     targets.backup(b"\x1f\x8b\x08" + bytes([flag]) + bytes(6) + filled + whole[10:], 1 << 20)
 
 
-# Orders
+# Events
 
 
 @st.composite
-def records(draw):
-    """Records of an SQS event, now and then with something missing or of another kind."""
-    record = {
+def records(draw: DrawFn) -> dict[str, Any]:
+    """Records of an SQS event, sometimes with a missing value or one of another type."""
+    record: dict[str, Any] = {
         "messageId": "m-1",
         "receiptHandle": "r-1",
         "body": draw(anything | st.text()),
@@ -234,20 +236,20 @@ events = st.fixed_dictionaries({"Records": st.lists(records(), max_size=3)}) | r
 
 @fuzzed
 @given(events)
-def test_any_event_is_carried_out_or_refused_with_a_reason(event):
+def test_any_event_is_handled_or_refused_with_a_reason(event: object) -> None:
     targets.event(event)
 
 
 @fuzzed
 @given(requests | anything | st.text())
-def test_any_request_names_a_backup_or_is_refused_with_a_reason(body):
+def test_any_request_names_a_backup_or_is_refused_with_a_reason(body: str) -> None:
     targets.request(body)
 
 
 @pytest.mark.parametrize("depth", [100, *range(940, 1000, 4), 100_000])
 @pytest.mark.parametrize("name", ["first_day", "file_types", "retry_absent", "Records"])
-def test_nor_does_an_event_that_is_nested_to_any_depth_break_anything(name, depth):
-    value = []
+def test_an_event_of_any_depth_is_handled(name: str, depth: int) -> None:
+    value: list[Any] = []
     for _ in range(depth):
         value = [value]
     targets.event({"first_day": "2016-12-05", "last_day": "2016-12-05", name: value})
@@ -255,15 +257,15 @@ def test_nor_does_an_event_that_is_nested_to_any_depth_break_anything(name, dept
 
 @pytest.mark.parametrize("first", ["0001-01-01", "2009-01-01", "9999-12-31"])
 @pytest.mark.parametrize("last", ["0001-01-01", "2026-03-09", "9999-12-31"])
-def test_the_longest_range_is_all_the_days_there_are_and_no_longer_one_is_begun(first, last):
+def test_a_range_has_at_most_all_days_with_backups(first: str, last: str) -> None:
     targets.event({"first_day": first, "last_day": last})
 
 
-# What the fuzzer begins with, and that it can find something
+# The seeds of the fuzzer, and planted defects that it must find
 
 
 @pytest.mark.parametrize("target", targets.TARGETS.values(), ids=list(targets.TARGETS))
-def test_what_the_fuzzer_begins_with_breaks_nothing(target):
+def test_the_seeds_of_a_target_pass(target: targets.Target) -> None:
     assert target.seeds
     for seed in target.seeds:
         target.run(seed)
@@ -273,7 +275,7 @@ PLANTED = [
     ("relay.posting.alert._check_text", lambda *_: None, messages, targets.message),
     ("relay.posting.alert._quoted", str, messages, targets.message),
     ("relay.posting.alert.MAX_BODY_CHARACTERS", 1001, st.integers(990, 1010).map("x".__mul__), targets.message),
-    ("relay.backups.gunzip._DAMAGED", OSError, hit(files), lambda content: targets.backup(content, 7)),
+    ("relay.backups.gunzip._DAMAGED", OSError, damaged(files), lambda content: targets.backup(content, 7)),
     ("relay.backups.verifier._check_json", lambda *_: None, files, lambda content: targets.backup(content, 7)),
     ("relay.backups.events._is_count", lambda _: True, events, targets.event),
     ("relay.backups.events.FIRST_DAY", targets.date.min, requests, targets.request),
@@ -281,14 +283,20 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("what", "planted", "inputs", "target"), PLANTED, ids=[what for what, *_ in PLANTED])
-def test_a_defect_that_is_planted_is_found(monkeypatch, what, planted, inputs, target):
+def test_a_planted_defect_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    planted: object,
+    inputs: SearchStrategy[Any],
+    target: Callable[[Any], None],
+) -> None:
     monkeypatch.setattr(what, planted)
 
     @settings(fuzzed, max_examples=1000, phases=["generate"], report_multiple_bugs=False)
     @given(inputs)
-    def hold(each):
+    def check(each: Any) -> None:
         target(each)
 
-    with pytest.raises(Exception) as found:  # noqa: PT011  whatever comes through is what a fuzzer looks for
-        hold()
+    with pytest.raises(Exception) as found:  # noqa: PT011  a fuzzer looks for any exception
+        check()
     assert not isinstance(found.value, targets.Reject | targets.Corrupt)

@@ -1,4 +1,4 @@
-"""Small input that wants to become large: what it takes is measured, in a process of its own, and has a bound."""
+"""Small input that expands to large data: its memory is measured in a separate process, and is limited."""
 
 import json
 import os
@@ -24,7 +24,7 @@ MEBIBYTE = 1024 * 1024
 
 def peak():
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage begins with the parent's peak
+    if status.exists():  # getrusage starts with the parent's peak
         return next(int(line.split()[1]) * 1024 for line in status.open() if line.startswith("VmHWM:"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
@@ -35,7 +35,7 @@ def times(content, number):
     return (content for _ in range(number))
 
 class Stream:
-    '''A file that is made as it is read.'''
+    '''A file that is generated as it is read.'''
 
     def __init__(self, *parts):
         self.parts = (each for part in parts for each in part)
@@ -54,15 +54,15 @@ class Stream:
 stream = Stream(*eval(sys.argv[1]))
 before = peak()
 try:
-    said = repr(verify(stream))
+    result = repr(verify(stream))
 except Corrupt as refused:
-    said = refused.reason
-print(json.dumps({"said": said, "read": stream.read, "took": peak() - before}))
+    result = refused.reason
+print(json.dumps({"result": result, "read": stream.read, "took": peak() - before}))
 """
 
 LINE = b'{"body":"' + b"x" * (1024 - 12) + b'"}\n'
 BOMB = "[times(member(%r), 125)]" % LINE  # noqa: UP031  braces in it
-"""Some 2 GB in some 2 MB; each gigabyte takes a second, and ten of them would take no more memory."""
+"""About 2 GB in about 2 MB; each gigabyte takes a second, and ten would take no more memory."""
 
 ENDLESS_LINE = """[[gzip.compress(b'{"body":"')], times(member(b"x"), 64), [gzip.compress(b'"}')]]"""
 """A gigabyte without a newline."""
@@ -71,17 +71,17 @@ ENDLESS_HEADER = """[[bytes([31, 139, 8, 8]) + bytes(6)], times(b"x" * MEBIBYTE,
 """A name of a gigabyte."""
 
 ENDLESS_PADDING = """[[gzip.compress(b"{}")], times(bytes(MEBIBYTE), 1024)]"""
-"""A gigabyte of what gzip allows behind its end."""
+"""A gigabyte of the padding that gzip allows after its end."""
 
 NOTHING_BUT_MEMBERS = """[times(gzip.compress(b"") * 50_000, 20)]"""
-"""A million members with nothing in them."""
+"""A million empty members."""
 
 NOTHING_BUT_BLOCKS = """[[bytes([31, 139, 8, 0]) + bytes(6)], times(bytes([0, 0, 0, 255, 255]) * 200_000, 100)]"""
-"""Twenty million blocks with nothing in them, in one member."""
+"""Twenty million empty blocks in one member."""
 
 
 @pytest.mark.parametrize(
-    ("stream", "said"),
+    ("stream", "result"),
     [
         (BOMB, f"Content(lines={125 * 16 * 1024}, text_bytes={125 * 16 * MEBIBYTE})"),
         (ENDLESS_LINE, f"line 1 is longer than {MEBIBYTE} bytes"),
@@ -92,7 +92,7 @@ NOTHING_BUT_BLOCKS = """[[bytes([31, 139, 8, 0]) + bytes(6)], times(bytes([0, 0,
     ],
     ids=["bomb", "endless line", "endless header", "endless padding", "members", "blocks"],
 )
-def test_a_file_takes_the_same_few_megabytes_whatever_it_becomes(stream, said):
+def test_a_file_takes_the_same_few_megabytes_whatever_its_content(stream: str, result: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", VERIFY, stream],
         env={**os.environ, "PYTHONPATH": str(ROOT / "layers" / "relay")},
@@ -103,14 +103,14 @@ def test_a_file_takes_the_same_few_megabytes_whatever_it_becomes(stream, said):
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["said"].startswith(said)
+    assert found["result"].startswith(result)
     assert found["took"] < 16 * MEBIBYTE
-    if "longer" in said or "damaged" in said:
-        assert found["read"] <= MEBIBYTE  # refused when it is seen, not when it is over
+    if "longer" in result or "damaged" in result:
+        assert found["read"] <= MEBIBYTE  # refused as soon as it is found, not at the end
 
 
 def filled(before: str, unit: str, after: str = "") -> str:
-    """A message as large as SQS takes them."""
+    """Return a message of the largest size that SQS accepts."""
     return before + unit * ((MEBIBYTE - len(before) - len(after)) // len(unit)) + after
 
 
@@ -136,7 +136,7 @@ def filled(before: str, unit: str, after: str = "") -> str:
         "eventbridge", "eventbridge thrice", "eventbridge escapes", "sns", "sns type", "digits", "escapes",
     ],
 )  # fmt: skip
-def test_a_message_of_the_largest_size_is_refused_within_a_hundred_times_its_size(body):
+def test_a_message_of_the_largest_size_is_refused_with_at_most_a_hundred_times_its_memory(body: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(Reject):

@@ -1,8 +1,8 @@
-"""``make fuzz``: look for input that breaks what must hold (`verification.fuzz.targets`), guided by coverage.
+"""``make fuzz``: look for input that violates a property of `verification.fuzz.targets`, guided by coverage.
 
-Needs ``requirements/fuzz.txt``; atheris has wheels for CPython 3.11 to 3.13 on x86-64 Linux. What proved interesting
-is kept under ``.local/fuzz-corpus``, where the next run begins; what was found is under ``.local/fuzz-findings``.
-Replaying needs no atheris.
+Needs ``requirements/fuzz.txt``; atheris has wheels for CPython 3.11 to 3.13 on x86-64 Linux. Interesting
+inputs are kept under ``.local/fuzz-corpus``, where the next run continues; findings are under
+``.local/fuzz-findings``. Replaying needs no atheris.
 """
 
 import argparse
@@ -20,10 +20,10 @@ CORPUS = ROOT / ".local" / "fuzz-corpus"
 FINDINGS = ROOT / ".local" / "fuzz-findings"
 
 HANG_SECONDS = 10
-"""An input that takes longer is a finding: most take less than a thousandth of a second."""
+"""An input that takes longer is a finding: most take less than a millisecond."""
 
 MEMORY_MEGABYTES = 1024
-"""A process that takes more is a finding; it takes a tenth of it."""
+"""A process that uses more is a finding; normally it uses a tenth."""
 
 _START_SECONDS = 60
 _EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)")
@@ -31,27 +31,29 @@ _KEPT = re.compile(r"Test unit written to (\S+)")
 
 
 def main() -> int:
-    """Fuzz each target in turn, or replay an input; 1 when something was found."""
+    """Fuzz each target in turn, or replay an input; return 1 if something was found."""
     parser = argparse.ArgumentParser(
         prog="python -m verification.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=int, default=60, help="how long, all targets together (60)")
+    parser.add_argument(
+        "--seconds", type=int, default=60, help="the time for all targets together (default: %(default)s)"
+    )
     parser.add_argument("--only", choices=TARGETS, metavar="TARGET", help=f"one of {', '.join(TARGETS)}")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one input through the target of `--only`")
-    told = parser.parse_args()
-    if told.replay:
-        if not told.only:
+    wanted = parser.parse_args()
+    if wanted.replay:
+        if not wanted.only:
             parser.error("--replay needs --only")
-        TARGETS[told.only].run(told.replay.read_bytes())
-        print(f"{told.only}: {told.replay} breaks nothing")
+        TARGETS[wanted.only].run(wanted.replay.read_bytes())
+        print(f"{wanted.only}: {wanted.replay} passes")
         return 0
-    names = [told.only] if told.only else list(TARGETS)
-    clean = [_fuzz(name, max(1, told.seconds // len(names))) for name in names]
+    names = [wanted.only] if wanted.only else list(TARGETS)
+    clean = [_fuzz(name, max(1, wanted.seconds // len(names))) for name in names]
     return 0 if all(clean) else 1
 
 
 def _fuzz(name: str, seconds: int) -> bool:
-    """Fuzz a target in a process of its own, for the fuzzer ends with it; print what came of it."""
+    """Fuzz a target in its own process, which the fuzzer ends; print the result."""
     began = time.monotonic()
     try:
         ended = subprocess.run(
@@ -80,7 +82,7 @@ def _fuzz(name: str, seconds: int) -> bool:
 
 
 def _options(name: str, seconds: int) -> list[str]:
-    """The fuzzer's options, with its corpus begun: https://llvm.org/docs/LibFuzzer.html#options."""
+    """Create the corpus, and return the fuzzer's options: https://llvm.org/docs/LibFuzzer.html#options."""
     target, corpus = TARGETS[name], CORPUS / name
     corpus.mkdir(parents=True, exist_ok=True)
     FINDINGS.mkdir(parents=True, exist_ok=True)
@@ -104,16 +106,18 @@ def _escaped(word: bytes) -> str:
 
 
 def _finding(name: str, output: str, log: Path) -> str:
-    """Say what broke and how to see it again."""
+    """Describe a finding, and how to reproduce it."""
     lines = output.splitlines()
     start = next((number for number, line in enumerate(lines) if "Uncaught Python exception" in line), len(lines) - 15)
     what = takewhile(lambda line: not line.startswith("=="), lines[max(0, start) :])
     kept = _KEPT.search(output)
-    again = f"the log: {log}"
+    hint = f"See the log: {log}"
     if kept:
         file = Path(kept[1]).relative_to(ROOT)
-        again = f"it again: PYTHONPATH=layers/relay .venv/bin/python -m verification.fuzz --only {name} --replay {file}"
-    return "\n".join(["", *(f"    {line}" for line in what if line.strip()), "", f"See {again}", ""])
+        hint = (
+            f"Reproduce it: PYTHONPATH=layers/relay .venv/bin/python -m verification.fuzz --only {name} --replay {file}"
+        )
+    return "\n".join(["", *(f"    {line}" for line in what if line.strip()), "", hint, ""])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Fuzzes one target: ``python -m verification.fuzz.atheris_process TARGET OPTION...``, started by ``make fuzz``."""
+"""Fuzz one target: ``python -m verification.fuzz.atheris_process TARGET OPTION...``, started by ``make fuzz``."""
 
 import sys
 
-import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]  # in an environment of its own
+import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]  # only in its own environment
 
 with atheris.instrument_imports(include=["relay", "functions"]):
     from verification.fuzz.targets import TARGETS

@@ -1,6 +1,6 @@
-"""What must hold of whatever comes in, told once: the tests ask it of Hypothesis' inputs, ``make fuzz`` of atheris'.
+"""The properties that must hold for any input: tests check them with Hypothesis, ``make fuzz`` with atheris.
 
-Each function returns when the promise was kept, and raises anything else: an `AssertionError`, or what came through.
+Each function returns if the property holds; otherwise it raises an `AssertionError`, or lets an exception through.
 """
 
 import gzip
@@ -52,7 +52,7 @@ NOW = datetime(2026, 3, 10, 15, tzinfo=UTC).timestamp()
 TODAY = date(2026, 3, 10)
 
 MAX_REASON_CHARACTERS = 400
-"""A reason is a sentence; what it quotes of its input is cut short."""
+"""A reason is a sentence; its quotations of the input are shortened."""
 
 MAX_CHART_CHARACTERS = 2000
 MAX_MESSAGE_ID = 2**63 - 1
@@ -63,7 +63,7 @@ _XML_CONTROLS = "\t\n\r"
 
 
 def message(text: str) -> None:
-    """A message is a post that can be posted, or refused with a reason."""
+    """A message is an alert that can be posted, or it is refused with a reason."""
     try:
         post = read(text)
     except Reject as refused:
@@ -82,26 +82,26 @@ def message(text: str) -> None:
     if post.expires_at:
         assert isinstance(post.expires_at.timestamp(), float)
         assert post.expires_at.isoformat()
-    assert read(_written(post)) == post  # what was read once is read again: nothing of it is an accident
+    assert read(_written(post)) == post  # reading is stable
 
 
 def text(text: str) -> None:
-    """A text, whoever wrote it, can be looked at in every way that texts are."""
+    """Every function on texts accepts any text."""
     assert len(shown(text)) <= MAX_SHOWN_CHARACTERS
     assert count_characters(text) >= 0
     assert without_queries(without_queries(text)) == without_queries(text)
     plain = unescaped(text)
     assert plain is None or unescaped(html.escape(plain), 1) == plain
-    if plain is not None:  # what StockTwits encodes once more is still the same text
+    if plain is not None:  # encoding once more does not change the normal form
         assert normal_form(html.escape(text)) == normal_form(text)
 
 
 def backup(content: bytes, piece_bytes: int) -> None:
-    """A file is a whole backup, or `Corrupt`; and the standard library says the same of it.
+    """A file is a complete backup, or `Corrupt`, and the standard library agrees.
 
     Args:
         content: The file.
-        piece_bytes: How much of it is there at a time.
+        piece_bytes: How many bytes a read returns at most.
     """
     try:
         found = verify(_Pieces(content, piece_bytes))
@@ -112,7 +112,7 @@ def backup(content: bytes, piece_bytes: int) -> None:
 
 
 def request(body: str) -> None:
-    """A request names a backup that Firestream could have, or is refused with a reason."""
+    """A request names a backup that Firestream can have, or is refused with a reason."""
     try:
         wanted = read_request(body, TODAY)
     except Reject as refused:
@@ -123,27 +123,27 @@ def request(body: str) -> None:
     assert read_request(wanted.request, TODAY) == wanted
 
 
-def event(event: Any) -> None:  # noqa: ANN401  anything that JSON can say
-    """An event is an order that the handler carries out to its end, or is refused with a reason."""
+def event(event: Any) -> None:  # noqa: ANN401  any JSON value
+    """The handler completes an event, or refuses it with a reason."""
     try:
-        order = read_event(event, TODAY)
+        wanted = read_event(event, TODAY)
     except Reject as refused:
         _is_a_reason(refused.reason)
-        order = None
-    if isinstance(order, Backfill):
-        assert FIRST_DAY <= order.first_day <= order.last_day < TODAY
+        wanted = None
+    if isinstance(wanted, Backfill):
+        assert FIRST_DAY <= wanted.first_day <= wanted.last_day < TODAY
     sent: list[str] = []
-    with _nothing_but_the_handler(sent):
+    with _handler_alone(sent):
         try:
             answer = app.handler(event, _Context())
         except Reject as refused:
             _is_a_reason(refused.reason)
-            assert order is None
+            assert wanted is None
             return
-    assert order is not None
-    if isinstance(order, Requests):
+    assert wanted is not None
+    if isinstance(wanted, Requests):
         failed = [each["itemIdentifier"] for each in answer["batchItemFailures"]]
-        assert set(failed) <= {each["messageId"] for each in order.records}
+        assert set(failed) <= {each["messageId"] for each in wanted.records}
     else:
         assert answer["queued"] == len(sent) == len(set(sent)) <= len(FILE_TYPES) * (TODAY - FIRST_DAY).days
         for each in sent[:1] + sent[-1:]:
@@ -151,7 +151,7 @@ def event(event: Any) -> None:  # noqa: ANN401  anything that JSON can say
 
 
 def _is_a_reason(reason: str) -> None:
-    """A reason is read by people, in a log line and in a message's attribute."""
+    """A reason is readable in a log line and in a message attribute."""
     assert 0 < len(reason) <= MAX_REASON_CHARACTERS
     assert reason.isprintable()
 
@@ -171,17 +171,17 @@ def _written(post: Alert) -> str:
     return msgspec.json.encode({name: value for name, value in fields.items() if value is not None}).decode()
 
 
-# The verifier's judge
+# The reference for the verifier
 
 
 def _agrees(found: Content | None, content: bytes) -> bool:
-    """Whether the standard library says the same of a file, but for the differences that there are on purpose.
+    """Return whether the standard library agrees about a file, except for intended differences.
 
-    - A file of no bytes is no backup.
-    - A gzip header of half a megabyte is refused; so is one whose own checksum is wrong, which gzip does not look at.
-    - A line has a megabyte at most. The lines between the first and the last are judged by their braces.
-    - isal does not mind a code of a kind that zlib refuses, an incomplete one, when the data makes no use of its gap.
-      Length and CRC hold all the same.
+    - An empty file is not a backup.
+    - A gzip header of half a megabyte is refused, and so is one with a wrong checksum, which gzip does not check.
+    - A line has at most a megabyte. Of the lines between the first and the last, only the braces are checked.
+    - isal accepts an incomplete code, which zlib refuses, if the data does not use the missing part. Length and CRC
+      are checked anyway.
     """
     try:
         text = gzip.decompress(content)
@@ -201,7 +201,7 @@ _INCOMPLETE = ("invalid distances set", "invalid literal/lengths set", "invalid 
 
 
 def _headers(content: bytes) -> Iterator[bytes]:
-    """The header of each member of a file that gzip has read to its end: https://www.rfc-editor.org/rfc/rfc1952."""
+    """Yield the header of each member of a valid gzip file: https://www.rfc-editor.org/rfc/rfc1952."""
     while content:
         flags, size = content[3], 10
         if flags & _EXTRA:
@@ -233,7 +233,7 @@ def _is_json_object(line: bytes) -> bool:
 
 
 class _Pieces:
-    """A file of which only some bytes are there at a time."""
+    """A file that returns only some bytes at a time."""
 
     def __init__(self, content: bytes, piece_bytes: int) -> None:
         self._left = memoryview(content)
@@ -246,11 +246,11 @@ class _Pieces:
         return len(piece)
 
 
-# The handler, with nothing behind it
+# The handler without services
 
 
 class _Archive:
-    """Holds nothing, and loses what it is given."""
+    """An empty archive, which stores nothing."""
 
     def stored(self, *_: object) -> set[date]:
         return set()
@@ -265,7 +265,7 @@ class _Archive:
 
 
 class _Silent:
-    """A queue that does what it is asked to, a Firestream without files, and telemetry that nobody reads."""
+    """A queue without failures, a Firestream without files, and telemetry without output."""
 
     @contextmanager
     def invocation(self, _context: object) -> Iterator[Callable[[], float]]:
@@ -301,8 +301,8 @@ class _Context:
 
 
 @contextmanager
-def _nothing_but_the_handler(sent: list[str]) -> Iterator[None]:
-    """Replace what is behind the handler; the requests that it sends are in `sent`."""
+def _handler_alone(sent: list[str]) -> Iterator[None]:
+    """Replace the services of the handler; `sent` receives its requests."""
 
     def send(bodies: Sequence[str]) -> list[str]:
         sent.extend(bodies)
@@ -324,17 +324,17 @@ def _nothing_but_the_handler(sent: list[str]) -> Iterator[None]:
         yield
 
 
-# The same for a fuzzer, which knows bytes alone
+# The same for a fuzzer, whose input is bytes
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is fuzzed.
+    """A target of the fuzzer.
 
     Attributes:
-        run: Holds the promise against what bytes stand for.
-        seeds: What to begin with.
-        words: What the input is likely to be made of, in bytes.
+        run: Checks the property for an input made from bytes.
+        seeds: The first inputs.
+        words: Likely parts of the input.
     """
 
     run: Callable[[bytes], None]
@@ -351,7 +351,7 @@ def _run_text(data: bytes) -> None:
 
 
 def _run_backup(data: bytes) -> None:
-    """The first byte says what the others are: the file, or a text that is zipped and then, perhaps, hit somewhere."""
+    """Check a file: the first byte decides whether the rest is the file, or a text to compress and perhaps damage."""
     if len(data) < _RECIPE_BYTES:
         return
     kind, piece, where, hit = data[0], data[1], int.from_bytes(data[2:4]), data[4]
@@ -370,8 +370,8 @@ def _run_backup(data: bytes) -> None:
 _RECIPE_BYTES = 5
 
 
-def _run_order(data: bytes) -> None:
-    """The text is a request's body; and, if it is JSON, an event."""
+def _run_event(data: bytes) -> None:
+    """Check a text as the body of a request, and, if it is JSON, as an event."""
     text = _text(data)
     request(text)
     try:
@@ -382,7 +382,7 @@ def _run_order(data: bytes) -> None:
 
 
 def _text(data: bytes) -> str:
-    """Bytes that are no UTF-8 become lone surrogates, so that bytes can stand for any text."""
+    """Decode bytes so that they can become any text: invalid UTF-8 becomes lone surrogates."""
     return data.decode(errors="surrogateescape")
 
 
@@ -400,7 +400,7 @@ def _bodies() -> list[bytes]:
 
 _MARKS = ("null", "true", "1e999", "NaN", "9" * 20, "\\ud83d", "\\u0000", "[" * 50, '{"":', "2016-12-05")
 _FIELDS = (*Alert.__struct_fields__, "TopicArn", "Type", "Message", "detail", "detail-type", "source")
-_ORDERS = ("first_day", "last_day", "file_types", "retry_absent", "file_type", "day", "Records", "attributes")
+_EVENT_FIELDS = ("first_day", "last_day", "file_types", "retry_absent", "file_type", "day", "Records", "attributes")
 _VALUES = ('"Notification"', "https://", "s3://", '"bullish"', "2026-11-21T16:00:00Z")
 
 TARGETS = {
@@ -416,9 +416,9 @@ TARGETS = {
         ],
         (b"{}\n", b"|", b"\x1f\x8b\x08"),
     ),
-    "order": Target(
-        _run_order,
+    "event": Target(
+        _run_event,
         [json.dumps(sample).encode() for sample in _samples().values()] + _bodies(),
-        _words(*_MARKS, *(f'"{name}":' for name in _ORDERS)),
+        _words(*_MARKS, *(f'"{name}":' for name in _EVENT_FIELDS)),
     ),
 }
