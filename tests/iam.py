@@ -29,7 +29,7 @@ RESOURCES = {
     "/stocktwits-relay/token": "StockTwitsTokenParameter",
     "/stocktwits-relay/firestream": "FirestreamCredentialsParameter",
 }
-"""What is called so in tests, by the template's name of it."""
+"""The names of resources in tests, by their logical ids."""
 
 _CREATES = {
     "PutObject": "true",
@@ -43,7 +43,7 @@ _CREATES = {
 
 @dataclass(frozen=True)
 class Request:
-    """What IAM is asked.
+    """A request to IAM.
 
     Attributes:
         action: Such as ``s3:PutObject``.
@@ -57,19 +57,19 @@ class Request:
 
 
 def may(role: str, operation: str, **call: Any) -> bool:
-    """Say whether a role of the template may call an operation with these parameters, for each thing they name."""
+    """Return whether a role of the template may call an operation with these parameters on all resources in them."""
     asked = list(_requests(operation, call))
     assert asked
     return all(is_allowed(ALLOWED, DENIED, role, request) for request in asked)
 
 
 def refused(roles: Sequence[str], calls: Iterable[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the calls, as operation and parameters, that none of these roles of the template may make."""
+    """Return the calls, as operation and parameters, that none of these roles may make."""
     return [(operation, call) for operation, call in calls if not any(may(role, operation, **call) for role in roles)]
 
 
 def is_allowed(allowed: Iterable[Grant], refused: Iterable[Grant], role: str, request: Request) -> bool:
-    """Say whether a role may make a request: something allows it, and nothing refuses it."""
+    """Return whether a role may make a request: a statement allows it, and none denies it."""
     allows, refuses = (
         any(each.holder == role and _applies(each, request) for each in grants) for grants in (allowed, refused)
     )
@@ -94,7 +94,7 @@ def _holds(operator: str, wanted: list[str], given: list[str] | None) -> bool:
     if name == "Null":
         return wanted == [str(given is None).lower()]
     compare = {"StringEquals": str.__eq__, "Bool": str.__eq__, "StringLike": _like}[name]
-    if name != operator:  # it holds for no value at all, too
+    if name != operator:  # it is also met without a value
         return all(any(compare(value, each) for each in wanted) for value in given or [])
     if given is None:
         return False
@@ -112,7 +112,7 @@ def _listed(value: Any) -> list[str]:
 
 
 def _requests(operation: str, call: Mapping[str, Any]) -> Iterator[Request]:
-    """Say what IAM is asked for a call; of a transaction or a batch, for each part."""
+    """Return the requests to IAM for a call; for a transaction or a batch, one for each part."""
     if "QueueUrl" in call:
         queue = call["QueueUrl"].rpartition("/")[2]
         yield Request(f"sqs:{operation.removesuffix('Batch')}", _named(queue))

@@ -1,4 +1,4 @@
-"""Servers on loopback that do one odd thing each."""
+"""Servers on loopback with one unusual behaviour each."""
 
 import socket
 import ssl
@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Server:
-    """Where a server listens, and every byte that it was sent."""
+    """The address of a server, and all bytes that it received."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -25,12 +25,12 @@ class Server:
 
 @contextmanager
 def tcp_server(serve: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Give each connection to `serve`, one after the other."""
+    """Pass each connection to `serve`, one after the other."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(listener.getsockname()[1])
 
     class Recording:
-        """A connection whose received bytes are kept."""
+        """A connection that records the received bytes."""
 
         def __init__(self, connection: socket.socket) -> None:
             self.connection = connection
@@ -90,7 +90,7 @@ def _more(connection: socket.socket) -> bytes:
 
 @contextmanager
 def answering(status: int, body: bytes, more_headers: bytes = b"") -> Iterator[str]:
-    """Give every request the same answer; the address of the API's root."""
+    """Send every request the same answer; yield the API's base URL."""
 
     def answer(connection: socket.socket) -> None:
         request_of(connection)
@@ -104,7 +104,7 @@ def answering(status: int, body: bytes, more_headers: bytes = b"") -> Iterator[s
 def self_signed(
     folder: Path, *, host: str = "127.0.0.1", begins_in: float = -1, ends_in: float = 1
 ) -> tuple[ssl.SSLContext, Path]:
-    """Make a server's TLS context, and the file of the certificate that nobody else signed.
+    """Create a server's TLS context, and the file of its self-signed certificate.
 
     Args:
         folder: Where the files go.

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
 
 MOST_STEPS_A_CHARACTER = 500
-"""Who needs more is stopped: it is not linear, and would take hours at a megabyte."""
+"""A function that needs more is stopped: it is not linear, and would take hours for a megabyte."""
 
 
 class TooManyStepsError(AssertionError):
-    """It takes more steps for each character than anything linear does here."""
+    """The function takes more steps per character than any linear one here."""
 
 
 class Counter:
@@ -73,7 +73,7 @@ def steps(function: Callable[[str], object], text: str, modules: Sequence[Module
 
 
 class Counted:
-    """A pattern whose searches are counted, and then done by `re`."""
+    """A pattern whose searches are counted before `re` does them."""
 
     def __init__(self, pattern: re.Pattern[str], counter: Counter) -> None:
         self._pattern = pattern
@@ -87,7 +87,7 @@ class Counted:
         def counted(*arguments: Any) -> Any:
             text = arguments[1] if name in {"sub", "subn"} else arguments[0]
             trace = sys.gettrace()
-            sys.settrace(None)  # the steps of counting are none
+            sys.settrace(None)  # counting itself does not count
             for _ in found(self._pattern, text, self._counter, anchored=name in {"match", "fullmatch"}):
                 if name in {"search", "match", "fullmatch"}:
                     break
@@ -100,11 +100,11 @@ class Counted:
 def found(
     pattern: re.Pattern[str], text: str, counter: Counter, *, anchored: bool = False
 ) -> Iterator[tuple[int, int]]:
-    """Find a pattern's matches one after the other, as `re` does, and count what is tried."""
+    """Find a pattern's matches one after the other, as `re` does, and count the attempts."""
     tree = _parser.parse(pattern.pattern, pattern.flags)
     walk = _Walk(tree.state, text, counter)
     first = _compiled(repr(tree[0]), pattern.flags, _Node(tree[0])) if tree[0][0] in _ONE_CHARACTER else None
-    known: dict[str, tuple[int, int | None]] = {}  # by what is around a place: what was walked once is not again
+    known: dict[str, tuple[int, int | None]] = {}  # by the text around a place, to walk it only once
     start, firsts = 0, set[str]()
     while start <= len(text):
         if not anchored and first and text[start : start + 1] not in firsts:
@@ -143,7 +143,7 @@ class _Walk:
         self._flags = state.flags
 
     def match(self, tree: Any, start: int) -> tuple[int, int | None]:
-        """Return the steps that a match takes which begins here, and its length, if there is one."""
+        """Return the steps of a match at this place, and its length, if it matches."""
         before, self.furthest = self.counter.steps, start
         end = next(self.ends(list(tree), start), None)
         steps = self.counter.steps - before

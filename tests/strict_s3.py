@@ -1,4 +1,4 @@
-"""moto's S3 with what S3 does and moto leaves out: checksums and sizes are compared, one request is answered at a time.
+"""moto's S3 with checks that moto lacks: checksums and sizes are compared, one request is answered at a time.
 
 What is compared: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html.
 """
@@ -27,7 +27,7 @@ class StrictS3:
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        """Stand between botocore and moto."""
+        """Register between botocore and moto."""
         self.sent: Counter[str] = Counter()
         self._planned: list[tuple[str, str, Act]] = []
         self._lock = threading.RLock()
@@ -53,7 +53,7 @@ class StrictS3:
         self._planned += [("before", operation, act)] * times
 
     def after(self, operation: str, act: Act, times: int = 1) -> None:
-        """The same, once S3 did what was asked for, in the place of its answer."""
+        """The same, after S3 has handled the request, in place of its answer."""
         self._planned += [("after", operation, act)] * times
 
     def _planned_answer(self, when: str, operation: str, request: AWSPreparedRequest) -> AWSResponse | None:
@@ -85,13 +85,13 @@ class StrictS3:
 
 
 def refusal(request: AWSPreparedRequest, code: str, status: int = 400) -> AWSResponse:
-    """S3's answer with an error's code."""
+    """Return S3's answer with an error code."""
     text = f"<Error><Code>{code}</Code><Message>planned</Message></Error>"
     return AWSResponse(request.url, status, {"Content-Type": "application/xml"}, MockRawResponse(text))
 
 
 def refuse(code: str, status: int = 400) -> Act:
-    """Answer so."""
+    """Return this answer."""
     return lambda request: refusal(request, code, status)
 
 

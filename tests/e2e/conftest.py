@@ -1,4 +1,4 @@
-"""The deployed stack, once for each folder of tests that share it: IAM enforced, and searched for secrets."""
+"""The deployed stack, once for each folder of tests, with IAM enforced; after each file it is searched for secrets."""
 
 import time
 from collections.abc import Iterator
@@ -23,32 +23,32 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "ResultEventBusName": "default",
         "PublisherArns": ",".join(f"arn:aws:{each}" for each in PUBLISHERS),
     }
-    with Stack(parameters, say=lambda _: None, build_directory=build, enforce_iam=True) as running:
+    with Stack(parameters, on_step=lambda _: None, build_directory=build, enforce_iam=True) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def looked_at() -> list[float]:
-    """When logs were last looked through, in seconds since the epoch."""
+def last_search() -> list[float]:
+    """When the logs were last searched, in seconds since the epoch."""
     return [0.0]
 
 
 @pytest.fixture(scope="module")
-def stack(deployed: Stack, looked_at: list[float]) -> Iterator[Stack]:
-    """The stack as if it were new, whatever another file's tests did to it.
+def stack(deployed: Stack, last_search: list[float]) -> Iterator[Stack]:
+    """The stack as if it were new, whatever the tests of other files did to it.
 
     At the end, nothing may have been denied to a function, and no secret may show.
     """
-    make_anew(deployed)
+    reset_stack(deployed)
     yield deployed
-    since, now = looked_at[-1], time.time()
+    since, now = last_search[-1], time.time()
     assert denials(deployed, since) == []
     assert leaks(deployed, since=since) == []
-    looked_at.append(now)
+    last_search.append(now)
 
 
-def make_anew(stack: Stack) -> None:
-    """Empty the queues, the ledger, the archive and the stand-ins; let no function remember anything. Logs stay."""
+def reset_stack(stack: Stack) -> None:
+    """Empty the queues, the ledger, the archive and the stand-ins, and end the functions' workers. Logs stay."""
     sqs, dynamodb, s3, functions = (stack.client(name) for name in ("sqs", "dynamodb", "s3", "lambda"))
     for queue in QUEUES:
         sqs.purge_queue(QueueUrl=stack.outputs[f"{queue}Url"])

@@ -1,4 +1,4 @@
-"""Looks for secrets wherever a run leaves anything: logs, settings, items, messages, objects, requests."""
+"""Search for secrets in everything that a run leaves: logs, settings, items, messages, objects, requests."""
 
 import base64
 import json
@@ -12,22 +12,22 @@ from local.stack.stack import STACK_NAME, Stack
 
 MARK = "[a secret]"
 AROUND = 60
-"""How many characters of what stands before and behind a secret are shown."""
+"""How many characters before and after a secret are shown."""
 
 SIGNED = "X-Amz-Signature"
 SIGNATURE = re.compile("(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-"""What may be one of the many that were granted; looked up, since a pattern of them all would be slow."""
+"""A possible signature; it is looked up, since a pattern of all granted signatures would be slow."""
 
 AUTH_SCHEMES = {"bearer": "Bearer", "oauth": "OAuth"}
 
 
 def leaks(stack: Stack, *more: str, since: float = 0) -> list[str]:
-    """Look for the token, the password, the login and presigned links in all that is left of a run; nothing changes.
+    """Search for the token, the password, the login and presigned links in everything that a run left.
 
     Args:
         stack: A running one.
         more: Further secrets: tokens and passwords that were in use before.
-        since: Log lines before this moment were looked at already; in seconds since the epoch.
+        since: Search log lines from this moment on, in seconds since the epoch.
 
     Returns:
         A line for each find: where it is and what is around it, without the secret itself.
@@ -41,7 +41,7 @@ def leaks(stack: Stack, *more: str, since: float = 0) -> list[str]:
 
 
 class Secrets:
-    """What must not show up, in every form that it might."""
+    """The secrets, in every form in which they might appear."""
 
     def __init__(self, stack: Stack, *more: str) -> None:
         token, login = stack.stocktwits.access_token, stack.firestream
@@ -55,7 +55,7 @@ class Secrets:
         self._pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), re.IGNORECASE)
 
     def within(self, place: str, text: str) -> Iterator[str]:
-        """Give a line for each secret in a text."""
+        """Yield a line for each secret in a text."""
         marked = SIGNATURE.sub(lambda found: MARK if found[0] in self.signatures else found[0], text)
         marked = self._pattern.sub(MARK, marked)
         for found in re.finditer(re.escape(MARK), marked):
@@ -63,7 +63,7 @@ class Secrets:
 
 
 def everything(stack: Stack, since: float = 0) -> Iterator[tuple[str, str]]:
-    """Give all that the emulator holds of a run, with the place where it is."""
+    """Yield everything that the emulator has of a run, with its place."""
     yield from logs(stack, since)
     yield from settings(stack)
     yield from items(stack)
@@ -72,7 +72,7 @@ def everything(stack: Stack, since: float = 0) -> Iterator[tuple[str, str]]:
 
 
 def logs(stack: Stack, since: float = 0) -> Iterator[tuple[str, str]]:
-    """Give every line of every log: the functions' since a moment, and all of the emulator's own."""
+    """Yield every line of the functions' logs since a moment, and all of the emulator's log."""
     client, start = stack.client("logs"), int(since * 1000)
     for groups in client.get_paginator("describe_log_groups").paginate():
         for group in [each["logGroupName"] for each in groups["logGroups"]]:
@@ -85,7 +85,7 @@ def logs(stack: Stack, since: float = 0) -> Iterator[tuple[str, str]]:
 
 
 def settings(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Give the functions' settings, and what CloudFormation holds of the stack."""
+    """Yield the functions' settings, and what CloudFormation has of the stack."""
     functions = stack.client("lambda")
     for page in functions.get_paginator("list_functions").paginate():
         for name in [each["FunctionName"] for each in page["Functions"]]:
@@ -97,7 +97,7 @@ def settings(stack: Stack) -> Iterator[tuple[str, str]]:
 
 
 def items(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Give every item of every table: the ledger's."""
+    """Yield every item of every table: the ledger's."""
     dynamodb = stack.client("dynamodb")
     for table in dynamodb.list_tables()["TableNames"]:
         for page in dynamodb.get_paginator("scan").paginate(TableName=table):
@@ -105,13 +105,13 @@ def items(stack: Stack) -> Iterator[tuple[str, str]]:
 
 
 def messages(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Give every message of every queue, held ones too; none is received for it."""
+    """Yield every message of every queue, also invisible ones, without receiving any."""
     for queue, waiting in stack.emulator.messages().items():
         yield from ((f"queue {queue}", text_of(message)) for message in waiting)
 
 
 def objects(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Give every object's key, metadata and tags, and the content of the relay's own notes."""
+    """Yield every object's key, metadata and tags, and the content of the relay's own notes."""
     s3 = stack.client("s3")
     for bucket in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
@@ -123,7 +123,7 @@ def objects(stack: Stack) -> Iterator[tuple[str, str]]:
 
 
 def requests(stack: Stack, secrets: Secrets) -> Iterator[tuple[str, str]]:
-    """Give the requests that the stand-ins got, without each secret that is just where it belongs."""
+    """Yield the requests to the stand-ins, without secrets in their proper place."""
     (described,) = stack.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
     style = {each["ParameterKey"]: each["ParameterValue"] for each in described["Parameters"]}["StockTwitsAuthStyle"]
     for seen in stack.stocktwits.requests:
@@ -146,12 +146,12 @@ def requests(stack: Stack, secrets: Secrets) -> Iterator[tuple[str, str]]:
 
 
 def headers(given: Any, allowed: list[str]) -> list[tuple[str, str]]:
-    """Return a request's headers but the one authorization that is allowed."""
+    """Return a request's headers without an allowed authorization."""
     return [(name, value) for name, value in given.items() if name.lower() != "authorization" or value not in allowed]
 
 
 def text_of(value: object) -> str:
-    """Write a value as text; of an answer of AWS without the headers, which say the same again."""
+    """Return a value as text, without the headers of an answer of AWS, which repeat it."""
     if isinstance(value, dict):
         value = {name: each for name, each in value.items() if name != "ResponseMetadata"}
     return json.dumps(value, default=str, ensure_ascii=False)

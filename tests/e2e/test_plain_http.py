@@ -1,4 +1,4 @@
-"""What plain HTTP comes to: the emulator speaks nothing else, and enforces the template's own statements."""
+"""Plain HTTP is refused: the emulator has nothing else, and enforces the template's own statements."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ def named(kind: str) -> list[str]:
 
 
 def policy_of(kind: str, resource: str, arn: str) -> str:
-    """The policies that name a resource, as they are with every parameter's default, with its ARN filled in."""
+    """Return the policies of a resource, with every parameter's default and its ARN."""
     policies = [each["Properties"] for each in RESOURCES.values() if each["Type"] == kind]
     own = [each for each in policies if {"Ref": resource} in each.get("Queues", [each.get("Bucket")])]
     statements = [each for policy in own for each in policy["PolicyDocument"]["Statement"] if "Fn::If" not in each]
@@ -32,7 +32,7 @@ def policy_of(kind: str, resource: str, arn: str) -> str:
 
 
 def refusals(*calls: Callable[[], object]) -> list[str | None]:
-    """What each call is refused with; None where it is not."""
+    """Return the error code of each call; None if it succeeded."""
 
     def refusal(call: Callable[[], object]) -> str | None:
         try:
@@ -52,7 +52,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module")
 def client_of(emulator: Emulator) -> Callable[[str], Any]:
-    """Makes clients of a user who may do everything; for the owner the emulator does not look at a bucket's policy."""
+    """Create clients of a user with all permissions; for the owner, the emulator ignores a bucket's policy."""
     iam = emulator.client("iam")
     iam.create_user(UserName="anyone")
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -63,7 +63,7 @@ def client_of(emulator: Emulator) -> Callable[[str], Any]:
 
 
 @pytest.mark.parametrize("name", named("AWS::SQS::Queue"))
-def test_a_queue_takes_and_gives_nothing_over_plain_http(client_of: Callable[[str], Any], name: str) -> None:
+def test_a_queue_refuses_plain_http(client_of: Callable[[str], Any], name: str) -> None:
     sqs = client_of("sqs")
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -79,7 +79,7 @@ def test_a_queue_takes_and_gives_nothing_over_plain_http(client_of: Callable[[st
 
 
 @pytest.mark.parametrize("name", named("AWS::S3::Bucket"))
-def test_a_bucket_takes_and_gives_nothing_over_plain_http(client_of: Callable[[str], Any], name: str) -> None:
+def test_a_bucket_refuses_plain_http(client_of: Callable[[str], Any], name: str) -> None:
     s3, bucket = client_of("s3"), name.lower()
     s3.create_bucket(Bucket=bucket)
     calls = (

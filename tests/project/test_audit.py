@@ -1,4 +1,4 @@
-"""A vulnerability is never hidden, and a service that does not answer never looks like a clean bill."""
+"""A vulnerability is never hidden, and a service that does not answer never looks like a pass."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ NO_ANSWER = TRACEBACK + "requests.exceptions.ConnectionError: HTTPSConnectionPoo
 
 
 class Runs:
-    """A pip-audit that has said all that it will say."""
+    """A fake pip-audit with prepared reports."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,7 +39,7 @@ class Runs:
         self.program.chmod(0o700)
 
     def about(self, name: str, *packages: dict[str, Any], errors: str = "", code: int | None = None) -> Path:
-        """Tell what it says about a file: a report, if there are packages, and errors."""
+        """Prepare its output for a file: a report, if there are packages, and errors."""
         file = self.folder / name
         vulnerable = any(each.get("vulns") for each in packages)
         file.with_name(f"{name}.out").write_text(json.dumps({"dependencies": packages}) if packages else "")
@@ -57,7 +57,7 @@ def runs(tmp_path: Path) -> Runs:
     return Runs(tmp_path)
 
 
-def test_a_file_without_a_vulnerability_passes_without_a_word(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_a_vulnerability_passes_silently(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     file = runs.about("a.txt", CLEAN, errors="No known vulnerabilities found")
     assert main([file], program=runs.program) == 0
     assert capsys.readouterr() == ("", "")
@@ -85,7 +85,7 @@ def test_a_vulnerability_fails_whatever_else_is_reported(
         ("ERROR:x:Could not connect\nERROR:x:Tip: your network may be blocking this service. Try", "no connection"),
     ],
 )
-def test_a_service_that_does_not_answer_passes_and_is_told_in_one_line(
+def test_a_service_that_does_not_answer_passes_and_is_reported_in_one_line(
     runs: Runs, capsys: pytest.CaptureFixture[str], errors: str, kind: str
 ) -> None:
     file = runs.about("a.txt", errors=errors, code=1)
@@ -133,7 +133,7 @@ def test_packages_that_the_service_does_not_know_were_not_audited(runs: Runs) ->
     assert audit(some, program=runs.program) == Audit(1, gap=f"the service does not know botocore in {some}")
 
 
-def test_pip_audit_that_does_not_end_was_not_answered(runs: Runs) -> None:
+def test_a_pip_audit_that_does_not_end_has_no_answer(runs: Runs) -> None:
     runs.program.write_text("#!/bin/sh\nexec sleep 60\n")
     file = runs.about("a.txt")
     assert audit(file, program=runs.program, seconds=0.2) == Audit(
@@ -142,7 +142,7 @@ def test_pip_audit_that_does_not_end_was_not_answered(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("first", [{"errors": NO_ANSWER, "code": 1}, {"package": UNKNOWN}])
-def test_a_service_that_is_not_there_is_asked_once(runs: Runs, first: dict[str, Any]) -> None:
+def test_a_service_that_is_down_is_asked_once(runs: Runs, first: dict[str, Any]) -> None:
     packages = [first.pop("package")] if "package" in first else []
     files = [runs.about("a.txt", *packages, **first), runs.about("b.txt", CLEAN)]
     assert len(audit_all(files, program=runs.program)) == 1
@@ -158,7 +158,7 @@ def test_a_first_file_that_pip_audit_cannot_read_hides_no_vulnerability_in_the_n
 
 
 @pytest.mark.parametrize("bad", ["a.txt", "b.txt", "c.txt"])
-def test_a_vulnerability_in_any_of_the_files_fails_even_when_the_service_then_falls_silent(
+def test_a_vulnerability_in_any_of_the_files_fails_even_when_the_service_then_stops_answering(
     runs: Runs, capsys: pytest.CaptureFixture[str], bad: str
 ) -> None:
     names = ["a.txt", "b.txt", "c.txt"]

@@ -34,7 +34,7 @@ def sealed(file: Path, member: tarfile.TarInfo, content: bytes = b"") -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_a_build_comes_out_as_it_went_in(build: Path, tmp_path: Path) -> None:
+def test_a_build_is_unpacked_as_it_was_packed(build: Path, tmp_path: Path) -> None:
     sha256 = pack(tmp_path / "build.tar", build)
     other = tmp_path / "elsewhere" / "build"
     unpack(sha256, tmp_path / "build.tar", other)
@@ -46,7 +46,7 @@ def test_a_build_comes_out_as_it_went_in(build: Path, tmp_path: Path) -> None:
     assert stat.S_IMODE(files[Path("RelayLayer/program")].stat().st_mode) == 0o755
 
 
-def test_what_was_built_here_before_is_gone(build: Path, tmp_path: Path) -> None:
+def test_an_earlier_build_is_removed(build: Path, tmp_path: Path) -> None:
     sha256 = pack(tmp_path / "build.tar", build)
     (build / "old").touch()
     unpack(sha256, tmp_path / "build.tar", build)
@@ -72,7 +72,7 @@ def test_a_bundle_cannot_write_outside_its_folder(tmp_path: Path, name: str) -> 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
 @pytest.mark.parametrize("target", ["../../secret", "/etc/passwd", "program", "a/" * 3000])
-def test_a_bundle_cannot_take_along_what_lies_outside_its_folder(tmp_path: Path, kind: bytes, target: str) -> None:
+def test_a_bundle_cannot_link_to_what_is_outside_its_folder(tmp_path: Path, kind: bytes, target: str) -> None:
     (tmp_path / "secret").write_text("secret")
     member = tarfile.TarInfo("RelayLayer/link")
     member.type, member.linkname = kind, target
@@ -81,14 +81,14 @@ def test_a_bundle_cannot_take_along_what_lies_outside_its_folder(tmp_path: Path,
         unpack(sha256, tmp_path / "build.tar", tmp_path / "build")
 
 
-def test_what_is_no_tar_file_is_not_a_build(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_tar_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "build.tar").write_text("<html>")
     sha256 = hashlib.sha256(b"<html>").hexdigest()
     with pytest.raises(BuildError, match="is not a build: "):
         unpack(sha256, tmp_path / "build.tar", tmp_path / "build")
 
 
-def test_a_bundle_may_lie_elsewhere(build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_may_be_in_another_folder(build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sha256 = pack(tmp_path / "elsewhere.tar", build)
     monkeypatch.setenv("SHA256", sha256)
     monkeypatch.setenv("BUNDLE", str(tmp_path / "elsewhere.tar"))
@@ -99,7 +99,7 @@ def test_a_bundle_may_lie_elsewhere(build: Path, tmp_path: Path, monkeypatch: py
     assert unpacked == [(sha256, tmp_path / "elsewhere.tar")]
 
 
-def test_github_is_told_the_digest(build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_is_an_output_on_github(build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     monkeypatch.setattr(sys, "argv", ["bundle", "pack"])
     monkeypatch.setattr(bundle, "pack", lambda: pack(tmp_path / "build.tar", build))
@@ -123,12 +123,12 @@ def test_github_is_told_the_digest(build: Path, tmp_path: Path, monkeypatch: pyt
         ("AlarmEmail=$(id);id", ["AlarmEmail=$(id);id"]),
     ],
 )
-def test_parameters_are_read_as_a_shell_would_and_run_as_none(text: str, words: list[str]) -> None:
+def test_parameters_are_split_as_in_a_shell_and_never_run(text: str, words: list[str]) -> None:
     assert parameters(text) == words
 
 
 @pytest.mark.parametrize("text", ["--s3-bucket=mine", "DryRun=true --role-arn arn", "DryRun", "'DryRun=true", "; id"])
-def test_what_is_no_parameter_is_not_deployed(text: str) -> None:
+def test_an_invalid_parameter_is_refused(text: str) -> None:
     with pytest.raises(BuildError, match="PARAMETERS"):
         parameters(text)
 

@@ -14,7 +14,7 @@ ABSENT = "No chromium that runs was found: install one (Debian: apt-get install 
 
 
 class Machine:
-    """A machine with these programs, and no other."""
+    """A machine with only these programs."""
 
     def __init__(self, folder: Path, user: int) -> None:
         self.folder = folder
@@ -41,7 +41,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """An ordinary user's."""
+    """A machine of an ordinary user."""
     return Machine(tmp_path, 1000)
 
 
@@ -57,13 +57,13 @@ def test_a_chromium_of_any_usual_name_is_found(machine: Machine, name: str) -> N
     assert (found.returncode, found.stdout, found.stderr) == (0, f"{path}\n", "")
 
 
-def test_a_stub_that_only_complains_is_passed_over(machine: Machine) -> None:
+def test_a_stub_that_only_fails_is_skipped(machine: Machine) -> None:
     machine.has("chromium", COMPLAINS)
     path = machine.has("google-chrome", RUNS)
     assert machine.asked().stdout == f"{path}\n"
 
 
-def test_where_there_is_none_an_ordinary_user_is_told_what_to_install(machine: Machine) -> None:
+def test_without_one_an_ordinary_user_is_told_what_to_install(machine: Machine) -> None:
     machine.has("chromium", COMPLAINS)
     machine.has_apt_get("exit 0")
     found = machine.asked()
@@ -71,7 +71,7 @@ def test_where_there_is_none_an_ordinary_user_is_told_what_to_install(machine: M
     assert not machine.log.exists()
 
 
-def test_root_on_a_machine_that_is_no_debian_is_told_what_to_install(machine_of_root: Machine) -> None:
+def test_root_on_another_system_than_debian_is_told_what_to_install(machine_of_root: Machine) -> None:
     found = machine_of_root.asked()
     assert (found.returncode, found.stdout, found.stderr) == (1, "", ABSENT)
 

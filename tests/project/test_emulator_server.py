@@ -1,4 +1,4 @@
-"""The emulator of AWS answers its owner, and nobody else on the machine."""
+"""The emulator of AWS answers only its owner."""
 
 import asyncio
 from typing import Any
@@ -36,7 +36,7 @@ def answers(
     return sent
 
 
-def test_whoever_has_the_token_is_answered() -> None:
+def test_a_request_with_the_token_is_answered() -> None:
     assert answers(x_amz_security_token=TOKEN) == ["answered"]
     assert answers(query="X-Amz-Security-Token=the+token+of+this+run") == ["answered"]
 
@@ -58,19 +58,19 @@ def test_whoever_has_the_token_is_answered() -> None:
     ],
     ids=str,
 )
-def test_nobody_else_is(request_: dict[str, Any], enforce_iam: bool) -> None:
+def test_any_other_request_is_refused(request_: dict[str, Any], enforce_iam: bool) -> None:
     assert answers(**request_, enforce_iam=enforce_iam) == ["403", "http.response.body"]
 
 
-def test_a_websocket_is_closed_whoever_opens_it() -> None:
+def test_every_websocket_is_closed() -> None:
     assert answers(kind="websocket", x_amz_security_token=TOKEN) == ["websocket.close"]
 
 
-def test_everybody_may_know_that_it_is_there() -> None:
+def test_the_health_check_needs_no_token() -> None:
     assert answers(path=HEALTH) == ["answered"]
 
 
 @pytest.mark.parametrize("key", ["AKIA0123456789ABCDEF", "ASIA0123456789ABCDEF"])
-def test_the_keys_that_it_gave_out_are_its_own_to_check_when_it_enforces_iam(key: str) -> None:
+def test_keys_of_the_emulator_pass_when_it_enforces_iam(key: str) -> None:
     assert answers(authorization=SIGNED.format(key), enforce_iam=True) == ["answered"]
     assert answers(authorization=SIGNED.format(key)) == ["403", "http.response.body"]

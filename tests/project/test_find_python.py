@@ -79,14 +79,14 @@ def test_pyenv_may_be_elsewhere(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("script", ["echo 'python3.13: command not found' >&2; exit 127", "exit 0"])
-def test_a_shim_that_only_complains_is_passed_over_for_the_same_name_elsewhere(machine: Machine, script: str) -> None:
+def test_a_shim_that_only_fails_is_skipped_for_the_same_name_elsewhere(machine: Machine, script: str) -> None:
     machine.has("first/python3.13", script)
     machine.has_python("first/python3.14", "3.14")
     real = machine.has_python("second/python3.13", "3.13")
     assert machine.asked().stdout == f"{real}\n"
 
 
-def test_a_python_whose_name_lies_about_its_version_is_passed_over(machine: Machine) -> None:
+def test_a_python_with_another_version_than_its_name_is_skipped(machine: Machine) -> None:
     machine.has_python("first/python3.13", "3.10")
     honest = machine.has_python("first/python3.11", "3.11")
     assert machine.asked().stdout == f"{honest}\n"
@@ -97,21 +97,21 @@ def test_a_python_without_a_version_in_its_name_is_the_last_resort(machine: Mach
     assert machine.asked().stdout == f"{path}\n"
 
 
-def test_python_names_the_one_to_take(machine: Machine) -> None:
+def test_the_variable_python_has_precedence(machine: Machine) -> None:
     machine.has_python("first/python3.13", "3.13")
     chosen = machine.has_python("elsewhere/mine", "3.12")
     found = machine.asked(PYTHON=chosen)
     assert (found.stdout, found.stderr) == (f"{chosen}\n", "")
 
 
-def test_a_python_that_is_named_and_unfit_is_not_taken_without_a_word(machine: Machine) -> None:
+def test_an_unsuitable_python_in_the_variable_is_reported(machine: Machine) -> None:
     path = machine.has_python("first/python3.13", "3.13")
     old = machine.has_python("elsewhere/mine", "3.10")
     found = machine.asked(PYTHON=old)
     assert (found.stdout, found.stderr.startswith(f"Not PYTHON={old}: ")) == (f"{path}\n", True)
 
 
-def test_one_runtime_can_be_asked_for_whatever_python_says(machine: Machine) -> None:
+def test_a_given_runtime_ignores_the_variable_python(machine: Machine) -> None:
     chosen = machine.has_python("first/python3.13", "3.13")
     other = machine.has_python("first/python3.11", "3.11")
     assert machine.asked("python3.11", PYTHON=chosen).stdout == f"{other}\n"
@@ -120,7 +120,7 @@ def test_one_runtime_can_be_asked_for_whatever_python_says(machine: Machine) -> 
     assert "No python3.12 with pip was found" in found.stderr
 
 
-def test_a_machine_without_a_fit_python_is_told_what_to_install(machine: Machine) -> None:
+def test_without_a_suitable_python_the_script_says_what_to_install(machine: Machine) -> None:
     machine.has_python("first/python3", "3.10")
     found = machine.asked()
     assert (found.returncode, found.stdout) == (1, "")
@@ -173,7 +173,7 @@ def test_an_environment_stays_as_long_as_its_python_does(project: Project) -> No
 
 
 @pytest.mark.parametrize("script", ["echo '3.9.1 /usr'", "exit 1"], ids=["another", "broken"])
-def test_an_environment_that_another_python_made_is_made_anew(project: Project, script: str) -> None:
+def test_an_environment_of_another_python_is_recreated(project: Project, script: str) -> None:
     project.makes_environment()
     mark = project.folder / "environment" / "mark"
     mark.touch()
@@ -215,7 +215,7 @@ def test_a_setting_of_pips_is_what_pip_install_takes_however_pip_lists_them(
     assert subprocess.check_output(command, cwd=ROOT, text=True) == expected
 
 
-def test_what_uv_cannot_install_pip_does(project: Project) -> None:
+def test_pip_installs_what_uv_cannot(project: Project) -> None:
     project.has_uv("echo 'no such index' >&2; exit 2")
     assert "no such index" in project.makes_environment().stderr
     assert project.python.exists()

@@ -1,4 +1,4 @@
-"""What somebody who took over a function cannot do: the template's roles, judged as AWS judges them."""
+"""What an intruder who took over a function cannot do: the template's roles, evaluated as AWS does."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def item(pk: str) -> dict[str, Any]:
 
 
 def writes_of(pk: str) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Every way in which an item can be written or deleted."""
+    """Return every way to write or delete an item."""
     on = {"TableName": LEDGER}
     return {
         "put": ("PutItem", on | {"Item": item(pk)}),
@@ -41,7 +41,7 @@ def writes_of(pk: str) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def possible(role: str, pk: str) -> set[str]:
-    """The ways in which a role can write or delete an item."""
+    """Return the ways in which a role can write or delete an item."""
     return {way for way, (operation, call) in writes_of(pk).items() if may(role, operation, **call)}
 
 
@@ -134,7 +134,7 @@ def test_a_compromised_function_cannot_write_outside_the_archives_folders(key: s
         assert not fetching(operation, key)
 
 
-def test_a_note_that_a_file_is_absent_can_be_written_anew() -> None:
+def test_a_note_that_a_file_is_absent_can_be_overwritten() -> None:
     assert fetching("PutObject", f"absent/{BACKUP.removesuffix('.gz')}.json")
 
 
@@ -176,7 +176,7 @@ def test_a_compromised_function_cannot_publish_or_replace_a_secret(role: str) ->
         assert not may(role, "PutParameter", Name=f"/stocktwits-relay/{secret}")
 
 
-# How a policy is judged
+# How a policy is evaluated
 
 
 def test_no_condition_is_met_by_a_request_without_its_key() -> None:
@@ -211,7 +211,7 @@ ONE = Grant("A", "p", 0, "a:One", "Q/*")
         ({"StringEquals": {"k": "x"}, "Null": {"j": "true"}}, {"k": ["x"], "j": ["y"]}, False),
     ],
 )
-def test_a_condition_is_judged_as_aws_documents_it(
+def test_a_condition_is_evaluated_as_aws_documents_it(
     condition: dict[str, Any], context: dict[str, list[str]], met: bool
 ) -> None:
     grant = Grant("A", "p", 0, "a:One", "Q/*", condition=condition)
@@ -231,5 +231,5 @@ def test_only_calls_that_no_role_may_make_are_refused() -> None:
     assert refused(("FetchBackupsRole", *POSTING), [put, lift]) == [lift]
 
 
-def test_what_is_denied_is_denied_to_the_function_that_fetches_alone() -> None:
+def test_denials_apply_only_to_the_function_that_fetches() -> None:
     assert {each.holder for each in denied(TEMPLATE)} == {"FetchBackupsRole"}

@@ -1,4 +1,4 @@
-"""`make test-runtimes`: each runtime that the template allows is tested, or missed by name."""
+"""`make test-runtimes`: each runtime that the template allows is tested, or reported as missing."""
 
 import shutil
 import subprocess
@@ -35,14 +35,14 @@ def read(folder: Path, xml: str | None, code: int) -> RunResult:
     return runtimes.read(folder / "report.xml", code, log)
 
 
-def test_a_report_tells_what_passed_and_names_what_did_not(tmp_path: Path) -> None:
+def test_a_report_has_the_passed_tests_and_names_the_failed_ones(tmp_path: Path) -> None:
     xml = report(PASSED, PASSED, case("test_a", "<failure/>"), case("test_b", "<error/>"), case("test_c", "<skipped/>"))
     assert read(tmp_path, xml, 1) == RunResult(
         2, ["tests.unit.posting.test_alert.test_a", "tests.unit.posting.test_alert.test_b"], 1
     )
 
 
-def test_a_test_that_fails_and_cannot_be_taken_down_is_one_failure(tmp_path: Path) -> None:
+def test_a_test_that_fails_and_whose_teardown_fails_is_one_failure(tmp_path: Path) -> None:
     assert len(read(tmp_path, report(case("test_a", "<failure/>"), case("test_a", "<error/>")), 1).failures) == 1
 
 
@@ -57,9 +57,7 @@ def test_a_test_that_fails_and_cannot_be_taken_down_is_one_failure(tmp_path: Pat
     ],
     ids=["no report", "interrupted", "killed", "failed without a test", "empty"],
 )
-def test_tests_that_did_not_come_to_their_end_have_failed(
-    tmp_path: Path, xml: str | None, code: int, words: str
-) -> None:
+def test_tests_that_did_not_finish_have_failed(tmp_path: Path, xml: str | None, code: int, words: str) -> None:
     (failure,) = read(tmp_path, xml, code).failures
     assert failure.startswith(words)
     assert "INTERNALERROR" in failure or not code
@@ -69,7 +67,7 @@ def test_tests_that_did_not_come_to_their_end_have_failed(
 
 
 class Machine:
-    """A machine with some runtimes, on which the tests end in some way."""
+    """A machine with some runtimes, and prepared results of their tests."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ends: dict[str, RunResult] = {}
@@ -102,7 +100,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(monkeypatch)
 
 
-def test_a_run_in_which_everything_passes_ends_well(machine: Machine, capsys: Any) -> None:
+def test_a_run_in_which_everything_passes_succeeds(machine: Machine, capsys: Any) -> None:
     machine.ends = {"python3.11": RunResult(5, []), "python3.12": RunResult(5, [])}
     assert machine.tests("python3.11", "python3.12") == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -139,7 +137,7 @@ def test_a_runtime_may_be_missing_where_that_is_allowed(machine: Machine, capsys
     assert "python3.11  not available: there is none" in capsys.readouterr().out
 
 
-def test_a_run_without_any_runtime_is_a_failure_even_so(machine: Machine) -> None:
+def test_a_run_without_any_runtime_is_a_failure(machine: Machine) -> None:
     assert machine.tests("python3.11", allow_missing=True) == 1
 
 
@@ -162,7 +160,7 @@ def test_the_last_line_says_that_the_deployed_runtime_was_tested(monkeypatch: py
     assert runtimes.used().endswith(f": the template deploys {deployed_runtime()}.")
 
 
-def test_the_last_lines_say_that_another_one_was_and_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_lines_say_that_another_one_was_and_how_to_test_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "HOST_RUNTIME", "python3.10")
     first, second = runtimes.used().splitlines()
     assert first.endswith(f", but the template deploys {deployed_runtime()}.")
@@ -173,7 +171,7 @@ def test_the_last_lines_say_that_another_one_was_and_how_to_have_it(monkeypatch:
 
 
 class Debian:
-    """A folder of the project on a machine with these programs; what they were asked is written down."""
+    """A folder of the project on a machine with these programs, which record their arguments."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.log = folder, folder / "asked.log"
@@ -236,7 +234,7 @@ def test_debian_is_fetched_once_from_apts_mirror_and_its_signature_is_checked(de
     assert (debian.root / "etc/ssl/certs/ca-certificates.crt").read_text() == "ours"
 
 
-def test_a_command_runs_in_a_mount_namespace_of_its_own_with_a_clean_environment(debian: Debian) -> None:
+def test_a_command_runs_in_its_own_mount_namespace_with_a_clean_environment(debian: Debian) -> None:
     debian.runs("pytest", "tests", AWS_SECRET_ACCESS_KEY="of mine", PIP_INDEX_URL="https://index.example/simple")
     (asked,) = debian.asked("unshare")
     assert asked.startswith("unshare --mount --propagation private ")
@@ -283,7 +281,7 @@ def no_venv(debian: Debian) -> None:
         (no_venv, "cannot make a Debian with python3.14: No module named venv"),
     ],
 )
-def test_why_debian_cannot_be_had_is_said_in_a_line_and_half_of_one_is_never_used(
+def test_a_debian_that_cannot_be_made_is_reported_in_a_line_and_never_used(
     debian: Debian, without: Callable[[Debian], None], words: str
 ) -> None:
     without(debian)
@@ -293,13 +291,13 @@ def test_why_debian_cannot_be_had_is_said_in_a_line_and_half_of_one_is_never_use
     assert not debian.root.exists()
 
 
-def test_debian_is_asked_for_no_python_that_it_does_not_have(debian: Debian) -> None:
+def test_debian_is_not_asked_for_a_python_that_it_does_not_have(debian: Debian) -> None:
     done = debian.runs("python", "--version", runtime="python3.12")
     assert (done.returncode, "No python3.12 on PATH or in pyenv's folders" in done.stderr) == (1, True)
     assert debian.asked("debootstrap") == []
 
 
-def test_a_runtime_that_is_neither_here_nor_debians_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_runtime_that_is_nowhere_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(runtimes, "HOME", tmp_path)
     monkeypatch.setattr(runtimes, "interpreter", lambda _: None)
     with pytest.raises(MissingError, match=r"No python3\.12 on PATH or in pyenv's folders"):

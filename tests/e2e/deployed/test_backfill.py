@@ -1,4 +1,4 @@
-"""A backfill on the deployed stack: several workers at once, and every file byte for byte."""
+"""A backfill on the deployed stack: several workers at a time, and every file byte for byte."""
 
 import json
 import time
@@ -12,8 +12,8 @@ from local.stack.stack import Stack
 pytestmark = pytest.mark.e2e
 
 
-def test_a_backfill_is_drained_by_workers_side_by_side(stack: Stack) -> None:
-    stack.firestream.fail("stall", file_type="activity", times=2, seconds=15)  # long enough for two to meet
+def test_a_backfill_is_fetched_by_several_workers_at_a_time(stack: Stack) -> None:
+    stack.firestream.fail("stall", file_type="activity", times=2, seconds=15)  # long enough for two to overlap
     s3, bucket = stack.client("s3"), stack.outputs["BackupBucketName"]
     event: dict[str, Any] = {"first_day": "2014-03-01", "last_day": "2014-03-20", "file_types": ["activity"]}
     answer = stack.client("lambda").invoke(

@@ -20,12 +20,12 @@ POSTS = {"mixed_batch": None, "duplicate_key": 1, "invalid": 0, "drain_schedule"
 
 
 def from_env_json(stack: Stack, function: str) -> dict[str, str]:
-    """Return env.json's variables, and those that lead to the emulator."""
+    """Return env.json's variables, and those of the emulator."""
     return {**json.loads((ROOT / "events" / "env.json").read_text())[function], **stack.emulator.environment}
 
 
 def posting(stack: Stack, function: str) -> dict[str, str]:
-    """Return the variables of a function that posts, pointed at the stack that runs."""
+    """Return the variables of a function that posts, for the running stack."""
     source = "LeftoversQueueUrl" if function == "DrainLeftoversFunction" else "OutboxQueueUrl"
     return {
         **from_env_json(stack, function),
@@ -43,7 +43,7 @@ def posting(stack: Stack, function: str) -> dict[str, str]:
 
 
 def fetching(stack: Stack) -> dict[str, str]:
-    """Return the variables of the function that fetches: a bucket and queues that no deployed function works on."""
+    """Return the variables of the function that fetches, with a bucket and queues that no deployed function uses."""
     stack.client("s3").create_bucket(Bucket=ARCHIVE)
     queues = (stack.client("sqs").create_queue(QueueName=f"events-{name}") for name in ("requests", "failures"))
     requests, failures = (queue["QueueUrl"] for queue in queues)
@@ -92,7 +92,7 @@ def test_the_drain_runs_in_the_real_runtime(path: Path, functions: dict[str, Rie
 
 
 def stored(stack: Stack) -> dict[str, bytes]:
-    """Return all that is in the archive."""
+    """Return all objects in the archive."""
     s3 = stack.client("s3")
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket=ARCHIVE).get("Contents", [])]
     return {key: s3.get_object(Bucket=ARCHIVE, Key=key)["Body"].read() for key in keys}
@@ -130,8 +130,8 @@ def test_there_is_an_event_for_each_function() -> None:
     assert [path.stem for path in BACKUPS] == ["backup_requests", "backup_requests_mixed"]
 
 
-def test_the_runtime_has_nothing_but_what_the_layer_brings(stack: Stack, tmp_path: Path) -> None:
-    """The proof that a library missing from the layer would be missed here."""
+def test_the_runtime_has_only_the_libraries_of_the_layer(stack: Stack, tmp_path: Path) -> None:
+    """So a library that is missing in the layer fails these tests."""
     (tmp_path / "app.py").write_text(
         "from importlib.util import find_spec\n"
         "def handler(event, context): return [name for name in event if find_spec(name)]\n"

@@ -1,4 +1,4 @@
-"""What became of a post reaches a consumer of the owner's: through the bus, a rule and a queue."""
+"""The outcome of a post reaches the owner's consumer, through the bus, a rule and a queue."""
 
 import json
 import time
@@ -18,7 +18,7 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def consumer(stack: Stack) -> Iterator[str]:
-    """A queue to which a rule on the bus hands the relay's events."""
+    """A queue that receives the relay's events through a rule on the bus."""
     sqs, events = stack.client("sqs"), stack.client("events")
     queue = sqs.create_queue(QueueName="consumer")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -31,7 +31,7 @@ def consumer(stack: Stack) -> Iterator[str]:
 
 
 def received(stack: Stack, queue: str, number: int) -> list[dict[str, Any]]:
-    """Wait for so many events, oldest first."""
+    """Wait for a number of events, and return them, oldest first."""
     found: list[dict[str, Any]] = []
     deadline = time.monotonic() + PATIENCE
     while len(found) < number and time.monotonic() < deadline:
@@ -40,7 +40,7 @@ def received(stack: Stack, queue: str, number: int) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_consumer_hears_of_a_post_and_of_a_rejection(stack: Stack, consumer: str) -> None:
+def test_a_consumer_receives_a_post_and_a_rejection(stack: Stack, consumer: str) -> None:
     for body in ("Heard of on the bus $AAPL", json.dumps({"body": 1})):
         stack.client("sqs").send_message(QueueUrl=stack.outputs["OutboxQueueUrl"], MessageBody=body)
     events = {each["detail-type"]: each for each in received(stack, consumer, 2)}

@@ -1,4 +1,4 @@
-"""The functions at work with IAM enforced: their roles allow all that they need."""
+"""The functions with IAM enforced: their roles allow all that they need."""
 
 import json
 import time
@@ -28,7 +28,7 @@ def waiting(stack: Stack, queue: str) -> int:
     return sum(int(answer["Attributes"][name]) for name in names)
 
 
-def test_the_outbox_edge_may_do_all_that_it_does(stack: Stack) -> None:
+def test_the_role_of_post_messages_allows_all_that_it_does(stack: Stack) -> None:
     sqs, url = stack.client("sqs"), stack.outputs["OutboxQueueUrl"]
     stack.stocktwits.fail("reset-before", text="held", times=1)
     for body in (
@@ -47,7 +47,7 @@ def test_the_outbox_edge_may_do_all_that_it_does(stack: Stack) -> None:
     assert denials(stack) == []
 
 
-def test_the_drain_may_do_all_that_it_does(stack: Stack) -> None:
+def test_the_role_of_drain_leftovers_allows_all_that_it_does(stack: Stack) -> None:
     stack.stocktwits.reset()
     stack.stocktwits.fail("reset-after", text="held")
     sqs = stack.client("sqs")
@@ -59,7 +59,7 @@ def test_the_drain_may_do_all_that_it_does(stack: Stack) -> None:
     assert denials(stack) == []
 
 
-def test_the_edge_of_backups_may_do_all_that_it_does(stack: Stack) -> None:
+def test_the_role_of_fetch_backups_allows_all_that_it_does(stack: Stack) -> None:
     sqs, functions = stack.client("sqs"), stack.client("lambda")
     missing, cut = date(2016, 12, 3), date(2016, 12, 4)
     stack.firestream.configure(missing=[("message", missing)])
@@ -79,7 +79,7 @@ def test_the_edge_of_backups_may_do_all_that_it_does(stack: Stack) -> None:
     eventually(lambda: len(keys(stack, "activity/2016/")) == 4)
     eventually(lambda: len(keys(stack, "absent/message/2016/")) == 1)
     eventually(lambda: waiting(stack, "BackupFailuresQueue") == 1)
-    eventually(lambda: waiting(stack, "BackupRequestsQueue") == 1)  # the cut one, held
+    eventually(lambda: waiting(stack, "BackupRequestsQueue") == 1)  # the damaged one, not visible yet
     uploads = stack.client("s3").list_multipart_uploads(Bucket=stack.outputs["BackupBucketName"])
     assert "Uploads" not in uploads
     assert denials(stack) == []

@@ -20,21 +20,21 @@ SECONDS = 240
 """How long a document's commands may take together."""
 
 STILL_RUNNING = 124
-"""The exit code of a shell that had to be stopped: that of the command `timeout`."""
+"""The exit code of a shell that was stopped, as of the command `timeout`."""
 
 NO_SHELL = {"ini", "js", "json", "jsonl", "mermaid", "python", "sql", "toml", "yaml"}
-"""The languages of blocks that are no commands, whatever they begin with."""
+"""The languages of blocks that never contain commands."""
 
 AWS = ROOT / ".local" / "awscli" / "bin" / "aws"
 NOWHERE = "http://127.0.0.1:9"
-"""Where requests go that would leave this machine: to a port where nobody listens."""
+"""The proxy for requests that would leave this machine: a port without a listener."""
 
 PROGRAMS: dict[str, list[str | Path]] = {
     "python": [sys.executable],
     "relay": [sys.executable, "-c", "from relay_cli.app import main; main()"],
     "sam": [Path(sys.executable).with_name("sam")],
 }
-"""What a reader has installed, beside the AWS CLI and what every system has."""
+"""What a reader has installed, besides the AWS CLI and common tools."""
 
 BODY = re.compile(r'\\?"body\\?": *\\?"([^"\\]+)')
 
@@ -62,17 +62,17 @@ class Block:
 
     @property
     def place(self) -> str:
-        """Where it is, as an editor or a terminal opens it."""
+        """Its file and line, as an editor or a terminal opens it."""
         return f"{self.document}:{self.line}"
 
     @property
     def bodies(self) -> list[str]:
-        """The posts that it publishes in JSON."""
+        """The posts in JSON that it publishes."""
         return BODY.findall(self.text)
 
     @property
     def command(self) -> str:
-        """Its first line that is no comment."""
+        """Its first line that is not a comment."""
         lines = [line.strip() for line in self.text.splitlines()]
         return next((line for line in lines if line and not line.startswith("#")), "")
 
@@ -91,7 +91,7 @@ def blocks_of(document: str, text: str) -> list[Block]:
 
 
 def escapes(block: Block) -> bool:
-    """Say whether a block holds commands, but is not marked as the blocks that are run."""
+    """Return whether a block contains commands without the mark of blocks that are run."""
     if block.language == "sh" or block.language in NO_SHELL:
         return False
     if block.language not in {"", "text"}:
@@ -104,7 +104,7 @@ def escapes(block: Block) -> bool:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a shell did.
+    """The result of a shell.
 
     Attributes:
         code: How it ended: 0 when every command worked; STILL_RUNNING when it did not end.
@@ -117,14 +117,14 @@ class Transcript:
     text: str
 
     def __str__(self) -> str:
-        """Tell where it stopped, and what was said there."""
+        """Describe where it stopped, with the output there."""
         last = self.reached[-1] if self.reached else ""
         _, _, said = self.text.rpartition(f"# {last}\n")
         return f"{last} ended with {self.code}:\n{said}"
 
 
 class Reader:
-    """Who works through a document in a folder with the project's files, at the deployed stack."""
+    """A reader who runs a document in a folder with the project's files, on the deployed stack."""
 
     def __init__(self, stack: Stack, folder: Path) -> None:
         """Give the reader a copy of the project, a home and programs.
@@ -158,7 +158,7 @@ class Reader:
         }
 
     def writes(self, name: str, text: str) -> None:
-        """Write a file that a document tells to write in words, or that a command wrote which does not run here."""
+        """Write a file that a document describes, or that a command writes which is not run here."""
         file = self._project / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
@@ -191,7 +191,7 @@ class Reader:
 
 
 def script_of(block: Block, answers: Mapping[str, Sequence[str]]) -> str:
-    """Return what to run, in a shell: Python and answers are its commands' input."""
+    """Return the shell script of a block; Python code and answers are the input of its commands."""
     if block.language == "python":
         return with_input("python -", block.text)
     said = [line for beginning, lines in answers.items() if block.command.startswith(beginning) for line in lines]
@@ -199,10 +199,10 @@ def script_of(block: Block, answers: Mapping[str, Sequence[str]]) -> str:
 
 
 def with_input(command: str, text: str) -> str:
-    """Return a shell's words for a command that reads a text."""
+    """Return shell code for a command with a text as its input."""
     return f"{command} <<'END OF INPUT'\n{text}END OF INPUT\n"
 
 
 def reached_in(text: str, places: Collection[str]) -> list[str]:
-    """Return the places that a shell's output shows."""
+    """Return the places that a shell's output contains."""
     return [place for place in places if f"# {place}\n" in text]

@@ -32,7 +32,7 @@ NOT_HERE = {
     "from relay.archive import read_backup": "tests/unit/backups/test_reader.py reads a file and an object",
     "pip install .": "it needs the package index",
 }
-"""How the blocks begin that do not run here, and why."""
+"""The start of each block that is not run here, and why."""
 
 REDIRECT = "https://example.com/back"
 ANSWERS = {
@@ -45,7 +45,7 @@ ANSWERS = {
     "relay login --token": (StandIn.access_token,),
     "relay login firestream": (FirestreamStandIn.password,),
 }
-"""What is said to blocks that ask, by how they begin."""
+"""The answers for blocks that ask, by their start."""
 
 BLOCKS = blocks()
 RUN = [block for block in BLOCKS if block.language in {"sh", "python"}]
@@ -59,7 +59,7 @@ HERE = {
 
 @pytest.fixture(scope="module")
 def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """Somebody called `your_account` and `your_login`, as in the documents, with days of backups that are small."""
+    """A reader with `your_account` and `your_login`, as in the documents, and small backups."""
     assert AWS.exists(), "make .local/awscli/.ready"
     account, archive = stack.stocktwits, stack.firestream
     username = account.username
@@ -77,7 +77,7 @@ def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 
 def log_in(stack: Stack) -> str:
-    """Store the logins that the stand-ins take, and return the one of StockTwits as it is stored."""
+    """Store the logins of the stand-ins, and return the one for StockTwits as it is stored."""
     account, archive = stack.stocktwits, stack.firestream
     token = json.dumps({"access_token": account.access_token, "username": account.username, "user_id": account.user_id})
     login = json.dumps({"username": archive.username, "password": archive.password})
@@ -97,12 +97,12 @@ def test_the_commands_of_a_document_work_one_after_the_other(document: str, read
     while waiting(stack) or not published <= {post.body for post in stack.stocktwits.posts}:
         assert time.monotonic() < deadline, (published, stack.stocktwits.posts)
         time.sleep(0.1)
-    stack.stocktwits.reset()  # another document may say the same
+    stack.stocktwits.reset()  # another document may post the same
     stack.firestream.reset()
 
 
 def waiting(stack: Stack) -> int:
-    """Count the messages that are under way, held ones too."""
+    """Count the messages in the queues, also invisible ones."""
     counted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     sqs, total = stack.client("sqs"), 0
     for queue in ("OutboxQueue", "LeftoversQueue", "BackupRequestsQueue"):
@@ -114,7 +114,7 @@ def waiting(stack: Stack) -> int:
 @pytest.mark.parametrize(
     "text", ["false", "false | true", 'echo "$SET_NOWHERE"', "read -r answer", "no-such-program", "x=$(false)"]
 )
-def test_a_command_that_fails_is_named_and_ends_it(text: str, reader: Reader) -> None:
+def test_a_command_that_fails_ends_the_shell_and_is_named(text: str, reader: Reader) -> None:
     done = reader.runs(
         [
             Block("README.md", 1, "sh", "said=yes\n"),
@@ -127,11 +127,11 @@ def test_a_command_that_fails_is_named_and_ends_it(text: str, reader: Reader) ->
     assert str(done).startswith(f'README.md:5 ended with {done.code}:\necho "heard $said"\nheard yes\n{text}\n')
 
 
-def test_every_block_that_holds_commands_says_so() -> None:
+def test_every_block_with_commands_is_marked() -> None:
     assert [block.place for block in BLOCKS if escapes(block)] == []
 
 
-def test_every_block_that_does_not_run_here_is_still_there() -> None:
+def test_every_block_that_is_not_run_still_exists() -> None:
     beginnings = [block.command for block in RUN]
     assert [each for each in NOT_HERE if not any(command.startswith(each) for command in beginnings)] == []
 
@@ -148,7 +148,7 @@ def test_every_block_that_does_not_run_here_is_still_there() -> None:
         ("text", "# first\nsam build"),
     ],
 )
-def test_a_block_that_looks_like_commands_escapes_by_no_other_name(language: str, text: str) -> None:
+def test_a_block_that_looks_like_commands_must_be_marked(language: str, text: str) -> None:
     assert escapes(Block("README.md", 1, language, text))
 
 
@@ -156,11 +156,11 @@ def test_a_block_that_looks_like_commands_escapes_by_no_other_name(language: str
     ("language", "text"),
     [("sh", "aws sqs list-queues"), ("python", "import boto3"), ("text", "relay: no"), ("", "queue ─► function")],
 )
-def test_other_blocks_may_be_what_they_are(language: str, text: str) -> None:
+def test_other_blocks_need_no_mark(language: str, text: str) -> None:
     assert not escapes(Block("README.md", 1, language, text))
 
 
-def test_blocks_are_found_in_lists_and_behind_longer_fences() -> None:
+def test_blocks_are_found_in_lists_and_in_longer_fences() -> None:
     text = "1. Do\n   ```sh\n   a <<E\n     b\n   E\n   ```\n\n````text\n```\n````\n~~~json\n{}\n~~~\n"
     assert blocks_of("README.md", text) == [
         Block("README.md", 3, "sh", "a <<E\n  b\nE\n"),

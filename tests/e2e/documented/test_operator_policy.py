@@ -1,4 +1,4 @@
-"""What docs/operator-policy.json allows, and docs/security.md says each command needs, is enough for `relay`."""
+"""The permissions in docs/operator-policy.json, and in docs/security.md for each command, are enough for `relay`."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from local.stack.stack import Stack, a_chart
 pytestmark = pytest.mark.e2e
 
 POLICY = json.loads(
-    # CloudFormation calls log groups by the stack's name; the emulator has them under a path.
+    # CloudFormation names log groups after the stack; the emulator has them under a path.
     (ROOT / "docs" / "operator-policy.json")
     .read_text()
     .replace("log-group:stocktwits-relay-", "log-group:/aws/cloudformation/stocktwits-relay/")
@@ -47,14 +47,14 @@ COMMANDS: dict[str, list[str]] = {
     "login": ["--token", "--expect-username", "relay_demo"],
     "login firestream": ["--username", "demo-user"],
 }
-"""In this order: `get` needs what `backfill` fetched. LETTER is a new letter's id."""
+"""In this order, since `get` needs what `backfill` fetched. LETTER is the id of a new dead letter."""
 
 Relay = Callable[[str, set[str]], "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
 def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    """Run a command as somebody who has some statements of the policy."""
+    """Run a command with some statements of the policy."""
     iam, sqs, folder = stack.client("iam"), stack.client("sqs"), tmp_path_factory.mktemp("desk")
     (folder / "chart.png").write_bytes(a_chart())
     iam.create_user(UserName=OPERATOR)
@@ -76,7 +76,7 @@ def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     def run(command: str, statements: set[str]) -> "subprocess.CompletedProcess[str]":
         document = {
             "Version": "2012-10-17",
-            "Statement": [_told(each) for each in POLICY["Statement"] if each["Sid"] in statements],
+            "Statement": [_for_the_emulator(each) for each in POLICY["Statement"] if each["Sid"] in statements],
         }
         iam.put_user_policy(UserName=OPERATOR, PolicyName="some", PolicyDocument=json.dumps(document))
         words = [*command.split(), *(letter() if each == "LETTER" else each for each in COMMANDS[command])]
@@ -97,8 +97,8 @@ def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     iam.delete_user(UserName=OPERATOR)
 
 
-def _told(statement: dict[str, Any]) -> dict[str, Any]:
-    """Name batch calls as the emulator asks for them, and leave out what it does not know of conditions."""
+def _for_the_emulator(statement: dict[str, Any]) -> dict[str, Any]:
+    """Name batch calls as the emulator does, and omit conditions that it does not know."""
     actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
     condition = known(statement.get("Condition", {}))
     return {**statement, "Action": [name for action in actions for name in names(action)], "Condition": condition}
@@ -110,6 +110,6 @@ def test_a_command_works_with_the_statements_that_the_document_names(command: st
     assert done.returncode == 0, done.stderr
 
 
-def test_a_statement_that_is_missing_is_missed(relay: Relay) -> None:
+def test_a_command_fails_without_one_of_its_statements(relay: Relay) -> None:
     done = relay("pause", NEEDED["pause"] - {"PauseAndResume"})
     assert (done.returncode, "does not allow you" in done.stderr) == (3, True)

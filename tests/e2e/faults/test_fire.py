@@ -1,4 +1,4 @@
-"""Both halves under fire at the same time, on the deployed stack; `make reliability` does it at length."""
+"""Both halves under faults at the same time, on the deployed stack; `make reliability` does it at length."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ BACKUPS = backups_under_fire.Plan(seed=11, days=8, kill_pauses=(0.5, 1.5), kills
 
 @dataclass(frozen=True)
 class Fire:
-    """What both runs did and saw."""
+    """The results of both runs."""
 
     posting: posting_under_fire.Run
     backups: backups_under_fire.Run

@@ -1,4 +1,4 @@
-"""No secret shows anywhere, whatever fails; and the search for them finds one wherever it is planted."""
+"""No secret appears anywhere, whatever fails, and the search finds a secret wherever it is planted."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ BROKEN = "a-secret-in-broken-json"
 
 
 def records(*bodies: str) -> dict[str, Any]:
-    """Return an SQS event; the same text is the same message every time."""
+    """Return an SQS event; the same text has the same message id every time."""
     return {
         "Records": [
             {
@@ -49,7 +49,7 @@ def left(*bodies: str) -> dict[str, Any]:
 
 
 class Functions:
-    """The functions, invoked by hand; what they answer, or raise, is searched as everything else is."""
+    """The functions, invoked by hand; their answers and errors are searched too."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -65,7 +65,7 @@ class Functions:
         self.dynamodb.delete_item(TableName=self.stack.outputs["LedgerTableName"], Key={"pk": {"S": "gate"}})
 
     def post(self, *bodies: str) -> Any:
-        """Let messages be posted by an open gate."""
+        """Deliver messages while the gate is open."""
         self.open_gate()
         return self.invoke("PostMessages", records(*bodies))
 
@@ -73,7 +73,7 @@ class Functions:
         return self.invoke("FetchBackups", records(*requests))
 
     def restart(self, function: str) -> None:
-        """Let a function forget what it remembers."""
+        """End a function's workers, which cache secrets."""
         name = self.stack.outputs[f"{function}FunctionName"]
         timeout = self.client.get_function_configuration(FunctionName=name)["Timeout"]
         self.client.update_function_configuration(FunctionName=name, Timeout=timeout)
@@ -82,7 +82,7 @@ class Functions:
 @pytest.fixture(scope="module")
 def functions(stack: Stack) -> Iterator[Functions]:
     many = stack.firestream.messages_per_day
-    stack.firestream.configure(messages_per_day=200)  # soon made, soon fetched
+    stack.firestream.configure(messages_per_day=200)  # small, so fetched quickly
     yield Functions(stack)
     stack.firestream.configure(messages_per_day=many)
 
@@ -93,8 +93,8 @@ def no_leftover_faults(stack: Stack) -> None:
     stack.firestream.reset()
 
 
-def said(stack: Stack, words: str) -> bool:
-    return any(words in line for _, line in logs(stack))
+def logged(stack: Stack, text: str) -> bool:
+    return any(text in line for _, line in logs(stack))
 
 
 def alert(text: str, *, chart: bool) -> str:
@@ -109,7 +109,7 @@ def request_for(day: date, file_type: str = "message") -> str:
 
 @contextmanager
 def stored(stack: Stack, parameter: str, value: str) -> Iterator[None]:
-    """Put another secret into a parameter for a while."""
+    """Put another secret into a parameter temporarily."""
     ssm = stack.client("ssm")
     before = ssm.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
     ssm.put_parameter(Name=parameter, Type="SecureString", Value=value, Overwrite=True)
@@ -127,26 +127,26 @@ def test_a_damaged_parameter_is_not_quoted(stack: Stack, functions: Functions) -
         assert functions.post(message) == left(message)
     with stored(stack, LOGIN_PARAMETER, f'{{"username": "relay", "password": "{BROKEN}}}'):
         assert functions.fetch(request) == left(request)
-    assert said(stack, "does not hold a JSON object with access_token")
-    assert said(stack, "does not hold a JSON object with username and password")
+    assert logged(stack, "does not hold a JSON object with access_token")
+    assert logged(stack, "does not hold a JSON object with username and password")
     assert leaks(stack, BROKEN) == []
 
 
-def test_no_fault_of_stocktwits_brings_a_secret_to_light(stack: Stack, functions: Functions) -> None:
+def test_no_fault_of_stocktwits_reveals_a_secret(stack: Stack, functions: Functions) -> None:
     messages = {fault: alert(f"Struck by {fault}", chart=number % 2 == 0) for number, fault in enumerate(Fault)}
     for fault in Fault:
         stack.stocktwits.fail(fault, text=f"Struck by {fault} ")
     slow = [messages[fault] for fault in Fault if fault.startswith("timeout")]
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(functions.post, *slow)
-        while len(stack.stocktwits.requests) < len(slow):  # then nothing that shuts the gate can hold them back
+        while len(stack.stocktwits.requests) < len(slow):  # so that nothing closes the gate before them
             assert not waiting.done(), waiting.result()
             time.sleep(0.05)
         for message in messages.values():
             if message not in slow:
                 assert functions.post(message) == left(message), message
         assert waiting.result() == left(*slow)
-    stack.stocktwits.fail("5xx-before", path="streams/user")  # the first that may be posted is looked for in vain
+    stack.stocktwits.fail("5xx-before", path="streams/user")  # the first search for a possible post fails
     again = list(messages.values())
     answers = [functions.post(*again[:10]), functions.post(*again[10:])]
     assert sum(len(answer["batchItemFailures"]) for answer in answers) == 1
@@ -154,7 +154,7 @@ def test_no_fault_of_stocktwits_brings_a_secret_to_light(stack: Stack, functions
     assert leaks(stack, BROKEN) == []
 
 
-def test_what_stocktwits_repeats_of_a_token_goes_no_further(
+def test_a_token_in_an_answer_of_stocktwits_is_not_repeated(
     stack: Stack, functions: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = stack.stocktwits.access_token
@@ -164,11 +164,11 @@ def test_what_stocktwits_repeats_of_a_token_goes_no_further(
         stack.stocktwits.fail(fault, times=None, text=f"{fault} that quotes")
         message = alert(f"{fault} that quotes", chart=True)
         assert functions.post(message) == left(message)
-        assert said(stack, f"({status}: The token … is not known: https://stocktwits.com/token?…)")
+        assert logged(stack, f"({status}: The token … is not known: https://stocktwits.com/token?…)")
     assert leaks(stack, BROKEN) == []
 
 
-def test_of_a_replaced_token_neither_the_old_nor_the_new_one_shows(stack: Stack, functions: Functions) -> None:
+def test_neither_a_replaced_token_nor_the_new_one_appears(stack: Stack, functions: Functions) -> None:
     old, new = stack.stocktwits.access_token, "the-next-token"
     functions.post(alert("With the old token", chart=False))
     value = json.dumps({"access_token": new, "username": stack.stocktwits.username, "user_id": 1})
@@ -194,7 +194,7 @@ def test_the_drain_shows_no_secret_either(stack: Stack, functions: Functions) ->
     assert leaks(stack, BROKEN) == []
 
 
-def test_no_fault_of_firestream_brings_a_secret_to_light(stack: Stack, functions: Functions) -> None:
+def test_no_fault_of_firestream_reveals_a_secret(stack: Stack, functions: Functions) -> None:
     days = {fault: FIRST_DAY + timedelta(days=number) for number, fault in enumerate(BackupFault)}
     for fault, day in days.items():
         stack.firestream.fail(fault, file_type="message", day=day)
@@ -207,14 +207,14 @@ def test_no_fault_of_firestream_brings_a_secret_to_light(stack: Stack, functions
         functions.fetch(*requests.values())
         assert stalled.result() == left()
         assert expired.result() == left(request_for(never))
-    assert said(stack, "the link's host answered 403 AccessDenied")
+    assert logged(stack, "the link's host answered 403 AccessDenied")
     hosts = [seen.host for seen in stack.firestream.requests]
     assert hosts.count("api") > len(days)
     assert hosts.count("link") > len(days) - len(API_FAULTS)
     assert leaks(stack, BROKEN) == []
 
 
-def test_what_firestream_repeats_of_a_login_goes_no_further(
+def test_a_login_in_an_answer_of_firestream_is_not_repeated(
     stack: Stack, functions: Functions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (basic,) = Secrets(stack).basics
@@ -223,7 +223,7 @@ def test_what_firestream_repeats_of_a_login_goes_no_further(
     stack.firestream.fail("401", times=None)
     request = request_for(date(2015, 7, 2))
     assert functions.fetch(request) == left(request)
-    assert said(stack, "… is not the password; Basic … is refused")
+    assert logged(stack, "… is not the password; Basic … is refused")
     assert leaks(stack, BROKEN) == []
 
 
@@ -240,7 +240,7 @@ def test_a_function_that_raises_shows_no_secret(
 ) -> None:
     answer = functions.invoke(function, event)
     assert error in answer["errorMessage"]
-    assert said(stack, "the invocation failed")
+    assert logged(stack, "the invocation failed")
     assert leaks(stack, BROKEN) == []
 
 
@@ -267,7 +267,7 @@ def in_a_dead_letter(stack: Stack, secret: str) -> Iterator[None]:
 
 
 @contextmanager
-def in_a_request_that_is_held(stack: Stack, secret: str) -> Iterator[None]:
+def in_an_invisible_request(stack: Stack, secret: str) -> Iterator[None]:
     sqs = stack.client("sqs")
     url = sqs.create_queue(QueueName="planted")["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody=secret)
@@ -348,7 +348,7 @@ def in_the_path_of_a_backup(stack: Stack, secret: str) -> AbstractContextManager
 PLACES = [
     in_a_log,
     in_a_dead_letter,
-    in_a_request_that_is_held,
+    in_an_invisible_request,
     in_the_ledger,
     in_a_key,
     in_a_tag,
@@ -398,7 +398,7 @@ def test_every_secret_is_found_in_every_form(stack: Stack) -> None:
 def test_a_login_belongs_at_the_api_and_not_at_the_host_of_the_links(stack: Stack) -> None:
     login = (stack.firestream.username, stack.firestream.password)
     with sent(stack, f"{stack.firestream.url}/backups/message/2015/05/01", method="GET", auth=login):
-        well = leaks(stack)  # the library goes on to the link, without the login
+        well = leaks(stack)  # the library follows the link without the login
     link = stack.firestream.grant("message", FIRST_DAY)
     with sent(stack, link, method="GET", auth=login):
         badly = leaks(stack)
