@@ -1,6 +1,6 @@
 #!/bin/sh
 # environment.sh DIRECTORY REQUIREMENTS...: makes a virtual environment, or brings the one that is there up to date. One
-# that another Python made is made anew. Each file that is installed must have a hash that its requirement names.
+# of another Python is recreated. Each file that is installed must have a hash that its requirement names.
 set -eu
 directory=$1
 shift

@@ -40,7 +40,7 @@ NIGHTLY_DAYS = 7
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The deployed application, with some days behind it."""
     build = tmp_path_factory.mktemp("stack") / "build"
-    with Stack(PACE, say=lambda _: None, build_directory=build) as running:
+    with Stack(PACE, on_step=lambda _: None, build_directory=build) as running:
         running.stocktwits.fail("reset-before", text=AT_SECOND_ATTEMPT)
         for text, sentiment in POSTED.items():
             send(running, {"body": text, "sentiment": sentiment})

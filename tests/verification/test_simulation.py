@@ -77,7 +77,7 @@ EXPECTED = (
     "another worker is delivering this key",
     "could not be deleted",
     "could not be rescheduled",
-    "reads the token anew",
+    "reads the token again",
 )
 
 

@@ -273,7 +273,7 @@ class World:
 
         def credentials(*, fresh: bool = False) -> Credentials:
             if fresh and known["token"] != self._token:
-                self.network.log("reads the token anew", worker.name)
+                self.network.log("reads the token again", worker.name)
                 known["token"] = self._token
             return Credentials(known["token"], "relay_demo", "4242")
 

@@ -55,7 +55,7 @@ Relay = Callable[[str, set[str]], "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="module")
 def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
     """Run a command with some statements of the policy."""
-    iam, sqs, folder = stack.client("iam"), stack.client("sqs"), tmp_path_factory.mktemp("desk")
+    iam, sqs, folder = stack.client("iam"), stack.client("sqs"), tmp_path_factory.mktemp("operator")
     (folder / "chart.png").write_bytes(a_chart())
     iam.create_user(UserName=OPERATOR)
     key = iam.create_access_key(UserName=OPERATOR)["AccessKey"]
