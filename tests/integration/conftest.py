@@ -13,9 +13,12 @@ from tests.iam import refused
 from tests.worlds.aws import REGION, Aws, mocked
 from tests.worlds.aws import stubbed_answer as answered
 from tests.worlds.backups import ARCHIVE, LOGIN_PARAMETER, PASSWORD, BackupsWorld
+from tests.worlds.backups import BackupsWorld as Archivist
 from tests.worlds.clock import Clock, Context
-from tests.worlds.functions import Function
+from tests.worlds.functions import Function, Leftovers, Outbox
 from tests.worlds.posting import CHARTS, TABLE, TOKEN, TOKEN_PARAMETER, PostingWorld
+from tests.worlds.posting import PostingWorld as World
+from tests.worlds.runs import Run
 
 __all__ = [  # imported from here by the tests of the command
     "ARCHIVE",
@@ -26,8 +29,13 @@ __all__ = [  # imported from here by the tests of the command
     "TABLE",
     "TOKEN",
     "TOKEN_PARAMETER",
+    "Archivist",
     "Clock",
     "Context",
+    "Leftovers",
+    "Outbox",
+    "Run",
+    "World",
     "answered",
 ]
 

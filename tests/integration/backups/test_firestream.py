@@ -49,7 +49,7 @@ def test_a_download_has_its_size_and_its_etag_before_its_first_byte(
         assert download.etag == f'"{hashlib.md5(CONTENT).hexdigest()}-3"'
         read_all(download)
         assert (download.position, download.resumes) == (SIZE, 0)
-        assert read_all(download) == b""  # and the end stays the end
+        assert read_all(download) == b""
     assert len(stand_in.requests) == 2
 
 
@@ -186,13 +186,13 @@ def test_a_transfer_that_keeps_breaking_is_given_up_when_time_runs_out(
 
 
 def reading_aside(download: Download) -> tuple[threading.Thread, list[BaseException]]:
-    """Read in another thread, and keep what it ends with."""
+    """Read in another thread; returns the thread, and a list for the error that ends it."""
     ended: list[BaseException] = []
 
     def read() -> None:
         try:
             download.read(MOST)
-        except BaseException as error:  # noqa: BLE001  whichever it is
+        except BaseException as error:  # noqa: BLE001  the test looks at it
             ended.append(error)
 
     reader = threading.Thread(target=read, daemon=True)
@@ -222,7 +222,7 @@ def test_closing_ends_a_read_that_waits_in_another_thread(
     reader.join(5)
     assert not reader.is_alive()
     assert len(ended) == 1
-    assert len(requests_to(stand_in, "link")) == 1  # it did not try to go on
+    assert len(requests_to(stand_in, "link")) == 1  # it was not resumed
 
 
 def test_closing_ends_a_wait_between_two_attempts(stand_in: FirestreamStandIn, clock: Clock) -> None:

@@ -31,7 +31,7 @@ from tests.worlds.firestream import (
 ETAG = '"0123-3"'
 
 
-# A transfer that breaks goes on where it stopped
+# A transfer that breaks continues where it stopped
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.TRUNCATED, Fault.TRUNCATED_UNDECLARED])
@@ -46,7 +46,7 @@ def test_a_broken_transfer_continues_where_it_stopped(
         assert (download.resumes, download.size) == (1, SIZE)
     assert ranges(stand_in) == [None, f"bytes={position}-"]
     assert requests_to(stand_in, "link")[1].headers["If-Match"] == download.etag
-    assert stand_in.served["message", DAY] == SIZE  # no byte came twice
+    assert stand_in.served["message", DAY] == SIZE  # no byte was sent twice
 
 
 def test_every_resume_uses_a_new_link(client: Firestream, stand_in: FirestreamStandIn) -> None:
@@ -102,7 +102,7 @@ def test_the_waits_between_failures_double(
     really_wait = threading.Event.wait
 
     def wait(event: threading.Event, timeout: float | None = None) -> bool:
-        if timeout is None:  # not ours
+        if timeout is None:  # not a wait of the client
             return really_wait(event)
         waits.append(timeout)
         return False

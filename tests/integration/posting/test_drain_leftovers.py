@@ -20,7 +20,7 @@ def receive_counts(world: PostingWorld) -> list[str]:
     return [each["Attributes"]["ApproximateReceiveCount"] for each in world.receive(world.leftovers)]
 
 
-# The gate goes first
+# The gate is read first
 
 
 @pytest.mark.parametrize("pause", [rate_limited, lambda world: world.pause()], ids=["by a 429", "by an operator"])
