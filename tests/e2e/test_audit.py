@@ -1,4 +1,4 @@
-"""The real pip-audit and a package index on loopback: what it says is what is read."""
+"""The real pip-audit with a package index on loopback: its output is read correctly."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ def requirements(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Stands for pypi.org: the way there is a proxy, and its certificate is trusted."""
+    """Replaces pypi.org, through a proxy with a trusted certificate."""
 
     @contextmanager
     def serving(respond: Callable[[str], tuple[int, bytes]]) -> Iterator[None]:
@@ -103,7 +103,7 @@ def test_an_index_that_is_not_there_did_not_answer(requirements: Path, monkeypat
     assert audit(requirements) == Audit(gap="the service did not answer (ProxyError)")
 
 
-def test_a_version_that_is_not_pinned_is_a_mistake_of_ours(requirements: Path) -> None:
+def test_a_version_that_is_not_pinned_is_an_error(requirements: Path) -> None:
     requirements.write_text(requirements.read_text().replace("==", ">="))
     (problem,) = audit(requirements).problems
     assert "pip-audit failed (1)" in problem

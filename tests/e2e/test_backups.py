@@ -1,4 +1,4 @@
-"""Backups under a kill at any moment, and by two workers at once: nothing, or every byte, and nothing in between."""
+"""Backups with a kill at any moment, and by two workers at a time: the archive has all bytes, or nothing."""
 
 import gzip
 import json
@@ -50,7 +50,7 @@ EVENT = {
 
 @dataclass(frozen=True)
 class Site:
-    """An S3 and a Firestream, and workers between them: processes that can be killed."""
+    """An S3 and a Firestream, and worker processes that can be killed."""
 
     emulator: Emulator
     firestream: FirestreamStandIn
@@ -84,18 +84,18 @@ class Site:
         return worker
 
     def stored(self) -> bytes | None:
-        """Return what the archive holds for the day."""
+        """Return the archive's object for the day."""
         s3 = self.emulator.client("s3")
         with suppress(s3.exceptions.NoSuchKey):
             return bytes(s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read())
         return None
 
     def uploads(self) -> int:
-        """Return how many uploads are neither completed nor aborted."""
+        """Return the number of uploads that are neither completed nor aborted."""
         return len(self.emulator.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
 
     def forget(self) -> None:
-        """Empty the archive, unfinished uploads and all."""
+        """Empty the archive, and abort unfinished uploads."""
         s3 = self.emulator.client("s3")
         s3.delete_object(Bucket=BUCKET, Key=KEY)
         for each in s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []):
@@ -114,7 +114,7 @@ def outcomes(output: str) -> list[str]:
 
 
 def a_backup_of_many_parts() -> bytes:
-    """Lines that hardly compress, three parts of them."""
+    """Lines that hardly compress, enough for three parts."""
     numbers = random.Random(11)
     lines = (json.dumps({"id": i, "body": numbers.randbytes(3000).hex()}).encode() for i in range(6500))
     return gzip.compress(b"\n".join(lines), compresslevel=1, mtime=0)
@@ -191,7 +191,7 @@ def test_a_worker_killed_in_the_middle_of_a_transfer_leaves_nothing(site: Site, 
     assert site.uploads() <= 1  # the bucket's lifecycle aborts it within a day
 
 
-def test_of_workers_on_the_same_day_at_once_one_stores_and_none_leaves_an_upload(site: Site, content: bytes) -> None:
+def test_of_concurrent_workers_on_a_day_one_stores_it_and_none_leaves_an_upload(site: Site, content: bytes) -> None:
     workers = [site.worker() for _ in range(3)]
     for worker in workers:
         go(worker)

@@ -1,4 +1,4 @@
-"""What `sam build` and `make build` make: for each runtime that is here, and both architectures."""
+"""The results of `sam build` and `make build`, for each installed runtime and both architectures."""
 
 import os
 import re
@@ -42,18 +42,18 @@ def test_the_template_switches_off_no_rule_of_the_linter_that_make_check_runs() 
 
 @pytest.mark.parametrize("architecture", ELF_MACHINE)
 @pytest.mark.parametrize("runtime", PRESENT)
-def test_the_layer_builds_for_every_runtime_that_is_here(runtime: str, architecture: str, tmp_path: Path) -> None:
+def test_the_layer_builds_for_every_installed_runtime(runtime: str, architecture: str, tmp_path: Path) -> None:
     directory = build(runtime, architecture, tmp_path / "build")
     check(runtime, architecture, directory)
     layer = directory / "RelayLayer" / "python"
-    assert (layer / "relay" / "delivery.py").exists()
+    assert (layer / "relay" / "posting" / "delivery.py").exists()
     assert list(directory.rglob("*.pyc")) == []
     tag = f"cpython-{runtime.removeprefix('python').replace('.', '')}"
     for library in ("msgspec/_core", "isal/isal_zlib"):
         (native,) = layer.glob(f"{library}.*.so")
         assert tag in native.name
         assert struct.unpack_from("<H", native.read_bytes(), 18) == (ELF_MACHINE[architecture],)
-    if architecture == HOST_ARCHITECTURE:  # bytecode is the same on both, and so is what is imported
+    if architecture == HOST_ARCHITECTURE:  # bytecode and imports are the same on both
         compile_all(runtime, directory)
         sources = list(directory.rglob("*.py"))
         python = interpreter(runtime)
@@ -75,7 +75,7 @@ def test_the_layer_builds_for_every_runtime_that_is_here(runtime: str, architect
 
 @pytest.mark.parametrize("architecture", ELF_MACHINE)
 @pytest.mark.parametrize("runtime", [runtime for runtime in runtimes() if runtime not in PRESENT])
-def test_the_layer_has_wheels_with_hashes_for_every_runtime_that_is_not_here(
+def test_the_layer_has_wheels_with_hashes_for_every_other_runtime(
     runtime: str, architecture: str, tmp_path: Path
 ) -> None:
     pip = [sys.executable, "-m", "pip", "download", "--require-hashes", "--no-deps", "--requirement", str(REQUIREMENTS)]
@@ -84,7 +84,7 @@ def test_the_layer_has_wheels_with_hashes_for_every_runtime_that_is_not_here(
 
 
 def test_plain_sam_build_takes_no_file_whose_hash_was_not_pinned(tmp_path: Path) -> None:
-    """For this machine's processor; for another one, SAM asks for some wheels without their hashes."""
+    """For this machine's processor; for another one, SAM requests some wheels without their hashes."""
     shutil.copytree(ROOT / "functions", tmp_path / "functions")
     shutil.copytree(ROOT / "layers", tmp_path / "layers")
     shutil.copy(ROOT / "template.yaml", tmp_path)
@@ -104,7 +104,7 @@ def test_plain_sam_build_takes_no_file_whose_hash_was_not_pinned(tmp_path: Path)
         )
 
 
-def test_what_was_built_is_deployed_as_what_it_is(tmp_path: Path) -> None:
+def test_a_build_is_deployed_only_as_what_it_is(tmp_path: Path) -> None:
     directory = build(HOST_RUNTIME, HOST_ARCHITECTURE, tmp_path / "build")
     check(HOST_RUNTIME, HOST_ARCHITECTURE, directory)
     another = next(each for each in ELF_MACHINE if each != HOST_ARCHITECTURE)
@@ -125,13 +125,13 @@ def test_what_was_built_is_deployed_as_what_it_is(tmp_path: Path) -> None:
     ):
         assert ours in built
         template.write_text(built.replace(ours, theirs))
-        with pytest.raises(BuildError, match=r"has another template than template\.yaml"):
+        with pytest.raises(BuildError, match=r"made from another template than template\.yaml"):
             check(HOST_RUNTIME, HOST_ARCHITECTURE, directory)
 
 
 @pytest.mark.parametrize(("target", "variable"), [("unbundle", "SHA256"), ("deploy-built", "PARAMETERS")])
 def test_a_setting_of_the_job_that_deploys_is_run_by_no_shell(target: str, variable: str, tmp_path: Path) -> None:
-    """The job that builds, or whoever may change a variable of the repository, may be hostile."""
+    """The job that builds, or a user who may change a variable of the repository, may be hostile."""
     setting = f"$(shell touch {tmp_path}/run)`touch {tmp_path}/run`; touch {tmp_path}/run"
     (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
     python = tmp_path / ".venv" / "bin" / "python"
@@ -147,7 +147,7 @@ def test_a_setting_of_the_job_that_deploys_is_run_by_no_shell(target: str, varia
     assert not (tmp_path / "run").exists()
 
 
-def test_environments_are_made_anew_when_their_requirements_or_the_python_change_and_only_then(tmp_path: Path) -> None:
+def test_environments_are_recreated_only_when_their_requirements_or_the_python_change(tmp_path: Path) -> None:
     (tmp_path / "Makefile").symlink_to(ROOT / "Makefile")
     (tmp_path / "template.yaml").symlink_to(ROOT / "template.yaml")
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
