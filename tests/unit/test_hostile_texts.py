@@ -27,7 +27,7 @@ from relay.stocktwits import ADDED_ENTITY_LEVELS, normal_form
 from fuzz.shapes import NAMES, shape
 from tests.unit.steps import Counter, TooManyStepsError, found, steps
 
-pytestmark = pytest.mark.timeout(30, func_only=True)
+pytestmark = pytest.mark.timeout(180, func_only=True)  # every step is traced
 
 SIZE = 1024 * 1024
 
