@@ -19,8 +19,11 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 HEALTH = "/_ministack/health"
 REFUSAL = b'{"__type": "AccessDenied", "message": "This emulator answers whoever knows its session token."}'
 
-_GIVEN_OUT = re.compile(rb"[ =](?:AKIA|ASIA)")
-"""How the key of a user or a role begins in ``Authorization``. With IAM enforced, the emulator checks these itself."""
+_GIVEN_OUT = re.compile(rb"AWS4-HMAC-SHA256 Credential=(?:AKIA|ASIA)")
+"""How ``Authorization`` begins with the key of a user or a role. With IAM enforced, the emulator checks it itself."""
+
+_UNCHECKED = "/_"
+"""How the paths begin that are not AWS's own, such as ``/_ministack/config``: the emulator checks no key there."""
 
 
 def guarded(application: Application, token: str, *, enforce_iam: bool) -> Application:
@@ -33,12 +36,13 @@ def guarded(application: Application, token: str, *, enforce_iam: bool) -> Appli
     """
 
     def passes(scope: Scope) -> bool:
-        headers = dict(scope["headers"])
+        headers = dict(reversed(list(scope["headers"])))  # of a repeated one the first, whose key the emulator takes
         query = parse_qs(scope["query_string"])
         (given,) = query.get(b"X-Amz-Security-Token", [b""])[:1]
         if any(compare_digest(each, token.encode()) for each in (headers.get(b"x-amz-security-token", b""), given)):
             return True
-        return enforce_iam and bool(_GIVEN_OUT.search(headers.get(b"authorization", b"")))
+        given_out = _GIVEN_OUT.match(headers.get(b"authorization", b""))
+        return enforce_iam and given_out is not None and not scope["path"].startswith(_UNCHECKED)
 
     async def application_behind_it(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or (scope["type"] == "http" and (scope["path"] == HEALTH or passes(scope))):
