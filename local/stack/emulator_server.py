@@ -19,8 +19,11 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 HEALTH = "/_ministack/health"
 REFUSAL = b'{"__type": "AccessDenied", "message": "This emulator needs the session token of its run."}'
 
-_ISSUED_KEY = re.compile(rb"[ =](?:AKIA|ASIA)")
-"""The start of an access key that the emulator issued. With IAM enforced, the emulator checks these itself."""
+_ISSUED_KEY = re.compile(rb"AWS4-HMAC-SHA256 Credential=(?:AKIA|ASIA)")
+"""How ``Authorization`` begins with a key that the emulator issued. With IAM enforced, the emulator checks it itself."""
+
+_UNCHECKED = "/_"
+"""How the paths begin that are not AWS's own, such as ``/_ministack/config``: the emulator checks no key there."""
 
 
 def guarded(application: Application, token: str, *, enforce_iam: bool) -> Application:
@@ -33,13 +36,14 @@ def guarded(application: Application, token: str, *, enforce_iam: bool) -> Appli
     """
 
     def authorized(scope: Scope) -> bool:
-        headers = dict(scope["headers"])
+        headers = dict(reversed(list(scope["headers"])))  # the first of a repeated header, whose key the emulator uses
         query = parse_qs(scope["query_string"])
         (in_query,) = query.get(b"X-Amz-Security-Token", [b""])[:1]
         given = headers.get(b"x-amz-security-token", b""), in_query
         if any(compare_digest(each, token.encode()) for each in given):
             return True
-        return enforce_iam and bool(_ISSUED_KEY.search(headers.get(b"authorization", b"")))
+        issued = _ISSUED_KEY.match(headers.get(b"authorization", b""))
+        return enforce_iam and issued is not None and not scope["path"].startswith(_UNCHECKED)
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or (scope["type"] == "http" and (scope["path"] == HEALTH or authorized(scope))):

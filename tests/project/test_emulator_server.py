@@ -12,9 +12,9 @@ SIGNED = "AWS4-HMAC-SHA256 Credential={}/20161205/us-east-1/lambda/aws4_request,
 
 
 def answers(
-    *, kind: str = "http", path: str = "/", query: str = "", enforce_iam: bool = False, **headers: str
+    *, kind: str = "http", path: str = "/", query: str = "", enforce_iam: bool = False, **headers: str | list[str]
 ) -> list[str]:
-    """Send a request to an emulator, and return what the guard or the emulator sent."""
+    """Send a request to an emulator, and return what the guard or the emulator sent; a list repeats its header."""
     sent: list[str] = []
 
     async def emulator(*_: object) -> None:
@@ -30,7 +30,11 @@ def answers(
         "type": kind,
         "path": path,
         "query_string": query.encode(),
-        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "headers": [
+            (name.replace("_", "-").encode(), value.encode())
+            for name, values in headers.items()
+            for value in ([values] if isinstance(values, str) else values)
+        ],
     }
     asyncio.run(guarded(emulator, TOKEN, enforce_iam=enforce_iam)(scope, receive, send))
     return sent
@@ -52,6 +56,9 @@ def test_a_request_with_the_token_is_answered() -> None:
         {"query": "X-Amz-Security-Token="},
         {"authorization": SIGNED.format("test")},
         {"authorization": SIGNED.format("000000000000")},
+        {"authorization": f"{SIGNED.format('000000000000')}, x=AKIA"},
+        {"authorization": [SIGNED.format("000000000000"), SIGNED.format("AKIA0123456789ABCDEF")]},
+        {"authorization": SIGNED.format("AKIA0123456789ABCDEF"), "path": "/_ministack/config"},
         {"origin": "https://page.example"},
         {"path": "/_ministack/reset"},
         {"path": f"{HEALTH}/../reset"},
