@@ -20,7 +20,7 @@ HEALTH = "/_ministack/health"
 REFUSAL = b'{"__type": "AccessDenied", "message": "This emulator needs the session token of its run."}'
 
 _ISSUED_KEY = re.compile(rb"AWS4-HMAC-SHA256 Credential=(?:AKIA|ASIA)")
-"""How ``Authorization`` begins with a key that the emulator issued. With IAM enforced, the emulator checks it itself."""
+"""How ``Authorization`` begins with a key that the emulator issued: with IAM enforced, it checks that key itself."""
 
 _UNCHECKED = "/_"
 """How the paths begin that are not AWS's own, such as ``/_ministack/config``: the emulator checks no key there."""

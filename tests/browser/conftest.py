@@ -89,18 +89,18 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     """The page in a tab of its own; at the end, nothing may have been complained about, or asked of anybody else."""
     tab = browser.new_page(viewport={"width": 1000, "height": 900})
     tab.set_default_timeout(PATIENCE_MS)
-    complaints: list[str] = []
+    problems: list[str] = []
     asked: set[str] = set()
     tab.on("request", lambda request: asked.add(request.url))
-    tab.on("console", lambda result: complaints.append(result.text) if result.type in {"error", "warning"} else None)
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("requestfailed", lambda request: complaints.append(f"{request.url}: {request.failure}"))
+    tab.on("console", lambda result: problems.append(result.text) if result.type in {"error", "warning"} else None)
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("requestfailed", lambda request: problems.append(f"{request.url}: {request.failure}"))
     tab.goto(address)
     yield tab
     assert {each for each in asked if not each.startswith((address, "data:"))} == set()
-    tab.goto("about:blank")  # a request that the end cuts off is no complaint
+    tab.goto("about:blank")  # a request that the end cuts off is not a failure
     tab.close()
-    assert [each for each in complaints if "ERR_ABORTED" not in each] == []
+    assert [each for each in problems if "ERR_ABORTED" not in each] == []
 
 
 def fetch_a_week(stack: Stack) -> None:

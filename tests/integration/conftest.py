@@ -10,34 +10,11 @@ import pytest
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
 from tests.iam import refused
-from tests.worlds.aws import REGION, Aws, mocked
-from tests.worlds.aws import stubbed_answer as answered
-from tests.worlds.backups import ARCHIVE, LOGIN_PARAMETER, PASSWORD, BackupsWorld
-from tests.worlds.backups import BackupsWorld as Archivist
-from tests.worlds.clock import Clock, Context
-from tests.worlds.functions import Function, Leftovers, Outbox
-from tests.worlds.posting import CHARTS, TABLE, TOKEN, TOKEN_PARAMETER, PostingWorld
-from tests.worlds.posting import PostingWorld as World
-from tests.worlds.runs import Run
-
-__all__ = [  # imported from here by the tests of the command
-    "ARCHIVE",
-    "CHARTS",
-    "LOGIN_PARAMETER",
-    "PASSWORD",
-    "REGION",
-    "TABLE",
-    "TOKEN",
-    "TOKEN_PARAMETER",
-    "Archivist",
-    "Clock",
-    "Context",
-    "Leftovers",
-    "Outbox",
-    "Run",
-    "World",
-    "answered",
-]
+from tests.worlds.aws import Aws, mocked
+from tests.worlds.backups import PASSWORD, BackupsWorld
+from tests.worlds.clock import Clock
+from tests.worlds.functions import Function
+from tests.worlds.posting import TOKEN, PostingWorld
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import pytest
 import relay_cli
-from relay.backups import bootstrap as backup_wiring
+from relay.backups import bootstrap
 from relay.backups.backup import Backup
 from relay_cli.app import main
 from relay_cli.commands import backfill
@@ -25,8 +25,9 @@ from relay_cli.deployed import calendar
 
 from functions.fetch_backups import app as fetch_backups
 from local.stand_ins.http_server import Handler
-from tests.integration.conftest import ARCHIVE, Archivist, Context
+from tests.worlds.backups import ARCHIVE, BackupsWorld
 from tests.worlds.cli import CommandResult
+from tests.worlds.clock import Context
 
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 TODAY = date(2026, 11, 21)
@@ -74,7 +75,7 @@ class ArchiveCli:
 
     def __init__(
         self,
-        backups: Archivist,
+        backups: BackupsWorld,
         session: boto3.Session,
         patch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
@@ -133,7 +134,7 @@ class ArchiveCli:
         if self.answers:
             return self.answers.pop(0)
         with self.aside():
-            for handler in backup_wiring.telemetry().logger.handlers:
+            for handler in bootstrap.telemetry().logger.handlers:
                 handler.stream = sys.stdout
             return 200, {}, fetch_backups.handler(event, Context(self.backups.clock, 900_000))
 

@@ -175,8 +175,6 @@ class BackupsWorld:
         ).get("Messages", [])
         return [(each["Body"], attribute_values(each.get("MessageAttributes", {}))) for each in found]
 
-    buried = dead_letters  # the tests of the command still call it so
-
     def link_requests(self) -> list[str]:
         """The paths of the requests to Firestream for links, oldest first."""
         return [seen.path for seen in self.firestream.requests if seen.host == "api"]

@@ -18,7 +18,10 @@ from relay_cli.app import main
 from relay_cli.commands import login, pause, posts, send, status
 from relay_cli.deployed import backups, deliveries, gate, outbox, outcomes
 
-from tests.integration.conftest import ARCHIVE, CHARTS, REGION, TABLE, TOKEN_PARAMETER, Run, World, answered
+from tests.worlds.aws import REGION, stubbed_answer
+from tests.worlds.backups import ARCHIVE
+from tests.worlds.posting import CHARTS, TABLE, TOKEN_PARAMETER, PostingWorld
+from tests.worlds.runs import Run
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 """A planned answer of AWS: what a function makes of the request."""
@@ -70,7 +73,7 @@ def session() -> boto3.Session:
 class CliHarness:
     """An operator at the command line; while a command waits, `meanwhile` happens."""
 
-    def __init__(self, world: World, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, world: PostingWorld, patch: pytest.MonkeyPatch) -> None:
         self.world = world
         self.patch = patch
         self.meanwhile: list[Callable[[], object]] = []
@@ -201,7 +204,7 @@ class CliHarness:
             return SimpleNamespace(status_code=200), self._cloudformation(model.name)
         if answer is None:
             return None
-        return answered(answer, sent)
+        return stubbed_answer(answer, sent)
 
     def _sleep(self, seconds: float) -> None:
         self.world.clock.forward(seconds)

@@ -16,8 +16,9 @@ from relay_cli.context import Context
 from relay_cli.dashboard import cache, model, server
 
 from local.build import ROOT
-from tests.integration.conftest import Clock, World
 from tests.worlds.cli import CliHarness
+from tests.worlds.clock import Clock
+from tests.worlds.posting import PostingWorld
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 TOKEN = "the-secret-of-the-page"
@@ -95,7 +96,7 @@ def served(who: str = "Ann") -> Iterator[Page]:
             thread.join(30)
 
 
-def dashboard_cli(world: World, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
+def dashboard_cli(world: PostingWorld, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
     """A command line whose dashboard has a clock of its own, and waits for its values."""
     cli = CliHarness(world, monkeypatch)
     cli.patience = Clock(0)  # for the page alone: a long poll moves the world's

@@ -64,7 +64,7 @@ def stocktwits(  # noqa: PLR0913  each is an option
     """
     if ctx.invoked_subcommand:
         return
-    from relay_cli.deployed.stocktwits_account import Application, OAuthClient, parse_code  # noqa: PLC0415  only the login needs urllib3
+    from relay_cli.deployed.stocktwits_account import Application, OAuthClient, parse_code  # noqa: PLC0415  only the login needs requests
 
     context: Context = ctx.obj
     stack = context.stack  # found first, because a code works only once

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import urllib3
+import requests
 from relay import __version__
-from relay.tls import standard_context
+from relay.posting.stocktwits import CONNECT_SECONDS, READ_SECONDS, BoundedAdapter
 from urllib3.exceptions import HTTPError
 
 from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
@@ -17,9 +17,6 @@ from relay_cli.text import one_line
 
 SCOPE = "read,publish_messages"
 """The permissions the relay needs: to post, and to read the account's stream."""
-
-CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
-"""Timeouts in seconds, short because the operator is waiting."""
 
 MAX_ANSWER_BYTES = 1_000_000
 """The most that is read of a response, far more than one has."""
@@ -63,13 +60,7 @@ class OAuthClient:
         """
         self._api_url = api_url.rstrip("/")
         self._scheme = "OAuth" if auth_style == "oauth" else "Bearer"
-        context = standard_context() if self._api_url.startswith("https://") else None
-        self._http = urllib3.PoolManager(
-            ssl_context=context,
-            retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            headers={"User-Agent": f"StockTwitsRelay/{__version__}", "Accept": "application/json"},
-        )
+        self._adapter = BoundedAdapter(1, tls=self._api_url.startswith("https://"))
 
     def authorize_url(self, application: Application) -> str:
         """Return the page where the account's owner authorizes the application."""
@@ -133,25 +124,15 @@ class OAuthClient:
         self, method: str, path: str, *, fields: dict[str, str] | None = None, token: str | None = None
     ) -> tuple[int, dict[str, Any]]:
         """Send one request; return the status and the JSON object of the response, an empty one if it has none."""
-        headers = dict(self._http.headers)
+        headers = {"User-Agent": f"StockTwitsRelay/{__version__}", "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"{self._scheme} {token}"
-        if fields:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        body = urlencode(fields) if fields else None
+        request = requests.Request(method, self._api_url + path, headers, data=fields).prepare()
         try:
-            response = self._http.request(
-                method,
-                self._api_url + path,
-                body=body,
-                headers=headers,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-            content = response.read(MAX_ANSWER_BYTES)
-            response.close()
-        except (HTTPError, OSError) as error:
+            response = self._adapter.send(request, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
+            content = response.raw.read(MAX_ANSWER_BYTES, decode_content=False)
+            response.raw.close()
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             # Without the error's text and without its cause: both could reveal what was sent.
             raise Failure(
                 f"StockTwits could not be reached, or did not respond ({type(error).__name__}): try again.", FAILED
@@ -160,7 +141,7 @@ class OAuthClient:
             answer = json.loads(content)
         except (ValueError, RecursionError):
             answer = None
-        return response.status, answer if isinstance(answer, dict) else {}
+        return response.status_code, answer if isinstance(answer, dict) else {}
 
 
 def parse_code(pasted: str) -> str:

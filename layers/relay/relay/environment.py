@@ -31,7 +31,7 @@ def check_url(name: str, value: str) -> None:
     """Check that a variable is a URL.
 
     Raises:
-        Misconfigured: It does not.
+        Misconfigured: It is not.
     """
     if not value.startswith(("https://", "http://")):
         raise Misconfigured(f"{name} must begin with https://")

@@ -39,7 +39,7 @@ MAX_REASON_CHARACTERS = 1000
 
 def with_jitter(seconds: float) -> int:
     """Extend a wait a little, by a quarter of a minute at most, and round it up to what SQS takes."""
-    extended = seconds + random.uniform(0, JITTER) * min(seconds, 60)  # noqa: S311  # nosec B311  # jitter is no secret
+    extended = seconds + random.uniform(0, JITTER) * min(seconds, 60)  # noqa: S311  # nosec B311  # jitter need not be secret
     return min(int(extended) + 1, VISIBILITY_LIMIT_SECONDS)
 
 

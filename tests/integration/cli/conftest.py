@@ -7,14 +7,15 @@ import boto3
 import pytest
 
 from local.stand_ins.http_server import Server
-from tests.integration.conftest import Archivist, World
 from tests.worlds.archive_cli import ArchiveCli, Services
+from tests.worlds.backups import BackupsWorld
 from tests.worlds.cli import CliHarness
 from tests.worlds.dashboard import Page, served
+from tests.worlds.posting import PostingWorld
 
 
 @pytest.fixture
-def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
+def cli(world: PostingWorld, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
     return CliHarness(world, monkeypatch)
 
 
@@ -32,7 +33,7 @@ def session() -> boto3.Session:
 
 @pytest.fixture
 def relay(
-    backups: Archivist,
+    backups: BackupsWorld,
     session: boto3.Session,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -8,8 +8,8 @@ import pytest
 from relay.backups.backup import Backup, days
 from relay_cli.deployed import calendar, peek
 
-from tests.integration.conftest import ARCHIVE
 from tests.worlds.archive_cli import A_WEEK, BACKUP, DONE, MONTHS, NO_STACK, USAGE, ArchiveCli, note_absent, put
+from tests.worlds.backups import ARCHIVE
 from tests.worlds.cli import OVERRIDE, SHOWN
 
 
@@ -207,7 +207,7 @@ def test_to_look_at_failures_leaves_them_to_be_seen_by_others(relay: ArchiveCli)
     found = states(relay, "--from", "2016-12-01", "--to", "2016-12-12")
     assert list(found.values()) == ["failed"] * 12
     relay.backups.clock.forward(1)
-    assert len(relay.backups.buried()) == 10
+    assert len(relay.backups.dead_letters()) == 10
 
 
 def test_of_many_failures_some_are_told_and_the_rest_counted(relay: ArchiveCli) -> None:

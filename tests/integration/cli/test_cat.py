@@ -12,7 +12,6 @@ import pytest
 
 from local.build import ROOT
 from local.stand_ins.http_server import Handler, Server
-from tests.integration.conftest import ARCHIVE
 from tests.worlds.archive_cli import (
     BACKUP,
     CLI,
@@ -25,6 +24,7 @@ from tests.worlds.archive_cli import (
     put,
     values,
 )
+from tests.worlds.backups import ARCHIVE
 from tests.worlds.cli import control_characters
 
 

@@ -17,13 +17,15 @@ from relay_cli.dashboard import cache, model
 from relay_cli.deployed import calendar
 
 from local.build import ROOT
-from tests.integration.conftest import ARCHIVE, Outbox, World
+from tests.worlds.backups import ARCHIVE
 from tests.worlds.cli import DONE, USAGE, CliHarness, iso
 from tests.worlds.dashboard import HERE, REASON, Page, dashboard_cli, served
+from tests.worlds.functions import Outbox
+from tests.worlds.posting import PostingWorld
 
 
 @pytest.fixture
-def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
+def cli(world: PostingWorld, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
     return dashboard_cli(world, monkeypatch)
 
 
@@ -46,7 +48,7 @@ def test_a_quiet_relay_is_shown_open_and_empty(page: Page) -> None:
     assert shown.part("backups") == "Not available. Backups are switched off in this stack (BackupsEnabled)."
 
 
-def test_a_shut_gate_says_why_and_until_when(page: Page, world: World) -> None:
+def test_a_shut_gate_says_why_and_until_when(page: Page, world: PostingWorld) -> None:
     until = world.clock() + 600
     world.gate().close(Pause("rate_limited", "StockTwits limits the rate", until))
     shown = page.ask()
@@ -54,7 +56,7 @@ def test_a_shut_gate_says_why_and_until_when(page: Page, world: World) -> None:
     assert "Pause posting" in shown.part("controls")
 
 
-def test_the_queues_show_how_much_they_hold(page: Page, world: World) -> None:
+def test_the_queues_show_how_much_they_hold(page: Page, world: PostingWorld) -> None:
     for text in ("one $A", "two $B"):
         world.send(world.leftovers, text)
     world.receive(world.leftovers, VisibilityTimeout=3600)
@@ -64,7 +66,7 @@ def test_the_queues_show_how_much_they_hold(page: Page, world: World) -> None:
 
 
 def test_letters_that_the_page_itself_looks_at_are_not_told_to_be_under_way(
-    page: Page, cli: CliHarness, world: World
+    page: Page, cli: CliHarness, world: PostingWorld
 ) -> None:
     cli.add_dead_letter("one $A")
     world.receive(world.dead, VisibilityTimeout=3600)
@@ -72,7 +74,7 @@ def test_letters_that_the_page_itself_looks_at_are_not_told_to_be_under_way(
 
 
 def test_a_post_is_shown_with_its_link_and_how_long_it_took(
-    page: Page, cli: CliHarness, world: World, outbox: Outbox
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     outbox.send("Up 3% on volume $AAPL")
     world.clock.forward(2.5)
@@ -106,7 +108,7 @@ def test_a_posts_sentiment_is_shown_as_sign_and_word(
     assert expected in page.ask().part("posts")
 
 
-def test_a_dead_letter_is_shown_with_its_reason_and_stays(page: Page, cli: CliHarness, world: World) -> None:
+def test_a_dead_letter_is_shown_with_its_reason_and_stays(page: Page, cli: CliHarness, world: PostingWorld) -> None:
     cli.add_dead_letter(
         "Up 3% $AAPL", RejectReason=REASON, RelayKey="k1", FirstSeen="2026-11-20T09:30:00Z", Attempts="2"
     )
@@ -115,7 +117,7 @@ def test_a_dead_letter_is_shown_with_its_reason_and_stays(page: Page, cli: CliHa
     assert cli.bodies(world.dead) == ["Up 3% $AAPL"]
 
 
-def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: World) -> None:
+def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: PostingWorld) -> None:
     yesterday = calendar.today() - timedelta(days=1)
     stored, failed, absent = (yesterday - timedelta(days=each) for each in (10, 11, 12))
     world.s3.put_object(Bucket=ARCHIVE, Key=Backup(stored, "message").key, Body=b"x" * 2000)
@@ -206,7 +208,7 @@ def test_a_look_that_takes_long_keeps_nobody_waiting_and_is_shown_when_it_is_don
 # What it does
 
 
-def test_a_pause_stops_posting_and_the_page_offers_to_resume(page: Page, world: World) -> None:
+def test_a_pause_stops_posting_and_the_page_offers_to_resume(page: Page, world: PostingWorld) -> None:
     done = page.do("pause", why=" earnings call ", lasting="")
     assert done.notice == "Paused until resumed: earnings call."
     assert "Closed paused by Ann: earnings call until resumed" in done.part("gate")
@@ -214,19 +216,21 @@ def test_a_pause_stops_posting_and_the_page_offers_to_resume(page: Page, world: 
     assert world.gate().look(1).pause.until is None
 
 
-def test_a_pause_may_have_an_end(page: Page, world: World) -> None:
+def test_a_pause_may_have_an_end(page: Page, world: PostingWorld) -> None:
     until = world.clock() + 1800
     assert page.do("pause", why="lunch", lasting="30m").notice == "Paused for 30 minutes: lunch."
     assert world.gate().look(1).pause.until == until
 
 
 @pytest.mark.parametrize("fields", [{"why": " ", "lasting": ""}, {"lasting": ""}, {"why": "why", "lasting": "9d"}])
-def test_a_pause_that_says_nothing_or_lasts_anyhow_is_refused(page: Page, world: World, fields: dict[str, str]) -> None:
+def test_a_pause_that_says_nothing_or_lasts_anyhow_is_refused(
+    page: Page, world: PostingWorld, fields: dict[str, str]
+) -> None:
     assert page.do("pause", **fields).notice.startswith("Not done. ")
     assert world.item("pause") is None
 
 
-def test_resume_lifts_the_pause(page: Page, world: World) -> None:
+def test_resume_lifts_the_pause(page: Page, world: PostingWorld) -> None:
     world.pause(who={"S": "Bob"}, why={"S": "lunch"})
     done = page.do("resume")
     assert done.notice == "Lifted the pause of Bob: lunch."
@@ -235,7 +239,7 @@ def test_resume_lifts_the_pause(page: Page, world: World) -> None:
     assert page.do("resume").notice == "There was no pause."
 
 
-def test_retry_sends_a_letter_to_the_outbox_with_its_key(page: Page, cli: CliHarness, world: World) -> None:
+def test_retry_sends_a_letter_to_the_outbox_with_its_key(page: Page, cli: CliHarness, world: PostingWorld) -> None:
     kept_one, letter = cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B", RejectReason=REASON, RelayKey="k1")
     assert f'name="letter" value="{letter}"' in page.ask().html
     done = page.do("retry", letter=letter)
@@ -249,21 +253,21 @@ def test_retry_sends_a_letter_to_the_outbox_with_its_key(page: Page, cli: CliHar
 
 @pytest.mark.parametrize("letter", ["nowhere", ""])
 def test_a_letter_that_is_not_there_is_told_and_none_is_sent(
-    page: Page, cli: CliHarness, world: World, letter: str
+    page: Page, cli: CliHarness, world: PostingWorld, letter: str
 ) -> None:
     cli.add_dead_letter("one $A")
     assert page.do("retry", letter=letter).notice.startswith("Not done. There is no dead letter")
     assert (world.count(world.dead), world.count(world.outbox)) == (1, 0)
 
 
-def test_what_aws_does_not_allow_is_told(page: Page, cli: CliHarness, world: World) -> None:
+def test_what_aws_does_not_allow_is_told(page: Page, cli: CliHarness, world: PostingWorld) -> None:
     cli.plan("PutItem", "AccessDeniedException")
     done = page.do("pause", why="lunch", lasting="")
     assert done.notice.startswith("Not done. AWS does not allow you to call PutItem")
     assert "Open" in done.part("gate")
 
 
-def test_looking_does_nothing(page: Page, world: World) -> None:
+def test_looking_does_nothing(page: Page, world: PostingWorld) -> None:
     for action in ("pause?why=lunch", "resume", "retry"):
         assert page.ask(action).status == 405
     assert world.item("pause") is None

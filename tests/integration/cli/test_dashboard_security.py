@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import pytest
 from relay_cli.dashboard import model, server
 
-from tests.integration.conftest import Outbox, World
 from tests.worlds.cli import OVERRIDE, SHOWN, CliHarness, control_characters
 from tests.worlds.dashboard import HERE, MARKUP, REASON, TOKEN, Page, dashboard_cli, served
+from tests.worlds.functions import Outbox
+from tests.worlds.posting import PostingWorld
 
 
 @pytest.fixture
-def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
+def cli(world: PostingWorld, monkeypatch: pytest.MonkeyPatch) -> CliHarness:
     return dashboard_cli(world, monkeypatch)
 
 
@@ -28,7 +29,7 @@ def archive(cli: CliHarness) -> CliHarness:
 @pytest.mark.parametrize("root", ["/", "/another-secret/", f"/{TOKEN}x/", f"/{TOKEN[:-1]}/", f"//{TOKEN}/", "/%C3%A4/"])
 @pytest.mark.parametrize("request_line", ["GET ", "GET static/page.js", "POST resume"])
 def test_nothing_is_shown_or_done_without_the_secret(
-    page: Page, cli: CliHarness, world: World, root: str, request_line: str
+    page: Page, cli: CliHarness, world: PostingWorld, root: str, request_line: str
 ) -> None:
     method, path = request_line.split(" ")
     world.pause(why={"S": "lunch"})
@@ -71,7 +72,9 @@ def test_this_machines_other_name_is_its_own(page: Page) -> None:
         {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"},
     ],
 )
-def test_another_sites_post_is_refused_even_with_the_secret(page: Page, world: World, headers: dict[str, str]) -> None:
+def test_another_sites_post_is_refused_even_with_the_secret(
+    page: Page, world: PostingWorld, headers: dict[str, str]
+) -> None:
     world.pause(why={"S": "lunch"})
     result = page.ask("resume", "POST", headers={name: value.format(port=page.port) for name, value in headers.items()})
     assert (result.status, result.html) == (403, "Only the dashboard's own page may do this.\n")
@@ -87,14 +90,14 @@ def test_another_sites_post_is_refused_even_with_the_secret(page: Page, world: W
         {"Sec-Fetch-Site": "same-origin"},
     ],
 )
-def test_the_pages_own_post_is_taken(page: Page, world: World, headers: dict[str, str]) -> None:
+def test_the_pages_own_post_is_taken(page: Page, world: PostingWorld, headers: dict[str, str]) -> None:
     world.pause(why={"S": "lunch"})
     result = page.ask("resume", "POST", headers={name: value.format(port=page.port) for name, value in headers.items()})
     assert result.status == 200
     assert world.item("pause") is None
 
 
-def test_a_form_larger_than_any_of_the_page_is_refused(page: Page, world: World) -> None:
+def test_a_form_larger_than_any_of_the_page_is_refused(page: Page, world: PostingWorld) -> None:
     assert page.do("pause", why="x" * server.MAX_FORM_BYTES, lasting="").status == 413
     assert world.item("pause") is None
 
@@ -130,7 +133,7 @@ def test_the_page_holds_no_script_or_style_of_its_own_and_loads_nothing_from_els
     assert re.findall(r'(?:src|<link[^>]* href)="([^"]*)"', shown) == ["data:,", "static/page.css", "static/page.js"]
 
 
-def test_every_value_is_escaped(page: Page, cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_every_value_is_escaped(page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     cli.add_dead_letter(MARKUP, RejectReason=MARKUP, RelayKey=MARKUP)
     world.pause(who={"S": MARKUP}, why={"S": MARKUP})
     outbox.send(f"{MARKUP} $AAPL")
@@ -193,7 +196,7 @@ def test_a_poisoned_letter_takes_no_part_of_the_page_away(
 
 @pytest.mark.parametrize("part", ["gate", "queues", "posts", "letters", "backups"])
 def test_a_part_that_fails_in_a_way_nobody_foresaw_leaves_the_others_and_the_pause(
-    archive: CliHarness, monkeypatch: pytest.MonkeyPatch, world: World, part: str
+    archive: CliHarness, monkeypatch: pytest.MonkeyPatch, world: PostingWorld, part: str
 ) -> None:
     def defective(_: object) -> None:
         raise OverflowError("\x1b[2J")
@@ -237,7 +240,7 @@ def test_what_is_done_in_a_way_nobody_foresaw_is_told(page: Page, monkeypatch: p
 
 
 def test_what_turns_the_order_of_a_text_around_is_shown_as_what_it_is(
-    page: Page, cli: CliHarness, world: World, outbox: Outbox
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     cli.add_dead_letter(f"{OVERRIDE}1 $AAPL", RejectReason=f"{OVERRIDE}2")
     world.pause(who={"S": f"{OVERRIDE}3"}, why={"S": "\x9b4"})

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Outbox, World
 from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness
+from tests.worlds.functions import Outbox
+from tests.worlds.posting import PostingWorld
 
 REASON = "StockTwits refused it (422: Body can't be blank)"
 PERHAPS = "an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
@@ -20,7 +21,7 @@ def test_list_shows_reason_key_and_text_of_each_letter(cli: CliHarness) -> None:
     assert result.endswith("2 dead letters.\n")
 
 
-def test_looking_leaves_every_letter_where_it_was_and_visible(cli: CliHarness, world: World) -> None:
+def test_looking_leaves_every_letter_where_it_was_and_visible(cli: CliHarness, world: PostingWorld) -> None:
     for number in range(23):
         cli.add_dead_letter(f"letter {number} $AAPL")
     assert len(cli("dead", "list", "--json").json) == 23
@@ -49,7 +50,9 @@ def test_a_letter_without_a_reason_says_where_to_look(cli: CliHarness) -> None:
     assert "it has no reason" in cli("dead", "list").out
 
 
-def test_a_letter_that_sqs_gave_up_says_so_and_keeps_its_message_id_as_its_key(cli: CliHarness, world: World) -> None:
+def test_a_letter_that_sqs_gave_up_says_so_and_keeps_its_message_id_as_its_key(
+    cli: CliHarness, world: PostingWorld
+) -> None:
     cli.plan("ReceiveMessage", lambda _: {"Messages": [given_up("an-id", "Up 3% $AAPL")]}, lambda _: {})
     result = cli("dead", "list").out
     assert "SQS moved it here after its last receive" in result
@@ -93,7 +96,7 @@ def test_a_letter_that_is_not_there_is_told(cli: CliHarness, command: str) -> No
 
 
 def test_a_beginning_that_fits_more_than_one_letter_is_refused(
-    cli: CliHarness, world: World, monkeypatch: pytest.MonkeyPatch
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("moto.sqs.models.random.uuid4", iter(["abc1", "abc2"]).__next__)
     letters = [cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")]
@@ -107,7 +110,7 @@ def test_a_beginning_that_fits_more_than_one_letter_is_refused(
 # Retry
 
 
-def test_a_retried_letter_goes_to_the_outbox_untouched_with_its_key(cli: CliHarness, world: World) -> None:
+def test_a_retried_letter_goes_to_the_outbox_untouched_with_its_key(cli: CliHarness, world: PostingWorld) -> None:
     letter = cli.add_dead_letter(' {"body": "Up 3% $AAPL"}\n', RejectReason=REASON, RelayKey="k1")
     result = cli("dead", "retry", letter)
     assert (result.code, result.out) == (DONE, f"Sent {letter[:8]} to the Outbox again, with its key k1.\n")
@@ -117,7 +120,7 @@ def test_a_retried_letter_goes_to_the_outbox_untouched_with_its_key(cli: CliHarn
     assert world.count(world.dead) == 0
 
 
-def test_a_rejected_post_is_posted_by_its_retry(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_a_rejected_post_is_posted_by_its_retry(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.post_elsewhere("Up 3% $AAPL")
     outbox.send("Up 3% $AAPL")
     assert outbox.run().outcomes == ["rejected"]
@@ -127,7 +130,9 @@ def test_a_rejected_post_is_posted_by_its_retry(cli: CliHarness, world: World, o
     assert world.posted == ["Up 3% $AAPL"] * 2
 
 
-def test_a_letter_that_was_posted_after_all_is_not_posted_again(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_a_letter_that_was_posted_after_all_is_not_posted_again(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
     (message,) = outbox.send("Up 3% $AAPL")
     outbox.run()
     cli.add_dead_letter("Up 3% $AAPL", RelayKey=message, RejectReason=f"it expired - {PERHAPS}")
@@ -137,7 +142,7 @@ def test_a_letter_that_was_posted_after_all_is_not_posted_again(cli: CliHarness,
     assert world.posted == ["Up 3% $AAPL"]
 
 
-def test_a_letter_that_the_outbox_did_not_take_stays(cli: CliHarness, world: World) -> None:
+def test_a_letter_that_the_outbox_did_not_take_stays(cli: CliHarness, world: PostingWorld) -> None:
     one, two = cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")
     cli.plan("SendMessage", "AccessDenied")
     result = cli("dead", "retry", one, two)
@@ -152,7 +157,7 @@ def test_when_no_letter_could_be_sent_the_exit_code_says_why(cli: CliHarness) ->
     assert cli("dead", "retry", "--all").code == NO_AWS
 
 
-def test_a_letter_that_was_sent_but_not_deleted_is_told_of(cli: CliHarness, world: World) -> None:
+def test_a_letter_that_was_sent_but_not_deleted_is_told_of(cli: CliHarness, world: PostingWorld) -> None:
     letter = cli.add_dead_letter()
     cli.plan(
         "DeleteMessageBatch",
@@ -187,7 +192,7 @@ def test_either_letters_are_named_or_all_are_meant(cli: CliHarness, command: str
 # Drop
 
 
-def test_a_letter_is_dropped_when_the_operator_agrees(cli: CliHarness, world: World) -> None:
+def test_a_letter_is_dropped_when_the_operator_agrees(cli: CliHarness, world: PostingWorld) -> None:
     one, _two = cli.add_dead_letter("one $A"), cli.add_dead_letter("two $B")
     result = cli("dead", "drop", one, typed="y\n")
     assert result.code == DONE
@@ -196,14 +201,14 @@ def test_a_letter_is_dropped_when_the_operator_agrees(cli: CliHarness, world: Wo
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])
-def test_nothing_is_dropped_unless_the_operator_agrees(cli: CliHarness, world: World, answer: str) -> None:
+def test_nothing_is_dropped_unless_the_operator_agrees(cli: CliHarness, world: PostingWorld, answer: str) -> None:
     letter = cli.add_dead_letter("one $A")
     result = cli("dead", "drop", letter, typed=answer)
     assert (result.code, "Nothing was deleted" in result.err, "Use --yes" in result.err) == (FAILED, True, not answer)
     assert cli.bodies(world.dead) == ["one $A"]
 
 
-def test_yes_drops_all_without_asking(cli: CliHarness, world: World) -> None:
+def test_yes_drops_all_without_asking(cli: CliHarness, world: PostingWorld) -> None:
     for number in range(12):
         cli.add_dead_letter(f"letter {number}")
     assert cli("dead", "drop", "--all", "--yes").code == DONE

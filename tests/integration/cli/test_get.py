@@ -13,7 +13,6 @@ from relay_cli.commands import get
 from relay_cli.deployed import backup_file
 from urllib3.exceptions import ProtocolError
 
-from tests.integration.conftest import ARCHIVE
 from tests.strict_s3 import refuse
 from tests.worlds.archive_cli import (
     BACKUP,
@@ -27,6 +26,7 @@ from tests.worlds.archive_cli import (
     put,
     values,
 )
+from tests.worlds.backups import ARCHIVE
 
 
 def test_a_backup_is_downloaded_byte_for_byte(relay: ArchiveCli) -> None:

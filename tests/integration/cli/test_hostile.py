@@ -16,9 +16,10 @@ from relay.posting import alert
 from relay.posting.alert import Alert
 from relay_cli.deployed import deliveries
 
-from tests.integration.conftest import TABLE, TOKEN, Outbox, World
 from tests.worlds.cli import DONE, FAILED, NO_AWS, OVERRIDE, REFUSED, USAGE, CliHarness, control_characters, session
 from tests.worlds.cli import SHOWN as ESCAPED
+from tests.worlds.functions import Outbox
+from tests.worlds.posting import TABLE, TOKEN, PostingWorld
 
 NONE: Mapping[str, str] = MappingProxyType({})
 CLIPBOARD = "\x1b]52;c;cm0gLXJm\x07"
@@ -33,7 +34,7 @@ SENT = 1795273200
 
 
 @pytest.fixture
-def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliHarness]:
+def cli(world: PostingWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliHarness]:
     """The command, whose every output is looked at."""
     cli = CliHarness(world, monkeypatch)
     yield cli
@@ -117,14 +118,14 @@ def test_a_log_line_steers_no_terminal(cli: CliHarness) -> None:
 
 
 @pytest.mark.parametrize("command", ["status", "send", "pause", "resume"])
-def test_an_operators_pause_steers_no_terminal(cli: CliHarness, world: World, command: str) -> None:
+def test_an_operators_pause_steers_no_terminal(cli: CliHarness, world: PostingWorld, command: str) -> None:
     world.pause(who={"S": TEXT}, why={"S": TEXT})
     words = {"status": [], "send": ["Up 3% $AAPL", "--wait", "--wait-for", "1s"], "pause": ["lunch"], "resume": []}
     result = cli(command, *words[command])
     assert SHOWN.split(maxsplit=1)[0] in result.out + result.err
 
 
-def test_the_reason_of_a_shut_gate_steers_no_terminal(cli: CliHarness, world: World) -> None:
+def test_the_reason_of_a_shut_gate_steers_no_terminal(cli: CliHarness, world: PostingWorld) -> None:
     world.gate().close(Pause("halt", TEXT, world.clock() + 60, probe=True))
     assert SHOWN in cli("status").out
     assert r"\x1b]52;c;cm0gLXJm" in cli("resume").out
@@ -136,7 +137,7 @@ def test_who_pauses_and_why_steer_no_terminal(cli: CliHarness) -> None:
     assert r"\x1b]52;c;cm0gLXJm" in cli("pause", TEXT, "--who", TEXT).out
 
 
-def test_a_rejection_in_the_ledger_steers_no_terminal(cli: CliHarness, world: World) -> None:
+def test_a_rejection_in_the_ledger_steers_no_terminal(cli: CliHarness, world: PostingWorld) -> None:
     cli.meanwhile = [
         lambda: world.dynamodb.put_item(
             TableName=TABLE,
@@ -153,7 +154,7 @@ def test_a_rejection_in_the_ledger_steers_no_terminal(cli: CliHarness, world: Wo
     assert result.code == FAILED
 
 
-def test_the_link_of_a_post_steers_no_terminal(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_the_link_of_a_post_steers_no_terminal(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     def posted() -> None:
         outbox.run()
         world.dynamodb.update_item(
@@ -171,7 +172,7 @@ def test_the_link_of_a_post_steers_no_terminal(cli: CliHarness, world: World, ou
 
 @pytest.mark.parametrize("words", [["--token", "--expect-username", "nobody"], ["--token"]])
 def test_the_name_of_an_account_steers_no_terminal(
-    cli: CliHarness, world: World, monkeypatch: pytest.MonkeyPatch, words: list[str]
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     monkeypatch.setattr(world.stand_in, "username", TEXT)
     result = cli("login", *words, typed=TOKEN)
@@ -179,7 +180,7 @@ def test_the_name_of_an_account_steers_no_terminal(
 
 
 def test_the_names_that_login_stores_steer_no_terminal(
-    cli: CliHarness, world: World, monkeypatch: pytest.MonkeyPatch
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(world.stand_in, "username", f"bold[/]{CLIPBOARD}")
     parameter = "/relay/[red]"
@@ -189,7 +190,7 @@ def test_the_names_that_login_stores_steer_no_terminal(
     assert cli.stored(parameter)["username"] == f"bold[/]{CLIPBOARD}"
 
 
-def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(cli: CliHarness, world: World) -> None:
+def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(cli: CliHarness, world: PostingWorld) -> None:
     pasted = f"https://example.com/callback?error=denied&error_description={CLIPBOARD}%1b%9b"
     result = cli(
         "login", "--no-browser", "--client-id", "i", "--client-secret", "s", "--redirect-uri", "u", typed=pasted
@@ -264,7 +265,7 @@ def test_a_defect_of_ours_shows_its_traceback_and_steers_no_terminal(
     assert r"ValueError: \x1b]52;c;cm0gLXJm\x07" in result.err
 
 
-def test_a_pause_from_a_terminal_that_does_not_speak_utf_8_stops_posting(cli: CliHarness, world: World) -> None:
+def test_a_pause_from_a_terminal_that_does_not_speak_utf_8_stops_posting(cli: CliHarness, world: PostingWorld) -> None:
     assert cli("pause", "caf\udce9", "--who", "Zo\udceb").code == DONE
     assert world.gate().look(1).pause.reason == "paused by Zo?: caf?"
 
@@ -425,7 +426,7 @@ def test_a_pause_until_no_moment_is_shown_as_one_without_an_end(cli: CliHarness,
 
 
 @pytest.mark.parametrize("until", ["NaN", "1e400"])
-def test_a_gate_that_is_shut_until_no_moment_says_what_to_do(cli: CliHarness, world: World, until: str) -> None:
+def test_a_gate_that_is_shut_until_no_moment_says_what_to_do(cli: CliHarness, world: PostingWorld, until: str) -> None:
     world.gate().close(Pause("halt", "why", world.clock() + 60))
     item = session().client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": "gate"}})["Item"]
     item["shut"]["M"]["until"]["N"] = until

@@ -9,8 +9,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from local.stand_ins.firestream.server import FirestreamStandIn
-from tests.integration.conftest import LOGIN_PARAMETER, PASSWORD, TOKEN, TOKEN_PARAMETER, Outbox, World
+from tests.worlds.backups import LOGIN_PARAMETER, PASSWORD
 from tests.worlds.cli import DONE, FAILED, NO_AWS, REFUSED, USAGE, CliHarness, CommandResult
+from tests.worlds.functions import Outbox
+from tests.worlds.posting import TOKEN, TOKEN_PARAMETER, PostingWorld
 
 CALLBACK = "https://example.com/callback"
 CODE = "a-secret-code"
@@ -18,7 +20,7 @@ SECRET = "a-secret-of-the-client"
 
 
 @pytest.fixture
-def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliHarness]:
+def cli(world: PostingWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliHarness]:
     for name, value in {"client_id": "our-client", "client_secret": SECRET, "code": CODE}.items():
         monkeypatch.setattr(world.stand_in, name, value)
     monkeypatch.setenv("STOCKTWITS_CLIENT_ID", "our-client")
@@ -50,7 +52,7 @@ def test_a_code_becomes_the_stored_token_when_the_operator_agrees(cli: CliHarnes
     assert cli.stored(TOKEN_PARAMETER) == {"access_token": TOKEN, "username": "relay_demo", "user_id": 4242}
 
 
-def test_the_relay_posts_with_what_was_stored(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_the_relay_posts_with_what_was_stored(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     login(cli, f"{CODE}\n", "--expect-username", "relay_demo")
     outbox.send("Up 3% $AAPL")
     assert outbox.run().outcomes == ["posted"]
@@ -64,7 +66,7 @@ def test_the_code_is_taken_out_of_the_address_that_came_back(cli: CliHarness) ->
 
 @pytest.mark.parametrize("expected", ["@relay_demo", "RELAY_DEMO"])
 def test_an_account_is_known_by_its_name_in_any_case(
-    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: World, expected: str
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: PostingWorld, expected: str
 ) -> None:
     monkeypatch.setattr(world.stand_in, "username", "Relay_Demo")
     assert login(cli, f"{CODE}\n", "--expect-username", expected).code == DONE
@@ -133,7 +135,7 @@ def test_without_a_good_code_nothing_is_stored(cli: CliHarness, pasted: str, cod
 
 
 def test_a_wrong_client_secret_is_told_without_showing_it(
-    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: World
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: PostingWorld
 ) -> None:
     monkeypatch.setattr(world.stand_in, "client_secret", "another")
     result = login(cli, f"{CODE}\ny\n")
@@ -143,7 +145,7 @@ def test_a_wrong_client_secret_is_told_without_showing_it(
 
 
 def test_a_token_that_may_not_post_is_not_stored(
-    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: World
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: PostingWorld
 ) -> None:
     granted = {"access_token": TOKEN, "user_id": 4242, "username": "relay_demo", "scope": "read"}
     monkeypatch.setitem(world.stand_in.api._endpoints, "POST oauth/token", lambda _: granted)
@@ -167,13 +169,13 @@ def test_nothing_is_stored_unless_the_operator_agrees(cli: CliHarness, answer: s
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_that_one_has_comes_by_a_pipe(cli: CliHarness, world: World) -> None:
+def test_a_token_that_one_has_comes_by_a_pipe(cli: CliHarness, world: PostingWorld) -> None:
     assert cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n").code == DONE
     assert cli.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
     assert [each.resource for each in world.stand_in.requests] == ["account/verify"]
 
 
-def test_the_token_goes_where_the_stack_says(cli: CliHarness, world: World) -> None:
+def test_the_token_goes_where_the_stack_says(cli: CliHarness, world: PostingWorld) -> None:
     cli.parameters["StockTwitsAuthStyle"] = "oauth"
     cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
     assert world.stand_in.requests[0].headers["Authorization"] == f"OAuth {TOKEN}"
@@ -204,7 +206,7 @@ def test_a_token_that_is_none_is_not_stored(cli: CliHarness, token: str, code: i
     ],
 )
 def test_whatever_keeps_stocktwits_from_saying_whose_it_is_is_told(
-    cli: CliHarness, world: World, fault: str, code: int, words: str
+    cli: CliHarness, world: PostingWorld, fault: str, code: int, words: str
 ) -> None:
     world.stand_in.fail(fault, path="account/verify")
     result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")

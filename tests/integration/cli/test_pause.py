@@ -3,11 +3,12 @@
 import pytest
 from relay.errors import Pause
 
-from tests.integration.conftest import Outbox, World
 from tests.worlds.cli import DONE, USAGE, CliHarness, iso
+from tests.worlds.functions import Outbox
+from tests.worlds.posting import PostingWorld
 
 
-def test_a_pause_stops_posting_until_it_is_lifted(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_a_pause_stops_posting_until_it_is_lifted(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     result = cli("pause", "earnings call", "--who", "Ann")
     assert (result.code, result.out) == (
         DONE,
@@ -20,7 +21,7 @@ def test_a_pause_stops_posting_until_it_is_lifted(cli: CliHarness, world: World,
     assert outbox.run().outcomes == ["posted"]
 
 
-def test_a_pause_with_an_end_ends_by_itself(cli: CliHarness, world: World) -> None:
+def test_a_pause_with_an_end_ends_by_itself(cli: CliHarness, world: PostingWorld) -> None:
     until = world.clock() + 5400
     assert iso(until) in cli("pause", "maintenance", "--for", "1h30m").out
     assert world.gate().look(1).pause.until == until
@@ -29,20 +30,20 @@ def test_a_pause_with_an_end_ends_by_itself(cli: CliHarness, world: World) -> No
 
 
 def test_whoever_is_logged_in_orders_a_pause_unless_told_otherwise(
-    cli: CliHarness, world: World, monkeypatch: pytest.MonkeyPatch
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "bob")
     cli("pause", "lunch")
     assert world.gate().look(1).pause.who == "bob"
 
 
-def test_a_second_pause_replaces_the_first_and_says_whose_it_was(cli: CliHarness, world: World) -> None:
+def test_a_second_pause_replaces_the_first_and_says_whose_it_was(cli: CliHarness, world: PostingWorld) -> None:
     cli("pause", "lunch", "--who", "Ann", "--for", "1h")
     assert "It replaces the pause of Ann: lunch." in cli("pause", "for good", "--who", "Bob").out
     assert world.gate().look(1).pause.until is None
 
 
-def test_a_pause_that_another_tool_wrote_is_lifted_whatever_is_in_it(cli: CliHarness, world: World) -> None:
+def test_a_pause_that_another_tool_wrote_is_lifted_whatever_is_in_it(cli: CliHarness, world: PostingWorld) -> None:
     world.pause(why={"N": "7"})
     assert cli("resume").out == "Lifted the pause of unknown: 7.\n"
     assert world.item("pause") is None
@@ -52,7 +53,7 @@ def test_resume_says_when_there_was_no_pause(cli: CliHarness) -> None:
     assert (cli("resume").code, cli("resume").out) == (DONE, "There was no pause.\n")
 
 
-def test_resume_says_what_else_keeps_the_gate_shut(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_resume_says_what_else_keeps_the_gate_shut(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.stand_in.fail("429", reset_in_seconds=600)
     outbox.send("Up 3% $AAPL")
     outbox.run()
@@ -60,7 +61,7 @@ def test_resume_says_what_else_keeps_the_gate_shut(cli: CliHarness, world: World
 
 
 @pytest.mark.parametrize("wrong", [[" "], ["why", "--who", " "], ["why", "--for", "soon"], ["why", "--for", "0m"]])
-def test_a_pause_that_says_nothing_is_refused(cli: CliHarness, world: World, wrong: list[str]) -> None:
+def test_a_pause_that_says_nothing_is_refused(cli: CliHarness, world: PostingWorld, wrong: list[str]) -> None:
     assert cli("pause", *wrong).code == USAGE
     assert world.item("pause") is None
 
@@ -69,7 +70,7 @@ def test_what_would_steer_a_terminal_is_not_shown(cli: CliHarness) -> None:
     assert "\x1b" not in cli("pause", "red \x1b[31m alert", "--who", "Ann").out
 
 
-def test_a_line_break_in_a_pauses_reason_forges_no_line(cli: CliHarness, world: World) -> None:
+def test_a_line_break_in_a_pauses_reason_forges_no_line(cli: CliHarness, world: PostingWorld) -> None:
     world.gate().close(Pause("halt", "why\nThere was no pause.", world.clock() + 60))
     assert cli("resume").lines == [
         "There was no pause.",

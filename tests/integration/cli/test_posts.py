@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Leftovers, Outbox, World
 from tests.worlds.cli import DONE, USAGE, Answer, CliHarness, iso, session
+from tests.worlds.functions import Leftovers, Outbox
+from tests.worlds.posting import PostingWorld
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
@@ -15,7 +16,9 @@ def rows(cli: CliHarness, *words: str) -> list[dict[str, Any]]:
     return cli("posts", "--json", *words).json
 
 
-def test_a_posted_message_shows_text_link_and_how_long_it_took(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_a_posted_message_shows_text_link_and_how_long_it_took(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
     outbox.send(TEXT)
     world.clock.forward(2.5)
     cli.log(outbox.run())
@@ -37,7 +40,7 @@ def test_a_posts_sentiment_is_shown(cli: CliHarness, outbox: Outbox) -> None:
 
 
 def test_the_lines_of_one_message_are_one_row_with_its_final_outcome(
-    cli: CliHarness, world: World, outbox: Outbox
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     world.stand_in.fail("5xx-before", times=2)
     outbox.send(TEXT)
@@ -48,7 +51,7 @@ def test_the_lines_of_one_message_are_one_row_with_its_final_outcome(
     assert (row["outcome"], row["attempts"]) == ("posted", 3)
 
 
-def test_a_message_that_sqs_hands_over_again_stays_posted(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_a_message_that_sqs_hands_over_again_stays_posted(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     (message,) = outbox.send(TEXT)
     run = cli.log(outbox.run())
     world.clock.forward(1)
@@ -59,7 +62,9 @@ def test_a_message_that_sqs_hands_over_again_stays_posted(cli: CliHarness, world
     assert (row["message_id"], row["outcome"], row["attempts"]) == (message, "posted", 1)
 
 
-def test_the_newest_come_first_and_no_more_than_were_asked_for(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_the_newest_come_first_and_no_more_than_were_asked_for(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
     for number in range(25):
         outbox.send(f"{number} $A")
         cli.log(outbox.run())
@@ -69,7 +74,7 @@ def test_the_newest_come_first_and_no_more_than_were_asked_for(cli: CliHarness, 
 
 
 def test_messages_of_the_last_weeks_are_found_when_there_is_nothing_newer(
-    cli: CliHarness, world: World, outbox: Outbox
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     outbox.send(TEXT)
     cli.log(outbox.run())
@@ -78,7 +83,7 @@ def test_messages_of_the_last_weeks_are_found_when_there_is_nothing_newer(
 
 
 @pytest.mark.parametrize("since", ["2h", "2026-11-21T15:30:00Z", "2026-11-21T15:30"])
-def test_since_leaves_out_what_is_older(cli: CliHarness, world: World, outbox: Outbox, since: str) -> None:
+def test_since_leaves_out_what_is_older(cli: CliHarness, world: PostingWorld, outbox: Outbox, since: str) -> None:
     for text in ("old $A", "new $A"):
         outbox.send(text)
         cli.log(outbox.run())
@@ -86,7 +91,7 @@ def test_since_leaves_out_what_is_older(cli: CliHarness, world: World, outbox: O
     assert [row["text"] for row in rows(cli, "--since", since)] == ["new $A"]
 
 
-def test_an_outcome_is_the_final_one_of_a_message(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_an_outcome_is_the_final_one_of_a_message(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.stand_in.fail("5xx-before", text="posted later")
     world.post_elsewhere("rejected $A")
     outbox.send("posted later $A", "rejected $A")
@@ -105,7 +110,7 @@ def test_a_key_names_a_message(cli: CliHarness, outbox: Outbox) -> None:
     assert rows(cli, "--key", "another") == []
 
 
-def test_both_functions_are_read(cli: CliHarness, world: World, outbox: Outbox, leftovers: Leftovers) -> None:
+def test_both_functions_are_read(cli: CliHarness, world: PostingWorld, outbox: Outbox, leftovers: Leftovers) -> None:
     outbox.send("from the Outbox $A")
     leftovers.send("from Leftovers $A")
     cli.log(outbox.run())
@@ -119,7 +124,7 @@ def test_the_pattern_leaves_the_choice_of_lines_to_cloudwatch(cli: CliHarness) -
     assert asked["filterPattern"] == '{ $.message = "delivery" && $.key = "quo\\"ted" }'
 
 
-def test_every_page_of_the_log_is_read(cli: CliHarness, world: World) -> None:
+def test_every_page_of_the_log_is_read(cli: CliHarness, world: PostingWorld) -> None:
     def page(key: str, token: str | None = None) -> Answer:
         line = {"message": "delivery", "key": key, "message_id": key, "outcome": "posted", "receive_count": 1}
         event = {"timestamp": round(world.clock() * 1000), "message": json.dumps(line)}
@@ -141,7 +146,7 @@ def test_a_line_of_an_older_version_shows_the_key_in_place_of_the_text(cli: CliH
     assert "    key k1\n" in cli("posts").out
 
 
-def test_what_is_no_log_line_of_ours_is_passed_over(cli: CliHarness, world: World) -> None:
+def test_what_is_no_log_line_of_ours_is_passed_over(cli: CliHarness, world: PostingWorld) -> None:
     for text in ("START RequestId", '{"message": "delivery of another kind"}', "[]", "{"):
         session().client("logs").put_log_events(
             logGroupName="PostMessagesLogs",

@@ -15,27 +15,28 @@ from relay_cli.drafts import MAX_MESSAGE_BYTES, draft
 
 from local.build import ROOT
 from local.stack.stack import a_chart
-from tests.integration.conftest import CHARTS, TABLE, Outbox, World
 from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, Answer, CliHarness
+from tests.worlds.functions import Outbox
+from tests.worlds.posting import CHARTS, TABLE, PostingWorld
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
 
 @pytest.fixture
-def cli(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliHarness:
+def cli(world: PostingWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliHarness:
     cli = CliHarness(world, monkeypatch)
     monkeypatch.chdir(tmp_path)
     return cli
 
 
-def test_a_text_becomes_one_post(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_a_text_becomes_one_post(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     result = cli("send", TEXT)
     assert (result.code, result.err) == (DONE, "")
     outbox.run()
     assert world.posted == [TEXT]
 
 
-def test_every_option_becomes_a_field_of_the_message(cli: CliHarness, world: World) -> None:
+def test_every_option_becomes_a_field_of_the_message(cli: CliHarness, world: PostingWorld) -> None:
     cli("send", TEXT, "--sentiment", "bullish", "--reply-to", "7", "--key", "k1", "--expires-in", "30m")
     (body,) = cli.bodies(world.outbox)
     expires_at = datetime.fromtimestamp(world.clock() - 0.001 + 1800, UTC).isoformat(timespec="seconds")
@@ -72,7 +73,7 @@ def test_the_sentiments_are_those_of_a_message() -> None:
     ],
 )
 def test_what_could_not_be_posted_is_refused_before_anything_is_sent(
-    cli: CliHarness, world: World, words: list[str], says: str
+    cli: CliHarness, world: PostingWorld, words: list[str], says: str
 ) -> None:
     result = cli("send", *words)
     assert (result.code, says in result.err) == (USAGE, True)
@@ -89,13 +90,13 @@ def test_a_sum_is_no_cashtag(text: str) -> None:
     assert not draft(text).has_cashtag
 
 
-def test_a_missing_cashtag_is_a_warning_and_no_error(cli: CliHarness, world: World) -> None:
+def test_a_missing_cashtag_is_a_warning_and_no_error(cli: CliHarness, world: PostingWorld) -> None:
     result = cli("send", "Up 3%")
     assert (result.code, '"Up 3%" without a cashtag' in result.err) == (DONE, True)
     assert world.count(world.outbox) == 1
 
 
-def test_a_message_for_a_half_that_is_switched_off_waits_and_says_so(cli: CliHarness, world: World) -> None:
+def test_a_message_for_a_half_that_is_switched_off_waits_and_says_so(cli: CliHarness, world: PostingWorld) -> None:
     del cli.outputs["PostMessagesFunctionName"]
     result = cli("send", TEXT)
     assert (result.code, "posting is switched off" in result.err) == (DONE, True)
@@ -105,7 +106,9 @@ def test_a_message_for_a_half_that_is_switched_off_waits_and_says_so(cli: CliHar
 # Charts
 
 
-def test_a_local_chart_is_posted_with_its_bytes(cli: CliHarness, world: World, outbox: Outbox, tmp_path: Path) -> None:
+def test_a_local_chart_is_posted_with_its_bytes(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, tmp_path: Path
+) -> None:
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
     assert cli("send", TEXT, "--chart", str(chart)).code == DONE
@@ -114,7 +117,7 @@ def test_a_local_chart_is_posted_with_its_bytes(cli: CliHarness, world: World, o
     assert (post.chart.content, post.chart.type) == (a_chart(), "image/png")
 
 
-def test_the_address_of_a_chart_goes_as_it_is(cli: CliHarness, world: World) -> None:
+def test_the_address_of_a_chart_goes_as_it_is(cli: CliHarness, world: PostingWorld) -> None:
     cli("send", TEXT, "--chart", "https://example.com/c.png")
     (body,) = cli.bodies(world.outbox)
     assert json.loads(body)["chart"] == "https://example.com/c.png"
@@ -129,7 +132,7 @@ def test_the_address_of_a_chart_goes_as_it_is(cli: CliHarness, world: World) -> 
     ],
 )
 def test_a_chart_that_stocktwits_would_not_take_is_refused_before_anything_is_sent(
-    cli: CliHarness, world: World, tmp_path: Path, content: bytes | None, says: str
+    cli: CliHarness, world: PostingWorld, tmp_path: Path, content: bytes | None, says: str
 ) -> None:
     chart = tmp_path / "chart.png"
     if content is not None:
@@ -140,7 +143,7 @@ def test_a_chart_that_stocktwits_would_not_take_is_refused_before_anything_is_se
 
 
 def test_a_chart_of_a_message_that_cannot_be_posted_is_not_uploaded(
-    cli: CliHarness, world: World, tmp_path: Path
+    cli: CliHarness, world: PostingWorld, tmp_path: Path
 ) -> None:
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
@@ -148,7 +151,7 @@ def test_a_chart_of_a_message_that_cannot_be_posted_is_not_uploaded(
     assert nothing_happened(world)
 
 
-def test_without_a_chart_bucket_a_local_chart_is_refused(cli: CliHarness, world: World, tmp_path: Path) -> None:
+def test_without_a_chart_bucket_a_local_chart_is_refused(cli: CliHarness, world: PostingWorld, tmp_path: Path) -> None:
     cli.parameters["ChartBucketName"] = ""
     chart = tmp_path / "chart.png"
     chart.write_bytes(a_chart())
@@ -157,7 +160,7 @@ def test_without_a_chart_bucket_a_local_chart_is_refused(cli: CliHarness, world:
     assert nothing_happened(world)
 
 
-def nothing_happened(world: World) -> bool:
+def nothing_happened(world: PostingWorld) -> bool:
     return world.count(world.outbox) == 0 and "Contents" not in world.s3.list_objects_v2(Bucket=CHARTS)
 
 
@@ -172,7 +175,7 @@ def sent_batches(cli: CliHarness) -> list[list[dict[str, Any]]]:
     return [call["Entries"] for name, call in cli.calls if name == "SendMessageBatch"]
 
 
-def test_each_line_of_a_file_is_a_message(cli: CliHarness, world: World, tmp_path: Path) -> None:
+def test_each_line_of_a_file_is_a_message(cli: CliHarness, world: PostingWorld, tmp_path: Path) -> None:
     file = tmp_path / "alerts.jsonl"
     file.write_text("\ufeff" + lines("one $A") + "\n  \n" + '{"body": "two $B", "sentiment": "bearish"}')
     result = cli("send", "--from", str(file))
@@ -191,7 +194,7 @@ def test_a_batch_has_no_more_bytes_than_sqs_takes(cli: CliHarness) -> None:
     assert [len(batch) for batch in sent_batches(cli)] == [2, 1]
 
 
-def test_unreadable_lines_are_named_and_nothing_is_sent(cli: CliHarness, world: World) -> None:
+def test_unreadable_lines_are_named_and_nothing_is_sent(cli: CliHarness, world: PostingWorld) -> None:
     typed = lines("one $A").encode() + b'\n{"body": 7}\nplain text\n\xff\xfe\n' + lines("two $B").encode()
     result = cli("send", "--from", "-", typed=typed)
     assert result.code == USAGE
@@ -200,7 +203,7 @@ def test_unreadable_lines_are_named_and_nothing_is_sent(cli: CliHarness, world: 
     assert world.count(world.outbox) == 0
 
 
-def test_the_readable_lines_go_when_told_to_keep_going(cli: CliHarness, world: World) -> None:
+def test_the_readable_lines_go_when_told_to_keep_going(cli: CliHarness, world: PostingWorld) -> None:
     result = cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n" + lines("two $B"))
     assert (result.code, "line 2: " in result.err) == (FAILED, True)
     assert sorted(cli.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B"}']
@@ -235,7 +238,7 @@ def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(cli: CliHarness,
 
 
 def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(
-    cli: CliHarness, world: World, monkeypatch: pytest.MonkeyPatch
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir("/proc")
     result = cli("send", "--from", "-", "--keep-going", typed="nonsense\n" + lines("one $A") + "nonsense\n")
@@ -243,7 +246,7 @@ def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(
     assert world.count(world.outbox) == 1
 
 
-def test_a_line_too_large_for_the_outbox_is_unreadable(cli: CliHarness, world: World) -> None:
+def test_a_line_too_large_for_the_outbox_is_unreadable(cli: CliHarness, world: PostingWorld) -> None:
     large = json.dumps({"body": "$A https://example.com/" + "x" * MAX_MESSAGE_BYTES})
     assert "line 1: it has" in cli("send", "--from", "-", typed=large).err
     assert world.count(world.outbox) == 0
@@ -284,7 +287,7 @@ def test_an_entry_that_sqs_never_takes_is_named(cli: CliHarness, at_fault: bool,
     assert len(sent_batches(cli)) == calls
 
 
-def test_when_nothing_could_be_sent_aws_says_why(cli: CliHarness, world: World) -> None:
+def test_when_nothing_could_be_sent_aws_says_why(cli: CliHarness, world: PostingWorld) -> None:
     cli.plan("SendMessageBatch", "AccessDenied")
     result = cli("send", TEXT)
     assert (result.code, "does not allow you to call SendMessageBatch" in result.err) == (NO_AWS, True)
@@ -304,7 +307,7 @@ def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(cli: Cli
     assert [each["key"] for each in kept][:10] == keys
 
 
-def losing_the_answer(world: World) -> Answer:
+def losing_the_answer(world: PostingWorld) -> Answer:
     """SQS takes the messages, and its answer does not come back."""
 
     def answer(call: dict[str, Any]) -> dict[str, Any]:
@@ -316,7 +319,7 @@ def losing_the_answer(world: World) -> Answer:
 
 
 def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(
-    cli: CliHarness, world: World, outbox: Outbox
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     cli.plan("SendMessageBatch", losing_the_answer(world))
     line = {"body": "one $A", "sentiment": "bullish", "expires_at": "2100-01-01T00:00:00Z"}
@@ -328,7 +331,7 @@ def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(
 
 
 def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_told(
-    cli: CliHarness, world: World, outbox: Outbox
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     cli.plan("SendMessageBatch", losing_the_answer(world))
     result = cli("send", TEXT)
@@ -351,7 +354,7 @@ def test_ctrl_c_between_two_calls_tells_what_was_sent_and_keeps_the_rest(cli: Cl
     assert len((tmp_path / "relay.unsent.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_message_that_sqs_took_twice_is_one_post(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_a_message_that_sqs_took_twice_is_one_post(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     cli("send", TEXT)
     (sent,) = world.receive(world.outbox, VisibilityTimeout=0)
     world.send(world.outbox, sent["Body"], RelayKey=sent["MessageAttributes"]["RelayKey"]["StringValue"])
@@ -360,7 +363,7 @@ def test_a_message_that_sqs_took_twice_is_one_post(cli: CliHarness, world: World
     assert world.posted == [TEXT]
 
 
-def test_the_same_text_sent_by_two_commands_is_two_messages(cli: CliHarness, world: World) -> None:
+def test_the_same_text_sent_by_two_commands_is_two_messages(cli: CliHarness, world: PostingWorld) -> None:
     cli("send", TEXT)
     cli("send", TEXT)
     keys = {each["MessageAttributes"]["RelayKey"]["StringValue"] for each in world.receive(world.outbox)}
@@ -370,7 +373,7 @@ def test_the_same_text_sent_by_two_commands_is_two_messages(cli: CliHarness, wor
 # Waiting for the outcome
 
 
-def test_wait_ends_with_the_link_of_the_post(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_wait_ends_with_the_link_of_the_post(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     cli.meanwhile = [lambda: None, outbox.run]
     result = cli("send", TEXT, "--wait")
     (post,) = world.stand_in.posts
@@ -378,21 +381,21 @@ def test_wait_ends_with_the_link_of_the_post(cli: CliHarness, world: World, outb
     assert result.out.splitlines()[-1] == f"posted https://stocktwits.com/relay_demo/message/{post.id}"
 
 
-def test_wait_ends_with_the_reason_of_a_rejection(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_wait_ends_with_the_reason_of_a_rejection(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.post_elsewhere(TEXT)
     cli.meanwhile = [outbox.run]
     result = cli("send", TEXT, "--wait")
     assert (result.code, "rejected StockTwits says it is a duplicate" in result.out) == (FAILED, True)
 
 
-def test_wait_goes_on_through_what_is_deferred(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_wait_goes_on_through_what_is_deferred(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.stand_in.fail("5xx-before")
     cli.meanwhile = [outbox.run, lambda: world.clock.forward(60), outbox.run]
     result = cli("send", TEXT, "--wait")
     assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_tells_a_dry_run(cli: CliHarness, outbox: Outbox, world: World) -> None:
+def test_wait_tells_a_dry_run(cli: CliHarness, outbox: Outbox, world: PostingWorld) -> None:
     world.settings(DRY_RUN="true")
     cli.meanwhile = [outbox.run]
     result = cli("send", TEXT, "--wait")
@@ -400,7 +403,7 @@ def test_wait_tells_a_dry_run(cli: CliHarness, outbox: Outbox, world: World) -> 
 
 
 def test_wait_finds_a_message_of_the_same_key_and_text_that_is_posted_already(
-    cli: CliHarness, outbox: Outbox, world: World
+    cli: CliHarness, outbox: Outbox, world: PostingWorld
 ) -> None:
     cli("send", TEXT, "--key", "k1")
     outbox.run()
@@ -416,7 +419,7 @@ def test_wait_tells_of_a_key_that_was_used_for_another_text(cli: CliHarness, out
 
 
 def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(
-    cli: CliHarness, world: World, outbox: Outbox
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     world.post_elsewhere(TEXT)
     cli("send", TEXT, "--key", "k1")
@@ -427,7 +430,7 @@ def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(
 
 
 def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(
-    cli: CliHarness, world: World, outbox: Outbox
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     world.post_elsewhere(TEXT)
     cli("send", TEXT, "--key", "k1")
@@ -437,7 +440,7 @@ def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(
     assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli: CliHarness, world: World) -> None:
+def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli: CliHarness, world: PostingWorld) -> None:
     def give_up() -> None:
         (message,) = world.receive(world.outbox)
         key = message["MessageAttributes"]["RelayKey"]["StringValue"]
@@ -449,7 +452,7 @@ def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli: CliHarnes
     assert world.count(world.dead) == 1
 
 
-def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli: CliHarness, world: World) -> None:
+def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli: CliHarness, world: PostingWorld) -> None:
     started = world.clock()
     result = cli("send", TEXT, "--wait", "--wait-for", "2m")
     assert (result.code, "1 message not posted yet, but still queued: do not send it again" in result.err) == (
@@ -459,7 +462,7 @@ def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli: CliHarne
     assert 120 <= world.clock() - started < 150
 
 
-def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(cli: CliHarness, world: World) -> None:
+def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(cli: CliHarness, world: PostingWorld) -> None:
     cli.meanwhile = [interrupted]
     result = cli("send", TEXT, "--wait")
     assert (result.code, "The relay continues without you" in result.err) == (130, True)
@@ -483,12 +486,12 @@ def test_who_may_not_follow_a_message_is_told_that_it_is_queued(cli: CliHarness,
     )
 
 
-def test_wait_says_at_once_why_the_gate_is_shut(cli: CliHarness, world: World) -> None:
+def test_wait_says_at_once_why_the_gate_is_shut(cli: CliHarness, world: PostingWorld) -> None:
     world.pause(who={"S": "Ann"}, why={"S": "earnings"})
     assert "The gate is closed: paused by Ann: earnings" in cli("send", TEXT, "--wait", "--wait-for", "5s").err
 
 
-def test_wait_follows_each_line_of_a_file(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_wait_follows_each_line_of_a_file(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.post_elsewhere("b $B")
     cli.meanwhile = [outbox.run]
     result = cli("send", "--from", "-", "--wait", typed=lines("a $A", "b $B"))
@@ -498,7 +501,7 @@ def test_wait_follows_each_line_of_a_file(cli: CliHarness, world: World, outbox:
     assert "1 message rejected" in result.err
 
 
-def test_a_line_break_in_a_link_forges_no_line(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_a_line_break_in_a_link_forges_no_line(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     def posted() -> None:
         outbox.run()
         world.dynamodb.update_item(

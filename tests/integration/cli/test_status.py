@@ -12,8 +12,10 @@ from relay.errors import Pause
 from relay.posting.gate import Gate
 from relay_cli.commands import status
 
-from tests.integration.conftest import ARCHIVE, Outbox, World
+from tests.worlds.backups import ARCHIVE
 from tests.worlds.cli import DONE, NO_AWS, NO_STACK, STACK, USAGE, CliHarness, iso, session
+from tests.worlds.functions import Outbox
+from tests.worlds.posting import PostingWorld
 
 FIVE_MINUTES = 300
 
@@ -50,7 +52,7 @@ def test_a_quiet_relay_is_open_with_all_of_its_pace(cli: CliHarness) -> None:
     }
 
 
-def test_posts_use_the_pace_up_and_time_gives_it_back(cli: CliHarness, world: World) -> None:
+def test_posts_use_the_pace_up_and_time_gives_it_back(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).admit(2)
     pace = posting(cli)["gate"]["pace"]
     assert (pace["now"], pace["next_hour"], pace["posted_today"], pace["left_today"]) == (1, 13, 2, 46)
@@ -59,7 +61,7 @@ def test_posts_use_the_pace_up_and_time_gives_it_back(cli: CliHarness, world: Wo
     assert (pace["now"], pace["next_hour"], pace["left_today"]) == (2, 14, 46)
 
 
-def test_the_pace_that_is_left_is_what_the_gate_lets_through(cli: CliHarness, world: World) -> None:
+def test_the_pace_that_is_left_is_what_the_gate_lets_through(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).admit(3)
     world.clock.forward(400)
     shown = posting(cli)["gate"]["pace"]
@@ -70,14 +72,14 @@ def test_the_pace_that_is_left_is_what_the_gate_lets_through(cli: CliHarness, wo
     assert (shown["now"], shown["next_hour"]) == (1, admitted)
 
 
-def test_a_pace_that_is_used_up_shuts_the_gate_until_its_next_post(cli: CliHarness, world: World) -> None:
+def test_a_pace_that_is_used_up_shuts_the_gate_until_its_next_post(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).admit(3)
     gate = posting(cli)["gate"]
     assert (gate["open"], [each["cause"] for each in gate["shut"]]) == (False, ["pace"])
     assert datetime.fromisoformat(gate["shut"][0]["until"]).timestamp() == world.clock() + FIVE_MINUTES
 
 
-def test_a_cap_that_is_reached_shuts_the_gate_until_midnight(cli: CliHarness, world: World) -> None:
+def test_a_cap_that_is_reached_shuts_the_gate_until_midnight(cli: CliHarness, world: PostingWorld) -> None:
     cli.parameters |= {"MaxPostsPerDay": "2", "PostBurst": "10"}
     gate_of(cli).admit(2)
     assert posting(cli)["gate"]["shut"][0]["until"] == "2026-11-22T00:00:00+00:00"
@@ -90,7 +92,7 @@ def test_without_a_cap_nothing_is_left_to_count(cli: CliHarness) -> None:
     assert "no daily cap" in cli("status").out
 
 
-def test_an_operators_pause_comes_before_what_stocktwits_imposed(cli: CliHarness, world: World) -> None:
+def test_an_operators_pause_comes_before_what_stocktwits_imposed(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
     world.pause(who={"S": "Ann"}, why={"S": "earnings"})
     gate = posting(cli)["gate"]
@@ -101,13 +103,13 @@ def test_an_operators_pause_comes_before_what_stocktwits_imposed(cli: CliHarness
     ) in cli("status").out
 
 
-def test_a_pause_of_stocktwits_that_is_over_is_none(cli: CliHarness, world: World) -> None:
+def test_a_pause_of_stocktwits_that_is_over_is_none(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
     world.clock.forward(600)
     assert (posting(cli)["gate"]["open"], posting(cli)["gate"]["probe"]) == (True, None)
 
 
-def test_a_probe_that_is_due_is_told(cli: CliHarness, world: World) -> None:
+def test_a_probe_that_is_due_is_told(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).close(Pause("token_refused", "store a good token", world.clock() + 300, probe=True))
     assert posting(cli)["gate"]["probe"] is None
     world.clock.forward(300)
@@ -115,7 +117,7 @@ def test_a_probe_that_is_due_is_told(cli: CliHarness, world: World) -> None:
     assert "the next post is a trial, after: store a good token" in cli("status").out
 
 
-def test_looking_changes_nothing(cli: CliHarness, world: World) -> None:
+def test_looking_changes_nothing(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).admit(1)
     before = world.item("gate")
     cli("status")
@@ -127,7 +129,7 @@ def test_a_dry_run_is_told(cli: CliHarness) -> None:
     assert "dry run: nothing is sent" in cli("status").out
 
 
-def test_queues_show_what_waits_and_what_is_under_way(cli: CliHarness, world: World) -> None:
+def test_queues_show_what_waits_and_what_is_under_way(cli: CliHarness, world: PostingWorld) -> None:
     for text in ("one $A", "two $B", "three $C"):
         world.send(world.leftovers, text)
     world.sqs.receive_message(QueueUrl=world.leftovers, MaxNumberOfMessages=1)
@@ -137,7 +139,7 @@ def test_queues_show_what_waits_and_what_is_under_way(cli: CliHarness, world: Wo
     assert "3 messages, 1 of them in flight or waiting for another attempt; age of the oldest: unknown" in shown
 
 
-def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(cli: CliHarness, world: World) -> None:
+def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(cli: CliHarness, world: PostingWorld) -> None:
     world.send(world.outbox, "one $A")
     name = cli.outputs["OutboxQueueName"]
     for minutes_ago, age in ((4, 60), (2, 180)):
@@ -152,13 +154,13 @@ def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(cli: CliHarness, wo
     assert "age of the oldest: 3 min" in cli("status").out
 
 
-def test_an_age_that_cloudwatch_does_not_tell_is_unknown_and_no_failure(cli: CliHarness, world: World) -> None:
+def test_an_age_that_cloudwatch_does_not_tell_is_unknown_and_no_failure(cli: CliHarness, world: PostingWorld) -> None:
     world.send(world.outbox, "one $A")
     cli.plan("GetMetricStatistics", "AccessDenied")
     assert posting(cli)["queues"][0]["oldest_seconds"] is None
 
 
-def test_the_last_post_is_the_newest_that_was_posted(cli: CliHarness, world: World, outbox: Outbox) -> None:
+def test_the_last_post_is_the_newest_that_was_posted(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     outbox.send("Up 3% $AAPL")
     world.clock.forward(2.5)
     cli.log(outbox.run())
@@ -173,7 +175,7 @@ def test_the_last_post_is_the_newest_that_was_posted(cli: CliHarness, world: Wor
 # The archive
 
 
-def test_the_newest_backup_of_each_type_is_shown(with_backups: CliHarness, world: World) -> None:
+def test_the_newest_backup_of_each_type_is_shown(with_backups: CliHarness, world: PostingWorld) -> None:
     for day in ("2026-11-18", "2026-11-19"):
         key = Backup(datetime.fromisoformat(day).date(), "message").key
         world.s3.put_object(Bucket=ARCHIVE, Key=key, Body=b"")
@@ -183,7 +185,7 @@ def test_the_newest_backup_of_each_type_is_shown(with_backups: CliHarness, world
     assert ("Newest message   2026-11-19" in shown, "Newest activity  none yet" in shown) == (True, True)
 
 
-def test_the_last_nightly_run_is_shown_and_no_backfill(with_backups: CliHarness, world: World) -> None:
+def test_the_last_nightly_run_is_shown_and_no_backfill(with_backups: CliHarness, world: PostingWorld) -> None:
     counts = {"stored": 2, "already_there": 12, "not_yet": 0, "failed": 0}
     for seconds, fields in (
         (0, {"run": "nightly", "stored": 9}),
@@ -197,7 +199,7 @@ def test_the_last_nightly_run_is_shown_and_no_backfill(with_backups: CliHarness,
     assert "2 stored, 12 already there; it stopped early: Firestream refused the login" in with_backups("status").out
 
 
-def log_line(world: World, fields: dict[str, object]) -> None:
+def log_line(world: PostingWorld, fields: dict[str, object]) -> None:
     session().client("logs").put_log_events(
         logGroupName="FetchBackupsLogs",
         logStreamName="stream",
@@ -205,7 +207,7 @@ def log_line(world: World, fields: dict[str, object]) -> None:
     )
 
 
-def test_no_nightly_run_of_late_is_told(with_backups: CliHarness, world: World) -> None:
+def test_no_nightly_run_of_late_is_told(with_backups: CliHarness, world: PostingWorld) -> None:
     log_line(world, {"message": "backups", "run": "nightly", "stored": 9})
     world.clock.forward(4 * 86400)
     assert "none in the last three days" in with_backups("status").out

@@ -1,18 +1,162 @@
-"""What the log-in makes of a StockTwits that sends more than it should."""
+"""What the login makes of StockTwits' answers, and of one that sends more than it should."""
 
 import gzip
+import json
 import socket
 import tracemalloc
+from collections.abc import Iterator
+from urllib.parse import parse_qs
 
 import pytest
-from relay_cli.deployed.stocktwits_account import MAX_ANSWER_BYTES, OAuthClient
-from relay_cli.failure import Failure
+import responses
+from relay_cli.deployed.stocktwits_account import MAX_ANSWER_BYTES, Account, Application, OAuthClient
+from relay_cli.failure import FAILED, REFUSED, Failure
 
 from tests.servers import request_of, tcp_server
+from tests.unit.posting.stocktwits_helpers import PAGE, error_body, with_request
+
+URL = "https://stocktwits.test/api/2"
+TOKEN, CODE, SECRET = "a-token", "a-code", "a-client-secret"
+APPLICATION = Application("our-client", SECRET, "https://example.com/callback")
 
 BEGINNING = b'{"user": {"id": 7, "username": "me"}, "x": "'
 BOMB = gzip.compress(BEGINNING + b"x" * (64 << 20) + b'"}', mtime=0)
 PACKED, PLAIN = b"Content-Encoding: gzip\r\n", b""
+
+LATER = "try again later; if that fails, check StockTwitsApiUrl."
+MINUTES_AND_NEW_LOGIN = (
+    "for a few minutes.\nRun `relay login` again; if that fails, check client id, secret and redirect address."
+)
+
+
+@pytest.fixture
+def api() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(response_callback=with_request) as mock:
+        yield mock
+
+
+@pytest.fixture
+def client() -> OAuthClient:
+    return OAuthClient(URL, "bearer")
+
+
+def encoded(answer: object) -> bytes:
+    return answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+
+
+# The code
+
+
+def test_a_code_becomes_a_token(api: responses.RequestsMock, client: OAuthClient) -> None:
+    api.post(f"{URL}/oauth/token", json={"access_token": TOKEN, "scope": "read,publish_messages", "user_id": 7})
+    assert client.exchange(APPLICATION, CODE) == TOKEN
+    (call,) = api.calls
+    assert parse_qs(call.request.body) == {
+        "client_id": ["our-client"],
+        "client_secret": [SECRET],
+        "code": [CODE],
+        "grant_type": ["authorization_code"],
+        "redirect_uri": ["https://example.com/callback"],
+    }
+    assert "Authorization" not in call.request.headers
+
+
+def test_a_token_without_a_scope_has_the_one_that_was_asked_for(
+    api: responses.RequestsMock, client: OAuthClient
+) -> None:
+    api.post(f"{URL}/oauth/token", json={"access_token": TOKEN})
+    assert client.exchange(APPLICATION, CODE) == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "words"),
+    [
+        (400, error_body("The code is not valid"), "accept the code (400: The code is not valid): a code works once, "),
+        (401, error_body("Client authentication failed"), "(401: Client authentication failed): a code works once, "),
+        (
+            403,
+            {"error": "invalid_client"},
+            f"(403: invalid_client): a code works once, {MINUTES_AND_NEW_LOGIN}",
+        ),
+        (400, {"error": "x", "error_description": "The code expired"}, "(400: The code expired)"),
+        (400, PAGE, "StockTwits did not accept the code (400): "),
+        (400, error_body(f"{CODE} of {SECRET} is unknown"), "(400: … of … is unknown)"),
+        (200, {"access_token": TOKEN, "scope": "read"}, "does not allow posting: its scope is read."),
+        (200, {"access_token": ""}, f"StockTwits responded with 200: {LATER}"),
+        (200, {"access_token": 7}, f"StockTwits responded with 200: {LATER}"),
+        (200, {}, f"StockTwits responded with 200: {LATER}"),
+        (200, [TOKEN], f"StockTwits responded with 200: {LATER}"),
+        (200, PAGE, f"StockTwits responded with 200: {LATER}"),
+        (302, b"", f"StockTwits responded with 302: {LATER}"),
+        (429, error_body("Rate limit exceeded."), f"StockTwits responded with 429: Rate limit exceeded.: {LATER}"),
+        (500, error_body("Internal error"), f"StockTwits responded with 500: Internal error: {LATER}"),
+    ],
+)
+def test_any_other_answer_to_a_code_is_told_with_what_to_do(
+    api: responses.RequestsMock, client: OAuthClient, status: int, answer: object, words: str
+) -> None:
+    api.post(f"{URL}/oauth/token", encoded(answer), status=status, headers={"Location": f"{URL}/elsewhere"})
+    with pytest.raises(Failure) as raised:
+        client.exchange(APPLICATION, CODE)
+    assert (raised.value.code, words in str(raised.value)) == (REFUSED, True), str(raised.value)
+    assert len(api.calls) == 1
+
+
+# The account
+
+
+@pytest.mark.parametrize(("style", "scheme"), [("bearer", "Bearer"), ("oauth", "OAuth"), ("form", "Bearer")])
+def test_an_account_is_asked_for_with_the_token_in_the_header(
+    api: responses.RequestsMock, style: str, scheme: str
+) -> None:
+    api.get(f"{URL}/account/verify.json", json={"user": {"id": 7, "username": "me", "name": "Me"}})
+    assert OAuthClient(f"{URL}/", style).account(TOKEN) == Account("me", 7)
+    (call,) = api.calls
+    assert call.request.headers["Authorization"] == f"{scheme} {TOKEN}"
+    assert TOKEN not in str(call.request.url)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "words"),
+    [
+        (401, error_body("Invalid token"), "StockTwits refused the token (401: Invalid token): get a new one."),
+        (401, PAGE, "StockTwits refused the token (401): get a new one."),
+        (403, error_body("Account suspended"), "StockTwits refused the token (403: Account suspended): get a new one."),
+        (
+            403,
+            error_body(f"{TOKEN} is suspended"),
+            "StockTwits refused the token (403: … is suspended): get a new one.",
+        ),
+        (403, PAGE, f"StockTwits responded with 403: {LATER}"),
+        (200, {"user": {"id": "7", "username": "me"}}, f"StockTwits responded with 200: {LATER}"),
+        (200, {"user": {"id": 7}}, f"StockTwits responded with 200: {LATER}"),
+        (200, {"user": {"id": 7, "username": ""}}, f"StockTwits responded with 200: {LATER}"),
+        (200, {"user": "me"}, f"StockTwits responded with 200: {LATER}"),
+        (200, PAGE, f"StockTwits responded with 200: {LATER}"),
+        (302, b"", f"StockTwits responded with 302: {LATER}"),
+        (429, error_body("Rate limit exceeded."), f"StockTwits responded with 429: Rate limit exceeded.: {LATER}"),
+        (503, b"", f"StockTwits responded with 503: {LATER}"),
+    ],
+)
+def test_any_other_answer_about_the_account_is_told_with_what_to_do(
+    api: responses.RequestsMock, client: OAuthClient, status: int, answer: object, words: str
+) -> None:
+    api.get(f"{URL}/account/verify.json", encoded(answer), status=status, headers={"Location": f"{URL}/elsewhere"})
+    with pytest.raises(Failure) as raised:
+        client.account(TOKEN)
+    assert (raised.value.code, str(raised.value)) == (REFUSED, words)
+    assert len(api.calls) == 1
+
+
+def test_what_was_sent_is_not_in_a_connections_failure(api: responses.RequestsMock, client: OAuthClient) -> None:
+    api.post(f"{URL}/oauth/token", body=ConnectionError(f"the connection broke after {SECRET}"))
+    with pytest.raises(Failure) as raised:
+        client.exchange(APPLICATION, CODE)
+    told = "StockTwits could not be reached, or did not respond (ConnectionError): try again."
+    assert (raised.value.code, str(raised.value), raised.value.__cause__) == (FAILED, told, None)
+
+
+# An answer without an end
 
 
 @pytest.mark.parametrize(
