@@ -6,7 +6,7 @@ from typing import Any
 
 from relay.errors import Pause
 from relay.posting.alert import Alert
-from relay.posting.delivery import Claim, Published
+from relay.posting.outcome import Claim, Published
 from relay.queue_message import QueueMessage
 
 NOW = 1_800_000_000.0

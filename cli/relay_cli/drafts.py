@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from relay.posting.alert import Alert
 
-    from relay_cli.deployed.stack import Stack
-
 MAX_MESSAGE_BYTES = 262_144 - 1024
 """The Outbox's MaximumMessageSize, less what the key takes; a test compares it with the template."""
 
@@ -97,10 +95,6 @@ class Chart:
     def address(self) -> str:
         """Its address in a message."""
         return f"s3://{self.bucket}/{self.key}"
-
-    def upload(self, stack: Stack) -> None:
-        """Upload it to the chart bucket; the same image has the same key."""
-        stack.client("s3").put_object(Bucket=self.bucket, Key=self.key, Body=self.content, ContentType=self.media_type)
 
 
 def draft(body: str, line: int = 0) -> Draft:

@@ -34,6 +34,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from relay.aws_errors import error_code
 
 from relay_cli.text import one_line
 
@@ -70,7 +71,7 @@ def from_aws_error(error: ClientError | BotoCoreError) -> Failure:
 
 def _from_response(error: ClientError) -> Failure:
     """Return what to do about an error response of AWS."""
-    code, operation = error.response["Error"]["Code"].rpartition(".")[2], error.operation_name
+    code, operation = error_code(error).rpartition(".")[2], error.operation_name
     if code in _EXPIRED:
         reason = "Your AWS session has expired: log in again (aws sso login, or new credentials)."
     elif code in _UNKNOWN:

@@ -25,10 +25,10 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
     """
     log = telemetry("drain_leftovers")
     with log.invocation(context) as seconds_left:
-        relay = container()
-        leftovers, gate = relay.queue, relay.gate
+        services = container()
+        leftovers, gate = services.queue, services.gate
         count = {"done": 0, "left": 0}
-        with closing(relay.stocktwits):
+        with closing(services.stocktwits):
             while seconds_left() > RESERVE_SECONDS:
                 admission = gate.look(MAX_BATCH)
                 if not admission.granted:
@@ -42,9 +42,9 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                     continue
                 batch = leftovers.receive(admission.granted)
                 if not batch:
-                    log.outbox_depth(relay.outbox.depth())
+                    log.outbox_depth(services.outbox.depth())
                     break
-                delivered = relay.batches.deliver(batch, seconds_left, log.delivery)
+                delivered = services.batches.deliver(batch, seconds_left, log.delivery)
                 log.batch(delivered)
                 done = [message for message, outcome in delivered if outcome.done]
                 left = [(message, outcome) for message, outcome in delivered if not outcome.done]
@@ -53,7 +53,7 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                     (each, visibility_seconds(out, leftovers_back_off(each.receive_count), now)) for each, out in left
                 ]
                 log.failures(leftovers.delete(done) + leftovers.set_visibility(timeouts))
-                log.unannounced(relay.announce(delivered, seconds_left))
+                log.unannounced(services.announce(delivered, seconds_left))
                 count["done"] += len(done)
                 count["left"] += len(left)
         return count

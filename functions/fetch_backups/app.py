@@ -28,9 +28,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     """
     log = telemetry()
     with log.invocation(context) as seconds_left:
-        fetching = container()
-        backups = fetching.backups
-        with closing(fetching.firestream):
+        services = container()
+        backups = services.backups
+        with closing(services.firestream):
             today = backups.today()
             request = read_event(event, today)
             if isinstance(request, Requests):
@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
                 fulfilled = backups.fulfil(messages, seconds_left, log.backup)
                 left = [message for message, outcome in fulfilled if not outcome.done]
                 timeouts = [(each, with_jitter(requests_back_off(each.receive_count))) for each in left]
-                log.failures(fetching.queue.set_visibility(timeouts))
+                log.failures(services.queue.set_visibility(timeouts))
                 return {"batchItemFailures": [{"itemIdentifier": each.id} for each in left]}
             run = (
                 backups.backfill(request, seconds_left, log.backup)

@@ -21,14 +21,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str
     """
     log = telemetry("post_messages")
     with log.invocation(context) as seconds_left:
-        relay = container()
-        with closing(relay.stocktwits):
+        services = container()
+        with closing(services.stocktwits):
             batch = [from_record(record) for record in event["Records"]]
-            delivered = relay.batches.deliver(batch, seconds_left, log.delivery)
+            delivered = services.batches.deliver(batch, seconds_left, log.delivery)
         log.batch(delivered)
         left = [(message, outcome) for message, outcome in delivered if not outcome.done]
         now = time.time()
         timeouts = [(each, visibility_seconds(out, outbox_back_off(each.receive_count), now)) for each, out in left]
-        log.failures(relay.queue.set_visibility(timeouts))
-        log.unannounced(relay.announce(delivered, seconds_left))
+        log.failures(services.queue.set_visibility(timeouts))
+        log.unannounced(services.announce(delivered, seconds_left))
         return {"batchItemFailures": [{"itemIdentifier": message.id} for message, _ in left]}

@@ -19,6 +19,7 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
+from relay.aws_errors import error_code
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -470,7 +471,7 @@ class Intruder:
         try:
             attack(self)
         except ClientError as error:
-            return str(error.response["Error"]["Code"])
+            return error_code(error)
         return ""
 
 

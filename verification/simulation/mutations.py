@@ -10,9 +10,9 @@ from unittest.mock import patch
 
 from relay.errors import Duplicate, Reject, Retry
 from relay.posting import batch, delivery, ledger, stocktwits
-from relay.posting.delivery import Claim, Outcome, Published, Result, Settlement, Status
 from relay.posting.gate import Admission, Gate, State
 from relay.posting.ledger import Ledger
+from relay.posting.outcome import Claim, Outcome, Published, Result, Settlement, Status
 from relay.posting.stocktwits import StockTwits
 
 from functions.post_messages import app as post_messages

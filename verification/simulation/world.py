@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from relay.errors import Pause
-    from relay.posting.delivery import Outcome
+    from relay.posting.outcome import Outcome
     from relay.queue_message import QueueMessage
 
 POST_SECONDS, DRAIN_SECONDS = 60, 50

@@ -7,7 +7,7 @@ from datetime import datetime  # noqa: TC003  typer reads them
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from relay.posting.delivery import Result
+from relay.posting.outcome import Result
 from rich.text import Text
 
 from relay_cli.deployed import deliveries

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from relay.posting.delivery import Result
+from relay.posting.outcome import Result
 from rich.progress import Progress
 from rich.text import Text
 
@@ -105,7 +105,7 @@ def send(  # noqa: PLR0913  each is an option
     for warning in filter(None, (drafts.without_cashtag(chosen), _switched_off(context))):
         context.notes.print(Text(f"Note: {warning}", "yellow"), soft_wrap=True)
     if image:
-        image.upload(context.stack)
+        outbox.upload(context.stack, image)
 
     sent, failure = _publish(context, chosen)
     sent_keys = {each.draft.relay_key for each in sent}

@@ -12,7 +12,7 @@ import uvicorn
 from anyio import create_task_group, to_thread
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from relay.posting.delivery import Result
+from relay.posting.outcome import Result
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse

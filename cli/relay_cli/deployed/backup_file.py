@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
+from relay.aws_errors import error_code
 from relay.errors import Corrupt
 
 from relay_cli.deployed import calendar
@@ -44,7 +45,7 @@ class StoredBackup(io.RawIOBase):
         try:
             answer = self._s3.get_object(**self._where)
         except ClientError as error:
-            if error.response["Error"]["Code"] in _NOT_THERE:
+            if error_code(error) in _NOT_THERE:
                 raise _not_stored(stack, backup) from None
             raise
         self._body, self._etag = answer["Body"], answer["ETag"]

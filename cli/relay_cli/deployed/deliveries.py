@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay.posting.delivery import Result
+from relay.posting.outcome import Result
 
 from relay_cli.deployed.logs import POSTING, UNREADABLE
 from relay_cli.text import DAY, HOUR, at, read_moment, read_number
@@ -28,7 +28,7 @@ class Delivered:
 
     Attributes:
         at: When its last attempt ended.
-        outcome: The name of a `relay.posting.delivery.Result`; ``unreadable`` if the log line cannot be parsed.
+        outcome: The name of a `relay.posting.outcome.Result`; ``unreadable`` if the log line cannot be parsed.
         text: Its text; None if it is not in the log.
         sentiment: Its sentiment, if it has one.
         url: The post's page, if there is one.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from relay_cli.deployed.stack import Stack
-    from relay_cli.drafts import Draft
+    from relay_cli.drafts import Chart, Draft
 
 MAX_BATCH_BYTES = 262_144
 """The size limit of one batch, where it was not raised to a megabyte:
@@ -32,6 +32,11 @@ class Sent:
 
     draft: Draft
     message_id: str
+
+
+def upload(stack: Stack, chart: Chart) -> None:
+    """Upload an image to the chart bucket; the same image has the same key."""
+    stack.client("s3").put_object(Bucket=chart.bucket, Key=chart.key, Body=chart.content, ContentType=chart.media_type)
 
 
 def publish(stack: Stack, drafts: Sequence[Draft], on_sent: Callable[[list[Sent]], None]) -> list[tuple[Draft, str]]:

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from relay.posting.delivery import NOTHING_SENT, Result, Status
+from relay.posting.delivery import NOTHING_SENT
+from relay.posting.outcome import Result, Status
 
 from relay_cli.deployed import dead_letters, queues
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from relay.aws_errors import error_code
 
 from relay_cli.failure import NO_AWS, NO_STACK, USAGE, Failure, from_aws_error
 from relay_cli.text import one_line
@@ -94,7 +95,7 @@ def find(name: str | None = None, region: str | None = None, profile: str | None
         session = boto3.Session(region_name=region, profile_name=profile)
         (found,) = client(session, "cloudformation").describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
+        if error_code(error) == "ValidationError":
             where = session.region_name
             raise Failure(
                 f"There is no stack {name} in {where}: name another with --stack-name or --region, or deploy it first.",

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
 from relay import __version__
-from relay.posting.stocktwits import CONNECT_SECONDS, READ_SECONDS, BoundedAdapter
+from relay.tls import standard_context
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
@@ -17,6 +18,9 @@ from relay_cli.text import one_line
 
 SCOPE = "read,publish_messages"
 """The permissions the relay needs: to post, and to read the account's stream."""
+
+CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
+"""Timeouts in seconds, short because the operator is waiting."""
 
 MAX_ANSWER_BYTES = 1_000_000
 """The most that is read of a response, far more than one has."""
@@ -60,7 +64,7 @@ class OAuthClient:
         """
         self._api_url = api_url.rstrip("/")
         self._scheme = "OAuth" if auth_style == "oauth" else "Bearer"
-        self._adapter = BoundedAdapter(1, tls=self._api_url.startswith("https://"))
+        self._adapter = _Adapter()
 
     def authorize_url(self, application: Application) -> str:
         """Return the page where the account's owner authorizes the application."""
@@ -142,6 +146,16 @@ class OAuthClient:
         except (ValueError, RecursionError):
             answer = None
         return response.status_code, answer if isinstance(answer, dict) else {}
+
+
+class _Adapter(HTTPAdapter):
+    """Uses the standard library's TLS settings: StockTwits' bot protection was seen to block urllib3's own."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().init_poolmanager(*args, **kwargs, ssl_context=standard_context())
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        """Leave the context as it is, with the system's authorities."""
 
 
 def parse_code(pasted: str) -> str:

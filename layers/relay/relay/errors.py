@@ -69,7 +69,7 @@ class Retry(RelayError):
 
 
 class Corrupt(Retry):
-    """The bytes are no whole gzip file of JSON objects, a line each."""
+    """The bytes are not a whole gzip file of JSON objects, a line each."""
 
 
 class StartOver(Retry):
@@ -84,18 +84,18 @@ class Absent(RelayError):
     """Firestream has no such backup; its age decides whether it may still come."""
 
 
-class _Shut(RelayError):
+class _Pausing(RelayError):
     """A failure that is not about the message and always imposes a pause."""
 
     def __init__(self, pause: Pause, *, status: int | None = None) -> None:
         super().__init__(pause.reason, status=status, pause=pause)
 
 
-class Wait(_Shut):
+class Wait(_Pausing):
     """StockTwits limits the rate: nothing is posted until the pause ends."""
 
 
-class Halt(_Shut):
+class Halt(_Pausing):
     """An operator must fix something; one probe when the pause ends."""
 
 

@@ -8,8 +8,8 @@ from threading import Barrier
 import pytest
 from botocore.exceptions import ClientError
 from relay.errors import Halt, Reject, Retry
-from relay.posting.delivery import Claim, Published, Settlement, Status
 from relay.posting.ledger import LEASE_SECONDS, Ledger
+from relay.posting.outcome import Claim, Published, Settlement, Status
 
 from tests.worlds.clock import Clock
 from tests.worlds.posting import PostingWorld

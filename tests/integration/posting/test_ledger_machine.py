@@ -21,8 +21,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from relay.errors import Reject, Retry
-from relay.posting.delivery import Claim, Published, Settlement, Status
 from relay.posting.ledger import LEASE_SECONDS, RETENTION_SECONDS
+from relay.posting.outcome import Claim, Published, Settlement, Status
 
 from tests.worlds.posting import PostingWorld
 

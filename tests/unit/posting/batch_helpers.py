@@ -8,8 +8,9 @@ from typing import Any
 from relay.errors import Pause
 from relay.posting.alert import Alert
 from relay.posting.batch import BatchDelivery
-from relay.posting.delivery import Claim, Delivery, Outcome, Published, Settlement, Status
+from relay.posting.delivery import Delivery
 from relay.posting.gate import Admission, Pace, State
+from relay.posting.outcome import Claim, Outcome, Published, Settlement, Status
 from relay.queue_message import QueueMessage
 
 from tests.factories import Clock, a_claim, published

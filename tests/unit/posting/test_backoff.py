@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from relay.posting.backoff import leftovers_back_off, outbox_back_off, visibility_seconds
-from relay.posting.delivery import Outcome, Result
+from relay.posting.outcome import Outcome, Result
 
 from tests.factories import NOW, a_pause
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from relay.errors import Reject, Retry, Unknown
 from relay.posting.alert import Alert
-from relay.posting.delivery import Claim, Outcome, Result, Settlement, Status
+from relay.posting.outcome import Claim, Outcome, Result, Settlement, Status
 from relay.queue_message import QueueMessage
 
 from tests.factories import NOW, a_message, a_pause, messages

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from relay.errors import Halt, Retry, Wait
-from relay.posting.delivery import Claim, Result, Settlement, Status
 from relay.posting.gate import State
+from relay.posting.outcome import Claim, Result, Settlement, Status
 
 from tests.factories import a_claim, a_pause, messages, published
 from tests.unit.posting.batch_helpers import PATIENCE, FakeBatchDelivery, results, wait_for

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
-from relay.posting.delivery import Claim, Status
 from relay.posting.gate import Pace, State
+from relay.posting.outcome import Claim, Status
 
 from tests.factories import NOW, a_claim, a_pause, messages, published
 from tests.unit.posting.batch_helpers import UNREADABLE, FakeBatchDelivery, MemoryGate, results

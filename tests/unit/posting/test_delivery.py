@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from relay.errors import Duplicate, Halt, Misconfigured, Pause, Reject, RelayError, Retry, Unknown, Wait
 from relay.posting.alert import Alert
-from relay.posting.delivery import Claim, Delivery, Outcome, Published, Result, Settlement, Status, idempotency_key
+from relay.posting.delivery import Delivery, idempotency_key
+from relay.posting.outcome import Claim, Outcome, Published, Result, Settlement, Status
 
 from tests.factories import NOW, a_claim, a_message, a_pause, an_alert, published
 

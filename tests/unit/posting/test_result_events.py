@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from jsonschema import Draft202012Validator
 from relay.aws import AWS_CONFIG, EVENTS_CONFIG
 from relay.posting.batch import RESERVE_SECONDS
-from relay.posting.delivery import Outcome, Result
+from relay.posting.outcome import Outcome, Result
 from relay.posting.result_events import ATTEMPTS, NEEDED_SECONDS, ResultEvents, schema
 from relay.queue_message import QueueMessage
 

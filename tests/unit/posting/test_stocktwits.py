@@ -3,7 +3,7 @@
 import pytest
 from relay import __version__
 from relay.errors import Reject
-from relay.posting.delivery import Published
+from relay.posting.outcome import Published
 from relay.posting.stocktwits import StockTwits
 
 from local.stand_ins.stocktwits.server import StandIn

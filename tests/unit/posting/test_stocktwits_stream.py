@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay.errors import Reject
-from relay.posting.delivery import Published
+from relay.posting.outcome import Published
 from relay.posting.stocktwits import StockTwits, normal_form
 
 from tests.factories import NOW, Clock, an_alert

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from relay.queues import with_jitter
 
 if TYPE_CHECKING:
-    from relay.posting.delivery import Outcome
+    from relay.posting.outcome import Outcome
 
 OUTBOX_RECEIVES = 3
 """After so many receives SQS moves a message on to Leftovers; a test compares it with the template."""

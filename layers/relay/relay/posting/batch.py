@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from relay.errors import Pause, Reject, RelayError
 from relay.posting import alert as alerts
 from relay.posting.backoff import GIVE_UP_SECONDS, LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
-from relay.posting.delivery import Outcome, Result, idempotency_key, unexpected
+from relay.posting.delivery import idempotency_key, unexpected
+from relay.posting.outcome import Outcome, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -74,32 +75,19 @@ class BatchDelivery:
             Each message with its outcome, in the same order; the rejected ones are in Dead letters.
         """
         read = [_read(each) for each in batch]
-        wanted = sum(not isinstance(alert, Outcome) for alert in read)
         run = _BatchRun(self, seconds_left, on_outcome)
-        if wanted:
-            run.ask(wanted)
+        run.ask(sum(not isinstance(alert, Outcome) for alert in read))
         threads = 1 if self.concurrency == 1 else self.concurrency + LEDGER_THREADS
         with ThreadPoolExecutor(min(threads, max(1, len(batch)))) as pool:
             outcomes = list(pool.map(run.deliver, batch, read))
         run.end()
-        for place, (message, alert, outcome) in enumerate(zip(batch, read, outcomes, strict=True)):
-            if outcome.alone and not isinstance(alert, Outcome):
-                outcomes[place] = self._deliver_by_itself(message, alert, seconds_left, on_outcome)
+        for place, outcome in enumerate(outcomes):
+            if outcome.alone:  # it may end this function: everything else is settled, and given back to the gate
+                run = _BatchRun(self, seconds_left, on_outcome, alone=True)
+                run.ask(1)
+                outcomes[place] = run.deliver(batch[place], read[place])
+                run.end()
         return list(zip(batch, outcomes, strict=True))
-
-    def _deliver_by_itself(
-        self,
-        message: QueueMessage,
-        alert: Alert,
-        seconds_left: Callable[[], float],
-        on_outcome: Callable[[QueueMessage, Outcome], None],
-    ) -> Outcome:
-        """Deliver a message that may end this function: everything else is settled, and given back to the gate."""
-        run = _BatchRun(self, seconds_left, on_outcome, alone=True)
-        run.ask(1)
-        outcome = run.deliver(message, alert)
-        run.end()
-        return outcome
 
 
 def _read(message: QueueMessage) -> Alert | Outcome:
@@ -140,16 +128,35 @@ class _BatchRun:
             self.free.put(None)
 
     def ask(self, wanted: int) -> None:
-        """Ask the gate for the whole batch."""
+        """Ask the gate for the whole batch, if any of it can be posted at all."""
+        if not wanted:
+            return
         self.admission = self.batches.gate.admit(wanted)
         self.left = self.admission.granted
         self.looked_at = self.batches.now()
 
     def deliver(self, message: QueueMessage, alert: Alert | Outcome) -> Outcome:
         """Deliver one message, or leave it untried; what can never be posted, or came too often, is a dead letter."""
-        outcome = alert if isinstance(alert, Outcome) else self._deliver(message, alert)
-        if outcome.alone:  # its outcome is yet to come
-            return outcome
+        if isinstance(alert, Outcome):
+            outcome = alert
+        else:
+            key = idempotency_key(message, alert)
+            with self.lock:
+                same_key = self.keys[key]
+            with same_key:  # of two messages with one key, the later one finds the earlier one's outcome
+                pause = self._take()
+                if pause:
+                    outcome = Outcome(Result.DEFERRED, key, pause.reason, pause=pause, tried=False)
+                else:
+                    outcome = self.batches.delivery.deliver(message, alert, self, alone=self.alone)
+                    with self.lock:
+                        self.left += not outcome.sent
+                        self.proven |= outcome.sent and outcome.done
+                if outcome.pause and outcome.tried:
+                    self._close_gate(outcome.pause)
+            outcome = replace(outcome, text=alerts.shown(alert.body), sentiment=alert.sentiment)
+            if outcome.alone:  # its outcome is yet to come
+                return outcome
         outcome = self._dead_letter(message, outcome)
         self.on_outcome(message, outcome)
         return outcome
@@ -189,23 +196,6 @@ class _BatchRun:
     def stop(self, pause: Pause) -> None:
         """Begin no more requests of this batch."""
         self.met = pause
-
-    def _deliver(self, message: QueueMessage, alert: Alert) -> Outcome:
-        key = idempotency_key(message, alert)
-        with self.lock:
-            lock = self.keys[key]
-        with lock:  # of two messages with one key, the later one finds the earlier one's outcome
-            pause = self._take()
-            if pause:
-                outcome = Outcome(Result.DEFERRED, key, pause.reason, pause=pause, tried=False)
-            else:
-                outcome = self.batches.delivery.deliver(message, alert, self, alone=self.alone)
-                with self.lock:
-                    self.left += not outcome.sent
-                    self.proven |= outcome.sent and outcome.done
-            if outcome.pause and outcome.tried:
-                self._close_gate(outcome.pause)
-        return replace(outcome, text=alerts.shown(alert.body), sentiment=alert.sentiment)
 
     def _take(self) -> Pause | None:
         """Take one of the posts that the gate granted; or return why there is none."""

@@ -24,7 +24,7 @@ from relay.queues import DeadLetters, Queue
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from relay.posting.delivery import Outcome
+    from relay.posting.outcome import Outcome
     from relay.queue_message import QueueMessage
 
     Announce = Callable[[Sequence[tuple[QueueMessage, Outcome]], Callable[[], float]], list[str]]

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from traceback import extract_tb
 from typing import Protocol, TypeVar
 
 from relay.errors import Duplicate, Halt, Pause, Reject, RelayError, Retry, Unknown
 from relay.posting.alert import Alert
+from relay.posting.outcome import Claim, Outcome, Published, Result, Settlement, Status
 from relay.queue_message import QueueMessage
 
 DUPLICATE_WINDOW_SECONDS = 30 * 60
@@ -38,128 +38,6 @@ NOTHING_SENT = "dry run: nothing was sent"
 """The remark of a dry run on every message."""
 
 _Answer = TypeVar("_Answer")
-
-
-class Result(StrEnum):
-    """What became of a message; all but `DEFERRED` are final."""
-
-    POSTED = "posted"
-    ALREADY_POSTED = "already_posted"
-    REJECTED = "rejected"
-    DRY_RUN = "dry_run"
-    DEFERRED = "deferred"
-
-
-class Status(StrEnum):
-    """The state of a key in the ledger; "claimed" past its lease means: perhaps posted."""
-
-    CLAIMED = "claimed"
-    POSTED = "posted"
-    REJECTED = "rejected"
-    DRY_RUN = "dry_run"
-    RELEASED = "released"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A post as StockTwits knows it: its id and its page."""
-
-    id: int
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A key taken for one attempt, and what was known of it before.
-
-    Attributes:
-        key: The idempotency key.
-        id: This attempt's own mark, so that only its holder settles it.
-        before: The final status it had (then there is nothing to do), or None.
-        perhaps_posted: Whether an earlier attempt ended without a known outcome.
-        first_claimed_at: When the first attempt not known to have failed began, in seconds since the epoch.
-        published: The post, when it was posted before.
-        reason: The reason, when it was rejected before.
-        status: StockTwits' HTTP status of that rejection, if any.
-        cut_off: How many attempts before this one, in a row, ended without a settlement.
-    """
-
-    key: str
-    id: str
-    before: Status | None = None
-    perhaps_posted: bool = False
-    first_claimed_at: float = 0.0
-    published: Published | None = None
-    reason: str = ""
-    status: int | None = None
-    cut_off: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How an attempt ended, as the ledger keeps it.
-
-    Attributes:
-        status: How it ended.
-        perhaps_posted: Whether an earlier attempt may have posted it, so that whoever claims it again looks first.
-        published: The post, if there is one.
-        reason: Why there is none.
-        http_status: StockTwits' HTTP status, if it refused.
-        lease_until: Until when nobody else may claim an unknown outcome, in seconds since the epoch.
-        cut_off: The claim's count of attempts that were cut off, if this attempt was not made after all.
-    """
-
-    status: Status
-    perhaps_posted: bool = False
-    published: Published | None = None
-    reason: str = ""
-    http_status: int | None = None
-    lease_until: float = 0.0
-    cut_off: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a message in one delivery.
-
-    Attributes:
-        result: The outcome's name.
-        key: The idempotency key.
-        reason: For an operator: why it was rejected or deferred, or a remark.
-        published: The post's id and page, when there is one.
-        status: StockTwits' HTTP status, when it refused.
-        pause: The pause this outcome imposes on everyone, or that kept it from being tried.
-        retry_at: Not before this moment again, in seconds since the epoch; None: after the queue's own back-off.
-        tried: Whether an attempt was made; an untried message waits for the gate alone, without back-off.
-        alone: Whether it was left untried because it may only be delivered while no other message is.
-        sent: Whether a request to publish was sent, and so counts towards the pace.
-        text: The alert's text as `relay.posting.alert.shown` returns it; empty when the message could not be read.
-        sentiment: The alert's sentiment, when it has one.
-    """
-
-    result: Result
-    key: str
-    reason: str = ""
-    published: Published | None = None
-    status: int | None = None
-    pause: Pause | None = None
-    retry_at: float | None = None
-    tried: bool = True
-    alone: bool = False
-    sent: bool = False
-    text: str = ""
-    sentiment: str | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether the message can leave its queue."""
-        return self.result is not Result.DEFERRED
-
-    @property
-    def paused_everyone(self) -> bool:
-        """Whether StockTwits' answer to this message closed the gate until a better answer to another one."""
-        return bool(self.pause and self.pause.probe and self.tried and self.status)
 
 
 class Requests(Protocol):

@@ -2,7 +2,7 @@
 
 One DynamoDB item for each idempotency key, ``pk = "post#" + key``::
 
-    status             claimed, posted, rejected, dry_run, released or unknown (see `delivery.Status`)
+    status             claimed, posted, rejected, dry_run, released or unknown (see `outcome.Status`)
     body_sha256        the text's fingerprint: a key belongs to one text, unless that one was rejected for certain
     claim_id           the mark of the attempt that has, or last had, the claim
     message_id         the SQS message that was claimed
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.aws_errors import AWS_ERRORS, error_code
 from relay.errors import Halt, Pause, Reject, RelayError, Retry
-from relay.posting.delivery import Claim, Published, Settlement, Status
+from relay.posting.outcome import Claim, Published, Settlement, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypedDict
 import msgspec
 
 from relay.aws_errors import AWS_ERRORS, error_code
-from relay.posting.delivery import Result
+from relay.posting.outcome import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from relay.posting.delivery import Outcome
+    from relay.posting.outcome import Outcome
     from relay.queue_message import QueueMessage
 
 SOURCE = "stocktwits-relay"

@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from relay import __version__
 from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
 from relay.posting.alert import MAX_ENTITY_LEVELS, printable, unescaped
-from relay.posting.delivery import Published
+from relay.posting.outcome import Published
 from relay.tls import standard_context
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class StockTwits:
         self._credentials = credentials
         self._now = now
         # No session: it would follow redirects, keep cookies, and read logins and proxies from the environment.
-        self._adapter = BoundedAdapter(connections, tls=self._api_url.startswith("https://"))
+        self._adapter = _Adapter(connections, tls=self._api_url.startswith("https://"))
 
     def close(self) -> None:
         """Close the connections: a function may be frozen for longer than they live, and a dead one costs a post."""
@@ -398,14 +398,13 @@ class _Https(_Connects, HTTPSConnection):
     response_class = _BoundedResponse
 
 
-class BoundedAdapter(HTTPAdapter):
+class _Adapter(HTTPAdapter):
     """Bounds an answer's time and size, and uses the standard library's TLS settings.
 
     StockTwits' bot protection was seen to block urllib3's own.
     """
 
     def __init__(self, connections: int, *, tls: bool) -> None:
-        """Prepare up to so many connections to one host; nothing is opened yet."""
         # Only where it is needed: reading all the authorities takes as long as making an AWS client.
         self._tls: dict[str, Any] = {"ssl_context": standard_context()} if tls else {}
         super().__init__(pool_connections=1, pool_maxsize=connections, pool_block=True)
@@ -422,7 +421,6 @@ class BoundedAdapter(HTTPAdapter):
         return response
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Create connections that bound what they read, and mark what failed before anything was sent."""
         super().init_poolmanager(*args, **kwargs | self._tls)
         pools = self.poolmanager.pool_classes_by_scheme
         self.poolmanager.pool_classes_by_scheme = {

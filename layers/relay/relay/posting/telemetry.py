@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from relay.posting.delivery import Outcome, Result
+from relay.posting.outcome import Outcome, Result
 from relay.telemetry import Telemetry
 
 if TYPE_CHECKING:
