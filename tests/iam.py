@@ -1,8 +1,8 @@
 """IAM, as far as the template uses it: may a role make this call?
 
 The emulator gives requests no ``dynamodb:LeadingKeys``, ``s3:if-none-match``, ``s3:ObjectCreationOperation`` and
-``events:source``, and moto judges by no condition at all. What a call is asked for is in AWS's Service Authorization
-Reference; how a policy is judged, in
+``events:source``, and moto evaluates no conditions at all. What a call is asked for is in AWS's Service Authorization
+Reference; how a policy is evaluated, in
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html. Whatever is not known here
 fails: a permission is never taken for granted.
 """

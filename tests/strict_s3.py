@@ -78,8 +78,10 @@ class StrictS3:
             if [_crc32(parts[part["PartNumber"]]) for part in named] != [part.get("ChecksumCRC32") for part in named]:
                 return refusal(request, "InvalidPart")
             whole = b"".join(parts[part["PartNumber"]] for part in named)
-            told = [_header(request, f"x-amz-{name}") for name in ("checksum-crc32", "checksum-type", "mp-object-size")]
-            if told != [_crc32(whole), "FULL_OBJECT", str(len(whole))]:
+            headers = [
+                _header(request, f"x-amz-{name}") for name in ("checksum-crc32", "checksum-type", "mp-object-size")
+            ]
+            if headers != [_crc32(whole), "FULL_OBJECT", str(len(whole))]:
                 return refusal(request, "BadDigest")
         return None
 

@@ -1,1 +1,1 @@
-"""The operator's command line, ``relay``: set up, see, and steer a deployed relay."""
+"""The operator's command line, ``relay``: set up, see, and control a deployed relay."""

@@ -48,7 +48,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         send(running, {"body": REJECTED, "sentiment": "bearish", "expires_at": "2026-11-20T21:00:00Z"})
         fetch_a_week(running)
         fill_the_year(running)
-        tell_an_age(running)
+        put_an_age(running)
         yield running
 
 
@@ -73,7 +73,7 @@ def address(stack: Stack) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     found = subprocess.run(["sh", "local/chromium.sh"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    assert found.returncode == 0, "no chromium: what to install is result above"
+    assert found.returncode == 0, "no chromium: what to install is printed above"
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=found.stdout.strip(),
@@ -86,7 +86,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page in a tab of its own; at the end, nothing may have been complained about, or asked of anybody else."""
+    """The page in a tab of its own; by the end, the page logged no errors and requested nothing from other servers."""
     tab = browser.new_page(viewport={"width": 1000, "height": 900})
     tab.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []
@@ -134,8 +134,8 @@ def fill_the_year(stack: Stack) -> None:
                 s3.put_object(Bucket=bucket, Key=backup.key, Body=some_content(file_type, backup.day))
 
 
-def tell_an_age(stack: Stack) -> None:
-    """Say how old the dead letter is, as CloudWatch would."""
+def put_an_age(stack: Stack) -> None:
+    """Give CloudWatch the age of the dead letter."""
     age: dict[str, object] = {
         "MetricName": "ApproximateAgeOfOldestMessage",
         "Dimensions": [{"Name": "QueueName", "Value": stack.outputs["DeadLetterQueueName"]}],
@@ -146,7 +146,7 @@ def tell_an_age(stack: Stack) -> None:
 
 
 def some_content(file_type: str, day: date) -> bytes:
-    """A day's backup, small; at weekends people have less to say."""
+    """A day's backup, small; at weekends people write less."""
     lines = 4 if day.weekday() > 4 else 12 + day.toordinal() * 7 % 9
     return content_of(file_type, day, lines)
 

@@ -108,7 +108,7 @@ def test_a_refresh_leaves_alone_what_is_being_written(page: Page) -> None:
     expect(why).to_have_value("half a reason")
 
 
-def test_it_rests_when_it_is_told_to(page: Page) -> None:
+def test_it_does_not_refresh_while_updates_are_off(page: Page) -> None:
     refreshed(page)
     page.get_by_label("Refresh automatically").uncheck()
     asked: list[str] = []

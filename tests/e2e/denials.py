@@ -6,6 +6,6 @@ from tests.e2e.leaks import logs
 
 def denials(stack: Stack, since: float = 0) -> list[str]:
     """Return the functions' log lines since a moment about an action that IAM denied."""
-    told = [line for place, line in logs(stack, since) if place.startswith("log ")]
+    lines = [line for place, line in logs(stack, since) if place.startswith("log ")]
     # The host of Firestream's links also answers "AccessDenied" for an expired link.
-    return [line for line in told if "AccessDenied" in line.replace("the link's host answered 403 AccessDenied", "")]
+    return [line for line in lines if "AccessDenied" in line.replace("the link's host answered 403 AccessDenied", "")]

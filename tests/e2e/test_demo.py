@@ -93,7 +93,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(number: signal.Signals
     assert left_over(tmp_path) == []
 
 
-def test_a_demo_whose_deployment_fails_says_why_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_demo_whose_deployment_fails_explains_why_and_leaves_nothing_behind(tmp_path: Path) -> None:
     code = "import sys; from local.demo.__main__ import PACE, main; PACE['PostBurst'] = 'many'; sys.exit(main())"
     demo = subprocess.run(
         [sys.executable, "-c", code],

@@ -70,9 +70,9 @@ def test_a_vulnerability_fails_whatever_else_is_reported(
 ) -> None:
     file = runs.about("a.txt", *beside, VULNERABLE, code=code)
     assert main([file], program=runs.program) == 1
-    said = capsys.readouterr().err
-    assert f"{file}: urllib3 1.26.0 is vulnerable: PYSEC-2021-108 CVE-2021-33503, fixed in 1.26.5\n" in said
-    assert "GHSA-none, fixed in no version\n" in said
+    err = capsys.readouterr().err
+    assert f"{file}: urllib3 1.26.0 is vulnerable: PYSEC-2021-108 CVE-2021-33503, fixed in 1.26.5\n" in err
+    assert "GHSA-none, fixed in no version\n" in err
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,6 @@ def test_a_vulnerability_in_any_of_the_files_fails_even_when_the_service_then_st
     files.append(runs.about("d.txt", errors=NO_ANSWER, code=1))
     assert main(files, program=runs.program) == 1
     assert sorted(runs.asked) == [*names, "d.txt"]
-    said = capsys.readouterr().err
-    assert f"{bad}: urllib3 1.26.0 is vulnerable" in said
-    assert "Not everything was audited for known vulnerabilities: the service did not answer (ConnectionError)" in said
+    err = capsys.readouterr().err
+    assert f"{bad}: urllib3 1.26.0 is vulnerable" in err
+    assert "Not everything was audited for known vulnerabilities: the service did not answer (ConnectionError)" in err

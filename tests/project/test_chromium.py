@@ -63,7 +63,7 @@ def test_a_stub_that_only_fails_is_skipped(machine: Machine) -> None:
     assert machine.asked().stdout == f"{path}\n"
 
 
-def test_without_one_an_ordinary_user_is_told_what_to_install(machine: Machine) -> None:
+def test_without_one_an_ordinary_user_is_shown_what_to_install(machine: Machine) -> None:
     machine.has("chromium", COMPLAINS)
     machine.has_apt_get("exit 0")
     found = machine.asked()
@@ -71,7 +71,7 @@ def test_without_one_an_ordinary_user_is_told_what_to_install(machine: Machine) 
     assert not machine.log.exists()
 
 
-def test_root_on_another_system_than_debian_is_told_what_to_install(machine_of_root: Machine) -> None:
+def test_root_on_another_system_than_debian_is_shown_what_to_install(machine_of_root: Machine) -> None:
     found = machine_of_root.asked()
     assert (found.returncode, found.stdout, found.stderr) == (1, "", ABSENT)
 

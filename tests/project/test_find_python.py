@@ -33,8 +33,8 @@ class Machine:
 
     def has_python(self, name: str, version: str) -> str:
         """A Python that is of a version, has pip and venv, and prints its own name."""
-        said = f'for each in "$@"; do [ "$each" = python{version} ] && echo "$0" && exit 0; done; exit 1'
-        return self.has(name, said)
+        script = f'for each in "$@"; do [ "$each" = python{version} ] && echo "$0" && exit 0; done; exit 1'
+        return self.has(name, script)
 
     def asked(self, *runtimes: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -120,7 +120,7 @@ def test_a_given_runtime_ignores_the_variable_python(machine: Machine) -> None:
     assert "No python3.12 with pip was found" in found.stderr
 
 
-def test_without_a_suitable_python_the_script_says_what_to_install(machine: Machine) -> None:
+def test_without_a_suitable_python_the_script_names_what_to_install(machine: Machine) -> None:
     machine.has_python("first/python3", "3.10")
     found = machine.asked()
     assert (found.returncode, found.stdout) == (1, "")
@@ -182,8 +182,8 @@ def test_an_environment_of_another_python_is_recreated(project: Project, script:
     project.python.chmod(0o755)
     project.makes_environment()
     assert not mark.exists()
-    said = subprocess.check_output([project.python, "-c", "import sys; print(sys.version)"], text=True)
-    assert said.strip() == sys.version
+    version = subprocess.check_output([project.python, "-c", "import sys; print(sys.version)"], text=True)
+    assert version.strip() == sys.version
 
 
 def test_uv_installs_from_where_pip_would(project: Project) -> None:

@@ -132,10 +132,10 @@ def test_an_environment_does_not_take_a_file_for_which_no_hash_was_pinned(index:
 def wheels(index: Index, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable, value in index.environment.items():
         monkeypatch.setenv(variable, value)
-    workshop = index.folder / "workshop"
-    workshop.mkdir(exist_ok=True)
+    build_dir = index.folder / "build_dir"
+    build_dir.mkdir(exist_ok=True)
     another = "x86_64" if HOST_ARCHITECTURE == "arm64" else "arm64"
-    return _wheels(Path(sys.executable), HOST_RUNTIME, another, index.requirements, workshop)
+    return _wheels(Path(sys.executable), HOST_RUNTIME, another, index.requirements, build_dir)
 
 
 def test_a_layer_gets_the_wheels_that_were_pinned(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_a_layer_gets_no_other_wheel_though_its_requirements_were_built_before(
         wheels(index, monkeypatch)
     words = "THESE PACKAGES DO NOT MATCH THE HASHES" if hashed else "Hashes are required in --require-hashes mode"
     assert words in str(refused.value)
-    assert not list((index.folder / "workshop").rglob("*.whl"))
+    assert not list((index.folder / "build_dir").rglob("*.whl"))
 
 
 def test_sam_can_get_nothing_but_the_wheels_that_were_pinned(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from local import runtimes
 from local.build import ROOT, deployed_runtime
 from local.runtimes import MissingError, RunResult
 
-# --- What pytest said
+# --- What pytest printed
 
 
 def report(*cases: str) -> str:
@@ -126,9 +126,9 @@ def test_a_runtime_that_is_missing_fails_the_run_by_name_and_the_others_are_test
 ) -> None:
     machine.ends = {"python3.12": RunResult(5, [])}
     assert machine.tests("python3.11", "python3.12") == 1
-    said = capsys.readouterr().out
-    assert said.startswith("python3.11  not available: there is none\npython3.12  3.12.1        5 passed")
-    assert "python3.11 was not tested (ALLOW_MISSING=1 skips a runtime that is not available)." in said
+    output = capsys.readouterr().out
+    assert output.startswith("python3.11  not available: there is none\npython3.12  3.12.1        5 passed")
+    assert "python3.11 was not tested (ALLOW_MISSING=1 skips a runtime that is not available)." in output
 
 
 def test_a_runtime_may_be_missing_where_that_is_allowed(machine: Machine, capsys: Any) -> None:
@@ -238,12 +238,12 @@ def test_a_command_runs_in_its_own_mount_namespace_with_a_clean_environment(debi
     debian.runs("pytest", "tests", AWS_SECRET_ACCESS_KEY="of mine", PIP_INDEX_URL="https://index.example/simple")
     (asked,) = debian.asked("unshare")
     assert asked.startswith("unshare --mount --propagation private ")
-    said = debian.log.read_text()
-    assert f"{debian.root} env -i " in said
-    assert "PYTHON=/opt/python/bin/python " in said
-    assert "PIP_INDEX_URL=https://index.example/simple" in said
-    assert said.rstrip().endswith(f"{debian.folder} pytest tests")
-    assert "of mine" not in said
+    output = debian.log.read_text()
+    assert f"{debian.root} env -i " in output
+    assert "PYTHON=/opt/python/bin/python " in output
+    assert "PIP_INDEX_URL=https://index.example/simple" in output
+    assert output.rstrip().endswith(f"{debian.folder} pytest tests")
+    assert "of mine" not in output
 
 
 def ordinary(debian: Debian) -> None:

@@ -36,7 +36,7 @@ def backups(  # noqa: PLR0913  the options of a command
     missing: Annotated[
         bool, typer.Option("--missing", help="Only list what is missing or failed, one per line.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the status of every day's backup.
 

@@ -27,7 +27,7 @@ SHORT_ID = 8
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids or prefixes of ids, as `relay dead list` shows them.")]
 All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")

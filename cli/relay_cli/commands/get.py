@@ -60,7 +60,7 @@ def get(  # noqa: PLR0913  the arguments of a command
         typer.Option("--output", "-o", help="A file or a folder; by default, the current folder.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Download and verify one backup. The file only appears once it is complete.
 

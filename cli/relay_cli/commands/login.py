@@ -36,7 +36,7 @@ def stocktwits(  # noqa: PLR0913  each is an option
     client_secret: Annotated[
         str | None,
         typer.Option(
-            envvar="STOCKTWITS_CLIENT_SECRET", help="Its secret; better set in the environment, or typed when asked."
+            envvar="STOCKTWITS_CLIENT_SECRET", help="Its secret; prefer the environment variable or the prompt."
         ),
     ] = None,
     redirect_uri: Annotated[
@@ -50,7 +50,7 @@ def stocktwits(  # noqa: PLR0913  each is an option
         bool, typer.Option("--token", help="Store an existing access token, typed when asked or read from a pipe.")
     ] = False,
     expect_username: Annotated[
-        str | None, typer.Option(help="The account the token must belong to; then there is no confirmation.")
+        str | None, typer.Option(help="The account the token must belong to; skips the confirmation.")
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address instead of opening it.")] = False,
 ) -> None:

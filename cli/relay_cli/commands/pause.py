@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def pause(
     ctx: typer.Context,
     why: Annotated[str, typer.Argument(help="The reason; it is shown in the log.")],
-    who: Annotated[str | None, typer.Option(help="Who orders it; by default, your user name.")] = None,
+    who: Annotated[str | None, typer.Option(help="Who pauses it; by default, your user name.")] = None,
     lasting: Annotated[
         timedelta | None,
         typer.Option(

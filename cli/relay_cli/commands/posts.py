@@ -60,7 +60,7 @@ def posts(  # noqa: PLR0913  each is an option
     outcome: Annotated[Result | None, typer.Option(help="Only messages with this outcome.")] = None,
     key: Annotated[str | None, typer.Option(help="Only the message with this idempotency key.")] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the outcomes of recent messages, newest first.
 

@@ -63,7 +63,7 @@ def status(
     ctx: typer.Context,
     *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every few seconds, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the state of the relay: gate, pace, queues, last post, dead letters, backups.
 

@@ -44,7 +44,7 @@ class DashboardModel:
 
         Args:
             stack: The stack.
-            who: The operator who orders pauses.
+            who: The operator in whose name it pauses.
         """
         self.stack = stack
         self.who = who

@@ -31,7 +31,7 @@ class GatePause:
         cause: A short label, as in the metric ``GateShut``: ``operator``, ``rate_limited``, ``pace`` ...
         reason: The reason in words.
         until: When it ends; None if it has no end.
-        who: Who ordered it: ``relay``, or the operator.
+        who: Who imposed it: ``relay``, or the operator.
     """
 
     cause: str

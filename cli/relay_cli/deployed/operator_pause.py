@@ -24,7 +24,7 @@ def impose(stack: Stack, why: str, who: str, until: float | None = None) -> str 
         until: When it ends by itself, in seconds since the epoch; None for never.
 
     Returns:
-        Who ordered the pause that this one replaces, and why; None if there was none.
+        Who imposed the pause that this one replaces, and why; None if there was none.
     """
     who, why = (each.encode(errors="replace").decode() for each in (who, why))  # a terminal may not use UTF-8
     item = {**_ITEM, "who": {"S": who}, "why": {"S": why}}
@@ -37,7 +37,7 @@ def impose(stack: Stack, why: str, who: str, until: float | None = None) -> str 
 
 
 def lift(stack: Stack) -> str | None:
-    """Delete the operator's pause; return who ordered it and why, or None if there was none."""
+    """Delete the operator's pause; return who imposed it and why, or None if there was none."""
     answer = stack.client("dynamodb").delete_item(
         TableName=stack.output("LedgerTableName"), Key=_ITEM, ReturnValues="ALL_OLD"
     )
@@ -45,7 +45,7 @@ def lift(stack: Stack) -> str | None:
 
 
 def _describe(item: dict[str, Any] | None) -> str | None:
-    """Return who ordered a pause and why; an item that another tool wrote may lack both."""
+    """Return who imposed a pause and why; an item that another tool wrote may lack both."""
     if not item:
         return None
     who, why = (one_line(str(next(iter(item.get(name, {"S": "unknown"}).values())))) for name in ("who", "why"))

@@ -119,8 +119,8 @@ class Transcript:
     def __str__(self) -> str:
         """Describe where it stopped, with the output there."""
         last = self.reached[-1] if self.reached else ""
-        _, _, said = self.text.rpartition(f"# {last}\n")
-        return f"{last} ended with {self.code}:\n{said}"
+        _, _, output = self.text.rpartition(f"# {last}\n")
+        return f"{last} ended with {self.code}:\n{output}"
 
 
 class Reader:
@@ -168,7 +168,7 @@ class Reader:
 
         Args:
             read: Of one document, in order.
-            answers: What to say when asked, by how a block begins; other questions find nobody to answer them.
+            answers: The lines to type when asked, by how a block begins; any other question gets no answer.
         """
         script = self._log.with_suffix(".sh")
         script.write_text("".join(f"# {block.place}\n{script_of(block, answers or {})}" for block in read))
@@ -194,8 +194,8 @@ def script_of(block: Block, answers: Mapping[str, Sequence[str]]) -> str:
     """Return the shell script of a block; Python code and answers are the input of its commands."""
     if block.language == "python":
         return with_input("python -", block.text)
-    said = [line for beginning, lines in answers.items() if block.command.startswith(beginning) for line in lines]
-    return with_input(f"{{\n{block.text}}}", "".join(f"{line}\n" for line in said)) if said else block.text
+    replies = [line for beginning, lines in answers.items() if block.command.startswith(beginning) for line in lines]
+    return with_input(f"{{\n{block.text}}}", "".join(f"{line}\n" for line in replies)) if replies else block.text
 
 
 def with_input(command: str, text: str) -> str:

@@ -120,7 +120,7 @@ def test_a_login_that_is_refused_in_the_middle_halts(client: Firestream, stand_i
             read_all(download)
 
 
-def test_a_login_that_cannot_be_read_at_all_says_why(
+def test_a_login_that_cannot_be_read_at_all_is_explained(
     make_client: MakeClient, stand_in: FirestreamStandIn, clock: Clock
 ) -> None:
     def unreadable(*, fresh: bool = False) -> Login:

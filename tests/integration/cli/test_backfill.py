@@ -74,7 +74,7 @@ def test_a_day_that_firestream_does_not_have_yet_is_waited_for_no_longer_than_it
     assert relay.polls < 5
 
 
-def test_what_failed_is_told_with_its_reason_and_the_exit_code(relay: ArchiveCli) -> None:
+def test_a_failure_is_reported_with_its_reason_and_an_exit_code(relay: ArchiveCli) -> None:
     relay.backups.firestream.fail(Fault.BAD_REQUEST, day=DAY, times=None)
     result = relay("backfill", *A_WEEK)
     assert result.code == FAILED
@@ -84,14 +84,14 @@ def test_what_failed_is_told_with_its_reason_and_the_exit_code(relay: ArchiveCli
     assert advice.startswith("relay: Some failed")
 
 
-def test_a_failure_of_another_time_is_not_told_as_a_new_one(relay: ArchiveCli) -> None:
+def test_an_earlier_failure_is_not_reported_as_a_new_one(relay: ArchiveCli) -> None:
     relay.add_failure(BACKUP, "an old reason")
     result = relay("backfill", "2016-12-05", "2016-12-05")
     assert (result.code, "an old reason" in result.err) == (DONE, False)
     assert result.out.startswith("1 stored")
 
 
-def test_a_day_that_was_lost_on_the_way_is_no_success(relay: ArchiveCli) -> None:
+def test_a_day_that_was_lost_on_the_way_counts_as_a_failure(relay: ArchiveCli) -> None:
     relay.answers.append((200, {}, {"failed": 0, "stopped": "", "queued": 1}))
     result = relay("backfill", "2016-12-05", "2016-12-05")
     assert result.code == FAILED
@@ -100,27 +100,27 @@ def test_a_day_that_was_lost_on_the_way_is_no_success(relay: ArchiveCli) -> None
     assert relay.polls >= 29  # SQS may be a minute late to know of a request
 
 
-def test_who_does_not_wait_is_told_where_to_look(relay: ArchiveCli) -> None:
+def test_without_waiting_the_output_names_where_to_look(relay: ArchiveCli) -> None:
     result = relay("backfill", *A_WEEK, "--no-wait")
     assert (result.code, result.out) == (DONE, "Requested. `relay backups` shows the progress.\n")
     assert (relay.polls, len(relay.backups.waiting())) == (0, 7)
 
 
-def test_an_interruption_leaves_it_running_and_says_so(relay: ArchiveCli) -> None:
+def test_an_interruption_leaves_the_backfill_running_and_reports_that(relay: ArchiveCli) -> None:
     relay.interrupts = True
     result = relay("backfill", *A_WEEK)
     assert (result.code, len(relay.backups.waiting())) == (INTERRUPTED, 7)
     assert result.err.endswith("relay: The backfill continues without you: `relay backups` shows the progress.\n")
 
 
-def test_a_function_that_fails_says_why(relay: ArchiveCli) -> None:
+def test_the_error_of_a_function_that_fails_is_shown(relay: ArchiveCli) -> None:
     relay.answers.append((200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": "FIRESTREAM_URL is missing"}))
     result = relay("backfill", *A_WEEK)
     assert (result.code, result.out) == (FAILED, "")
     assert result.err.endswith("relay: The function that fetches backups failed: FIRESTREAM_URL is missing\n")
 
 
-def test_what_was_not_requested_is_told(relay: ArchiveCli) -> None:
+def test_what_was_not_requested_is_reported(relay: ArchiveCli) -> None:
     relay.answers.append((200, {}, {"failed": 2, "stopped": "time ran out before message 2016-12-09 was requested"}))
     result = relay("backfill", *A_WEEK, "--no-wait")
     assert "SQS did not accept 2 of the requests" in result.err
@@ -150,12 +150,12 @@ def test_a_backfill_that_is_none_is_refused_before_anything_happens(
     assert reason in result.err
 
 
-def test_what_the_function_says_of_its_failure_is_shown_escaped(relay: ArchiveCli) -> None:
+def test_the_error_message_of_the_function_is_shown_escaped(relay: ArchiveCli) -> None:
     relay.answers = [(200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": OVERRIDE})]
     assert relay("backfill", *A_WEEK).err.endswith(f"The function that fetches backups failed: {SHOWN}\n")
 
 
-def test_a_line_break_in_what_the_function_says_forges_no_line(relay: ArchiveCli) -> None:
+def test_a_line_break_in_the_functions_error_message_forges_no_line(relay: ArchiveCli) -> None:
     relay.answers = [(200, {"X-Amz-Function-Error": "Unhandled"}, {"errorMessage": "it failed\nrelay: forged"})]
     result = relay("backfill", *A_WEEK)
     assert result.err.endswith("fetches backups failed: it failed relay: forged\n")

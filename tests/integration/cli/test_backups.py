@@ -37,7 +37,7 @@ def test_what_is_stored_failed_no_more(relay: ArchiveCli) -> None:
     assert states(relay, "--from", "2016-12-05", "--to", "2016-12-05") == {"2016-12-05": "stored"}
 
 
-def test_what_is_absent_and_failed_waits_for_a_person(relay: ArchiveCli) -> None:
+def test_a_day_that_is_both_absent_and_failed_counts_as_failed(relay: ArchiveCli) -> None:
     note_absent(relay, BACKUP)
     relay.add_failure(BACKUP, "Firestream refused the login")
     assert states(relay, "--from", "2016-12-05", "--to", "2016-12-05") == {"2016-12-05": "failed"}
@@ -165,7 +165,7 @@ def test_where_there_is_only_ascii_sizes_are_digits(relay: ArchiveCli) -> None:
     assert "Mon  4" in written().splitlines()
 
 
-def test_a_wide_terminal_has_room_between_the_weeks(relay: ArchiveCli) -> None:
+def test_a_wide_terminal_shows_space_between_the_weeks(relay: ArchiveCli) -> None:
     relay.patch.setenv("COLUMNS", "120")
     result = relay("backups", "--from", "2026-01-05", "--to", "2026-01-18")
     assert "Mon  . ." in result.lines
@@ -194,7 +194,7 @@ def test_more_days_than_one_page_holds_are_listed_to_the_end(relay: ArchiveCli) 
     assert list(found.values()) == ["stored"] * 7
 
 
-def test_somebody_elses_objects_are_no_backups(relay: ArchiveCli) -> None:
+def test_somebody_elses_objects_are_not_backups(relay: ArchiveCli) -> None:
     key = BACKUP.key.replace("stocktwits_", "notes_")
     relay.backups.s3.put_object(Bucket=ARCHIVE, Key=key, Body=b"x")
     assert states(relay, "--from", "2016-12-05", "--to", "2016-12-05") == {"2016-12-05": "missing"}
@@ -210,7 +210,7 @@ def test_to_look_at_failures_leaves_them_to_be_seen_by_others(relay: ArchiveCli)
     assert len(relay.backups.dead_letters()) == 10
 
 
-def test_of_many_failures_some_are_told_and_the_rest_counted(relay: ArchiveCli) -> None:
+def test_of_many_failures_some_are_listed_and_the_rest_counted(relay: ArchiveCli) -> None:
     for day in days(date(2016, 12, 1), date(2016, 12, 7)):
         relay.add_failure(Backup(day, "message"), "Firestream refused the login")
     result = relay("backups", "--year", "2016")
@@ -241,7 +241,7 @@ def test_a_range_that_is_none_is_refused_in_a_line(relay: ArchiveCli, words: lis
 
 
 @pytest.mark.parametrize("command", ["backups", "backfill", "get", "cat"])
-def test_without_the_backups_half_a_command_says_so(relay: ArchiveCli, command: str) -> None:
+def test_without_the_backups_half_a_command_explains_why_it_fails(relay: ArchiveCli, command: str) -> None:
     for name in [name for name in relay.outputs if name != "OutboxQueueUrl"]:
         del relay.outputs[name]
     words = {"backups": [], "backfill": A_WEEK}.get(command, ["message", "2016-12-05"])

@@ -122,7 +122,7 @@ def test_fields_are_columns(relay: ArchiveCli, fields: str, row: str) -> None:
     assert relay("cat", "message", "2016-12-05", "--fields", fields).out == f"{row}\n"
 
 
-def test_a_field_that_no_line_has_is_told_beside_the_rows(relay: ArchiveCli) -> None:
+def test_a_field_that_no_line_has_is_reported_beside_the_rows(relay: ArchiveCli) -> None:
     put(relay, BACKUP, lines_of({"id": 1, "user": {}}, {"id": 2, "user": {"name": "x"}}))
     result = relay("cat", "message", "2016-12-05", "--fields", "id,bdoy,user.name,user.nam")
     assert (result.code, result.out) == (DONE, "1\t\t\t\n2\t\tx\t\n")
@@ -143,7 +143,7 @@ def test_a_field_without_a_name_is_refused(relay: ArchiveCli, fields: str) -> No
         (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), "is not a list of JSON objects: line 2"),
     ],
 )
-def test_a_damaged_backup_is_told(relay: ArchiveCli, content: bytes, reason: str) -> None:
+def test_a_damaged_backup_is_reported(relay: ArchiveCli, content: bytes, reason: str) -> None:
     put(relay, BACKUP, content)
     result = relay("cat", "message", "2016-12-05")
     assert result.code == FAILED

@@ -48,7 +48,7 @@ def test_a_quiet_relay_is_shown_open_and_empty(page: Page) -> None:
     assert shown.part("backups") == "Not available. Backups are switched off in this stack (BackupsEnabled)."
 
 
-def test_a_shut_gate_says_why_and_until_when(page: Page, world: PostingWorld) -> None:
+def test_a_closed_gate_shows_why_and_until_when(page: Page, world: PostingWorld) -> None:
     until = world.clock() + 600
     world.gate().close(Pause("rate_limited", "StockTwits limits the rate", until))
     shown = page.ask()
@@ -65,7 +65,7 @@ def test_the_queues_show_how_much_they_hold(page: Page, world: PostingWorld) -> 
     assert "Leftovers 3 messages 2 in flight, or waiting for another attempt age of the oldest: unknown" in shown
 
 
-def test_letters_that_the_page_itself_looks_at_are_not_told_to_be_under_way(
+def test_letters_that_the_page_itself_reads_are_not_shown_as_in_flight(
     page: Page, cli: CliHarness, world: PostingWorld
 ) -> None:
     cli.add_dead_letter("one $A")
@@ -125,20 +125,20 @@ def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: 
     world.send(archive.outputs["BackupFailuresQueueUrl"], Backup(failed, "message").request, RejectReason="not whole")
     with served() as page:
         shown = page.ask()
-    for day, says in ((stored, "stored, 2.0 kB"), (failed, "failed, not whole"), (absent, "absent")):
-        assert f"<title>{day}: {says}</title>" in shown.html
+    for day, state in ((stored, "stored, 2.0 kB"), (failed, "failed, not whole"), (absent, "absent")):
+        assert f"<title>{day}: {state}</title>" in shown.html
     assert "1 of 365 stored" in shown.part("backups")
     assert f"{failed}: failed, not whole" in shown.part("backups")
     assert "361 days missing or failed" in shown.part("backups")
 
 
-def test_a_dry_run_is_told(cli: CliHarness) -> None:
+def test_a_dry_run_is_shown(cli: CliHarness) -> None:
     cli.parameters["DryRun"] = "true"
     with served() as page:
         assert "dry run: nothing is sent" in page.ask().part("gate")
 
 
-def test_what_is_switched_off_is_told_and_the_rest_is_shown(cli: CliHarness) -> None:
+def test_what_is_switched_off_is_named_and_the_rest_is_shown(cli: CliHarness) -> None:
     del cli.outputs["PostMessagesFunctionName"]
     with served() as page:
         shown = page.ask()
@@ -148,7 +148,7 @@ def test_what_is_switched_off_is_told_and_the_rest_is_shown(cli: CliHarness) -> 
 
 
 @pytest.mark.parametrize(
-    ("operation", "part", "says"),
+    ("operation", "part", "message"),
     [
         ("BatchGetItem", "gate", "The gate cannot be read"),
         ("GetQueueAttributes", "queues", "AWS does not allow you to call GetQueueAttributes"),
@@ -156,16 +156,16 @@ def test_what_is_switched_off_is_told_and_the_rest_is_shown(cli: CliHarness) -> 
         ("ReceiveMessage", "letters", "AWS does not allow you to call ReceiveMessage"),
     ],
 )
-def test_a_part_that_cannot_be_shown_says_why_and_the_rest_is_shown(
-    page: Page, cli: CliHarness, operation: str, part: str, says: str
+def test_a_part_that_cannot_be_shown_explains_why_and_the_rest_is_shown(
+    page: Page, cli: CliHarness, operation: str, part: str, message: str
 ) -> None:
     cli.plan(operation, "AccessDeniedException")
     shown = page.ask()
-    assert shown.part(part).startswith(f"Not available. {says}")
+    assert shown.part(part).startswith(f"Not available. {message}")
     assert shown.html.count("Not available") == 2  # and the backups, which are switched off
 
 
-def test_an_archive_that_may_not_be_listed_says_so(archive: CliHarness) -> None:
+def test_an_archive_that_may_not_be_listed_names_the_permission(archive: CliHarness) -> None:
     archive.plan("ListObjectsV2", "AccessDenied")
     with served() as page:
         shown = page.ask()
@@ -175,12 +175,12 @@ def test_an_archive_that_may_not_be_listed_says_so(archive: CliHarness) -> None:
 
 def test_several_tabs_do_not_look_several_times(page: Page, cli: CliHarness) -> None:
     page.ask()
-    looked = len(cli.calls)
+    calls_before = len(cli.calls)
     page.ask()
-    assert len(cli.calls) == looked
+    assert len(cli.calls) == calls_before
     cli.patience.forward(model.GATE_SECONDS)
     page.ask()
-    assert [name for name, _ in cli.calls[looked:]] == ["BatchGetItem"]
+    assert [name for name, _ in cli.calls[calls_before:]] == ["BatchGetItem"]
 
 
 def test_a_look_that_takes_long_keeps_nobody_waiting_and_is_shown_when_it_is_done() -> None:
@@ -223,7 +223,7 @@ def test_a_pause_may_have_an_end(page: Page, world: PostingWorld) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"why": " ", "lasting": ""}, {"lasting": ""}, {"why": "why", "lasting": "9d"}])
-def test_a_pause_that_says_nothing_or_lasts_anyhow_is_refused(
+def test_a_pause_without_a_reason_or_with_an_invalid_duration_is_refused(
     page: Page, world: PostingWorld, fields: dict[str, str]
 ) -> None:
     assert page.do("pause", **fields).notice.startswith("Not done. ")
@@ -252,7 +252,7 @@ def test_retry_sends_a_letter_to_the_outbox_with_its_key(page: Page, cli: CliHar
 
 
 @pytest.mark.parametrize("letter", ["nowhere", ""])
-def test_a_letter_that_is_not_there_is_told_and_none_is_sent(
+def test_a_letter_that_is_not_there_is_reported_and_none_is_sent(
     page: Page, cli: CliHarness, world: PostingWorld, letter: str
 ) -> None:
     cli.add_dead_letter("one $A")
@@ -260,7 +260,7 @@ def test_a_letter_that_is_not_there_is_told_and_none_is_sent(
     assert (world.count(world.dead), world.count(world.outbox)) == (1, 0)
 
 
-def test_what_aws_does_not_allow_is_told(page: Page, cli: CliHarness, world: PostingWorld) -> None:
+def test_what_aws_does_not_allow_is_reported(page: Page, cli: CliHarness, world: PostingWorld) -> None:
     cli.plan("PutItem", "AccessDeniedException")
     done = page.do("pause", why="lunch", lasting="")
     assert done.notice.startswith("Not done. AWS does not allow you to call PutItem")
@@ -303,7 +303,7 @@ def test_the_command_opens_a_page_that_works_and_ctrl_c_ends_it(
     assert len(urlsplit(address).path.strip("/")) >= 43
 
 
-def test_a_port_that_is_taken_is_told(cli: CliHarness) -> None:
+def test_a_port_that_is_taken_is_reported(cli: CliHarness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = cli("dashboard", "--no-browser", "--port", str(port))

@@ -33,10 +33,10 @@ def test_nothing_is_shown_or_done_without_the_secret(
 ) -> None:
     method, path = request_line.split(" ")
     world.pause(why={"S": "lunch"})
-    looked = len(cli.calls)
+    calls_before = len(cli.calls)
     result = page.ask(path, method, headers={"Origin": f"http://{page.host}"}, root=root)
     assert (result.status, result.html) == (403, "Open the whole address that `relay dashboard` printed.\n")
-    assert len(cli.calls) == looked
+    assert len(cli.calls) == calls_before
     assert world.item("pause")
 
 
@@ -44,10 +44,10 @@ def test_nothing_is_shown_or_done_without_the_secret(
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "127.0.0.1:{port}.evil.example", ""]
 )
 def test_a_name_that_only_leads_here_is_refused(page: Page, cli: CliHarness, host: str) -> None:
-    looked = len(cli.calls)
+    calls_before = len(cli.calls)
     result = page.ask(headers={"Host": host.format(port=page.port)})
     assert (result.status, result.html) == (421, "This server does not serve that host name.\n")
-    assert len(cli.calls) == looked
+    assert len(cli.calls) == calls_before
 
 
 def test_a_request_of_no_host_or_of_two_is_refused(page: Page) -> None:
@@ -231,7 +231,7 @@ def test_while_the_gate_cannot_be_read_both_pause_and_resume_are_offered(page: P
     assert ("Pause posting" in controls, "Resume posting" in controls) == (True, True)
 
 
-def test_what_is_done_in_a_way_nobody_foresaw_is_told(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_reported(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     def defective(*_: object) -> None:
         raise OverflowError("\x1b[2J")
 

@@ -30,7 +30,7 @@ def test_looking_leaves_every_letter_where_it_was_and_visible(cli: CliHarness, w
     assert counts["ApproximateNumberOfMessages"] == "23"
 
 
-def test_a_letter_that_could_not_be_put_back_is_told_of(cli: CliHarness) -> None:
+def test_a_letter_that_could_not_be_put_back_is_reported(cli: CliHarness) -> None:
     letter = cli.add_dead_letter()
     cli.plan(
         "ChangeMessageVisibilityBatch",
@@ -41,16 +41,16 @@ def test_a_letter_that_could_not_be_put_back_is_told_of(cli: CliHarness) -> None
     assert f"message {letter} could not be rescheduled: InternalError; it stays hidden for up to 2 min" in result.err
 
 
-def test_without_letters_list_says_so(cli: CliHarness) -> None:
+def test_without_letters_list_reports_that(cli: CliHarness) -> None:
     assert cli("dead", "list").out == "There are no dead letters.\n"
 
 
-def test_a_letter_without_a_reason_says_where_to_look(cli: CliHarness) -> None:
+def test_a_letter_without_a_reason_names_where_to_look(cli: CliHarness) -> None:
     cli.add_dead_letter("Up 3% $AAPL")
     assert "it has no reason" in cli("dead", "list").out
 
 
-def test_a_letter_that_sqs_gave_up_says_so_and_keeps_its_message_id_as_its_key(
+def test_a_letter_that_sqs_gave_up_is_marked_and_keeps_its_message_id_as_its_key(
     cli: CliHarness, world: PostingWorld
 ) -> None:
     cli.plan("ReceiveMessage", lambda _: {"Messages": [given_up("an-id", "Up 3% $AAPL")]}, lambda _: {})
@@ -89,7 +89,7 @@ def test_what_would_steer_a_terminal_is_not_shown(cli: CliHarness) -> None:
 
 
 @pytest.mark.parametrize("command", ["show", "retry", "drop"])
-def test_a_letter_that_is_not_there_is_told(cli: CliHarness, command: str) -> None:
+def test_a_letter_that_is_not_there_is_reported(cli: CliHarness, command: str) -> None:
     cli.add_dead_letter()
     result = cli("dead", command, "nowhere")
     assert (result.code, "no dead letter nowhere" in result.err) == (USAGE, True)
@@ -151,13 +151,13 @@ def test_a_letter_that_the_outbox_did_not_take_stays(cli: CliHarness, world: Pos
     assert (cli.bodies(world.dead), cli.bodies(world.outbox)) == (["one $A"], ["two $B"])
 
 
-def test_when_no_letter_could_be_sent_the_exit_code_says_why(cli: CliHarness) -> None:
+def test_when_no_letter_could_be_sent_the_exit_code_shows_why(cli: CliHarness) -> None:
     cli.add_dead_letter()
     cli.plan("SendMessage", "AccessDenied")
     assert cli("dead", "retry", "--all").code == NO_AWS
 
 
-def test_a_letter_that_was_sent_but_not_deleted_is_told_of(cli: CliHarness, world: PostingWorld) -> None:
+def test_a_letter_that_was_sent_but_not_deleted_is_reported(cli: CliHarness, world: PostingWorld) -> None:
     letter = cli.add_dead_letter()
     cli.plan(
         "DeleteMessageBatch",

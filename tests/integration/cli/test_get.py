@@ -71,7 +71,7 @@ def test_what_is_there_is_overwritten_only_by_force(relay: ArchiveCli) -> None:
     assert (relay.folder / "one.gz").read_bytes() == relay.backups.content(BACKUP)
 
 
-def test_a_folder_that_is_not_there_is_told(relay: ArchiveCli) -> None:
+def test_a_folder_that_is_not_there_is_reported(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     result = relay("get", "message", "2016-12-05", "-o", "nowhere/one.gz")
     assert (result.code, result.err) == (USAGE, "relay: There is no folder nowhere: create it first.\n")
@@ -151,7 +151,7 @@ def test_a_large_download_shows_a_bar_beside_the_answer(relay: ArchiveCli) -> No
     assert "━" not in result.out
 
 
-def test_what_cannot_be_written_says_so(relay: ArchiveCli) -> None:
+def test_an_error_in_writing_is_reported(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     relay.patch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     result = relay("get", "message", "2016-12-05", "-o", "one.gz")
@@ -159,7 +159,7 @@ def test_what_cannot_be_written_says_so(relay: ArchiveCli) -> None:
     assert list(relay.folder.iterdir()) == []
 
 
-def test_tags_that_may_not_be_read_are_no_obstacle(relay: ArchiveCli) -> None:
+def test_a_backup_whose_tags_may_not_be_read_is_fetched(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     relay.backups.strict.before("GetObjectTagging", refuse("AccessDenied", 403))
     assert relay("get", "message", "2016-12-05").code == DONE
@@ -178,7 +178,7 @@ def test_tags_that_may_not_be_read_are_no_obstacle(relay: ArchiveCli) -> None:
     ids=["missing", "absent", "failed"],
 )
 @pytest.mark.parametrize("command", ["get", "cat"])
-def test_a_day_that_is_not_stored_says_why(
+def test_a_day_that_is_not_stored_is_explained(
     relay: ArchiveCli, command: str, make: Callable[[ArchiveCli], None], reason: str
 ) -> None:
     make(relay)
@@ -188,7 +188,7 @@ def test_a_day_that_is_not_stored_says_why(
     assert result.err.count("\n") <= 2
 
 
-def test_a_day_that_firestream_may_not_have_yet_says_so(relay: ArchiveCli) -> None:
+def test_a_day_that_firestream_may_not_have_yet_is_explained(relay: ArchiveCli) -> None:
     result = relay("get", "message", "2026-11-19")
     assert (result.code, "it is not available yet" in result.err) == (FAILED, True)
 

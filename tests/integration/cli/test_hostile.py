@@ -125,7 +125,7 @@ def test_an_operators_pause_steers_no_terminal(cli: CliHarness, world: PostingWo
     assert SHOWN.split(maxsplit=1)[0] in result.out + result.err
 
 
-def test_the_reason_of_a_shut_gate_steers_no_terminal(cli: CliHarness, world: PostingWorld) -> None:
+def test_the_reason_of_a_closed_gate_steers_no_terminal(cli: CliHarness, world: PostingWorld) -> None:
     world.gate().close(Pause("halt", TEXT, world.clock() + 60, probe=True))
     assert SHOWN in cli("status").out
     assert r"\x1b]52;c;cm0gLXJm" in cli("resume").out
@@ -190,7 +190,7 @@ def test_the_names_that_login_stores_steer_no_terminal(
     assert cli.stored(parameter)["username"] == f"bold[/]{CLIPBOARD}"
 
 
-def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(cli: CliHarness, world: PostingWorld) -> None:
+def test_the_error_of_a_refused_login_steers_no_terminal(cli: CliHarness, world: PostingWorld) -> None:
     pasted = f"https://example.com/callback?error=denied&error_description={CLIPBOARD}%1b%9b"
     result = cli(
         "login", "--no-browser", "--client-id", "i", "--client-secret", "s", "--redirect-uri", "u", typed=pasted
@@ -198,18 +198,18 @@ def test_what_stocktwits_says_of_a_refusal_steers_no_terminal(cli: CliHarness, w
     assert (result.code, r"\x1b]52;c;cm0gLXJm" in result.err) == (REFUSED, True)
 
 
-def test_an_address_that_is_none_is_no_defect(cli: CliHarness) -> None:
+def test_an_invalid_address_is_a_usage_error(cli: CliHarness) -> None:
     result = cli("login", "--no-browser", *APPLICATION, typed="http://[?code=x")
     assert (result.code, "There is no code in that" in result.err) == (USAGE, True)
 
 
-def test_what_aws_says_steers_no_terminal(cli: CliHarness) -> None:
+def test_an_error_of_aws_steers_no_terminal(cli: CliHarness) -> None:
     cli.plan("GetQueueAttributes", "AccessDenied\x1b[2J")
     result = cli("status")
     assert (result.code, r"(AccessDenied\x1b[2J)" in result.err) == (NO_AWS, True)
 
 
-def test_what_sqs_says_of_a_message_steers_no_terminal(cli: CliHarness) -> None:
+def test_an_error_of_sqs_about_a_message_steers_no_terminal(cli: CliHarness) -> None:
     refusal = {"Id": "0", "Code": TEXT, "SenderFault": True, "Message": TEXT}
     cli.plan("SendMessageBatch", lambda _: {"Failed": [refusal]})
     assert r"SQS did not accept the message: \x1b]52" in cli("send", "Up 3% $AAPL").err
@@ -245,7 +245,7 @@ def test_what_the_operator_was_made_to_paste_steers_no_terminal(cli: CliHarness,
     assert r"\x1b]52;c;cm0gLXJm\x07" in result.err
 
 
-def test_a_wrong_option_says_where_the_right_ones_are(cli: CliHarness) -> None:
+def test_a_wrong_option_names_where_the_right_ones_are(cli: CliHarness) -> None:
     result = cli("posts", "--last", "many")
     assert (result.code, result.out) == (USAGE, "")
     assert result.err.startswith("relay: Invalid value for '--last'")
@@ -270,7 +270,7 @@ def test_a_pause_from_a_terminal_that_does_not_speak_utf_8_stops_posting(cli: Cl
     assert world.gate().look(1).pause.reason == "paused by Zo?: caf?"
 
 
-def test_a_token_that_is_no_text_is_refused_without_a_traceback(cli: CliHarness) -> None:
+def test_a_token_that_is_not_text_is_refused_without_a_traceback(cli: CliHarness) -> None:
     result = cli("login", "--token", typed=b"\xff")
     assert (result.code, result.err) == (USAGE, "relay: Access token: the input is not UTF-8 text.\n")
 
@@ -396,7 +396,7 @@ def test_a_log_line_that_cannot_be_read_is_a_row_beside_the_others(cli: CliHarne
     assert cli("posts").out.count("unreadable\n    key \n    this log line cannot be parsed") == 2
 
 
-def test_a_nightly_run_that_says_odd_things_stops_nothing(cli: CliHarness) -> None:
+def test_a_nightly_run_with_odd_log_fields_stops_nothing(cli: CliHarness) -> None:
     cli.with_backups("message")
     line = {"message": "backups", "run": "nightly", "stopped": {"a": TEXT}, "stored": True, "failed": 10**4000}
     session().client("logs").put_log_events(
@@ -426,7 +426,7 @@ def test_a_pause_until_no_moment_is_shown_as_one_without_an_end(cli: CliHarness,
 
 
 @pytest.mark.parametrize("until", ["NaN", "1e400"])
-def test_a_gate_that_is_shut_until_no_moment_says_what_to_do(cli: CliHarness, world: PostingWorld, until: str) -> None:
+def test_a_pause_with_an_invalid_end_explains_what_to_do(cli: CliHarness, world: PostingWorld, until: str) -> None:
     world.gate().close(Pause("halt", "why", world.clock() + 60))
     item = session().client("dynamodb").get_item(TableName=TABLE, Key={"pk": {"S": "gate"}})["Item"]
     item["shut"]["M"]["until"]["N"] = until
@@ -435,7 +435,7 @@ def test_a_gate_that_is_shut_until_no_moment_says_what_to_do(cli: CliHarness, wo
     assert (result.code, 'the item "gate"' in result.err, "delete it" in result.err) == (NO_AWS, True, True)
 
 
-def test_an_age_that_is_no_number_is_unknown(cli: CliHarness) -> None:
+def test_an_age_that_is_not_a_number_is_unknown(cli: CliHarness) -> None:
     cli.add_dead_letter()
     point = {"Timestamp": cli.world.clock(), "Maximum": float("nan")}
     cli.plan("GetMetricStatistics", lambda _: {"Datapoints": [point]})

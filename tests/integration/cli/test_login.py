@@ -98,7 +98,7 @@ def test_what_the_environment_does_not_say_is_asked_for(cli: CliHarness, monkeyp
     assert login(cli, f"our-client\n{SECRET}\n{CALLBACK}\n{CODE}\ny\n").code == DONE
 
 
-def test_where_nobody_answers_it_says_so(cli: CliHarness) -> None:
+def test_a_question_that_gets_no_answer_ends_the_login(cli: CliHarness) -> None:
     result = login(cli, "")
     assert (result.code, "the code in it: there was no answer" in result.err) == (FAILED, True)
 
@@ -134,7 +134,7 @@ def test_without_a_good_code_nothing_is_stored(cli: CliHarness, pasted: str, cod
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_wrong_client_secret_is_told_without_showing_it(
+def test_a_wrong_client_secret_is_reported_without_showing_it(
     cli: CliHarness, monkeypatch: pytest.MonkeyPatch, world: PostingWorld
 ) -> None:
     monkeypatch.setattr(world.stand_in, "client_secret", "another")
@@ -175,7 +175,7 @@ def test_a_token_that_one_has_comes_by_a_pipe(cli: CliHarness, world: PostingWor
     assert [each.resource for each in world.stand_in.requests] == ["account/verify"]
 
 
-def test_the_token_goes_where_the_stack_says(cli: CliHarness, world: PostingWorld) -> None:
+def test_the_token_is_stored_in_the_parameter_of_the_stack(cli: CliHarness, world: PostingWorld) -> None:
     cli.parameters["StockTwitsAuthStyle"] = "oauth"
     cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
     assert world.stand_in.requests[0].headers["Authorization"] == f"OAuth {TOKEN}"
@@ -205,7 +205,7 @@ def test_a_token_that_is_none_is_not_stored(cli: CliHarness, token: str, code: i
         ("suspended", REFUSED, "Account suspended"),
     ],
 )
-def test_whatever_keeps_stocktwits_from_saying_whose_it_is_is_told(
+def test_an_error_in_finding_the_tokens_account_is_reported(
     cli: CliHarness, world: PostingWorld, fault: str, code: int, words: str
 ) -> None:
     world.stand_in.fail(fault, path="account/verify")
@@ -214,7 +214,7 @@ def test_whatever_keeps_stocktwits_from_saying_whose_it_is_is_told(
     assert cli.stored(TOKEN_PARAMETER) is None
 
 
-def test_a_token_that_may_not_be_stored_says_which_permission_is_missing(cli: CliHarness) -> None:
+def test_a_token_that_may_not_be_stored_names_the_missing_permission(cli: CliHarness) -> None:
     cli.plan("PutParameter", "AccessDeniedException")
     result = cli("login", "--token", "--expect-username", "relay_demo", typed=f"{TOKEN}\n")
     assert (result.code, "does not allow you to call PutParameter" in result.err) == (NO_AWS, True)
@@ -232,7 +232,7 @@ def test_firestreams_login_is_stored_after_one_request_and_no_download(
     assert [each.host for each in archive.requests] == ["api"]
 
 
-def test_a_login_that_is_told_of_a_missing_day_is_good(cli: CliHarness, archive: FirestreamStandIn) -> None:
+def test_a_login_that_is_answered_with_a_missing_day_is_good(cli: CliHarness, archive: FirestreamStandIn) -> None:
     archive.fail("404")
     assert cli("login", "firestream", typed=f"{archive.username}\n{PASSWORD}\n").code == DONE
     assert cli.stored(LOGIN_PARAMETER) is not None

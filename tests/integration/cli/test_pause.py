@@ -29,7 +29,7 @@ def test_a_pause_with_an_end_ends_by_itself(cli: CliHarness, world: PostingWorld
     assert world.gate().look(1).granted == 1
 
 
-def test_whoever_is_logged_in_orders_a_pause_unless_told_otherwise(
+def test_a_pause_is_by_the_user_who_is_logged_in_unless_who_is_given(
     cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "bob")
@@ -37,7 +37,7 @@ def test_whoever_is_logged_in_orders_a_pause_unless_told_otherwise(
     assert world.gate().look(1).pause.who == "bob"
 
 
-def test_a_second_pause_replaces_the_first_and_says_whose_it_was(cli: CliHarness, world: PostingWorld) -> None:
+def test_a_second_pause_replaces_the_first_and_names_whose_it_was(cli: CliHarness, world: PostingWorld) -> None:
     cli("pause", "lunch", "--who", "Ann", "--for", "1h")
     assert "It replaces the pause of Ann: lunch." in cli("pause", "for good", "--who", "Bob").out
     assert world.gate().look(1).pause.until is None
@@ -49,11 +49,11 @@ def test_a_pause_that_another_tool_wrote_is_lifted_whatever_is_in_it(cli: CliHar
     assert world.item("pause") is None
 
 
-def test_resume_says_when_there_was_no_pause(cli: CliHarness) -> None:
+def test_resume_reports_when_there_was_no_pause(cli: CliHarness) -> None:
     assert (cli("resume").code, cli("resume").out) == (DONE, "There was no pause.\n")
 
 
-def test_resume_says_what_else_keeps_the_gate_shut(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
+def test_resume_reports_what_else_keeps_the_gate_closed(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.stand_in.fail("429", reset_in_seconds=600)
     outbox.send("Up 3% $AAPL")
     outbox.run()
@@ -61,7 +61,9 @@ def test_resume_says_what_else_keeps_the_gate_shut(cli: CliHarness, world: Posti
 
 
 @pytest.mark.parametrize("wrong", [[" "], ["why", "--who", " "], ["why", "--for", "soon"], ["why", "--for", "0m"]])
-def test_a_pause_that_says_nothing_is_refused(cli: CliHarness, world: PostingWorld, wrong: list[str]) -> None:
+def test_an_empty_reason_or_name_or_an_invalid_duration_is_refused(
+    cli: CliHarness, world: PostingWorld, wrong: list[str]
+) -> None:
     assert cli("pause", *wrong).code == USAGE
     assert world.item("pause") is None
 

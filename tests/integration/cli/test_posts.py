@@ -146,7 +146,7 @@ def test_a_line_of_an_older_version_shows_the_key_in_place_of_the_text(cli: CliH
     assert "    key k1\n" in cli("posts").out
 
 
-def test_what_is_no_log_line_of_ours_is_passed_over(cli: CliHarness, world: PostingWorld) -> None:
+def test_log_lines_that_are_not_deliveries_are_skipped(cli: CliHarness, world: PostingWorld) -> None:
     for text in ("START RequestId", '{"message": "delivery of another kind"}', "[]", "{"):
         session().client("logs").put_log_events(
             logGroupName="PostMessagesLogs",

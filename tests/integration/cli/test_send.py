@@ -55,7 +55,7 @@ def test_the_sentiments_are_those_of_a_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         ([], "Give the text to post"),
         ([TEXT, "--from", "-"], "Give the text to post"),
@@ -73,10 +73,10 @@ def test_the_sentiments_are_those_of_a_message() -> None:
     ],
 )
 def test_what_could_not_be_posted_is_refused_before_anything_is_sent(
-    cli: CliHarness, world: PostingWorld, words: list[str], says: str
+    cli: CliHarness, world: PostingWorld, words: list[str], message: str
 ) -> None:
     result = cli("send", *words)
-    assert (result.code, says in result.err) == (USAGE, True)
+    assert (result.code, message in result.err) == (USAGE, True)
     assert world.count(world.outbox) == 0
 
 
@@ -86,17 +86,17 @@ def test_a_cashtag_is_recognised(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["$5k", "$2.55", "$50USD", "$FOO$BAR", "AAPL", "US$AAPL"])
-def test_a_sum_is_no_cashtag(text: str) -> None:
+def test_a_sum_is_not_a_cashtag(text: str) -> None:
     assert not draft(text).has_cashtag
 
 
-def test_a_missing_cashtag_is_a_warning_and_no_error(cli: CliHarness, world: PostingWorld) -> None:
+def test_a_missing_cashtag_is_a_warning_and_not_an_error(cli: CliHarness, world: PostingWorld) -> None:
     result = cli("send", "Up 3%")
     assert (result.code, '"Up 3%" without a cashtag' in result.err) == (DONE, True)
     assert world.count(world.outbox) == 1
 
 
-def test_a_message_for_a_half_that_is_switched_off_waits_and_says_so(cli: CliHarness, world: PostingWorld) -> None:
+def test_a_message_for_a_half_that_is_switched_off_waits_with_a_warning(cli: CliHarness, world: PostingWorld) -> None:
     del cli.outputs["PostMessagesFunctionName"]
     result = cli("send", TEXT)
     assert (result.code, "posting is switched off" in result.err) == (DONE, True)
@@ -124,7 +124,7 @@ def test_the_address_of_a_chart_goes_as_it_is(cli: CliHarness, world: PostingWor
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (a_chart() + bytes(2_000_000), "it must be under 2,000,000"),
         (b"hello", "not a JPG, PNG or GIF"),
@@ -132,13 +132,13 @@ def test_the_address_of_a_chart_goes_as_it_is(cli: CliHarness, world: PostingWor
     ],
 )
 def test_a_chart_that_stocktwits_would_not_take_is_refused_before_anything_is_sent(
-    cli: CliHarness, world: PostingWorld, tmp_path: Path, content: bytes | None, says: str
+    cli: CliHarness, world: PostingWorld, tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     chart = tmp_path / "chart.png"
     if content is not None:
         chart.write_bytes(content)
     result = cli("send", TEXT, "--chart", str(chart))
-    assert (result.code, says in result.err) == (USAGE, True)
+    assert (result.code, message in result.err) == (USAGE, True)
     assert nothing_happened(world)
 
 
@@ -203,7 +203,7 @@ def test_unreadable_lines_are_named_and_nothing_is_sent(cli: CliHarness, world: 
     assert world.count(world.outbox) == 0
 
 
-def test_the_readable_lines_go_when_told_to_keep_going(cli: CliHarness, world: PostingWorld) -> None:
+def test_with_keep_going_the_readable_lines_are_sent(cli: CliHarness, world: PostingWorld) -> None:
     result = cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n" + lines("two $B"))
     assert (result.code, "line 2: " in result.err) == (FAILED, True)
     assert sorted(cli.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B"}']
@@ -287,7 +287,7 @@ def test_an_entry_that_sqs_never_takes_is_named(cli: CliHarness, at_fault: bool,
     assert len(sent_batches(cli)) == calls
 
 
-def test_when_nothing_could_be_sent_aws_says_why(cli: CliHarness, world: PostingWorld) -> None:
+def test_when_nothing_could_be_sent_the_error_of_aws_is_shown(cli: CliHarness, world: PostingWorld) -> None:
     cli.plan("SendMessageBatch", "AccessDenied")
     result = cli("send", TEXT)
     assert (result.code, "does not allow you to call SendMessageBatch" in result.err) == (NO_AWS, True)
@@ -330,7 +330,7 @@ def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(
     assert [(each.body, each.sentiment) for each in world.stand_in.posts] == [("one $A", "bullish")]
 
 
-def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_told(
+def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_printed(
     cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     cli.plan("SendMessageBatch", losing_the_answer(world))
@@ -347,7 +347,7 @@ def interrupted(_call: object = None) -> None:
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_between_two_calls_tells_what_was_sent_and_keeps_the_rest(cli: CliHarness, tmp_path: Path) -> None:
+def test_ctrl_c_between_two_calls_reports_what_was_sent_and_keeps_the_rest(cli: CliHarness, tmp_path: Path) -> None:
     cli.plan("SendMessageBatch", None, interrupted)
     result = cli("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(12))))
     assert (result.code, result.out) == (130, "Queued 10 messages.\n")
@@ -395,7 +395,7 @@ def test_wait_goes_on_through_what_is_deferred(cli: CliHarness, world: PostingWo
     assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_tells_a_dry_run(cli: CliHarness, outbox: Outbox, world: PostingWorld) -> None:
+def test_wait_reports_a_dry_run(cli: CliHarness, outbox: Outbox, world: PostingWorld) -> None:
     world.settings(DRY_RUN="true")
     cli.meanwhile = [outbox.run]
     result = cli("send", TEXT, "--wait")
@@ -411,7 +411,7 @@ def test_wait_finds_a_message_of_the_same_key_and_text_that_is_posted_already(
     assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
-def test_wait_tells_of_a_key_that_was_used_for_another_text(cli: CliHarness, outbox: Outbox) -> None:
+def test_wait_reports_a_key_that_was_used_for_another_text(cli: CliHarness, outbox: Outbox) -> None:
     cli("send", TEXT, "--key", "k1")
     outbox.run()
     result = cli("send", "another $A", "--key", "k1", "--wait")
@@ -452,7 +452,7 @@ def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli: CliHarnes
     assert world.count(world.dead) == 1
 
 
-def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli: CliHarness, world: PostingWorld) -> None:
+def test_wait_gives_up_in_the_end_and_explains_that_the_relay_does_not(cli: CliHarness, world: PostingWorld) -> None:
     started = world.clock()
     result = cli("send", TEXT, "--wait", "--wait-for", "2m")
     assert (result.code, "1 message not posted yet, but still queued: do not send it again" in result.err) == (
@@ -462,7 +462,7 @@ def test_wait_gives_up_in_the_end_and_says_that_the_relay_does_not(cli: CliHarne
     assert 120 <= world.clock() - started < 150
 
 
-def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(cli: CliHarness, world: PostingWorld) -> None:
+def test_ctrl_c_ends_the_waiting_and_explains_that_the_relay_goes_on(cli: CliHarness, world: PostingWorld) -> None:
     cli.meanwhile = [interrupted]
     result = cli("send", TEXT, "--wait")
     assert (result.code, "The relay continues without you" in result.err) == (130, True)
@@ -476,7 +476,7 @@ def test_ctrl_c_ends_the_waiting_and_says_that_the_relay_goes_on(cli: CliHarness
         ([None], "AWS does not allow you to call BatchGetItem"),
     ],
 )
-def test_who_may_not_follow_a_message_is_told_that_it_is_queued(cli: CliHarness, reads: list[str], why: str) -> None:
+def test_a_message_that_may_not_be_followed_is_reported_as_queued(cli: CliHarness, reads: list[str], why: str) -> None:
     cli.plan("BatchGetItem", *reads, "AccessDeniedException")
     result = cli("send", TEXT, "--wait")
     assert (result.code, result.out.startswith("Queued as")) == (NO_AWS, True)
@@ -486,7 +486,7 @@ def test_who_may_not_follow_a_message_is_told_that_it_is_queued(cli: CliHarness,
     )
 
 
-def test_wait_says_at_once_why_the_gate_is_shut(cli: CliHarness, world: PostingWorld) -> None:
+def test_wait_reports_at_once_why_the_gate_is_closed(cli: CliHarness, world: PostingWorld) -> None:
     world.pause(who={"S": "Ann"}, why={"S": "earnings"})
     assert "The gate is closed: paused by Ann: earnings" in cli("send", TEXT, "--wait", "--wait-for", "5s").err
 

@@ -91,7 +91,7 @@ def test_a_name_in_the_environment_wins_over_samconfig_and_an_option_over_both(
     assert [name for name, _ in asked] == ["ours", "mine"]
 
 
-def test_a_samconfig_that_cannot_be_read_is_no_reason_to_look_at_another_stack(
+def test_a_samconfig_that_cannot_be_read_does_not_lead_to_another_stack(
     relay: Relay, asked: list[tuple[str, str]]
 ) -> None:
     Path("samconfig.toml").write_text("[default")
@@ -114,7 +114,7 @@ def test_the_region_is_the_one_of_the_option_else_of_the_environment(
 
 
 @pytest.mark.parametrize(
-    ("environment", "config", "says"),
+    ("environment", "config", "message"),
     [
         ({"AWS_ENDPOINT_URL": "nonsense"}, "", "Check AWS_ENDPOINT_URL"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "", "Check the network and the region"),
@@ -128,8 +128,8 @@ def test_the_region_is_the_one_of_the_option_else_of_the_environment(
         ({"AWS_PROFILE": "p"}, "[profile p]\nregion = us-east-1\n", "There are no AWS credentials"),
     ],
 )
-def test_what_is_wrong_on_this_machine_is_said_with_what_to_do(
-    relay: Relay, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], config: object, says: str
+def test_what_is_wrong_on_this_machine_is_reported_with_what_to_do(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], config: object, message: str
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         if "AWS_PROFILE" in environment:
@@ -139,10 +139,10 @@ def test_what_is_wrong_on_this_machine_is_said_with_what_to_do(
     if config:
         Path(os.environ["AWS_CONFIG_FILE"]).write_text(config)
     code, result = relay("status")
-    assert (code, says in result, result.count("\n")) == (NO_AWS, True, 1)
+    assert (code, message in result, result.count("\n")) == (NO_AWS, True, 1)
 
 
-def test_without_a_region_it_says_so(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_region_is_reported(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     code, result = relay("status")
     assert (code, "No AWS region is set" in result) == (NO_AWS, True)
@@ -164,7 +164,7 @@ def process(
     )
 
 
-def test_a_full_disk_is_told() -> None:
+def test_a_full_disk_is_reported() -> None:
     with Path("/dev/full").open("w") as full:
         result = process("--help", stdout=full)
     assert (result.returncode, result.stderr) == (
@@ -173,7 +173,7 @@ def test_a_full_disk_is_told() -> None:
     )
 
 
-def test_a_closed_output_is_no_failure() -> None:
+def test_a_closed_output_is_not_a_failure() -> None:
     code = "import sys; sys.stdout = None; from relay_cli.app import main; main()"
     result = process("--help", code=code, stdout=subprocess.DEVNULL)
     assert (result.returncode, result.stderr) == (DONE, "")

@@ -72,14 +72,14 @@ def test_the_pace_that_is_left_is_what_the_gate_lets_through(cli: CliHarness, wo
     assert (shown["now"], shown["next_hour"]) == (1, admitted)
 
 
-def test_a_pace_that_is_used_up_shuts_the_gate_until_its_next_post(cli: CliHarness, world: PostingWorld) -> None:
+def test_a_pace_that_is_used_up_closes_the_gate_until_its_next_post(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).admit(3)
     gate = posting(cli)["gate"]
     assert (gate["open"], [each["cause"] for each in gate["shut"]]) == (False, ["pace"])
     assert datetime.fromisoformat(gate["shut"][0]["until"]).timestamp() == world.clock() + FIVE_MINUTES
 
 
-def test_a_cap_that_is_reached_shuts_the_gate_until_midnight(cli: CliHarness, world: PostingWorld) -> None:
+def test_a_cap_that_is_reached_closes_the_gate_until_midnight(cli: CliHarness, world: PostingWorld) -> None:
     cli.parameters |= {"MaxPostsPerDay": "2", "PostBurst": "10"}
     gate_of(cli).admit(2)
     assert posting(cli)["gate"]["shut"][0]["until"] == "2026-11-22T00:00:00+00:00"
@@ -109,7 +109,7 @@ def test_a_pause_of_stocktwits_that_is_over_is_none(cli: CliHarness, world: Post
     assert (posting(cli)["gate"]["open"], posting(cli)["gate"]["probe"]) == (True, None)
 
 
-def test_a_probe_that_is_due_is_told(cli: CliHarness, world: PostingWorld) -> None:
+def test_a_probe_that_is_due_is_shown(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).close(Pause("token_refused", "store a good token", world.clock() + 300, probe=True))
     assert posting(cli)["gate"]["probe"] is None
     world.clock.forward(300)
@@ -124,7 +124,7 @@ def test_looking_changes_nothing(cli: CliHarness, world: PostingWorld) -> None:
     assert world.item("gate") == before
 
 
-def test_a_dry_run_is_told(cli: CliHarness) -> None:
+def test_a_dry_run_is_shown(cli: CliHarness) -> None:
     cli.parameters["DryRun"] = "true"
     assert "dry run: nothing is sent" in cli("status").out
 
@@ -154,7 +154,7 @@ def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(cli: CliHarness, wo
     assert "age of the oldest: 3 min" in cli("status").out
 
 
-def test_an_age_that_cloudwatch_does_not_tell_is_unknown_and_no_failure(cli: CliHarness, world: PostingWorld) -> None:
+def test_an_age_that_cloudwatch_does_not_return_is_unknown(cli: CliHarness, world: PostingWorld) -> None:
     world.send(world.outbox, "one $A")
     cli.plan("GetMetricStatistics", "AccessDenied")
     assert posting(cli)["queues"][0]["oldest_seconds"] is None
@@ -207,13 +207,13 @@ def log_line(world: PostingWorld, fields: dict[str, object]) -> None:
     )
 
 
-def test_no_nightly_run_of_late_is_told(with_backups: CliHarness, world: PostingWorld) -> None:
+def test_the_lack_of_a_recent_nightly_run_is_reported(with_backups: CliHarness, world: PostingWorld) -> None:
     log_line(world, {"message": "backups", "run": "nightly", "stored": 9})
     world.clock.forward(4 * 86400)
     assert "none in the last three days" in with_backups("status").out
 
 
-def test_a_half_that_is_switched_off_says_so(cli: CliHarness) -> None:
+def test_a_half_that_is_switched_off_is_shown_as_such(cli: CliHarness) -> None:
     assert re.search(r"^Backups +switched off", cli("status").out, re.MULTILINE)
     assert cli("status", "--json").json["backups"] is None
     del cli.outputs["PostMessagesFunctionName"]
@@ -244,7 +244,7 @@ def test_watching_is_for_people_alone(cli: CliHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "error", "code", "says"),
+    ("operation", "error", "code", "message"),
     [
         ("DescribeStacks", "ValidationError", NO_STACK, f"There is no stack {STACK} in us-east-1"),
         ("DescribeStacks", "ExpiredToken", NO_AWS, "Your AWS session has expired"),
@@ -261,18 +261,18 @@ def test_watching_is_for_people_alone(cli: CliHarness) -> None:
         ("FilterLogEvents", "AccessDeniedException", NO_AWS, "AWS does not allow you to call FilterLogEvents"),
     ],
 )
-def test_what_keeps_one_from_looking_is_said_in_a_line(
-    cli: CliHarness, operation: str, error: str, code: int, says: str
+def test_an_error_that_keeps_status_from_reading_is_one_line(
+    cli: CliHarness, operation: str, error: str, code: int, message: str
 ) -> None:
     cli.plan(operation, error)
     result = cli("status")
     assert (result.code, result.out) == (code, "")
-    assert result.err.startswith(f"relay: {says}")
+    assert result.err.startswith(f"relay: {message}")
     assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("state", ["ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS", "CREATE_FAILED", "DELETE_IN_PROGRESS"])
-def test_a_half_deployed_stack_is_told(cli: CliHarness, state: str) -> None:
+def test_a_half_deployed_stack_is_reported(cli: CliHarness, state: str) -> None:
     cli.stack_status = state
     assert (cli("status").code, state in cli("status").err) == (NO_STACK, True)
 
@@ -283,14 +283,14 @@ def test_whatever_an_update_does_the_relay_can_be_paused(cli: CliHarness, state:
     assert cli("pause", "a bad deployment").code == DONE
 
 
-def test_a_stack_that_is_no_relay_is_told(cli: CliHarness) -> None:
+def test_a_stack_that_is_not_a_relay_is_reported(cli: CliHarness) -> None:
     del cli.outputs["OutboxQueueUrl"]
     result = cli("status")
     assert (result.code, f"The stack {STACK} is not a StockTwits Relay" in result.err) == (NO_STACK, True)
 
 
 @pytest.mark.parametrize("kind", ["outputs", "parameters"])
-def test_a_stack_older_than_the_command_is_told(cli: CliHarness, kind: str) -> None:
+def test_a_stack_older_than_the_command_is_reported(cli: CliHarness, kind: str) -> None:
     getattr(cli, kind).pop({"outputs": "LedgerTableName", "parameters": "PostBurst"}[kind])
     result = cli("status")
     assert (result.code, "deploy it again" in result.err) == (NO_STACK, True)

@@ -227,7 +227,7 @@ def test_a_long_reason_is_shortened(world: PostingWorld, outbox: Function) -> No
     ],
     ids=["missing", "cut off", "bare", "list", "other field", "empty", "curly quote", "number"],
 )
-def test_without_a_readable_token_messages_stay_and_the_log_says_what_to_store(
+def test_without_a_readable_token_messages_stay_and_the_log_names_what_to_store(
     world: PostingWorld, outbox: Function, stored: str | None, expected: str
 ) -> None:
     if stored:
@@ -263,7 +263,7 @@ def test_when_ssm_does_not_answer_the_message_waits_and_the_gate_stays_open(
     assert (run.outcomes, world.status(key), world.current_pause()) == (["deferred"], "released", None)
 
 
-def test_without_its_table_messages_stay_and_the_log_says_what_to_check(world: PostingWorld, outbox: Function) -> None:
+def test_without_its_table_messages_stay_and_the_log_names_what_to_check(world: PostingWorld, outbox: Function) -> None:
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")
     (key,) = outbox.send("$AAPL one")
     run = outbox.run()

@@ -210,7 +210,7 @@ def test_the_drains_logs_and_metrics_have_their_own_service_name(world: PostingW
     assert [each["service"] for each in run.metrics if "Posted" in each] == ["drain_leftovers"]
 
 
-def test_a_drain_without_its_table_receives_nothing_and_says_what_to_fix(
+def test_a_drain_without_its_table_receives_nothing_and_logs_what_to_fix(
     world: PostingWorld, leftovers: Function
 ) -> None:
     world.dynamodb.delete_table(TableName="stocktwits-relay-ledger")

@@ -71,7 +71,7 @@ def test_the_day_ends_at_midnight_utc(world: PostingWorld, clock: Clock) -> None
     assert gate.admit(9).granted == 7
 
 
-def test_a_refusal_by_the_pace_says_when_it_ends(world: PostingWorld, clock: Clock) -> None:
+def test_a_refusal_by_the_pace_has_its_end(world: PostingWorld, clock: Clock) -> None:
     gate = world.gate(per_hour=12, burst=1)
     first = gate.admit(5)
     assert (first.granted, pause_of(first).cause, pause_of(first).until) == (1, "pace", clock() + 300)
@@ -279,7 +279,7 @@ def test_a_gate_without_its_table_is_closed(world: PostingWorld) -> None:
         assert "stocktwits-relay-ledger" in pause.reason
 
 
-def test_a_gate_with_an_unreadable_item_is_closed_and_says_what_to_do(world: PostingWorld) -> None:
+def test_a_gate_with_an_unreadable_item_is_closed_and_explains_what_to_do(world: PostingWorld) -> None:
     world.dynamodb.put_item(TableName="stocktwits-relay-ledger", Item={"pk": {"S": "gate"}, "due": {"S": "soon"}})
     pause = pause_of(world.gate().admit(1))
     assert (pause.cause, pause.until) == ("ledger", world.clock() + 300)
@@ -316,7 +316,7 @@ def test_giving_back_is_idempotent_when_its_answer_was_lost(world: PostingWorld)
     ],
     ids=["close", "open", "give back"],
 )
-def test_a_gate_without_its_table_says_that_it_could_not_be_changed(
+def test_a_gate_without_its_table_reports_that_it_could_not_be_changed(
     world: PostingWorld, change: Callable[[Gate, Admission], None]
 ) -> None:
     gate = world.gate()

@@ -22,7 +22,7 @@ def test_another_process_can_plan_faults(client: Client) -> None:
 
 
 @pytest.mark.parametrize("planned", [{}, {"fault": "flood"}, {"fault": "500", "day": "soon"}])
-def test_another_process_is_told_why_a_fault_is_invalid(client: Client, planned: dict[str, str]) -> None:
+def test_another_process_gets_the_reason_why_a_fault_is_invalid(client: Client, planned: dict[str, str]) -> None:
     answer = client.control("faults", **planned)
     assert answer.status_code == 400
     assert answer.text

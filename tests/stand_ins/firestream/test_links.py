@@ -15,11 +15,11 @@ def test_an_object_has_the_headers_of_s3(client: Client, stand_in: FirestreamSta
     stand_in.put("message", DAY, b"0123456789")
     answer = client.get(client.link())
     assert (answer.status_code, answer.content) == (200, b"0123456789")
-    told = answer.headers
-    assert (told["Content-Type"], told["Content-Length"]) == ("binary/octet-stream", "10")
-    assert told["Accept-Ranges"] == "bytes"
-    assert parsedate_to_datetime(told["Last-Modified"]).timestamp() == clock.now
-    assert not {"Content-Encoding", "Transfer-Encoding", "Content-Range"} & set(told)
+    headers = answer.headers
+    assert (headers["Content-Type"], headers["Content-Length"]) == ("binary/octet-stream", "10")
+    assert headers["Accept-Ranges"] == "bytes"
+    assert parsedate_to_datetime(headers["Last-Modified"]).timestamp() == clock.now
+    assert not {"Content-Encoding", "Transfer-Encoding", "Content-Range"} & set(headers)
 
 
 def test_an_etag_is_that_of_an_upload_in_parts_and_changes_with_the_bytes(
@@ -90,7 +90,7 @@ def test_a_link_may_be_used_again(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told", "content"),
+    ("asked", "content_range", "content"),
     [
         ("bytes=0-", "bytes 0-9/10", b"0123456789"),
         ("bytes=4-", "bytes 4-9/10", b"456789"),
@@ -100,11 +100,11 @@ def test_a_link_may_be_used_again(client: Client) -> None:
     ],
 )
 def test_a_range_may_be_requested(
-    client: Client, stand_in: FirestreamStandIn, asked: str, told: str, content: bytes
+    client: Client, stand_in: FirestreamStandIn, asked: str, content_range: str, content: bytes
 ) -> None:
     stand_in.put("message", DAY, b"0123456789")
     answer = client.get(client.link(), Range=asked)
-    assert (answer.status_code, answer.headers["Content-Range"], answer.content) == (206, told, content)
+    assert (answer.status_code, answer.headers["Content-Range"], answer.content) == (206, content_range, content)
     assert answer.headers["Content-Length"] == str(len(content))
 
 

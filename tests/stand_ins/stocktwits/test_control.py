@@ -20,7 +20,7 @@ def test_another_process_can_plan_faults(client: Client) -> None:
 
 
 @pytest.mark.parametrize("planned", [{}, {"fault": "flood"}, {"fault": "401", "colour": "red"}])
-def test_another_process_is_told_why_a_fault_is_invalid(client: Client, planned: dict[str, str]) -> None:
+def test_another_process_gets_the_reason_why_a_fault_is_invalid(client: Client, planned: dict[str, str]) -> None:
     assert error(client.control("faults", **planned))[0] == 400
 
 

@@ -16,7 +16,7 @@ def test_the_page_shows_the_posts_newest_first(client: Client) -> None:
     assert 0 < page.text.index("the second") < page.text.index("the first")
 
 
-def test_the_page_without_posts_says_so(client: Client) -> None:
+def test_the_page_without_posts_shows_that(client: Client) -> None:
     assert "No posts yet" in client.get("/").text
 
 

@@ -60,7 +60,7 @@ def test_a_console_shows_any_text_without_what_steers_a_terminal(text: str) -> N
 
 
 @given(texts)
-def test_a_complaint_and_a_log_line_hold_nothing_that_steers_a_terminal(text: str) -> None:
+def test_an_error_and_a_log_line_contain_nothing_that_steers_a_terminal(text: str) -> None:
     with redirect_stderr(io.StringIO()) as err:
         print_error(text)
         LogHandler().handle(logging.LogRecord("urllib3", logging.WARNING, "", 0, text.replace("%", "%%"), (), None))
@@ -203,7 +203,7 @@ def test_a_number_is_one_within_its_bounds_or_none(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", ["9" * 5000, "-1", "1.0", "1e3", "٣", "²", " 1", "1\n", True, 1001, -1, 1.0])
-def test_what_is_no_such_number_is_none(value: object) -> None:
+def test_any_other_value_is_not_read_as_a_number(value: object) -> None:
     assert read_number(value, 1000) is None
 
 
@@ -220,5 +220,5 @@ def test_a_moment_that_is_none_in_utc_is_none(text: str | dict[str, str] | None)
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), float("-inf")])
-def test_a_length_that_is_no_number_is_unknown(seconds: float) -> None:
+def test_a_length_that_is_not_a_number_is_unknown(seconds: float) -> None:
     assert length(seconds) == "unknown"

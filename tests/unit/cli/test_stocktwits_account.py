@@ -92,7 +92,7 @@ def test_a_token_without_a_scope_has_the_one_that_was_asked_for(
         (500, error_body("Internal error"), f"StockTwits responded with 500: Internal error: {LATER}"),
     ],
 )
-def test_any_other_answer_to_a_code_is_told_with_what_to_do(
+def test_any_other_answer_to_a_code_is_reported_with_what_to_do(
     api: responses.RequestsMock, client: OAuthClient, status: int, answer: object, words: str
 ) -> None:
     api.post(f"{URL}/oauth/token", encoded(answer), status=status, headers={"Location": f"{URL}/elsewhere"})
@@ -138,7 +138,7 @@ def test_an_account_is_asked_for_with_the_token_in_the_header(
         (503, b"", f"StockTwits responded with 503: {LATER}"),
     ],
 )
-def test_any_other_answer_about_the_account_is_told_with_what_to_do(
+def test_any_other_answer_about_the_account_is_reported_with_what_to_do(
     api: responses.RequestsMock, client: OAuthClient, status: int, answer: object, words: str
 ) -> None:
     api.get(f"{URL}/account/verify.json", encoded(answer), status=status, headers={"Location": f"{URL}/elsewhere"})
@@ -172,11 +172,11 @@ def test_an_answer_is_read_to_a_bound_and_not_unpacked(headers: bytes, beginning
             connection.sendall(then)
 
     with tcp_server(serve) as server:
-        accounts = OAuthClient(f"http://127.0.0.1:{server.port}", "bearer")
+        client = OAuthClient(f"http://127.0.0.1:{server.port}", "bearer")
         tracemalloc.start()
         try:
             with pytest.raises(Failure, match="StockTwits responded with 200"):
-                accounts.account("a-token")
+                client.account("a-token")
             assert tracemalloc.get_traced_memory()[1] < 8 * MAX_ANSWER_BYTES
         finally:
             tracemalloc.stop()

@@ -13,7 +13,7 @@ READ_BYTES = 512 * 1024
 
 
 def prepare(job: Job) -> Callable[[], int]:
-    """See `verification.benchmarks.ways.Way`."""
+    """See `verification.benchmarks.ways.job.Way`."""
 
     def run() -> int:
         for _, _ in blocks(Path(job.file)):

@@ -8,5 +8,5 @@ from verification.benchmarks.ways.job import Job
 
 
 def prepare(job: Job) -> Callable[[], int]:
-    """See `verification.benchmarks.ways.Way`."""
+    """See `verification.benchmarks.ways.job.Way`."""
     return lambda: sum(buffer.count(b"\n", 0, size) for buffer, size in blocks(Path(job.file)))

@@ -8,7 +8,7 @@ from verification.benchmarks.ways.job import Job
 
 
 def prepare(job: Job) -> Callable[[], int]:
-    """See `verification.benchmarks.ways.Way`."""
+    """See `verification.benchmarks.ways.job.Way`."""
 
     def run() -> int:
         lines = 0

@@ -11,7 +11,7 @@ _PIPE = 'set -e; curl -fsSL -u "$1" "$2" | "$3" s3 cp --only-show-errors - "$4"'
 
 
 def prepare(job: Job) -> Callable[[], int]:
-    """See `verification.benchmarks.ways.Way`."""
+    """See `verification.benchmarks.ways.job.Way`."""
     aws = Path(sys.executable).parent / "aws"
     login = f"{job.username}:{job.password}"
     command = ["sh", "-c", _PIPE, "sh", login, job.url, str(aws), f"s3://{BUCKET}/{job.key}"]

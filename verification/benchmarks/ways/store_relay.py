@@ -16,7 +16,7 @@ _SECONDS_LEFT = 900.0
 
 
 def prepare(job: Job) -> Callable[[], int]:
-    """See `verification.benchmarks.ways.Way`."""
+    """See `verification.benchmarks.ways.job.Way`."""
 
     def login(*, fresh: bool = False) -> Login:  # noqa: ARG001  it never changes
         return Login(job.username, job.password)

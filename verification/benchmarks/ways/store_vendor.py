@@ -11,7 +11,7 @@ from verification.benchmarks.ways.job import BUCKET, Job
 
 
 def prepare(job: Job) -> Callable[[], int]:
-    """See `verification.benchmarks.ways.Way`."""
+    """See `verification.benchmarks.ways.job.Way`."""
     s3 = boto3.client("s3")
 
     def run() -> int:
