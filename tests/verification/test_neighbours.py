@@ -33,7 +33,7 @@ def posted(world: World) -> int:
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_a_message_that_ends_its_function_costs_the_others_neither_pace_nor_cap(concurrency: int) -> None:
-    doom = Alert(0, "$DOOM", "$DOOM", may_be_refused=("cut off three times",), deadly=True)
+    doom = Alert(0, "$DOOM", "$DOOM", may_be_refused=("three deliveries in a row were interrupted",), deadly=True)
     alerts = [doom, *valid(24, every=20 * MINUTE)]
     day = Scenario(7, alerts, Weather(), Nature(), Pace(6, 2, per_day=24 + 5), concurrency, storm=9 * HOUR)
     world = World(day)
@@ -42,7 +42,7 @@ def test_a_message_that_ends_its_function_costs_the_others_neither_pace_nor_cap(
     assert world.stocktwits.ended == {"$DOOM": 3}
     ((letter, why),) = [(each.body, reason(each)) for each in world.dead.messages]
     assert letter == "$DOOM"
-    assert why.startswith("its delivery was cut off three times")
+    assert why.startswith("three deliveries in a row were interrupted")
     assert list(violations(world)) == []
     assert world.network.kills == 3
 

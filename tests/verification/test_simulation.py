@@ -65,7 +65,7 @@ EXPECTED = (
     "not reached",
     "found on the account's stream",
     "its answer is lost",
-    "tried again when StockTwits has forgotten it",
+    "tried again in 30 minutes",
     "the ledger has it as posted",
     "already used for another text",
     "it expired at",

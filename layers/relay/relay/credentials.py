@@ -132,7 +132,7 @@ class SecretParameter(Generic[_Secret]):
             secret = self._kind.parse(json.loads(answer["Parameter"]["Value"]))
         if secret is None:
             # No cause: a JSON error shows the text it failed on, and that is a secret.
-            raise self._unusable(f"does not hold a JSON object with {self._kind.fields}")
+            raise self._unusable(f"does not contain a JSON object with {self._kind.fields}")
         return secret
 
     def _unusable(self, problem: str) -> Halt:

@@ -127,8 +127,8 @@ def test_a_damaged_parameter_is_not_quoted(stack: Stack, functions: Functions) -
         assert functions.post(message) == left(message)
     with stored(stack, LOGIN_PARAMETER, f'{{"username": "relay", "password": "{BROKEN}}}'):
         assert functions.fetch(request) == left(request)
-    assert logged(stack, "does not hold a JSON object with access_token")
-    assert logged(stack, "does not hold a JSON object with username and password")
+    assert logged(stack, "does not contain a JSON object with access_token")
+    assert logged(stack, "does not contain a JSON object with username and password")
     assert leaks(stack, BROKEN) == []
 
 

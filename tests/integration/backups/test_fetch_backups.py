@@ -333,12 +333,15 @@ def test_requests_that_sqs_refuses_are_reported(backups: BackupsWorld) -> None:
     run = backups.invoke({"first_day": "2016-12-05", "last_day": "2016-12-05"})
     assert (run.answer["queued"], run.answer["failed"]) == (1, 1)
     assert (run.backup["file_type"], run.backup["day"]) == ("message", "2016-12-05")
-    assert run.backup["reason"] == "SQS did not take the request: ask again"
+    assert run.backup["reason"] == "SQS did not accept the request: request the backup again"
 
 
 def test_a_backfill_that_runs_out_of_time_reports_where_it_stopped(backups: BackupsWorld) -> None:
     run = backups.invoke({"first_day": "2009-01-01", "last_day": "2025-12-31"}, remaining_ms=10_000)
-    assert run.answer["stopped"] == "time ran out before activity 2009-01-01 was requested: ask again from there"
+    assert (
+        run.answer["stopped"]
+        == "time ran out before activity 2009-01-01 was requested: request the remaining days from there"
+    )
     assert backups.waiting() == []
 
 

@@ -300,7 +300,7 @@ def test_without_a_strong_etag_the_caller_starts_over(make_client: MakeClient, e
     with tcp_server(both_hosts(response("200 OK", "Content-Length: 9", *etag, body=b"half"))) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
     assert type(error) is StartOver
-    assert error.reason == "message 2024-01-02 broke at byte 4, and has no ETag to take it up with"
+    assert error.reason == "message 2024-01-02 broke at byte 4, and cannot be resumed because it has no ETag"
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,10 @@ def test_of_many_failures_some_are_listed_and_the_rest_counted(relay: ArchiveCli
         (["--from", "2016-13-01"], "first_day: '2016-13-01' is not a day; give one such as 2016-12-05."),
         (["--to", "yesterday"], "is not a day"),
         (["--from", "2016-12-05", "--to", "2016-12-04"], "first_day: 2016-12-05 is after last_day, 2016-12-04."),
-        (["--to", "2026-11-21"], "last_day: 2026-11-21 is not over yet; 2026-11-20 is the newest day that is (UTC)."),
+        (
+            ["--to", "2026-11-21"],
+            "last_day: 2026-11-21 is not over yet; 2026-11-20 is the newest day that is complete (UTC).",
+        ),
         (["--year", "2008"], "first_day: 2008-01-01 is before 2009-01-01"),
         (["--year", "2027"], "first_day: 2027-01-01 is not over yet"),
         (["--year", "20161"], "is not a day"),

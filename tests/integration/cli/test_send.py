@@ -385,7 +385,7 @@ def test_wait_ends_with_the_reason_of_a_rejection(cli: CliHarness, world: Postin
     world.post_elsewhere(TEXT)
     cli.meanwhile = [outbox.run]
     result = cli("send", TEXT, "--wait")
-    assert (result.code, "rejected StockTwits says it is a duplicate" in result.out) == (FAILED, True)
+    assert (result.code, "rejected StockTwits refused it as a duplicate" in result.out) == (FAILED, True)
 
 
 def test_wait_goes_on_through_what_is_deferred(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:

@@ -76,10 +76,10 @@ UNREADABLE = {
     "chart of 3 MB": (message(chart=CHART + "large.png"), "chart: 3000000 bytes, but it must be under 2000000"),
     "chart of 2 MB": (message(chart=CHART + "limit.png"), "chart: 2000000 bytes, but it must be under 2000000"),
     "chart that is text": (message(chart=CHART + "text.png"), "chart: the file is not a JPG, PNG or GIF"),
-    "SNS with nothing inside": (sns(""), "the SNS notification has nothing inside"),
+    "SNS with nothing inside": (sns(""), "the SNS notification is empty"),
     "SNS with white space inside": (sns(" "), "the message is empty"),
     "SNS that wants a confirmation": (sns("x", "SubscriptionConfirmation"), "an SNS SubscriptionConfirmation"),
-    "EventBridge with nothing inside": (eventbridge({}), "the EventBridge event has nothing inside"),
+    "EventBridge with nothing inside": (eventbridge({}), "the EventBridge event is empty"),
     "EventBridge with an unknown field": (eventbridge({"body": "x", "price": 1}), "unknown field `price`"),
     "too many envelopes": (sns(sns(sns(sns("x")))), "wrapped in more than 3 envelopes"),
     "nested deeply": ("[" * 100_000, "nested too deeply"),
@@ -191,7 +191,7 @@ def test_a_body_that_is_too_long_for_a_reason_is_moved_to_dead_letters_without_i
     assert world.dead_letters() == [(body, {})]
     assert (run.answer, world.posted) == ({"batchItemFailures": []}, [BEFORE, AFTER])
     assert "1048576 characters" in run.deliveries[1]["reason"]
-    assert "without this reason" in run.deliveries[1]["reason"]
+    assert "too large to carry this reason" in run.deliveries[1]["reason"]
 
 
 def test_a_body_that_is_just_short_enough_is_moved_with_its_reason(world: PostingWorld, outbox: Function) -> None:
@@ -214,16 +214,16 @@ def test_a_long_reason_is_shortened(world: PostingWorld, outbox: Function) -> No
     ("stored", "expected"),
     [
         (None, "cannot be read (ParameterNotFound)"),
-        ('{"access_token": "a-secret-token-0123456789"', "does not hold a JSON object"),
-        ("a-secret-token-0123456789", "does not hold a JSON object"),
-        ('["a-secret-token-0123456789"]', "does not hold a JSON object"),
-        ('{"token": "a-secret-token-0123456789", "username": "relay_demo"}', "does not hold a JSON object"),
-        ('{"access_token": "", "username": "relay_demo"}', "does not hold a JSON object"),
+        ('{"access_token": "a-secret-token-0123456789"', "does not contain a JSON object"),
+        ("a-secret-token-0123456789", "does not contain a JSON object"),
+        ('["a-secret-token-0123456789"]', "does not contain a JSON object"),
+        ('{"token": "a-secret-token-0123456789", "username": "relay_demo"}', "does not contain a JSON object"),
+        ('{"access_token": "", "username": "relay_demo"}', "does not contain a JSON object"),
         (
             '{"access_token": "a-secret-token-0123456789\\u2019", "username": "relay_demo"}',
-            "does not hold a JSON object",
+            "does not contain a JSON object",
         ),
-        ('{"access_token": 5, "username": "relay_demo"}', "does not hold a JSON object"),
+        ('{"access_token": 5, "username": "relay_demo"}', "does not contain a JSON object"),
     ],
     ids=["missing", "cut off", "bare", "list", "other field", "empty", "curly quote", "number"],
 )

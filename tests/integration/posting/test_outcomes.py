@@ -171,7 +171,7 @@ def test_a_message_whose_delivery_was_cut_off_three_times_is_moved_to_dead_lette
     assert (sorted(run.outcomes), function.depth(), world.posted) == (["posted", "rejected"], 0, ["$MSFT crosses 400"])
     ((body, attributes),) = world.dead_letters()
     assert body == "$AAPL crosses 300"
-    assert attributes["RejectReason"].startswith("its delivery was cut off three times")
+    assert attributes["RejectReason"].startswith("three deliveries in a row were interrupted")
     assert (world.status(deadly), world.status(other)) == ("rejected", "posted")
 
 
@@ -214,7 +214,7 @@ def test_a_duplicate_at_the_first_attempt_is_moved_to_dead_letters(world: Postin
     run = function.run()
     ((_, attributes),) = world.dead_letters()
     assert (run.outcomes, function.depth(), world.status(key)) == (["rejected"], 0, "rejected")
-    assert "says it is a duplicate" in attributes["RejectReason"]
+    assert "refused it as a duplicate" in attributes["RejectReason"]
     assert (attributes["StatusCode"], world.readings, len(world.posted)) == ("422", 0, 1)
 
 

@@ -188,7 +188,7 @@ def test_a_slow_batch_ends_early_and_leaves_the_rest_in_the_queue(world: Posting
     world.on_request(lambda _: world.clock.forward(25))
     run = outbox.run(remaining_ms=60_000)
     assert (run.outcomes, world.posted) == (["posted", "posted", "deferred"], ["$AAPL one", "$AAPL two"])
-    assert "time runs short" in run.deliveries[2]["reason"]
+    assert "almost out of time" in run.deliveries[2]["reason"]
     world.clock.forward(5)
     assert outbox.run().outcomes == ["posted"]
 

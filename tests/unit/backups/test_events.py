@@ -145,7 +145,7 @@ def test_a_range_backwards_is_refused_with_both_its_ends() -> None:
 )
 def test_a_day_that_is_not_over_is_refused_with_the_newest_that_is(field: str, day: str) -> None:
     assert refused_event(a_range(**{field: day})) == (
-        f"{field}: {day} is not over yet; 2026-03-09 is the newest day that is (UTC)"
+        f"{field}: {day} is not over yet; 2026-03-09 is the newest day that is complete (UTC)"
     )
 
 

@@ -226,7 +226,7 @@ def test_a_request_that_sqs_does_not_take_is_reported_as_failed(fake: FakeBackup
     run = fake.nightly()
     assert (counted(run)["failed"], counted(run)["queued"]) == (3, 1)
     assert fake.outcomes[-1] == Outcome(
-        backup=ago(4), result=Result.FAILED, reason="SQS did not take the request: ask again"
+        backup=ago(4), result=Result.FAILED, reason="SQS did not accept the request: request the backup again"
     )
 
 
@@ -257,5 +257,7 @@ def test_a_nightly_run_counts_how_far_the_oldest_newest_day_is_behind_the_lag(
 def test_a_night_without_time_left_stops_before_it_requests_anything(fake: FakeBackups) -> None:
     fake.left = ENQUEUE_SECONDS - 0.001
     run = fake.nightly()
-    assert run.stopped == f"time ran out before {ago(7, 'activity')} was requested: ask again from there"
+    assert (
+        run.stopped == f"time ran out before {ago(7, 'activity')} was requested: request the remaining days from there"
+    )
     assert (fake.asked, fake.sent) == ([], [])

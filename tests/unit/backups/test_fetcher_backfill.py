@@ -70,7 +70,7 @@ def test_a_backfill_that_runs_out_of_time_names_where_to_ask_again(fake: FakeBac
     next_one = Backup(ALL[0] + timedelta(days=len(fake.requested) // 2), TYPES[len(fake.requested) % 2])
     assert counted(run) == {"queued": len(fake.requested)}
     assert 0 < len(fake.requested) < 12_418
-    assert run.stopped == f"time ran out before {next_one} was requested: ask again from there"
+    assert run.stopped == f"time ran out before {next_one} was requested: request the remaining days from there"
 
 
 def test_the_requests_of_a_backfill_that_sqs_refuses_are_named(fake: FakeBackups) -> None:

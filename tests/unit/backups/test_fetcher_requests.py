@@ -141,7 +141,7 @@ def test_with_too_little_time_left_a_request_stays_in_its_queue(fake: FakeBackup
     assert (outcome.result, outcome.done, outcome.reason) == (
         Result.FAILED,
         False,
-        "there was no time left to begin it",
+        "there was not enough time left to start it",
     )
     assert fake.asked == []
 

@@ -146,7 +146,7 @@ def test_a_rejected_message_that_dead_letters_did_not_take_stays_in_its_queue(bo
 def test_the_outcome_mentions_that_dead_letters_has_the_message_without_its_reason() -> None:
     fake = FakeBatchDelivery(answers={"a": Reject("blank")}, dead_letter=lambda *_: False)
     (outcome,) = fake.deliver(messages("a"))
-    assert (outcome.done, outcome.reason) == (True, "blank (Dead letters has it without this reason)")
+    assert (outcome.done, outcome.reason) == (True, "blank (the message was too large to carry this reason)")
 
 
 # --- Giving up

@@ -191,4 +191,4 @@ def test_a_message_that_was_cut_off_three_times_is_moved_to_dead_letters_and_use
     (outcome,) = fake.deliver(messages("a"))
     ((body, reason),) = fake.dead_letters
     assert (outcome.result, body, fake.gate.state.count) == (Result.REJECTED, "a", 0)
-    assert reason.startswith("its delivery was cut off three times")
+    assert reason.startswith("three deliveries in a row were interrupted")

@@ -197,7 +197,7 @@ def test_with_little_time_left_the_rest_is_left_untried_and_the_gate_stays_open(
     outcomes = fake.deliver(messages("a", "b", "c"))
     assert results(outcomes) == ["posted", "deferred", "deferred"]
     assert (fake.claimed, [each.tried for each in outcomes]) == (["a", "b"], [True, False, False])
-    assert outcomes[2].pause == Pause("time", "this invocation's time runs short", NOW)
+    assert outcomes[2].pause == Pause("time", "this invocation is almost out of time", NOW)
     assert (fake.gate.closed_by, fake.gate.state.count) == ([], 1)
 
 

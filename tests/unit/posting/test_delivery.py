@@ -15,7 +15,7 @@ from tests.factories import NOW, a_claim, a_message, a_pause, an_alert, publishe
 
 PERHAPS_POSTED = a_claim(perhaps_posted=True, first_claimed_at=NOW - 600)
 CUT_OFF_TWICE = a_claim(perhaps_posted=True, first_claimed_at=NOW - 600, cut_off=2)
-DUPLICATE = Duplicate("StockTwits says it is a duplicate", status=422)
+DUPLICATE = Duplicate("StockTwits refused it as a duplicate", status=422)
 
 
 def raising(error: Exception) -> Callable[..., Any]:
@@ -332,7 +332,7 @@ def test_a_message_that_was_cut_off_three_times_is_rejected_before_anything_is_d
     fake = FakeDelivery(a_claim(perhaps_posted=True, cut_off=3))
     outcome = fake.deliver(alone=alone)
     assert outcome.result is Result.REJECTED
-    assert outcome.reason.startswith("its delivery was cut off three times")
+    assert outcome.reason.startswith("three deliveries in a row were interrupted")
     assert "look on StockTwits" in outcome.reason
     assert fake.happened == ["claim", "settle"]
     assert (fake.settled[0].status, fake.settled[0].cut_off) == (Status.REJECTED, 0)

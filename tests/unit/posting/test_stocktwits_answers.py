@@ -46,7 +46,7 @@ class Row:
 
 LIMIT = error_body("Rate limit exceeded. Client may not make more than 400 requests an hour.")
 LIMITED = "StockTwits limits the rate (429: Rate limit exceeded. Client may not make more than 400 requests an hour.)"
-BLOCKED = "StockTwits' bot protection blocks this client (403 with a page): write to StockTwits if it stays"
+BLOCKED = "StockTwits' bot protection blocks this client (403 with a page): contact StockTwits if this continues"
 NO_DUPLICATES = "Duplicate messages within 30 minutes will not be posted."
 
 
@@ -56,7 +56,7 @@ def limited(seconds: float, **headers: object) -> Row:
 
 
 def token_refused(status: int, body: bytes, text: str) -> Row:
-    reason = f"StockTwits refused the token ({status}{text}): store a good one"
+    reason = f"StockTwits refused the token ({status}{text}): store a valid one"
     return Row(status, body, Halt, reason, ("token_refused", 300, True), retried=True)
 
 
@@ -104,7 +104,7 @@ ABOUT_THE_MESSAGE = {
     )
 } | {
     "422 duplicate": Row(
-        422, error_body(NO_DUPLICATES), Duplicate, f"StockTwits says it is a duplicate (422: {NO_DUPLICATES})"
+        422, error_body(NO_DUPLICATES), Duplicate, f"StockTwits refused it as a duplicate (422: {NO_DUPLICATES})"
     ),
     "400 duplicate": Row(400, error_body(NO_DUPLICATES), Reject, f"StockTwits refused it (400: {NO_DUPLICATES})"),
 }
@@ -137,7 +137,7 @@ STREAM_REFUSED = {
 NOT_A_STREAM = {
     "201": unexpected(201, Unknown),
     **{
-        repr(body): Row(200, body, Unknown, "the account's stream came without messages")
+        repr(body): Row(200, body, Unknown, "StockTwits' answer for the account's stream contains no messages")
         for body in (b"", b"[7]", b"{}", b'{"messages": null}', b'{"messages": {}}', PAGE)
     },
 }

@@ -182,7 +182,8 @@ def test_an_unusable_token_parameter_halts_and_is_never_quoted(content: object) 
     assert halt.pause
     assert halt.pause.cause == "token_unreadable"
     assert (
-        f"the token parameter {NAME} does not hold a JSON object with access_token, username and user_id" in halt.reason
+        f"the token parameter {NAME} does not contain a JSON object with access_token, username and user_id"
+        in halt.reason
     )
     assert "s3cret" not in "".join(traceback.format_exception(halt))
 
@@ -211,7 +212,7 @@ def test_an_unusable_login_halts_and_is_never_quoted(content: object) -> None:
     assert halt.pause
     assert halt.pause.cause == "login_unreadable"
     assert (
-        f"the Firestream credentials parameter {NAME} does not hold a JSON object with username and password"
+        f"the Firestream credentials parameter {NAME} does not contain a JSON object with username and password"
         in halt.reason
     )
     assert "s3cret" not in "".join(traceback.format_exception(halt))

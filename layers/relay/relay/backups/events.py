@@ -151,7 +151,9 @@ def _read_day(fields: Mapping[str, Any], name: str, today: date) -> date:
     if day < FIRST_DAY:
         raise Reject(f"{name}: {day} is before {FIRST_DAY}, the first day that StockTwits kept")
     if day >= today:
-        raise Reject(f"{name}: {day} is not over yet; {today - timedelta(days=1)} is the newest day that is (UTC)")
+        raise Reject(
+            f"{name}: {day} is not over yet; {today - timedelta(days=1)} is the newest day that is complete (UTC)"
+        )
     return day
 
 

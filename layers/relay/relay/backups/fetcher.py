@@ -293,13 +293,15 @@ class Backups:
     def _enqueue(self, run: Run, backups: Sequence[Backup], seconds_left: Callable[[], float]) -> None:
         for start in range(0, len(backups), ENQUEUE_AT_ONCE):
             if seconds_left() < ENQUEUE_SECONDS:
-                run.stopped = f"time ran out before {backups[start]} was requested: ask again from there"
+                run.stopped = (
+                    f"time ran out before {backups[start]} was requested: request the remaining days from there"
+                )
                 return
             batch = {each.request: each for each in backups[start : start + ENQUEUE_AT_ONCE]}
             refused = self.request(list(batch))
             run.counts[Result.QUEUED] += len(batch) - len(refused)
             for body in refused:
-                reason = "SQS did not take the request: ask again"
+                reason = "SQS did not accept the request: request the backup again"
                 run.note(Outcome(backup=batch[body], result=Result.FAILED, reason=reason))
 
     def _fulfil(self, request: QueueMessage, seconds_left: Callable[[], float], refused: Outcome | None) -> Outcome:
@@ -310,7 +312,7 @@ class Backups:
         if refused:
             return replace(refused, backup=backup)
         if seconds_left() < START_SECONDS:
-            return Outcome(backup=backup, result=Result.FAILED, reason="there was no time left to begin it")
+            return Outcome(backup=backup, result=Result.FAILED, reason="there was not enough time left to start it")
         try:
             there = self.archive.stored(backup.file_type, backup.day, backup.day)
         except Retry as error:

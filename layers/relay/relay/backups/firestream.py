@@ -196,7 +196,9 @@ class Firestream:
         with suppress(ValueError):  # it is not a URL
             link = urljoin(self._url, location)
         if not location or urlsplit(link).scheme != urlsplit(self._url).scheme:
-            raise Retry("Firestream answered 302 without a link that is as safe as its own address", status=_FOUND)
+            raise Retry(
+                "Firestream answered 302 with a link that is missing, or not as safe as its own address", status=_FOUND
+            )
         return link
 
 
@@ -308,7 +310,9 @@ class Download:
         headers = {}
         if self.position:
             if not self.etag or self.etag.startswith("W/"):
-                raise StartOver(f"{self._backup} broke at byte {self.position}, and has no ETag to take it up with")
+                raise StartOver(
+                    f"{self._backup} broke at byte {self.position}, and cannot be resumed because it has no ETag"
+                )
             headers = {"Range": f"bytes={self.position}-", "If-Match": self.etag}
         response = self._firestream.get(self._firestream.link(self._backup), headers)
         self._response = response

@@ -104,8 +104,7 @@ def read(body: str) -> Alert:
         raise Reject("the message is JSON nested too deeply to be an alert") from None
     if len(alert.body) > MAX_TEXT_CHARACTERS:
         raise Reject(
-            f"the body has {len(alert.body)} characters as it stands; whatever its links count, at most "
-            f"{MAX_TEXT_CHARACTERS} are taken"
+            f"the body has {len(alert.body)} characters including its links; at most {MAX_TEXT_CHARACTERS} are allowed"
         )
     count = count_characters(alert.body) + (CHART_CHARACTERS if alert.chart else 0)
     if count > MAX_BODY_CHARACTERS:
@@ -116,7 +115,7 @@ def read(body: str) -> Alert:
     # Last, and not of a megabyte that is refused for its length: each character is looked at.
     _check_text("body", alert.body)
     if unescaped(alert.body) is None:
-        raise Reject(f"body: its HTML entities are encoded more than {MAX_ENTITY_LEVELS} times, one within the other")
+        raise Reject(f"body: its HTML entities are nested more than {MAX_ENTITY_LEVELS} levels deep")
     check_key("key", alert.key)
     _check_text("chart", alert.chart or "")
     return alert
@@ -235,7 +234,7 @@ def _inside(content: dict[str, Any]) -> str | None:
     else:
         return None
     if not inner:
-        raise Reject(f"the {name} has nothing inside")
+        raise Reject(f"the {name} is empty")
     return inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
 
 

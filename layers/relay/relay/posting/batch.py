@@ -187,7 +187,7 @@ class _BatchRun:
         """Return why nothing more may be sent: a pause was met, time runs short, or the gate was closed meanwhile."""
         now = self.batches.now()
         if self.met is None and self.seconds_left() < RESERVE_SECONDS:
-            self.met = Pause("time", "this invocation's time runs short", now)
+            self.met = Pause("time", "this invocation is almost out of time", now)
         if self.met is None and self.admission and now - self.looked_at > LOOK_SECONDS:
             self.looked_at = now
             self.met = self.batches.gate.pause_since(self.admission)
@@ -204,7 +204,9 @@ class _BatchRun:
             return pause
         with self.lock:
             if self.left == 0:
-                return self.admission.pause or Pause("pace", "the gate granted no more to this batch", self.looked_at)
+                return self.admission.pause or Pause(
+                    "pace", "the gate admitted no more posts of this batch", self.looked_at
+                )
             self.left -= 1
         return None
 
@@ -227,7 +229,7 @@ class _BatchRun:
         if outcome.result is Result.REJECTED:
             try:
                 if not self.batches.dead_letter(message, outcome):
-                    return replace(outcome, reason=f"{outcome.reason} (Dead letters has it without this reason)")
+                    return replace(outcome, reason=f"{outcome.reason} (the message was too large to carry this reason)")
             except Exception as error:  # noqa: BLE001  whatever happened, it is not in Dead letters yet
                 reason = f"{outcome.reason} (Dead letters did not take it: {type(error).__name__})"
                 return replace(outcome, result=Result.DEFERRED, reason=reason)

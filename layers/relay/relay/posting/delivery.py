@@ -31,7 +31,7 @@ MOST_CUT_OFF = 3
 """How many deliveries of a message in a row may be cut off, by a time-out or by running out of memory. All but the
 first were of this message alone, so it is the one that ends them."""
 
-CUT_OFF = "its delivery was cut off three times: the function's log says what ended it"
+CUT_OFF = "three deliveries in a row were interrupted, by a time-out or lack of memory: see the function's log"
 """The reason of a message that ends the function which delivers it."""
 
 NOTHING_SENT = "dry run: nothing was sent"
@@ -134,7 +134,7 @@ class _Attempt:
         if alone or not self.claim.cut_off:
             return None
         remark = self._settle(self._nothing_tried())
-        reason = "an earlier delivery was cut off: it is delivered while no other message is"
+        reason = "an earlier delivery was cut off: it is delivered on its own"
         return Outcome(Result.DEFERRED, self.claim.key, reason + remark, tried=False, alone=True)
 
     def run(self) -> Outcome:
@@ -210,7 +210,7 @@ class _Attempt:
         pause = self.requests.pause()
         if pause:
             remark = self._settle(Settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status))
-            reason = f"{error.reason} - not looked into: {pause.reason}{remark}"
+            reason = f"{error.reason} - the account's stream was not checked: {pause.reason}{remark}"
             return Outcome(
                 Result.DEFERRED, self.claim.key, reason, status=error.status, retry_at=pause.until, sent=self.sent
             )
@@ -221,7 +221,10 @@ class _Attempt:
         if found:
             return self._posted(found, FOUND_ON_STREAM)
         free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
-        reason = f"{error.reason} - but the stream does not show it: tried again when StockTwits has forgotten it"
+        reason = (
+            f"{error.reason}, but the account's stream does not show it: it is tried again in 30 minutes, when "
+            "StockTwits accepts the text again"
+        )
         remark = self._settle(Settlement(Status.UNKNOWN, reason=reason, http_status=error.status, lease_until=free_at))
         return Outcome(
             Result.DEFERRED, self.claim.key, reason + remark, status=error.status, retry_at=free_at, sent=self.sent

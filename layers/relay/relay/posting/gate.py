@@ -238,7 +238,9 @@ class Gate:
         try:
             state, version = _state(gate), int(gate.get("version", {}).get("N", 0))
         except (KeyError, TypeError, ValueError):
-            reason = f'the item "gate" of the ledger table {self._table} is not as the relay wrote it: delete it'
+            reason = (
+                f'the item "gate" of the ledger table {self._table} cannot be read: something changed it; delete it'
+            )
             raise Halt(Pause("ledger", reason, self._now() + LEDGER_RECHECK_SECONDS)) from None
         return state, version, _operators(items.get("pause"), self._now())
 

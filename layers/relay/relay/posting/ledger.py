@@ -49,7 +49,10 @@ def as_relay_error(error: ClientError | BotoCoreError, table: str, now: float) -
     """Turn DynamoDB's error into what to do next; it is raised where nothing was sent."""
     code = error_code(error)
     if code in _FOR_AN_OPERATOR:
-        reason = f"the ledger table {table} cannot be used ({code}): check that it exists and the function's role"
+        reason = (
+            f"the ledger table {table} cannot be used ({code}): check that it exists and that the function's role may "
+            "use it"
+        )
         return Halt(Pause("ledger", reason, now + LEDGER_RECHECK_SECONDS))
     return Retry(f"the ledger table {table} did not answer ({code})")
 
@@ -191,7 +194,7 @@ def _not_claimed(key: str, fingerprint: str, claim_id: str, message_id: str, ite
         return Claim(
             key, claim_id, status, reason=_text(item, "reason"), status=int(http_status) if http_status else None
         )
-    raise Retry("another worker is delivering this key, or it waits for a fresh look at the account's stream")
+    raise Retry("another worker is delivering this key, or its next attempt is scheduled for later")
 
 
 def _claim(key: str, claim_id: str, item: dict[str, Any], now: float) -> Claim:

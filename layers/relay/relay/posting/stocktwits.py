@@ -196,7 +196,7 @@ class StockTwits:
         stream = answer.json() or {}
         messages = stream.get("messages")
         if not isinstance(messages, list):
-            raise Unknown("the account's stream came without messages", status=status)
+            raise Unknown("StockTwits' answer for the account's stream contains no messages", status=status)
         wanted = normal_form(text)
         start = since - CLOCK_SKEW_SECONDS
         posts = [each for each in messages if isinstance(each, dict)]
@@ -268,14 +268,16 @@ class StockTwits:
             raise Wait(self._rate_limited(answer.headers, quoted), status=status)
         if _token_refused(answer):
             raise self._halt(
-                "token_refused", f"StockTwits refused the token ({status}{quoted}): store a good one", status
+                "token_refused", f"StockTwits refused the token ({status}{quoted}): store a valid one", status
             )
         if status == 403:  # noqa: PLR2004
             until = self._now() + BLOCKED_SECONDS
-            reason = "StockTwits' bot protection blocks this client (403 with a page): write to StockTwits if it stays"
+            reason = (
+                "StockTwits' bot protection blocks this client (403 with a page): contact StockTwits if this continues"
+            )
             raise Halt(Pause("blocked", reason, until, probe=True), status=status)
         if status == 422 and "duplicate" in quoted.lower():  # noqa: PLR2004
-            raise Duplicate(f"StockTwits says it is a duplicate (422{quoted})", status=status)
+            raise Duplicate(f"StockTwits refused it as a duplicate (422{quoted})", status=status)
         if status in _ABOUT_THE_MESSAGE:
             raise Reject(f"StockTwits refused it ({status}{quoted})", status=status)
         if status >= 500 or status in _UNSURE:  # noqa: PLR2004
@@ -315,7 +317,7 @@ def image_type(content: bytes) -> tuple[str, str]:
     for magic, name_and_type in _IMAGE_NAMES.items():
         if content.startswith(magic):
             return name_and_type
-    raise Reject("chart: the file is not a JPG, PNG or GIF, whatever its name says")
+    raise Reject("chart: the file is not a JPG, PNG or GIF")
 
 
 def normal_form(text: str) -> str:

@@ -50,7 +50,9 @@ class PostingTelemetry(Telemetry):
         if still := [seconds for outcome, seconds in waited if _waits_although_open(outcome)]:
             self.for_alarm("OldestSecondsWhileOpen", MetricUnit.Seconds, max(still))
         if oldest := max((seconds for _, seconds in waited if seconds > EXPIRING_SECONDS), default=None):
-            reason = "SQS keeps a message for 14 days: raise MaxPostsPerHour or MaxPostsPerDay, or fix what keeps it"
+            reason = (
+                "SQS keeps a message for 14 days: raise MaxPostsPerHour or MaxPostsPerDay, or fix what prevents posting"
+            )
             self.logger.warning("messages expire", extra={"reason": reason, "oldest_seconds": round(oldest)})
             self.for_alarm("NeedsAPerson", MetricUnit.Count, 1)
         pauses = {outcome.pause.cause: outcome.pause for _, outcome in delivered if outcome.pause}
