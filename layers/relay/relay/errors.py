@@ -4,11 +4,13 @@
 
     RelayError
     ├── Reject          this can never be done as it is asked for: move it to Dead letters
-    │   └── Duplicate   StockTwits takes it for a duplicate
+    │   ├── Duplicate   StockTwits takes it for a duplicate
+    │   └── NotYet      what it needs is not there: final only when it is not there a little later either
     ├── Retry           nothing was done: leave it, try again later
     │   ├── Corrupt     the bytes are not a whole backup: keep none of them
     │   └── StartOver   the backup changed while it was read: start over
     ├── Unknown         it may or may not be posted: leave it, and read the account's stream before trying again
+    │   └── NoId        StockTwits says that it is posted, but not as which post
     ├── Absent          Firestream has no such backup: not yet, or never
     ├── Wait            StockTwits limits the rate: pause everyone until then
     ├── Halt            an operator must fix something: pause everyone, raise an alarm
@@ -46,14 +48,18 @@ class RelayError(Exception):
         reason: What happened, for an operator; contains no secret.
         status: The HTTP status of StockTwits or Firestream, if there was one.
         pause: The pause that this failure imposes on everyone, if any.
+        answer: StockTwits' status and words, if it answered.
     """
 
-    def __init__(self, reason: str, *, status: int | None = None, pause: Pause | None = None) -> None:
+    def __init__(
+        self, reason: str, *, status: int | None = None, pause: Pause | None = None, answer: str = ""
+    ) -> None:
         """Keep the reason; it is also the exception's text."""
         super().__init__(reason)
         self.reason = reason
         self.status = status
         self.pause = pause
+        self.answer = answer
 
 
 class Reject(RelayError):
@@ -62,6 +68,10 @@ class Reject(RelayError):
 
 class Duplicate(Reject):
     """StockTwits takes this text, or one much like it, for a duplicate (422)."""
+
+
+class NotYet(Reject):
+    """A chart or a parent is not there; it may be a moment later."""
 
 
 class Retry(RelayError):
@@ -80,6 +90,10 @@ class Unknown(RelayError):
     """StockTwits may or may not have published the post."""
 
 
+class NoId(Unknown):
+    """StockTwits answered with success, but with no id that can be this message's."""
+
+
 class Absent(RelayError):
     """Firestream has no such backup; its age decides whether it may still come."""
 
@@ -87,8 +101,8 @@ class Absent(RelayError):
 class _Pausing(RelayError):
     """A failure that is not about the message and always imposes a pause."""
 
-    def __init__(self, pause: Pause, *, status: int | None = None) -> None:
-        super().__init__(pause.reason, status=status, pause=pause)
+    def __init__(self, pause: Pause, *, status: int | None = None, answer: str = "") -> None:
+        super().__init__(pause.reason, status=status, pause=pause, answer=answer)
 
 
 class Wait(_Pausing):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from relay.queues import with_jitter
@@ -20,16 +21,14 @@ GIVE_UP_SECONDS = 13 * 24 * 3600
 day later SQS would delete it without a trace (same source as `relay.queues.MAX_BATCH`). Dead letters keeps it for
 another 14 days."""
 
-OPERATORS_PAUSE_RECHECK_SECONDS = 60
-"""How long a message stays invisible while a pause without an end is in force."""
+GATE_RECHECK_SECONDS = 45
+"""How long a message that waits for the gate stays invisible: the gate may open early, and with the drain's minute
+nothing waits for more than two. While it is closed that costs three receives at most: then the message is in Leftovers,
+from which nothing is received before the gate opens."""
 
 BEHIND_OTHERS_SECONDS = 120
 """How much later than the others a message comes back whose answer closed the gate: two runs of the drain. Then another
 one is the probe, and the gate opens unless that one is refused as well."""
-
-BEHIND_OTHERS_FACTOR = 12
-"""After a page, which may be about the message's text, it is so many times its back-off: 3 hours in the end. Several
-such messages would otherwise take turns at closing the gate."""
 
 
 def outbox_back_off(receive_count: int) -> float:
@@ -50,17 +49,18 @@ def leftovers_back_off(receive_count: int) -> float:
 def visibility_seconds(outcome: Outcome, back_off: float, now: float) -> int:
     """Return the visibility timeout of a message that stays in its queue.
 
-    Never shorter than the gate is known to be closed. A message that was not even tried waits for the gate alone; one
-    whose answer closed the gate comes after the others.
+    A message that waits for the gate alone comes back soon, since the gate may open early; one whose answer closed the
+    gate comes after the others; every other after its back-off.
     """
-    waits = [back_off if outcome.tried else 1.0]
+    pause = outcome.pause
+    for_the_gate = pause is not None and not outcome.paused_everyone
+    # Neither a rate limit nor a pause without an answer of StockTwits says anything about the message.
+    alone = not outcome.tried or (for_the_gate and outcome.status in {None, HTTPStatus.TOO_MANY_REQUESTS})
+    waits = [1.0 if alone else back_off]
     if outcome.retry_at is not None:
         waits.append(outcome.retry_at - now)
-    if outcome.pause:
-        until = outcome.pause.until
-        waits.append(OPERATORS_PAUSE_RECHECK_SECONDS if until is None else until - now)
-        if until is not None and outcome.paused_everyone:
-            a_page = outcome.pause.cause in {"blocked", "unexpected_answer"}
-            behind = BEHIND_OTHERS_FACTOR * back_off if a_page else BEHIND_OTHERS_SECONDS
-            waits.append(until - now + behind)
+    if pause and outcome.paused_everyone:
+        waits.append((pause.until or now) - now + BEHIND_OTHERS_SECONDS)
+    elif pause:
+        waits.append(GATE_RECHECK_SECONDS if pause.until is None else min(pause.until - now, GATE_RECHECK_SECONDS))
     return with_jitter(max(waits))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from relay.errors import Pause, Reject, RelayError
 from relay.posting import alert as alerts
+from relay.posting.alert import Reading
 from relay.posting.backoff import GIVE_UP_SECONDS, LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
 from relay.posting.delivery import idempotency_key, unexpected
 from relay.posting.outcome import Outcome, Result
@@ -24,7 +25,6 @@ from relay.posting.outcome import Outcome, Result
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from relay.posting.alert import Alert
     from relay.posting.delivery import Delivery
     from relay.posting.gate import Admission, Gate
     from relay.queue_message import QueueMessage
@@ -34,6 +34,12 @@ RESERVE_SECONDS = 20
 
 LOOK_SECONDS = 1.0
 """How old a look at the gate may be: so long at most one worker goes on after another met a 429."""
+
+MOST_NO_IDS = 3
+"""After so many posts in a row that StockTwits took without a usable id, everyone is paused: its API has changed."""
+
+NO_IDS_SECONDS = 300
+"""How long that pause is, before one probe."""
 
 LEDGER_THREADS = 3
 """Threads beside those that hold a request: they claim and settle while the others wait for StockTwits."""
@@ -76,7 +82,7 @@ class BatchDelivery:
         """
         read = [_read(each) for each in batch]
         run = _BatchRun(self, seconds_left, on_outcome)
-        run.ask(sum(not isinstance(alert, Outcome) for alert in read))
+        run.ask(sum(isinstance(each, Reading) for each in read))
         threads = 1 if self.concurrency == 1 else self.concurrency + LEDGER_THREADS
         with ThreadPoolExecutor(min(threads, max(1, len(batch)))) as pool:
             outcomes = list(pool.map(run.deliver, batch, read))
@@ -90,11 +96,11 @@ class BatchDelivery:
         return list(zip(batch, outcomes, strict=True))
 
 
-def _read(message: QueueMessage) -> Alert | Outcome:
+def _read(message: QueueMessage) -> Reading | Outcome:
     """Read one message; what cannot be read has its outcome already, even while the gate is closed."""
     try:
         alerts.check_key("RelayKey", message.relay_key)
-        return alerts.read(message.body)
+        return alerts.read_message(message.body)
     except Reject as error:
         reason = error.reason
     except Exception as error:  # noqa: BLE001  a defect that this one meets, it meets each time; its neighbours do not
@@ -118,6 +124,8 @@ class _BatchRun:
     met: Pause | None = None
     looked_at: float = 0.0
     proven: bool = False
+    posted_at: float = 0.0
+    no_ids: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     keys: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
@@ -134,13 +142,14 @@ class _BatchRun:
         self.admission = self.batches.gate.admit(wanted)
         self.left = self.admission.granted
         self.looked_at = self.batches.now()
+        self.no_ids = self.admission.state.no_ids
 
-    def deliver(self, message: QueueMessage, alert: Alert | Outcome) -> Outcome:
+    def deliver(self, message: QueueMessage, reading: Reading | Outcome) -> Outcome:
         """Deliver one message, or leave it untried; what can never be posted, or came too often, is a dead letter."""
-        if isinstance(alert, Outcome):
-            outcome = alert
+        if isinstance(reading, Outcome):
+            outcome = reading
         else:
-            key = idempotency_key(message, alert)
+            key = idempotency_key(message, reading)
             with self.lock:
                 same_key = self.keys[key]
             with same_key:  # of two messages with one key, the later one finds the earlier one's outcome
@@ -148,13 +157,11 @@ class _BatchRun:
                 if pause:
                     outcome = Outcome(Result.DEFERRED, key, pause.reason, pause=pause, tried=False)
                 else:
-                    outcome = self.batches.delivery.deliver(message, alert, self, alone=self.alone)
-                    with self.lock:
-                        self.left += not outcome.sent
-                        self.proven |= outcome.sent and outcome.done
+                    outcome = self.batches.delivery.deliver(message, reading, self, alone=self.alone)
+                    self._learn_from(outcome)
                 if outcome.pause and outcome.tried:
                     self._close_gate(outcome.pause)
-            outcome = replace(outcome, text=alerts.shown(alert.body), sentiment=alert.sentiment)
+            outcome = replace(outcome, text=alerts.shown(reading.alert.body), sentiment=reading.alert.sentiment)
             if outcome.alone:  # its outcome is yet to come
                 return outcome
         outcome = self._dead_letter(message, outcome)
@@ -165,11 +172,14 @@ class _BatchRun:
         """Give back what nobody used; if the gate cannot be changed, the pace is slower for it, never faster."""
         if not self.admission or not self.admission.granted:
             return
+        gate = self.batches.gate
         try:
+            if self.no_ids != self.admission.state.no_ids:
+                gate.count_no_ids(self.no_ids)
             if self.left:
-                self.batches.gate.give_back(self.admission, self.left)
+                gate.give_back(self.admission, self.left)
             elif self.admission.probe and self.proven:
-                self.batches.gate.open(self.admission)
+                gate.open(self.admission, self.posted_at)
         except RelayError:
             return
 
@@ -196,6 +206,28 @@ class _BatchRun:
     def stop(self, pause: Pause) -> None:
         """Begin no more requests of this batch."""
         self.met = pause
+
+    def posted_since(self, moment: float) -> bool:
+        """Return whether a message was posted since then, in this batch or as a probe of another."""
+        probed_at = self.admission.state.posted_at if self.admission else 0.0
+        return max(self.posted_at, probed_at) > moment
+
+    def _learn_from(self, outcome: Outcome) -> None:
+        """Count what was used of the admission, and notice what the answer proves for all messages."""
+        with self.lock:
+            self.left += not outcome.sent
+            self.proven |= outcome.sent and outcome.done
+            if outcome.result is Result.POSTED and outcome.sent:
+                self.posted_at = self.batches.now()
+                self.no_ids = 0
+            if not outcome.no_id:
+                return
+            self.no_ids += 1
+            if self.no_ids < MOST_NO_IDS:
+                return
+            self.no_ids = 0
+        reason = "StockTwits' answers no longer name the posts that it takes: check StockTwitsApiUrl, and for a new version"
+        self._close_gate(Pause("unexpected_answer", reason, self.batches.now() + NO_IDS_SECONDS, probe=True))
 
     def _take(self) -> Pause | None:
         """Take one of the posts that the gate granted; or return why there is none."""

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from traceback import extract_tb
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
-from relay.errors import Duplicate, Halt, Pause, Reject, RelayError, Retry, Unknown
-from relay.posting.alert import Alert
-from relay.posting.outcome import Claim, Outcome, Published, Result, Settlement, Status
+from relay.errors import Duplicate, Halt, NoId, NotYet, Pause, Reject, RelayError, Retry, Unknown
+from relay.posting.alert import Alert, Reading
+from relay.posting.outcome import Claim, IdTaken, Outcome, Published, Result, Settlement, Status
+from relay.posting.reconciliation import Lost, Verdict
 from relay.queue_message import QueueMessage
 
 DUPLICATE_WINDOW_SECONDS = 30 * 60
@@ -27,6 +29,16 @@ PERHAPS_POSTED = (
 )
 """The remark on a rejected message whose earlier attempt ended without a known outcome."""
 
+NOT_FOUND_IN_TIME = "StockTwits refused it as a duplicate, and half an hour later its stream does not show it either"
+"""The reason of a message that StockTwits refuses as a duplicate, although nothing shows of what."""
+
+NO_ID_TWICE = "StockTwits answered twice that it is posted, but not as which post, and its stream does not show it"
+"""The reason of a message that StockTwits takes without naming the post."""
+
+LATE_SECONDS = (10.0, 40.0)
+"""After how many seconds a message is tried again whose chart or parent is not there; then that is final. Publishers
+write a chart after the message as well as before, and StockTwits may show a new post to others a moment later."""
+
 MOST_CUT_OFF = 3
 """How many deliveries of a message in a row may be cut off, by a time-out or by running out of memory. All but the
 first were of this message alone, so it is the one that ends them."""
@@ -36,8 +48,6 @@ CUT_OFF = "three deliveries in a row were interrupted, by a time-out or lack of 
 
 NOTHING_SENT = "dry run: nothing was sent"
 """The remark of a dry run on every message."""
-
-_Answer = TypeVar("_Answer")
 
 
 class Requests(Protocol):
@@ -52,10 +62,19 @@ class Requests(Protocol):
     def stop(self, pause: Pause) -> None:
         """Begin no more requests: an answer imposed this pause."""
 
+    def posted_since(self, moment: float) -> bool:
+        """Return whether a message is known to have been posted since then, in seconds since the epoch."""
 
-def idempotency_key(message: QueueMessage, alert: Alert | None = None) -> str:
-    """Return a message's idempotency key: the publisher's own, else ``RelayKey``, else the SQS message id."""
-    return (alert.key if alert else None) or message.relay_key or message.id
+
+def idempotency_key(message: QueueMessage, reading: Reading | None = None) -> str:
+    """Return a message's idempotency key.
+
+    The publisher's own in the JSON, else ``RelayKey`` of the envelope or of the message, else the id of the envelope,
+    else that of the SQS message.
+    """
+    if reading is None:
+        return message.relay_key or message.id
+    return reading.alert.key or reading.relay_key or message.relay_key or reading.envelope_id or message.id
 
 
 @dataclass(frozen=True)
@@ -63,26 +82,31 @@ class Delivery:
     """Takes one message to its outcome; safe to call from several threads.
 
     Attributes:
-        claim: ``(key, body, message_id)`` to a `Claim`; raises `Reject` (the key was used for another text), `Retry`
+        claim: ``(key, alert, message_id)`` to a `Claim`; raises `Reject` (the key was used for another alert), `Retry`
             (another worker has it), `Halt` (no ledger).
-        settle: ``(claim, settlement)``; whatever it raises, the entry stays claimed, which is safe.
-        find: ``(text, since)`` to the account's post with that text, or None; raises `RelayError`.
+        settle: ``(claim, settlement)``; raises `IdTaken` if the post is another key's. Whatever else it raises, the
+            entry stays claimed, which is safe.
+        known: Whether the ledger has an entry for a key.
+        find: What the account's stream shows of a lost alert, read after a moment; raises `RelayError`.
         send: Publishes an alert; None in a dry run. Raises `RelayError`; any other exception counts as unknown.
+        page: The page of a post, by its id.
         prepare: Fetches an alert's chart and checks it before there is a request; raises `Reject` or `Retry`.
         now: The clock, in seconds since the epoch.
     """
 
-    claim: Callable[[str, str, str], Claim]
+    claim: Callable[[str, Alert, str], Claim]
     settle: Callable[[Claim, Settlement], None]
-    find: Callable[[str, float], Published | None]
+    known: Callable[[str], bool]
+    find: Callable[[Lost, float], Verdict]
     prepare: Callable[[Alert], bytes | None]
     send: Callable[[Alert, bytes | None], Published] | None
+    page: Callable[[int], str]
     now: Callable[[], float]
 
     def deliver(
         self,
         message: QueueMessage,
-        alert: Alert,
+        reading: Reading,
         requests: Requests,
         *,
         alone: bool = False,
@@ -91,7 +115,7 @@ class Delivery:
 
         Args:
             message: The message as it came off its queue.
-            alert: The alert that was read from it.
+            reading: What was read in it.
             requests: Asked right before each request to StockTwits; a pause leaves the message untried.
             alone: Whether no other message is being delivered. Otherwise one whose delivery was cut off before is left
                 untried, so that no other message is blamed if it ends the function.
@@ -99,16 +123,19 @@ class Delivery:
         Returns:
             The outcome; no exception of the collaborators passes.
         """
-        key = idempotency_key(message, alert)
+        key = idempotency_key(message, reading)
         try:
-            claim = self.claim(key, alert.body, message.id)
+            # Earlier versions knew a message in an envelope by its SQS id: what they left goes on under that.
+            if key == reading.envelope_id and self.known(message.id):
+                key = message.id
+            claim = self.claim(key, reading.alert, message.id)
         except RelayError as error:
             return _failed(error, key)
         except Exception as error:  # noqa: BLE001  one message's failure must not fail its neighbours
             return _failed(Retry(unexpected(error)), key)
         if claim.before:
             return _as_before(claim)
-        attempt = _Attempt(self, claim, alert, requests)
+        attempt = _Attempt(self, claim, reading.alert, requests)
         try:
             return attempt.postponed(alone=alone) or attempt.run()
         except RelayError as error:
@@ -126,6 +153,11 @@ class _Attempt:
     alert: Alert
     requests: Requests
     sent: bool = False
+    no_id: bool = False
+
+    def __post_init__(self) -> None:
+        self.perhaps_posted = self.claim.perhaps_posted
+        self.refused_at = self.claim.refused_at
 
     def postponed(self, *, alone: bool) -> Outcome | None:
         """Leave for later what may end this function, while there are others; reject what ended three in a row."""
@@ -139,14 +171,16 @@ class _Attempt:
 
     def run(self) -> Outcome:
         """Look for an earlier attempt's post, then post; raises `RelayError`."""
-        if self.claim.perhaps_posted:
+        if self.perhaps_posted:
             with self.requests.slot():
                 pause = self.requests.pause()
                 if pause:
                     return self._untried(pause)
-                found = self._find()
+                found = self._find(self.claim.ended_at)
             if found:
                 return self._posted(found, FOUND_ON_STREAM)
+            if self.claim.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+                raise Reject(NOT_FOUND_IN_TIME, status=self.claim.status)
         expires_at = self.alert.expires_at
         if expires_at and expires_at.timestamp() <= self.delivery.now():
             at = datetime.fromtimestamp(self.delivery.now(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -162,86 +196,146 @@ class _Attempt:
                 return Outcome(Result.DRY_RUN, self.claim.key, NOTHING_SENT + remark, sent=True)
             self.sent = True
             try:
-                published = self._ask(lambda: send(self.alert, chart))
+                published = self._publish(send, chart)
             except Duplicate as error:
-                if not self.claim.perhaps_posted:
+                if not self.perhaps_posted:
                     raise
                 return self._perhaps_our_own(error)
-        return self._posted(published)
+            except NoId as error:
+                return self._perhaps_our_own(error)
+        return self._posted(published, published.remark)
 
     def failed(self, error: RelayError) -> Outcome:
         """Settle what an error leaves behind, and return the message's outcome."""
-        if isinstance(error, Reject) and self.claim.perhaps_posted:
+        if isinstance(error, NotYet) and self.claim.late < len(LATE_SECONDS):
+            return self._later(error)
+        if isinstance(error, Reject) and self.perhaps_posted:
             error = Reject(f"{error.reason} - {PERHAPS_POSTED}", status=error.status)
         if isinstance(error, Reject):
-            perhaps = self.claim.perhaps_posted
-            settlement = Settlement(Status.REJECTED, perhaps, reason=error.reason, http_status=error.status)
+            settlement = self._settlement(
+                Status.REJECTED, perhaps_posted=self.perhaps_posted, reason=error.reason, http_status=error.status
+            )
         elif isinstance(error, Unknown):
-            settlement = Settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status)
+            settlement = self._settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status)
         else:
             settlement = self._nothing_sent()
         remark = self._settle(settlement)
         if isinstance(error, Retry) or (isinstance(error, Halt) and error.status is None):
             self.sent = False  # no answer caused it, so no request was sent either
-        return _failed(error, self.claim.key, remark, sent=self.sent)
+        return _failed(error, self.claim.key, remark, sent=self.sent, no_id=self.no_id)
+
+    def _later(self, error: NotYet) -> Outcome:
+        """Try again a moment later what may be there then."""
+        seconds = LATE_SECONDS[self.claim.late]
+        remark = self._settle(replace(self._nothing_sent(), late=self.claim.late + 1))
+        reason = f"{error.reason}; it is tried again in {seconds:.0f} s{remark}"
+        retry_at = self.delivery.now() + seconds
+        return Outcome(
+            Result.DEFERRED, self.claim.key, reason, status=error.status, retry_at=retry_at, sent=self.sent
+        )
 
     def _untried(self, pause: Pause) -> Outcome:
         remark = self._settle(self._nothing_tried())
         return Outcome(Result.DEFERRED, self.claim.key, pause.reason + remark, pause=pause, tried=False)
 
-    def _find(self) -> Published | None:
-        return self._ask(lambda: self.delivery.find(self.alert.body, self.claim.first_claimed_at))
-
-    def _ask(self, request: Callable[[], _Answer]) -> _Answer:
-        """Make a request; if its answer imposes a pause, the batch stops before the next request begins."""
+    def _find(self, after: float) -> Verdict | None:
+        """Look for this alert's post on the stream; None when it is certain that it was not posted."""
+        lost = Lost(self.claim.key, self.alert.body, self.claim.first_claimed_at)
         try:
-            return request()
+            found = self.delivery.find(lost, after)
         except RelayError as error:
             if error.pause:
                 self.requests.stop(error.pause)
             raise
+        return found if found.post_id is not None else None
 
-    def _posted(self, published: Published, reason: str = "") -> Outcome:
-        remark = self._settle(Settlement(Status.POSTED, published=published))
-        return Outcome(Result.POSTED, self.claim.key, reason + remark, published, sent=self.sent)
+    def _publish(self, send: Callable[[Alert, bytes | None], Published], chart: bytes | None) -> Published:
+        """Publish; a refusal that pauses everyone, and comes to this message alone, is about this message."""
+        try:
+            return send(self.alert, chart)
+        except RelayError as error:
+            if error.pause and error.pause.probe and error.status:
+                if self.refused_at and self.requests.posted_since(self.refused_at):
+                    reason = f"StockTwits refused it twice, and took another message in between ({error.answer})"
+                    raise Reject(reason, status=error.status) from None
+                self.refused_at = self.delivery.now()
+            if error.pause:  # the batch stops before the next request begins
+                self.requests.stop(error.pause)
+            raise
 
-    def _perhaps_our_own(self, error: Duplicate) -> Outcome:
-        """After an unknown attempt, a 422 "duplicate" may be about our own post, only now on the stream, or not."""
+    def _posted(self, found: Published | Verdict, remark: str) -> Outcome:
+        if isinstance(found, Verdict) and found.post_id is not None:
+            published, certain = Published(found.post_id, self.delivery.page(found.post_id)), found.certain
+        elif isinstance(found, Published):
+            published, certain = found, True
+        try:
+            remark += self._settle(Settlement(Status.POSTED, published=published, certain=certain))
+        except IdTaken:
+            self.no_id = self.perhaps_posted = True
+            raise NoId(f"StockTwits answered with post {published.id}, which is another message's") from None
+        return Outcome(Result.POSTED, self.claim.key, remark, published, sent=self.sent)
+
+    def _perhaps_our_own(self, error: RelayError) -> Outcome:
+        """Look at once what the stream shows.
+
+        After an unknown attempt, a 422 "duplicate" may be about our own post, only now on the stream, or not. And a
+        success without an id is one only if the stream has the post.
+        """
+        self.perhaps_posted = True
+        self.no_id = isinstance(error, NoId)
         pause = self.requests.pause()
         if pause:
-            remark = self._settle(Settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status))
+            remark = self._settle(self._settlement(Status.UNKNOWN, reason=error.reason))
             reason = f"{error.reason} - the account's stream was not checked: {pause.reason}{remark}"
-            return Outcome(
-                Result.DEFERRED, self.claim.key, reason, status=error.status, retry_at=pause.until, sent=self.sent
-            )
+            return Outcome(Result.DEFERRED, self.claim.key, reason, status=error.status, sent=self.sent)
         try:
-            found = self._find()
+            found = self._find(self.delivery.now())
+        except Reject:
+            raise
         except RelayError as unreadable:
             return self.failed(Unknown(unreadable.reason, status=unreadable.status, pause=unreadable.pause))
         if found:
+            self.no_id = False
             return self._posted(found, FOUND_ON_STREAM)
+        if self.no_id and self.claim.status == HTTPStatus.OK:
+            raise Reject(NO_ID_TWICE, status=error.status)
+        if self.no_id:
+            raise error
         free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
         reason = (
-            f"{error.reason}, but the account's stream does not show it: it is tried again in 30 minutes, when "
-            "StockTwits accepts the text again"
+            f"{error.reason}, but the account's stream does not show it: it is looked for once more in 30 minutes"
         )
-        remark = self._settle(Settlement(Status.UNKNOWN, reason=reason, http_status=error.status, lease_until=free_at))
+        remark = self._settle(
+            self._settlement(Status.UNKNOWN, reason=reason, http_status=error.status, lease_until=free_at)
+        )
         return Outcome(
             Result.DEFERRED, self.claim.key, reason + remark, status=error.status, retry_at=free_at, sent=self.sent
         )
 
+    def _settlement(self, status: Status, **fields: Any) -> Settlement:  # noqa: ANN401
+        """Describe how the attempt ended; what was seen of the message before stays known."""
+        return Settlement(status, late=self.claim.late, refused_at=self.refused_at, **fields)
+
     def _nothing_sent(self, status: Status = Status.RELEASED) -> Settlement:
         """This attempt posted nothing; whether an earlier one did stays as unknown as it was."""
-        return Settlement(Status.UNKNOWN if self.claim.perhaps_posted else status)
+        if not self.perhaps_posted:
+            return self._settlement(status)
+        return self._settlement(Status.UNKNOWN, http_status=self.claim.status)
 
     def _nothing_tried(self) -> Settlement:
         """This attempt did not even show that the message can be delivered to its end."""
         return replace(self._nothing_sent(), cut_off=self.claim.cut_off)
 
     def _settle(self, settlement: Settlement) -> str:
-        """Write the settlement; a failure changes nothing of what happened, so it becomes a remark."""
+        """Write the settlement; a failure changes nothing of what happened, so it becomes a remark.
+
+        Raises:
+            IdTaken: The post is another key's.
+        """
         try:
             self.delivery.settle(self.claim, settlement)
+        except IdTaken:
+            raise
         except Exception as error:  # noqa: BLE001  an unsettled claim reads as "perhaps posted": always safe
             return f" (the ledger could not be updated: {type(error).__name__})"
         return ""
@@ -256,7 +350,7 @@ def _as_before(claim: Claim) -> Outcome:
     return Outcome(Result.DRY_RUN, claim.key, NOTHING_SENT)
 
 
-def _failed(error: RelayError, key: str, remark: str = "", *, sent: bool = False) -> Outcome:
+def _failed(error: RelayError, key: str, remark: str = "", *, sent: bool = False, no_id: bool = False) -> Outcome:
     return Outcome(
         Result.REJECTED if isinstance(error, Reject) else Result.DEFERRED,
         key,
@@ -264,6 +358,7 @@ def _failed(error: RelayError, key: str, remark: str = "", *, sent: bool = False
         status=error.status,
         pause=error.pause,
         sent=sent,
+        no_id=no_id,
     )
 
 

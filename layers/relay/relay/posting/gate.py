@@ -65,6 +65,8 @@ class State:
         count: Posts let through on that day.
         pause: The last pause, in force or past; a past one with `probe` still waits for its probe.
         pause_count: How many pauses there were: reveals one that is hidden because it is shorter than a probe's guard.
+        posted_at: When a probe was last posted, in seconds since the epoch; 0 if none was.
+        no_ids: How many posts in a row StockTwits took without a usable id, so that nothing showed as which post.
     """
 
     due: int = 0
@@ -72,6 +74,8 @@ class State:
     count: int = 0
     pause: Pause | None = None
     pause_count: int = 0
+    posted_at: float = 0.0
+    no_ids: int = 0
 
     def same_pause_as(self, before: State) -> bool:
         """Return whether no pause was imposed, and no other probe let through, since `before`."""
@@ -122,9 +126,10 @@ class State:
         probe = current.probe or pause.probe
         return replace(self, pause=replace(longer, probe=probe), pause_count=self.pause_count + 1)
 
-    def open(self, probe: Admission) -> State:
+    def open(self, probe: Admission, posted_at: float) -> State:
         """Lift the pause that a probe disproved; a newer one stays."""
-        return replace(self, pause=None) if self.same_pause_as(probe.state) else self
+        posted = replace(self, posted_at=max(self.posted_at, posted_at))
+        return replace(posted, pause=None) if self.same_pause_as(probe.state) else posted
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +204,13 @@ class Gate:
         """Keep everyone from posting until the pause's end."""
         self._change(lambda state: state.close(pause))
 
-    def open(self, probe: Admission) -> None:
-        """Let everyone post again: the probe succeeded."""
-        self._change(lambda state: state.open(probe))
+    def open(self, probe: Admission, posted_at: float) -> None:
+        """Let everyone post again: the probe succeeded, and was posted at `posted_at`, or not posted if that is 0."""
+        self._change(lambda state: state.open(probe, posted_at))
+
+    def count_no_ids(self, no_ids: int) -> None:
+        """Keep count of the posts in a row that StockTwits took without a usable id."""
+        self._change(lambda state: replace(state, no_ids=no_ids))
 
     def _admission(self, wanted: int) -> tuple[Admission, int]:
         state, version, operators = self._read()
@@ -275,6 +284,8 @@ def _item(state: State) -> dict[str, Any]:
         "day": {"S": state.day},
         "count": {"N": str(state.count)},
         "shuts": {"N": str(state.pause_count)},
+        "posted": {"N": repr(state.posted_at)},
+        "no_ids": {"N": str(state.no_ids)},
     }
     if state.pause:
         pause = state.pause
@@ -299,7 +310,9 @@ def _state(item: dict[str, Any]) -> State:
         due=int(item["due"]["N"]),
         day=item["day"]["S"],
         count=int(item["count"]["N"]),
-        pause_count=int(item.get("shuts", {"N": "0"})["N"]),  # older versions did not write it
+        pause_count=int(item.get("shuts", {"N": "0"})["N"]),  # older versions did not write it, nor the next two
+        posted_at=_finite(item.get("posted", {"N": "0"})["N"]),
+        no_ids=int(item.get("no_ids", {"N": "0"})["N"]),
         pause=found
         and Pause(
             cause=found["cause"]["S"],

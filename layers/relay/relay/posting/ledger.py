@@ -3,7 +3,8 @@
 One DynamoDB item for each idempotency key, ``pk = "post#" + key``::
 
     status             claimed, posted, rejected, dry_run, released or unknown (see `outcome.Status`)
-    body_sha256        the text's fingerprint: a key belongs to one text, unless that one was rejected for certain
+    body_sha256        the text's fingerprint: a key belongs to one alert, unless that one was rejected for certain
+    alert_sha256       the fingerprint of text, sentiment, reply and chart; absent in entries of version 0.1
     claim_id           the mark of the attempt that has, or last had, the claim
     message_id         the SQS message that was claimed
     lease_until        nobody else may claim it before (seconds since the epoch); absent once it is posted
@@ -11,7 +12,15 @@ One DynamoDB item for each idempotency key, ``pk = "post#" + key``::
     before             the status that this claim found
     attempts           how many claims there were
     unsettled          how many of them, in a row, were never settled: this one, and those that were cut off
+    late               how many of them found a chart or a parent not there yet
+    refused_at         when StockTwits last refused this message so that everyone was paused
     stocktwits_id, url, reason, http_status, settled_at
+    expires_at         when DynamoDB forgets it (TTL)
+
+One for each post, ``pk = "id#" + its StockTwits id``, written before its key is settled, so that no other key is::
+
+    key                the idempotency key to which the post belongs
+    certain            whether StockTwits' answer named it, or it has the alert's very text
     expires_at         when DynamoDB forgets it (TTL)
 """
 
@@ -24,13 +33,18 @@ from typing import TYPE_CHECKING, Any
 
 from relay.aws_errors import AWS_ERRORS, error_code
 from relay.errors import Halt, Pause, Reject, RelayError, Retry
-from relay.posting.outcome import Claim, Published, Settlement, Status
+from relay.posting.alert import fingerprint
+from relay.posting.outcome import Claim, IdTaken, Published, Settlement, Status
+from relay.posting.reconciliation import Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from botocore.exceptions import BotoCoreError, ClientError
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    from relay.posting.alert import Alert
 
 LEASE_SECONDS = 90
 """How long a claim keeps others away: longer than any function runs (60 s), so that a lease that ran out means that
@@ -41,6 +55,10 @@ RETENTION_SECONDS = 45 * 24 * 3600
 
 LEDGER_RECHECK_SECONDS = 300
 """How long to wait for an operator when the table cannot be used at all."""
+
+MOST_KEYS = 100
+"""The most items of one BatchGetItem:
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html."""
 
 _FOR_AN_OPERATOR = frozenset({"ResourceNotFoundException", "AccessDeniedException", "UnrecognizedClientException"})
 
@@ -58,7 +76,7 @@ def as_relay_error(error: ClientError | BotoCoreError, table: str, now: float) -
 
 
 class Ledger:
-    """Claims keys and settles them, in one conditional update each."""
+    """Claims keys and settles them, in one conditional write each, and one more for the id of a post."""
 
     def __init__(self, dynamodb: DynamoDBClient, table: str, now: Callable[[], float]) -> None:
         """Use `table` through a low-level client; `now` gives seconds since the epoch."""
@@ -66,31 +84,31 @@ class Ledger:
         self._table = table
         self._now = now
 
-    def claim(self, key: str, body: str, message_id: str) -> Claim:
+    def claim(self, key: str, alert: Alert, message_id: str) -> Claim:
         """Take a key for one attempt.
 
         Args:
             key: The idempotency key.
-            body: The text to post.
+            alert: What to post.
             message_id: The SQS message's id: the same message does not reopen a rejection, another one does.
 
         Returns:
             The claim; its `before` is set when there is nothing left to do.
 
         Raises:
-            Reject: The key was used for another text.
+            Reject: The key was used for another alert.
             Retry: Another worker holds it, or DynamoDB did not answer.
             Halt: The table cannot be used until an operator fixes it.
         """
         now, claim_id = self._now(), secrets.token_hex(8)
-        fingerprint = hashlib.sha256(body.encode()).hexdigest()
+        body_sha256, alert_sha256 = hashlib.sha256(alert.body.encode()).hexdigest(), fingerprint(alert)
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table,
                 Key={"pk": {"S": f"post#{key}"}},
                 UpdateExpression=(
-                    "SET #before = if_not_exists(#status, :released), #status = :claimed, body_sha256 = :fingerprint,"
-                    " claim_id = :claim, message_id = :message, lease_until = :lease, expires_at = :expires,"
+                    "SET #before = if_not_exists(#status, :released), #status = :claimed, body_sha256 = :body,"
+                    " alert_sha256 = :alert, claim_id = :claim, message_id = :message, lease_until = :lease, expires_at = :expires,"
                     " first_claimed_at = if_not_exists(first_claimed_at, :now)"
                     " ADD attempts :one, unsettled :one"
                 ),
@@ -99,7 +117,7 @@ class Ledger:
                     " AND NOT (#status IN (:rejected, :dry_run) AND message_id = :message)"
                     # A message that cannot be posted must not keep its key: the key goes to another text as well, but
                     # not as long as an attempt may have posted the first one.
-                    " AND (body_sha256 = :fingerprint"
+                    " AND ((body_sha256 = :body AND (attribute_not_exists(alert_sha256) OR alert_sha256 = :alert))"
                     " OR (#status = :rejected AND attribute_not_exists(first_claimed_at))))"
                 ),
                 ExpressionAttributeNames={"#status": "status", "#before": "before"},
@@ -108,7 +126,8 @@ class Ledger:
                     ":claimed": {"S": Status.CLAIMED},
                     ":rejected": {"S": Status.REJECTED},
                     ":dry_run": {"S": Status.DRY_RUN},
-                    ":fingerprint": {"S": fingerprint},
+                    ":body": {"S": body_sha256},
+                    ":alert": {"S": alert_sha256},
                     ":claim": {"S": claim_id},
                     ":message": {"S": message_id},
                     ":lease": number(now + LEASE_SECONDS),
@@ -124,7 +143,8 @@ class Ledger:
             item = found["Item"]
             if _text(item, "claim_id") == claim_id:  # the answer to this update was lost, and botocore sent it again
                 return _claim(key, claim_id, item, now)
-            return _not_claimed(key, fingerprint, claim_id, message_id, item)
+            _check_fingerprints(key, body_sha256, alert_sha256, item)
+            return _not_claimed(key, claim_id, message_id, item)
         except AWS_ERRORS as error:
             raise as_relay_error(error, self._table, now) from error
         return _claim(key, claim_id, answer["Attributes"], now)
@@ -136,9 +156,15 @@ class Ledger:
         claim's holder.
 
         Raises:
+            IdTaken: The post belongs to another key; nothing is settled.
             ClientError, BotoCoreError: The entry stays claimed, which reads as "perhaps posted" when its lease is over.
         """
-        posted = settlement.published
+        posted, failure = settlement.published, None
+        if posted:
+            try:
+                self._own(claim.key, posted.id, certain=settlement.certain)
+            except AWS_ERRORS as error:
+                failure = error  # that it is posted is worth more than whose the id is
         sets = ["#status = :status", "settled_at = :now"]
         values: dict[str, Any] = {":status": {"S": settlement.status}, ":now": number(self._now())}
         removes = []
@@ -156,6 +182,12 @@ class Ledger:
             }
             if settlement.status is not Status.UNKNOWN and not settlement.perhaps_posted:
                 removes = ["first_claimed_at"]
+        for name, value in (("late", settlement.late), ("refused_at", settlement.refused_at)):
+            if value and not posted:
+                sets += [f"{name} = :{name}"]
+                values |= {f":{name}": number(value)}
+            else:
+                removes += [name]
         if settlement.cut_off:
             sets += ["unsettled = :unsettled"]
             values |= {":unsettled": {"N": str(settlement.cut_off)}}
@@ -179,12 +211,76 @@ class Ledger:
             ExpressionAttributeNames={"#status": "status"} | ({"#url": "url"} if posted else {}),
             ExpressionAttributeValues=values,
         )
+        if failure:
+            raise failure
+
+    def known(self, key: str) -> bool:
+        """Return whether there is an entry for a key.
+
+        Raises:
+            Retry: DynamoDB did not answer.
+            Halt: The table cannot be used until an operator fixes it.
+        """
+        return bool(self._read([f"post#{key}"]))
+
+    def owners(self, ids: Sequence[int]) -> dict[int, Owner]:
+        """Return to whom the ids of posts belong, as far as the ledger knows.
+
+        Raises:
+            Retry: DynamoDB did not answer.
+            Halt: The table cannot be used until an operator fixes it.
+        """
+        found: dict[int, Owner] = {}
+        for start in range(0, len(ids), MOST_KEYS):
+            for item in self._read([f"id#{each}" for each in ids[start : start + MOST_KEYS]]):
+                owner = Owner(item["key"]["S"], certain=item["certain"]["BOOL"])
+                found[int(item["pk"]["S"].removeprefix("id#"))] = owner
+        return found
+
+    def _own(self, key: str, post_id: int, *, certain: bool) -> None:
+        """Write down whose a post is; raises IdTaken if it is another key's."""
+        try:
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item={
+                    "pk": {"S": f"id#{post_id}"},
+                    "key": {"S": key},
+                    "certain": {"BOOL": certain},
+                    "expires_at": number(math.ceil(self._now() + RETENTION_SECONDS)),
+                },
+                ConditionExpression="attribute_not_exists(pk) OR #key = :key",
+                ExpressionAttributeNames={"#key": "key"},
+                ExpressionAttributeValues={":key": {"S": key}},
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            raise IdTaken(post_id) from None
+
+    def _read(self, keys: Sequence[str]) -> list[dict[str, AttributeValueTypeDef]]:
+        """Read up to `MOST_KEYS` items as they are now."""
+        try:
+            answer = self._dynamodb.batch_get_item(
+                RequestItems={self._table: {"Keys": [{"pk": {"S": each}} for each in keys], "ConsistentRead": True}}
+            )
+        except AWS_ERRORS as error:
+            raise as_relay_error(error, self._table, self._now()) from error
+        if answer.get("UnprocessedKeys"):
+            raise Retry(f"the ledger table {self._table} did not answer in full")
+        return answer["Responses"][self._table]
 
 
-def _not_claimed(key: str, fingerprint: str, claim_id: str, message_id: str, item: dict[str, Any]) -> Claim:
-    """Explain a refused claim by the item that refused it."""
-    if _text(item, "body_sha256") != fingerprint:
+def _check_fingerprints(key: str, body_sha256: str, alert_sha256: str, item: dict[str, Any]) -> None:
+    """Refuse another alert under a key that was used."""
+    if _text(item, "body_sha256") != body_sha256:
         raise Reject(f"its key {key!r} was already used for another text: give every alert a key of its own")
+    if _text(item, "alert_sha256") not in {"", alert_sha256}:
+        raise Reject(
+            f"its key {key!r} was already used for this text with another sentiment, reply or chart: give every alert "
+            "a key of its own"
+        )
+
+
+def _not_claimed(key: str, claim_id: str, message_id: str, item: dict[str, Any]) -> Claim:
+    """Explain a refused claim by the item that refused it."""
     status = Status(_text(item, "status"))
     if status is Status.POSTED:
         published = Published(int(item["stocktwits_id"]["N"]), _text(item, "url"))
@@ -200,14 +296,24 @@ def _not_claimed(key: str, fingerprint: str, claim_id: str, message_id: str, ite
 def _claim(key: str, claim_id: str, item: dict[str, Any], now: float) -> Claim:
     """Describe a claim that was taken; `now` as it was written, which stands there unless an earlier one was kept."""
     first_claimed_at = float(item["first_claimed_at"]["N"])
-    left_open = _text(item, "before") in {Status.CLAIMED, Status.UNKNOWN}
+    before = _text(item, "before")
+    left_open = before in {Status.CLAIMED, Status.UNKNOWN}
     return Claim(
         key,
         claim_id,
         perhaps_posted=left_open or first_claimed_at < float(number(now)["N"]),
+        # An attempt that was cut off had ended when this claim was possible; nobody knows when before.
+        ended_at=_number(item, "settled_at", now) if before == Status.UNKNOWN else now,
         first_claimed_at=first_claimed_at,
+        status=int(_number(item, "http_status", 0)) or None if left_open else None,
         cut_off=int(item["unsettled"]["N"]) - 1,
+        late=int(_number(item, "late", 0)),
+        refused_at=_number(item, "refused_at", 0),
     )
+
+
+def _number(item: dict[str, Any], name: str, otherwise: float) -> float:
+    return float(item.get(name, {"N": otherwise})["N"])
 
 
 def _text(item: dict[str, Any], name: str) -> str:

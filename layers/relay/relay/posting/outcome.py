@@ -29,10 +29,19 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A post as StockTwits knows it: its id and its page."""
+    """A post as StockTwits knows it.
+
+    Attributes:
+        id: Its id.
+        url: Its page.
+        remark: How it differs from what was sent, for an operator; empty if it does not.
+        text_altered: Whether StockTwits shows another text than was sent, shortened links aside.
+    """
 
     id: int
     url: str
+    remark: str = ""
+    text_altered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +53,32 @@ class Claim:
         id: This attempt's own mark, so that only its holder settles it.
         before: The final status it had (then there is nothing to do), or None.
         perhaps_posted: Whether an earlier attempt ended without a known outcome.
+        ended_at: When the last attempt had ended for certain, in seconds since the epoch.
         first_claimed_at: When the first attempt not known to have failed began, in seconds since the epoch.
         published: The post, when it was posted before.
         reason: The reason, when it was rejected before.
-        status: StockTwits' HTTP status of that rejection, if any.
+        status: StockTwits' HTTP status in the last settled attempt, if any.
         cut_off: How many attempts before this one, in a row, ended without a settlement.
+        late: How many attempts ended because a chart or a parent was not there yet.
+        refused_at: When StockTwits last refused this message so that everyone was paused; 0 if it never did.
     """
 
     key: str
     id: str
     before: Status | None = None
     perhaps_posted: bool = False
+    ended_at: float = 0.0
     first_claimed_at: float = 0.0
     published: Published | None = None
     reason: str = ""
     status: int | None = None
     cut_off: int = 0
+    late: int = 0
+    refused_at: float = 0.0
+
+
+class IdTaken(Exception):
+    """The id of a post belongs to another key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,9 @@ class Settlement:
         http_status: StockTwits' HTTP status, if it refused.
         lease_until: Until when nobody else may claim an unknown outcome, in seconds since the epoch.
         cut_off: The claim's count of attempts that were cut off, if this attempt was not made after all.
+        certain: Whether the post is this alert's by StockTwits' answer, or by its very text.
+        late: How many attempts ended because a chart or a parent was not there yet.
+        refused_at: When StockTwits last refused this message so that everyone was paused; 0 if it never did.
     """
 
     status: Status
@@ -83,6 +105,9 @@ class Settlement:
     http_status: int | None = None
     lease_until: float = 0.0
     cut_off: int = 0
+    certain: bool = True
+    late: int = 0
+    refused_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +125,7 @@ class Outcome:
         tried: Whether an attempt was made; an untried message waits for the gate alone, without back-off.
         alone: Whether it was left untried because it may only be delivered while no other message is.
         sent: Whether a request to publish was sent, and so counts towards the pace.
+        no_id: Whether StockTwits answered with success, and nothing showed as which post.
         text: The alert's text as `relay.posting.alert.shown` returns it; empty when the message could not be read.
         sentiment: The alert's sentiment, when it has one.
     """
@@ -114,6 +140,7 @@ class Outcome:
     tried: bool = True
     alone: bool = False
     sent: bool = False
+    no_id: bool = False
     text: str = ""
     sentiment: str | None = None
 

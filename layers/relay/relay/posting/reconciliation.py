@@ -1,0 +1,408 @@
+"""Whether an alert whose answer was lost is on the account's stream, by evidence alone.
+
+`judge` is pure: what is known of the alert, and what the stream shows, to one of three verdicts. A post is this alert's
+only when that is certain, and it is not there only when that is certain; everything else is for an operator.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import unicodedata
+from dataclasses import dataclass, field
+from itertools import chain, groupby
+from typing import TYPE_CHECKING
+
+from relay.errors import Reject, Retry
+from relay.posting.alert import MAX_ENTITY_LEVELS, unescaped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+CLOCK_SKEW_SECONDS = 30
+"""How far StockTwits' clock may be off ours."""
+
+ADDED_ENTITY_LEVELS = 4
+"""How often StockTwits may have encoded a post's HTML entities on top of what was posted; it was seen to do so once."""
+
+MOST_PAGES = 27
+"""The most pages that are read: StockTwits shows 800 messages through cursors, 30 a page
+(https://api.stocktwits.com/developers/docs/parameters)."""
+
+MOST_SECONDS = 15
+"""How long pages are read at most in one delivery, and how old they may be; less than
+`relay.posting.batch.RESERVE_SECONDS`."""
+
+PAGE_SIZE = 30
+"""The most messages that a page has (same source)."""
+
+MOST_MESSAGES = 800
+"""How many messages StockTwits shows at most, however many there are (same source)."""
+
+MOST_PINNED = 3
+"""How many posts of a page may be out of order, such as pinned ones. As many of its lowest ids prove nothing about how
+far the page reaches."""
+
+MIN_WORDS = 3
+"""The fewest words by which a text is recognised in a longer one."""
+
+_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+_SCHEME = re.compile(r"https?://", re.IGNORECASE)
+_DOMAIN = re.compile(r"(?<![\w$@.])(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}(?![\w.-])(?:[:/?#]\S*)?", re.IGNORECASE)
+_HOST = re.compile(r"https?://([^\s/?#]*)", re.IGNORECASE)
+_CUT_OFF = ("…", "...")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A post as the stream shows it.
+
+    Attributes:
+        id: Its id; None if it cannot be read.
+        body: Its text; None if it cannot be read.
+        created_at: When it was made, in seconds since the epoch; None if its date names no moment.
+    """
+
+    id: int | None
+    body: str | None
+    created_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An alert of which nobody knows whether it was posted.
+
+    Attributes:
+        key: Its idempotency key.
+        text: The text that was sent.
+        since: When the first attempt began that may have posted it, in seconds since the epoch.
+    """
+
+    key: str
+    text: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The key to which a StockTwits id belongs.
+
+    Attributes:
+        key: The idempotency key.
+        certain: Whether StockTwits' answer to its alert named the id, or the post has its very text, links included.
+    """
+
+    key: str
+    certain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the account's stream.
+
+    Attributes:
+        posts: What it shows, in any order.
+        more: Whether it says that there are older posts; None if it does not say.
+    """
+
+    posts: Sequence[Shown]
+    more: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the stream proves: the alert's post, or a doubt for an operator; neither if it was not posted.
+
+    Attributes:
+        post_id: The id of the alert's post.
+        certain: Whether that post has the alert's very text: StockTwits hides where a shortened link leads.
+        doubt: Why it is not certain that it was not posted, for an operator.
+    """
+
+    post_id: int | None = None
+    certain: bool = True
+    doubt: str = ""
+
+
+NOT_THERE = Verdict()
+
+
+def judge(lost: Lost, posts: Sequence[Shown], owners: Mapping[int, Owner], *, reached: bool) -> Verdict:
+    """Judge whether an alert was posted.
+
+    Args:
+        lost: What is known of the alert.
+        posts: What the stream shows, in any order.
+        owners: To whom the ids of posts belong, as far as the ledger knows.
+        reached: Whether everything is among the posts that was made since the alert's first attempt.
+
+    Returns:
+        The verdict; its doubt says what an operator should look at.
+    """
+    doubts = []
+    for post in sorted(posts, key=lambda each: each.id or math.inf):
+        owner = owners.get(post.id) if post.id is not None else None
+        if owner and owner.key == lost.key:
+            return Verdict(post.id, owner.certain)
+        likeness = _likeness(lost.text, post.body)
+        verbatim = _is_verbatim(lost.text, post.body)
+        if not likeness or (owner and (owner.certain or verbatim)):
+            continue
+        moment = _moment(post, posts, lost.since)
+        if moment == "before":
+            continue
+        if owner:
+            doubts.append(f"post {post.id} has the same words, and was taken for that of key {owner.key!r}: compare links")
+            continue
+        which = f"post {post.id}" if post.id is not None else "a post without a readable id"
+        if likeness == "alike":
+            doubts.append(f"{which} on the account's stream is much like it")
+        elif post.id is None:
+            doubts.append("a post on the account's stream has its text, but no readable id")
+        elif moment == "unsure":
+            doubts.append(f"{which} on the account's stream has its text, but may be older than the first attempt")
+        else:
+            return Verdict(post.id, verbatim)
+    if doubts:
+        return Verdict(doubt=doubts[0])
+    if not reached:
+        return Verdict(doubt="the account's stream could not be read back to the first attempt")
+    return NOT_THERE
+
+
+def candidates(lost: Lost, posts: Iterable[Shown]) -> list[int]:
+    """Return the ids of the posts whose owner decides something."""
+    return [post.id for post in posts if post.id is not None and _likeness(lost.text, post.body)]
+
+
+def is_as_sent(sent: str, shown: str) -> bool:
+    """Return whether StockTwits shows a text as it was sent, links aside: it shortens them."""
+    return normal_form(sent) == normal_form(shown)
+
+
+def normal_form(text: str) -> str:
+    """Reduce a text to what survives StockTwits: entities resolved, links taken out, white space collapsed.
+
+    One whose entities go deeper than those of any post of ours stays as it is, and so equals none of ours.
+    """
+    plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS)
+    if plain is None:
+        return text
+    return " ".join(_LINK.sub(" ", unicodedata.normalize("NFC", _marks_in_order(plain))).split())
+
+
+def _moment(post: Shown, posts: Iterable[Shown], since: float) -> str:
+    """Return whether a post was made "before" the first attempt, "since" then, or "unsure".
+
+    Dates are whole seconds. Ids grow with time, so a post's neighbours tell as much as its own date, and one that they
+    contradict proves nothing.
+    """
+    first = math.floor(since)
+
+    def by_date(at: float | None) -> str:
+        if at is None or first - CLOCK_SKEW_SECONDS <= at < first:
+            return "unsure"
+        return "before" if at < first else "since"
+
+    own = by_date(post.created_at)
+    if post.id is None:
+        return own
+    older = any(other.id and other.id < post.id and by_date(other.created_at) == "since" for other in posts)
+    newer = any(other.id and other.id > post.id and by_date(other.created_at) == "before" for other in posts)
+    if older and newer:
+        return "unsure"
+    by_ids = "since" if older else "before" if newer else own
+    if own == "unsure" and post.created_at is not None:
+        return own  # within the clocks' skew, ids are as unsure
+    return by_ids if own in {"unsure", by_ids} else "unsure"
+
+
+def _likeness(ours: str, theirs: str | None) -> str:
+    """Return "equal", "alike", or nothing: what StockTwits may have made of our text is alike."""
+    if theirs is None:
+        return "alike"  # it may be anything
+    mine, other = normal_form(ours), normal_form(theirs)
+    if mine == other and _same_links(ours, theirs, certain=not mine):
+        return "equal"
+    if mine == other or _skeletons(ours) & _skeletons(theirs) or _continues(_words(ours), theirs):
+        return "alike"
+    return ""
+
+
+def _is_verbatim(ours: str, theirs: str | None) -> bool:
+    """Return whether a post shows a text with all its links as they were sent."""
+    mine, other = (unescaped(each or "", MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) for each in (ours, theirs))
+    return mine is not None and other is not None and mine.split() == other.split()
+
+
+def _same_links(ours: str, theirs: str, *, certain: bool) -> bool:
+    """Return whether two texts may have the same links; if `certain`, whether they show the same.
+
+    StockTwits shortens links: one of another host proves nothing, one of the same host is another link.
+    """
+    mine, other = (_LINK.findall(unescaped(each, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or each) for each in (ours, theirs))
+    if mine == other:
+        return bool(mine) or not certain
+    if certain or len(mine) != len(other):
+        return False
+    return all(a == b or _host(a) != _host(b) for a, b in zip(mine, other, strict=True))
+
+
+def _host(link: str) -> str:
+    found = _HOST.match(link)
+    return found[1].lower() if found else ""
+
+
+def _skeletons(text: str) -> set[str]:
+    """Return a text's letters and digits, with and without its links; a domain alone may have become a link."""
+    plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or text
+    return {_letters(_SCHEME.sub("", plain)), _letters(_without_links(plain))}
+
+
+def _without_links(text: str) -> str:
+    return _DOMAIN.sub(" ", _LINK.sub(" ", text))
+
+
+def _letters(text: str) -> str:
+    """Return the letters and digits of a text, case folded, without marks."""
+    folded = chain.from_iterable(unicodedata.normalize("NFKD", each) for each in text.casefold())
+    return "".join(each for each in folded if each.isalnum()).casefold()
+
+
+def _words(text: str) -> list[str]:
+    plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or text
+    return [word for word in map(_letters, _without_links(plain).split()) if word]
+
+
+def _continues(ours: list[str], theirs: str) -> bool:
+    """Return whether their text is ours with something added, or ours cut off."""
+    other = _words(theirs)
+    if len(ours) >= MIN_WORDS and (other[: len(ours)] == ours or other[-len(ours) :] == ours):
+        return True
+    cut = theirs.rstrip().endswith(_CUT_OFF)
+    return cut and len(other) >= MIN_WORDS and "".join(ours).startswith("".join(other))
+
+
+def _marks_in_order(text: str) -> str:
+    """Decompose characters, and put combining marks into their canonical order, which is how normalizing begins.
+
+    The standard library does it by insertion, which takes minutes for a megabyte of marks.
+    """
+    if text.isascii():
+        return text
+    decomposed = chain.from_iterable(unicodedata.normalize("NFD", character) for character in text)
+    runs = groupby(decomposed, key=lambda character: unicodedata.combining(character) > 0)
+    return "".join("".join(sorted(run, key=unicodedata.combining)) if marks else "".join(run) for marks, run in runs)
+
+
+@dataclass
+class Reader:
+    """Reads the account's stream back page by page, and remembers what it showed.
+
+    Attributes:
+        read: Given the highest id wanted, or None for the newest, returns a page.
+        at: When the first page was read, in seconds since the epoch.
+        posts: Everything that was shown.
+        floor: The id down to which nothing is missing; None before the first page.
+        ended: Whether the stream has nothing older.
+        stuck: Whether StockTwits shows nothing older although there may be more.
+    """
+
+    read: Callable[[int | None], Page]
+    at: float
+    posts: list[Shown] = field(default_factory=list)
+    floor: int | None = None
+    ended: bool = False
+    stuck: bool = False
+    pages: int = 0
+
+    def reaches(self, since: float) -> bool:
+        """Return whether everything was read that was made since then."""
+        start = math.floor(since) - CLOCK_SKEW_SECONDS
+        return self.ended or any(
+            post.created_at is not None and post.created_at < start
+            for post in self.posts
+            if post.id is not None and self.floor is not None and post.id >= self.floor
+        )
+
+    def read_on(self) -> None:
+        """Read the next page."""
+        highest = self._next
+        page = self.read(highest)
+        self.pages += 1
+        seen = {post.id for post in self.posts}
+        new = [post for post in page.posts if post.id is None or post.id not in seen]
+        self.posts += new
+        ids = sorted({post.id for post in page.posts if post.id is not None}, reverse=True)
+        above = [each for each in ids if highest is not None and each > highest]
+        found_more = any(post.id is not None for post in new)
+        if len(above) > MOST_PINNED or (above and not found_more):
+            # It shows its newest posts again: it does not go back. Unless these are all, by whatever else it shows.
+            self.ended = page.more is not True and len(page.posts) < PAGE_SIZE
+            self.stuck = not self.ended
+        elif not found_more:
+            self.ended = len(self.posts) < MOST_MESSAGES - MOST_PINNED
+            self.stuck = not self.ended
+        else:
+            ids = ids[len(above) :]
+            reached = ids[max(0, len(ids) - 1 - MOST_PINNED)]
+            self.floor = reached if self.floor is None else min(self.floor, reached)
+            # Up to and including: of a page with few posts, nothing but the newest is certain.
+            self._next = self.floor if len(ids) > MOST_PINNED + 1 else ids[0] - 1
+        self.stuck |= not self.ended and self.pages >= MOST_PAGES
+
+    _next: int | None = None
+
+
+class Reconciler:
+    """Finds out what became of alerts whose answers were lost; threads may share it, and the pages it reads."""
+
+    def __init__(
+        self,
+        read: Callable[[int | None], Page],
+        owners: Callable[[Sequence[int]], Mapping[int, Owner]],
+        now: Callable[[], float],
+    ) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            read: Given the highest id wanted, or None for the newest, returns a page of the account's stream.
+            owners: Given ids of posts, returns to whom they belong, as far as the ledger knows.
+            now: The clock, in seconds since the epoch.
+        """
+        self._read = read
+        self._owners = owners
+        self._now = now
+        self._lock = threading.Lock()
+        self._reader: Reader | None = None
+
+    def find(self, lost: Lost, after: float) -> Verdict:
+        """Return the alert's post, or `NOT_THERE` when it is certain that it was not posted.
+
+        Args:
+            lost: What is known of the alert.
+            after: The stream must have been read after this moment: when the last attempt had ended.
+
+        Raises:
+            Reject: Only an operator can find out.
+            RelayError: The stream cannot be read now.
+        """
+        with self._lock:  # what several messages need is read once
+            began = self._now()
+            if self._reader is None or self._reader.at < after or began - self._reader.at > MOST_SECONDS:
+                self._reader = Reader(self._read, began)
+            reader = self._reader
+            while True:
+                if not reader.pages:
+                    reader.read_on()
+                reached = reader.reaches(lost.since)
+                verdict = judge(lost, reader.posts, self._owners(candidates(lost, reader.posts)), reached=reached)
+                if verdict.post_id is not None or reached or reader.stuck:
+                    break
+                if self._now() - began > MOST_SECONDS:
+                    raise Retry("the account's stream takes too long to be read back to the first attempt")
+                reader.read_on()
+        if verdict.doubt:
+            raise Reject(verdict.doubt)
+        return verdict
