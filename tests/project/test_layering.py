@@ -162,7 +162,7 @@ RANKS = {
         {"bootstrap"},
         {"batch", "delivery", "backoff", "telemetry"},
         {"ledger", "gate", "stocktwits", "charts", "result_events", "settings"},
-        {"alert", "outcome"},
+        {"alert", "envelopes", "instants", "not_alerts", "outcome"},
     ],
     "backups": [
         {"bootstrap"},
@@ -204,6 +204,9 @@ PURE = [
     "relay.reading",
     "relay.posting.alert",
     "relay.posting.delivery",
+    "relay.posting.envelopes",
+    "relay.posting.instants",
+    "relay.posting.not_alerts",
     "relay.posting.outcome",
     "relay.backups.backup",
     "relay.backups.events",

@@ -1,18 +1,24 @@
 """An alert as a publisher wrote it: reading it, checking it, counting its characters. Pure.
 
 A message is text, or a JSON object with the fields of `Alert`, or either of them inside an SNS notification or an
-EventBridge event. Anything else raises `Reject` with a reason that its publisher understands.
+EventBridge event. Anything else raises `Reject` with a reason that its publisher understands; what is recognised by its
+look alone is in `not_alerts`.
 """
 
+import hashlib
 import html
 import re
 import unicodedata
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from relay.errors import Reject
+from relay.posting import not_alerts
+from relay.posting.envelopes import envelope
+from relay.posting.instants import instant
 
 MAX_BODY_CHARACTERS = 1000
 """StockTwits' limit on a counted body: https://api.stocktwits.com/developers/docs/api#messages-create-docs."""
@@ -53,7 +59,6 @@ _ALLOWED_CONTROLS = frozenset("\t\n\r")
 _NONCHARACTERS = frozenset("\ufffe\uffff")  # no SQS attribute can hold them, so no dead letter could carry such a key
 _LEADING_ZEROS = re.compile(r"&#0+(?=[0-9])")
 _BEYOND_UNICODE = re.compile(r"&#[0-9]{8,};?")
-_BYTE_ORDER_MARK = "\ufeff"  # some tools begin every text with it; before JSON it would make the JSON a text to post
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,26 +87,72 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
     expires_at: Annotated[
         Annotated[datetime, msgspec.Meta(tz=True)] | None,
-        msgspec.Meta(description="Do not post after this moment: ISO 8601 with a zone, as in 2026-11-21T16:00:00Z."),
+        msgspec.Meta(
+            description="Do not post after this moment: ISO 8601 with a zone, as in 2026-11-21T16:00:00Z. Its other "
+            "forms, such as 20261121T170000+01 and 2026-W47-6T16:00Z, are read too."
+        ),
     ] = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An alert, and what the envelopes around it say of its key.
+
+    Attributes:
+        alert: What is to be posted.
+        relay_key: The attribute ``RelayKey`` of the innermost SNS notification that has one.
+        envelope_id: The id of the innermost SNS notification or EventBridge event that has one; it stays the same when
+            SNS or EventBridge deliver twice.
+    """
+
+    alert: Alert
+    relay_key: str | None = None
+    envelope_id: str | None = None
+
+
 def read(body: str) -> Alert:
+    """Read the alert of a message's body, as `read_message` does.
+
+    Raises:
+        Reject: It cannot be posted; the reason says why.
+    """
+    return read_message(body).alert
+
+
+def read_message(body: str) -> Reading:
     """Read a message's body.
 
     Args:
         body: The body as it came off the queue.
 
     Returns:
-        What is to be posted, checked as far as we can check it without a network.
+        What is to be posted, checked as far as we can check it without a network, and what is around it.
 
     Raises:
         Reject: It cannot be posted; the reason says why.
     """
     try:
-        alert = _unwrap(body, MAX_ENVELOPES)
+        reading = _unwrap(body)
     except RecursionError:
         raise Reject("the message is JSON nested too deeply to be an alert") from None
+    _check(reading.alert)
+    check_key("RelayKey", reading.relay_key)
+    check_key("the id of its envelope", reading.envelope_id)
+    return reading
+
+
+def fingerprint(alert: Alert) -> str:
+    """Return what only the same post has: a SHA-256, in hexadecimal, of text, sentiment, reply and chart.
+
+    StockTwits' default sentiment is neutral, so none and neutral are the same post.
+    """
+    sentiment = None if alert.sentiment == "neutral" else alert.sentiment
+    post = [alert.body, sentiment, alert.in_reply_to_message_id, alert.chart]
+    return hashlib.sha256(msgspec.json.encode(post)).hexdigest()
+
+
+def _check(alert: Alert) -> None:
+    """Refuse an alert that StockTwits would refuse, or post otherwise than it was meant."""
     if len(alert.body) > MAX_TEXT_CHARACTERS:
         raise Reject(
             f"the body has {len(alert.body)} characters including its links; at most {MAX_TEXT_CHARACTERS} are allowed"
@@ -114,22 +165,31 @@ def read(body: str) -> Alert:
         )
     # Last, and not of a megabyte that is refused for its length: each character is looked at.
     _check_text("body", alert.body)
-    if unescaped(alert.body) is None:
+    plain = unescaped(alert.body)
+    if plain is None:
         raise Reject(f"body: its HTML entities are nested more than {MAX_ENTITY_LEVELS} levels deep")
+    if not_alerts.shows_nothing(plain):
+        raise Reject("body: has no character that can be seen")
+    _check_placeholders("body", alert.body, _LINK.sub(" ", alert.body))
     check_key("key", alert.key)
     _check_text("chart", alert.chart or "")
-    return alert
+    _check_placeholders("chart", alert.chart or "")
 
 
 def check_key(name: str, key: str | None) -> None:
-    """Refuse an idempotency key that the ledger cannot hold; a JSON message's own is checked with its fields.
+    """Refuse an idempotency key that the ledger cannot hold, or that many alerts have by mistake.
 
     Raises:
-        Reject: It is too long, or has characters that no SQS attribute can hold.
+        Reject: It is too long, has characters that no SQS attribute can hold, or was not filled in.
     """
-    if key and len(key) > MAX_KEY_CHARACTERS:
+    if not key:
+        return
+    if len(key) > MAX_KEY_CHARACTERS:
         raise Reject(f"{name}: has {len(key)} characters, at most {MAX_KEY_CHARACTERS} are allowed")
-    _check_text(name, key or "")
+    _check_text(name, key)
+    if not_alerts.stands_for_nothing(key):
+        raise Reject(f"{name}: is {key}, which every alert without a value would have: give each alert its own")
+    _check_placeholders(name, key)
 
 
 def count_characters(text: str) -> int:
@@ -181,33 +241,51 @@ def _without_query(link: re.Match[str]) -> str:
     return f"{shown}?…" if query else link[0]
 
 
-def _unwrap(body: str, envelopes_left: int) -> Alert:
+def _unwrap(body: str) -> Reading:
     """Take an alert out of a body, through the envelopes of SNS and EventBridge."""
-    text = body.strip().removeprefix(_BYTE_ORDER_MARK).lstrip()
-    if not text:
-        raise Reject("the message is empty")
-    content = _parse(text)
-    if not isinstance(content, dict):
-        return Alert(body=text)
-    inner = _inside(content)
-    if inner is None:
-        return _alert(content)
-    if envelopes_left == 0:
-        raise Reject(f"the message is wrapped in more than {MAX_ENVELOPES} envelopes")
-    return _unwrap(inner, envelopes_left - 1)
+    relay_key = envelope_id = None
+    for _ in range(MAX_ENVELOPES + 1):
+        text = not_alerts.trimmed(body)
+        if not text:
+            raise Reject("the message is empty")
+        content = _parse(text)
+        if content is None:
+            return Reading(Alert(body=text), relay_key, envelope_id)
+        around = envelope(content)
+        if around is None:
+            return Reading(_alert(content), relay_key, envelope_id)
+        body, relay_key, envelope_id = around.inside, around.relay_key or relay_key, around.id or envelope_id
+    raise Reject(f"the message is wrapped in more than {MAX_ENVELOPES} envelopes")
 
 
 def _parse(text: str) -> dict[str, Any] | None:
     """Return a JSON object, or None for plain text; refuse what a publisher cannot have meant as text."""
+    bare = not_alerts.bare(text)
     try:
-        content = msgspec.json.decode(text)
+        content = msgspec.json.decode(bare)
     except (msgspec.DecodeError, UnicodeError) as error:
-        if text.startswith("{"):
-            raise Reject(f"the message begins like a JSON object but cannot be read: {_quoted(error)}") from None
+        if bare.startswith("{"):
+            why = not_alerts.look(bare) or _unfilled(bare) or _quoted(error)
+            raise Reject(f"the message begins like a JSON object but cannot be read: {why}") from None
+        if cause := not_alerts.cause(text) or not_alerts.cause_of_quotes(bare):
+            raise Reject(f"the message {_quoted(cause)}") from None
         return None
     if not isinstance(content, dict):
-        raise Reject(f"the message is JSON, but a {_json_name(content)}: send plain text, or a JSON object with a body")
+        cause = not_alerts.cause_of_json(content) or (
+            f"is JSON, but a {_json_name(content)}: send plain text, or a JSON object with a body"
+        )
+        raise Reject(f"the message {_quoted(cause)}")
     return content
+
+
+def _unfilled(text: str) -> str | None:
+    placeholder = not_alerts.placeholder(text)
+    return f"the placeholder {_quoted(placeholder)} was not replaced" if placeholder else None
+
+
+def _check_placeholders(field: str, text: str, words: str = "") -> None:
+    if placeholder := not_alerts.placeholder(text, words):
+        raise Reject(f"{field}: has the placeholder {_quoted(placeholder)}, which nobody replaced")
 
 
 def _json_name(content: object) -> str:
@@ -216,6 +294,8 @@ def _json_name(content: object) -> str:
             return "null"
         case bool():
             return "boolean"
+        case str() if content.lstrip().startswith(("{", "[")):
+            return "string with JSON in it, encoded twice"
         case str():
             return "string"
         case list():
@@ -223,29 +303,31 @@ def _json_name(content: object) -> str:
     return "number"
 
 
-def _inside(content: dict[str, Any]) -> str | None:
-    """Return the content of an SNS or EventBridge envelope, as text; None when the object is not an envelope."""
-    if "Type" in content and "TopicArn" in content:
-        if content["Type"] != "Notification":
-            raise Reject(f"the message is an SNS {_quoted(content['Type'])}, not an alert: confirm it by hand")
-        inner, name = content.get("Message"), "SNS notification"
-    elif "detail-type" in content and "source" in content:
-        inner, name = content.get("detail"), "EventBridge event"
-    else:
-        return None
-    if not inner:
-        raise Reject(f"the {name} is empty")
-    return inner if isinstance(inner, str) else msgspec.json.encode(inner).decode()
-
-
 def _alert(content: dict[str, Any]) -> Alert:
-    body = content.get("body")
+    body, expires_at = content.get("body"), content.get("expires_at")
     if isinstance(body, str):
-        content = {**content, "body": body.strip()}
+        content = {**content, "body": not_alerts.trimmed(body)}
+        if cause := not_alerts.cause(content["body"]):
+            raise Reject(f"body: {_quoted(cause)}")
+    if isinstance(expires_at, str):
+        content = {**content, "expires_at": _expiry(expires_at)}
     try:
         return msgspec.convert(content, Alert, strict=True)
     except msgspec.ValidationError as error:
-        raise Reject(f"the message is not valid: {_quoted(_in_words(str(error), content))}") from None
+        why = _in_words(str(error), content)
+        if cause := not_alerts.cause_of_json(content):
+            raise Reject(f"the message {_quoted(cause)} ({_quoted(why)})") from None
+        raise Reject(f"the message is not valid: {_quoted(why)}") from None
+
+
+def _expiry(text: str) -> datetime:
+    try:
+        return instant(text)
+    except ValueError as error:
+        example = "2026-11-21T16:00:00Z"
+        raise Reject(
+            f"the message is not valid: expires_at: must be ISO 8601 with a zone, as in {example}: {error}"
+        ) from None
 
 
 def _in_words(complaint: str, content: dict[str, Any]) -> str:
@@ -256,8 +338,6 @@ def _in_words(complaint: str, content: dict[str, Any]) -> str:
         return "chart: must be an https:// URL, or s3://bucket/key"
     if field == "body" and content.get("body") == "":
         return "body: is empty"
-    if field == "expires_at" and isinstance(content.get("expires_at"), str):
-        return "expires_at: must be ISO 8601 with a zone, as in 2026-11-21T16:00:00Z"
     return f"{field}: {problem}" if field and field != "$" else problem
 
 
