@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
 from relay import __version__
+from relay.posting.stocktwits import is_bot_protection
 from relay.tls import standard_context
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
@@ -25,6 +27,7 @@ CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
 MAX_ANSWER_BYTES = 1_000_000
 """The most that is read of a response, far more than one has."""
 
+_ADDRESS = re.compile(r"://|^[?#]|(^|[?&#])(code|error|state)=")
 _OK = 200
 _REFUSED = frozenset({400, 401, 403})
 
@@ -120,7 +123,13 @@ class OAuthClient:
             if isinstance(username, str) and username and isinstance(user_id, int):
                 return Account(username, user_id)
         quote = _quote(answer, token)
-        if status == 401 or (status == 403 and answer):  # noqa: PLR2004  a 403 with a page is bot protection
+        if status == 403 and is_bot_protection(answer or None):  # noqa: PLR2004
+            raise Failure(
+                "StockTwits' bot protection blocks this computer (403), whatever the token is: try again in a quarter of "
+                "an hour, or from another network.",
+                REFUSED,
+            )
+        if status in {401, 403}:
             raise Failure(f"StockTwits refused the token ({status}{quote}): get a new one.", REFUSED)
         raise _unexpected(status, quote)
 
@@ -165,15 +174,21 @@ def parse_code(pasted: str) -> str:
         Failure: There is no code in it, or the owner denied access.
     """
     text = pasted.strip().strip("'\"")
+    if not _ADDRESS.search(text):
+        if not text or any(each.isspace() for each in text):
+            raise Failure(
+                "There is no code in that: paste the whole address that the browser was redirected to.", USAGE
+            )
+        return text
     try:
-        query = urlsplit(text).query if "://" in text or "?" in text else text if "=" in text else ""
-    except ValueError:  # not a URL
-        query = ""
-    if not query:
-        if text and not any(each.isspace() for each in text) and "://" not in text:
-            return text
-        raise Failure("There is no code in that: paste the whole address that the browser was redirected to.", USAGE)
-    answer = {name: values[0] for name, values in parse_qs(query).items()}
+        address = urlsplit(text if "://" in text or text.startswith(("?", "#")) else f"?{text}")
+    except ValueError:
+        raise Failure(
+            "There is no code in that: paste the whole address that the browser was redirected to.", USAGE
+        ) from None
+    # Providers put it into the query, or behind the #. A browser shows a + as it is, and a code has no spaces.
+    fields = parse_qs(address.fragment) | parse_qs(address.query)
+    answer = {name: values[0] for name, values in fields.items()}
     if "error" in answer:
         why = one_line(answer.get("error_description") or answer["error"], 120)
         if answer["error"] == "access_denied":
@@ -181,7 +196,7 @@ def parse_code(pasted: str) -> str:
         raise Failure(f"StockTwits did not issue a code ({why}): nothing was stored.", REFUSED)
     if not answer.get("code"):
         raise Failure("There is no code in that address: paste all of it, including what follows the `?`.", USAGE)
-    return answer["code"]
+    return answer["code"].replace(" ", "+")
 
 
 def _quote(answer: dict[str, Any], *secrets: str) -> str:

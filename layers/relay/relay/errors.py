@@ -51,9 +51,7 @@ class RelayError(Exception):
         answer: StockTwits' status and words, if it answered.
     """
 
-    def __init__(
-        self, reason: str, *, status: int | None = None, pause: Pause | None = None, answer: str = ""
-    ) -> None:
+    def __init__(self, reason: str, *, status: int | None = None, pause: Pause | None = None, answer: str = "") -> None:
         """Keep the reason; it is also the exception's text."""
         super().__init__(reason)
         self.reason = reason

@@ -226,7 +226,9 @@ class _BatchRun:
             if self.no_ids < MOST_NO_IDS:
                 return
             self.no_ids = 0
-        reason = "StockTwits' answers no longer name the posts that it takes: check StockTwitsApiUrl, and for a new version"
+        reason = (
+            "StockTwits' answers no longer name the posts that it takes: check StockTwitsApiUrl, and for a new version"
+        )
         self._close_gate(Pause("unexpected_answer", reason, self.batches.now() + NO_IDS_SECONDS, probe=True))
 
     def _take(self) -> Pause | None:

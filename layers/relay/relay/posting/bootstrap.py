@@ -16,6 +16,7 @@ from relay.posting.charts import Charts
 from relay.posting.delivery import Delivery
 from relay.posting.gate import Gate, Pace
 from relay.posting.ledger import Ledger
+from relay.posting.reconciliation import Reconciler
 from relay.posting.settings import PostingSettings
 from relay.posting.stocktwits import StockTwits
 from relay.posting.telemetry import PostingTelemetry
@@ -80,7 +81,9 @@ def container() -> Container:
     delivery = Delivery(
         claim=ledger.claim,
         settle=ledger.settle,
-        find=stocktwits.find,
+        known=ledger.known,
+        find=Reconciler(stocktwits.stream, ledger.owners, time.time).find,
+        page=stocktwits.page,
         prepare=Charts(lambda: clients.get("s3"), settings.chart_bucket_name).fetch,
         send=None if settings.dry_run else stocktwits.publish,
         now=time.time,

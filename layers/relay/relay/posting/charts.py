@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_plus
 
 from relay.aws_errors import AWS_ERRORS, error_code
-from relay.errors import Reject, Retry
+from relay.errors import NotYet, Reject, Retry
 from relay.posting.alert import MAX_QUOTED_CHARACTERS
 from relay.posting.stocktwits import image_type
 
@@ -34,7 +35,8 @@ class Charts:
         """Return the bytes of a post's chart, or None when there are none to upload.
 
         Raises:
-            Reject: It is not there, not ours to read, too large, or not an image.
+            NotYet: It is not there.
+            Reject: It is not ours to read, too large, or not an image.
             Retry: S3 did not answer.
         """
         if not alert.chart or not alert.chart.startswith("s3://"):
@@ -43,19 +45,27 @@ class Charts:
         if bucket != self._bucket:
             allowed = f"only s3://{self._bucket}/ is allowed" if self._bucket else "no chart bucket is set up"
             raise Reject(f"chart: the relay may not read from bucket {bucket[:MAX_QUOTED_CHARACTERS]}: {allowed}")
+        # S3's events and consoles give keys URL-encoded: what is not there as it stands may be there decoded.
+        for candidate in dict.fromkeys((key, unquote_plus(key), unquote(key))):
+            content = self._read(bucket, candidate)
+            if content is not None:
+                image_type(content)
+                return content
+        raise NotYet(f"chart: there is no object {key[:MAX_QUOTED_CHARACTERS]!r} in bucket {bucket}")
+
+    def _read(self, bucket: str, key: str) -> bytes | None:
+        """Return an object's bytes; None if it is not there."""
         try:
             answer = self._s3().get_object(Bucket=bucket, Key=key)
             if answer["ContentLength"] >= MAX_CHART_BYTES:
                 raise Reject(f"chart: {answer['ContentLength']} bytes, but it must be under {MAX_CHART_BYTES}")
-            content = answer["Body"].read()
+            return answer["Body"].read()
         except AWS_ERRORS as error:
             code = error_code(error)
             if code in _NOT_THERE:
-                raise Reject(f"chart: there is no object {key[:MAX_QUOTED_CHARACTERS]!r} in bucket {bucket}") from None
+                return None
             if code == "AccessDenied":
                 raise Reject(
                     f"chart: S3 denies the relay {key[:MAX_QUOTED_CHARACTERS]!r} in bucket {bucket}: check its policy"
                 ) from None
             raise Retry(f"chart: S3 did not answer ({code})") from error
-        image_type(content)
-        return content

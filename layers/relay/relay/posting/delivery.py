@@ -171,16 +171,22 @@ class _Attempt:
 
     def run(self) -> Outcome:
         """Look for an earlier attempt's post, then post; raises `RelayError`."""
-        if self.perhaps_posted:
-            with self.requests.slot():
-                pause = self.requests.pause()
-                if pause:
-                    return self._untried(pause)
-                found = self._find(self.claim.ended_at)
-            if found:
-                return self._posted(found, FOUND_ON_STREAM)
-            if self.claim.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-                raise Reject(NOT_FOUND_IN_TIME, status=self.claim.status)
+        return (self._look() if self.perhaps_posted else None) or self._post()
+
+    def _look(self) -> Outcome | None:
+        """Look for an earlier attempt's post; None when it is certain that there is none, and it may be posted."""
+        with self.requests.slot():
+            pause = self.requests.pause()
+            if pause:
+                return self._untried(pause)
+            found = self._find(self.claim.ended_at)
+        if found:
+            return self._posted(found, FOUND_ON_STREAM)
+        if self.claim.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise Reject(NOT_FOUND_IN_TIME, status=self.claim.status)
+        return None
+
+    def _post(self) -> Outcome:
         expires_at = self.alert.expires_at
         if expires_at and expires_at.timestamp() <= self.delivery.now():
             at = datetime.fromtimestamp(self.delivery.now(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -197,11 +203,9 @@ class _Attempt:
             self.sent = True
             try:
                 published = self._publish(send, chart)
-            except Duplicate as error:
-                if not self.perhaps_posted:
+            except (Duplicate, NoId) as error:
+                if isinstance(error, Duplicate) and not self.perhaps_posted:
                     raise
-                return self._perhaps_our_own(error)
-            except NoId as error:
                 return self._perhaps_our_own(error)
         return self._posted(published, published.remark)
 
@@ -230,9 +234,7 @@ class _Attempt:
         remark = self._settle(replace(self._nothing_sent(), late=self.claim.late + 1))
         reason = f"{error.reason}; it is tried again in {seconds:.0f} s{remark}"
         retry_at = self.delivery.now() + seconds
-        return Outcome(
-            Result.DEFERRED, self.claim.key, reason, status=error.status, retry_at=retry_at, sent=self.sent
-        )
+        return Outcome(Result.DEFERRED, self.claim.key, reason, status=error.status, retry_at=retry_at, sent=self.sent)
 
     def _untried(self, pause: Pause) -> Outcome:
         remark = self._settle(self._nothing_tried())
@@ -302,9 +304,7 @@ class _Attempt:
         if self.no_id:
             raise error
         free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
-        reason = (
-            f"{error.reason}, but the account's stream does not show it: it is looked for once more in 30 minutes"
-        )
+        reason = f"{error.reason}, but the account's stream does not show it: it is looked for once more in 30 minutes"
         remark = self._settle(
             self._settlement(Status.UNKNOWN, reason=reason, http_status=error.status, lease_until=free_at)
         )

@@ -108,7 +108,8 @@ class Ledger:
                 Key={"pk": {"S": f"post#{key}"}},
                 UpdateExpression=(
                     "SET #before = if_not_exists(#status, :released), #status = :claimed, body_sha256 = :body,"
-                    " alert_sha256 = :alert, claim_id = :claim, message_id = :message, lease_until = :lease, expires_at = :expires,"
+                    " alert_sha256 = :alert, claim_id = :claim, message_id = :message, lease_until = :lease,"
+                    " expires_at = :expires,"
                     " first_claimed_at = if_not_exists(first_claimed_at, :now)"
                     " ADD attempts :one, unsettled :one"
                 ),
@@ -165,52 +166,25 @@ class Ledger:
                 self._own(claim.key, posted.id, certain=settlement.certain)
             except AWS_ERRORS as error:
                 failure = error  # that it is posted is worth more than whose the id is
-        sets = ["#status = :status", "settled_at = :now"]
-        values: dict[str, Any] = {":status": {"S": settlement.status}, ":now": number(self._now())}
-        removes = []
-        condition = "attribute_exists(pk)" if posted else "claim_id = :claim AND #status <> :posted"
+        fields: dict[str, Any] = {
+            "status": {"S": settlement.status},
+            "settled_at": number(self._now()),
+            # What is not given is removed: an earlier attempt's is not this one's.
+            "reason": {"S": settlement.reason} if settlement.reason else None,
+            "http_status": number(settlement.http_status) if settlement.http_status else None,
+            "unsettled": number(settlement.cut_off) if settlement.cut_off else None,
+            "late": number(settlement.late) if settlement.late else None,
+            "refused_at": number(settlement.refused_at) if settlement.refused_at else None,
+        }
         if posted:
-            sets += ["stocktwits_id = :id", "#url = :url"]
-            values |= {":id": {"N": str(posted.id)}, ":url": {"S": posted.url}}
-            removes = ["lease_until"]
+            fields |= {"stocktwits_id": {"N": str(posted.id)}, "url": {"S": posted.url}, "lease_until": None}
+            self._update(claim.key, fields, "attribute_exists(pk)", {})
         else:
-            sets += ["lease_until = :lease"]
-            values |= {
-                ":claim": {"S": claim.id},
-                ":lease": number(settlement.lease_until),
-                ":posted": {"S": Status.POSTED},
-            }
+            fields |= {"lease_until": number(settlement.lease_until)}
             if settlement.status is not Status.UNKNOWN and not settlement.perhaps_posted:
-                removes = ["first_claimed_at"]
-        for name, value in (("late", settlement.late), ("refused_at", settlement.refused_at)):
-            if value and not posted:
-                sets += [f"{name} = :{name}"]
-                values |= {f":{name}": number(value)}
-            else:
-                removes += [name]
-        if settlement.cut_off:
-            sets += ["unsettled = :unsettled"]
-            values |= {":unsettled": {"N": str(settlement.cut_off)}}
-        else:
-            removes += ["unsettled"]
-        if settlement.reason:
-            sets += ["reason = :reason"]
-            values |= {":reason": {"S": settlement.reason}}
-        else:  # an earlier attempt's is none of this one's
-            removes += ["reason"]
-        if settlement.http_status:
-            sets += ["http_status = :http"]
-            values |= {":http": {"N": str(settlement.http_status)}}
-        else:
-            removes += ["http_status"]
-        self._dynamodb.update_item(
-            TableName=self._table,
-            Key={"pk": {"S": f"post#{claim.key}"}},
-            UpdateExpression=f"SET {', '.join(sets)}" + (f" REMOVE {', '.join(removes)}" if removes else ""),
-            ConditionExpression=condition,
-            ExpressionAttributeNames={"#status": "status"} | ({"#url": "url"} if posted else {}),
-            ExpressionAttributeValues=values,
-        )
+                fields |= {"first_claimed_at": None}
+            values: dict[str, Any] = {":claim": {"S": claim.id}, ":posted": {"S": Status.POSTED}}
+            self._update(claim.key, fields, "claim_id = :claim AND #status <> :posted", values)
         if failure:
             raise failure
 
@@ -236,6 +210,25 @@ class Ledger:
                 owner = Owner(item["key"]["S"], certain=item["certain"]["BOOL"])
                 found[int(item["pk"]["S"].removeprefix("id#"))] = owner
         return found
+
+    def _update(
+        self,
+        key: str,
+        fields: dict[str, Any],
+        condition: str,
+        values: dict[str, Any],
+    ) -> None:
+        """Set the fields of a key's entry that have a value, and remove the others."""
+        sets = ", ".join(f"#{name} = :{name}" for name, value in fields.items() if value)
+        removes = ", ".join(f"#{name}" for name, value in fields.items() if not value)
+        self._dynamodb.update_item(
+            TableName=self._table,
+            Key={"pk": {"S": f"post#{key}"}},
+            UpdateExpression=f"SET {sets} REMOVE {removes}" if removes else f"SET {sets}",
+            ConditionExpression=condition,
+            ExpressionAttributeNames={f"#{name}": name for name in fields},
+            ExpressionAttributeValues={f":{name}": value for name, value in fields.items() if value} | values,
+        )
 
     def _own(self, key: str, post_id: int, *, certain: bool) -> None:
         """Write down whose a post is; raises IdTaken if it is another key's."""

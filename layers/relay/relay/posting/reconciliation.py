@@ -142,33 +142,37 @@ def judge(lost: Lost, posts: Sequence[Shown], owners: Mapping[int, Owner], *, re
     """
     doubts = []
     for post in sorted(posts, key=lambda each: each.id or math.inf):
-        owner = owners.get(post.id) if post.id is not None else None
-        if owner and owner.key == lost.key:
-            return Verdict(post.id, owner.certain)
-        likeness = _likeness(lost.text, post.body)
-        verbatim = _is_verbatim(lost.text, post.body)
-        if not likeness or (owner and (owner.certain or verbatim)):
-            continue
-        moment = _moment(post, posts, lost.since)
-        if moment == "before":
-            continue
-        if owner:
-            doubts.append(f"post {post.id} has the same words, and was taken for that of key {owner.key!r}: compare links")
-            continue
-        which = f"post {post.id}" if post.id is not None else "a post without a readable id"
-        if likeness == "alike":
-            doubts.append(f"{which} on the account's stream is much like it")
-        elif post.id is None:
-            doubts.append("a post on the account's stream has its text, but no readable id")
-        elif moment == "unsure":
-            doubts.append(f"{which} on the account's stream has its text, but may be older than the first attempt")
-        else:
-            return Verdict(post.id, verbatim)
+        verdict = _judge_one(lost, post, posts, owners.get(post.id or 0))
+        if verdict.post_id is not None:
+            return verdict
+        doubts += [verdict] if verdict.doubt else []
     if doubts:
-        return Verdict(doubt=doubts[0])
-    if not reached:
-        return Verdict(doubt="the account's stream could not be read back to the first attempt")
-    return NOT_THERE
+        return doubts[0]
+    return NOT_THERE if reached else Verdict(doubt="the account's stream could not be read back to the first attempt")
+
+
+def _judge_one(lost: Lost, post: Shown, posts: Sequence[Shown], owner: Owner | None) -> Verdict:
+    """Judge by one post whether it is the alert's, or perhaps."""
+    if owner and owner.key == lost.key:
+        return Verdict(post.id, owner.certain)
+    likeness, verbatim = _likeness(lost.text, post.body), _is_verbatim(lost.text, post.body)
+    if not likeness or (owner and (owner.certain or verbatim)):
+        return NOT_THERE
+    moment = _moment(post, posts, lost.since)
+    which = f"post {post.id}" if post.id is not None else "a post without a readable id"
+    if moment == "before":
+        return NOT_THERE
+    if owner:
+        doubt = f"{which} has the same words, and was taken for that of key {owner.key!r}: compare their links"
+    elif likeness == "alike":
+        doubt = f"{which} on the account's stream is much like it"
+    elif post.id is None:
+        doubt = f"{which} on the account's stream has its text"
+    elif moment == "unsure":
+        doubt = f"{which} on the account's stream has its text, but may be older than the first attempt"
+    else:
+        return Verdict(post.id, verbatim)
+    return Verdict(doubt=doubt)
 
 
 def candidates(lost: Lost, posts: Iterable[Shown]) -> list[int]:
@@ -241,7 +245,9 @@ def _same_links(ours: str, theirs: str, *, certain: bool) -> bool:
 
     StockTwits shortens links: one of another host proves nothing, one of the same host is another link.
     """
-    mine, other = (_LINK.findall(unescaped(each, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or each) for each in (ours, theirs))
+    mine, other = (
+        _LINK.findall(unescaped(each, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or each) for each in (ours, theirs)
+    )
     if mine == other:
         return bool(mine) or not certain
     if certain or len(mine) != len(other):

@@ -10,13 +10,12 @@ import io
 import json
 import re
 import time
-import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
-from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -24,9 +23,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from relay import __version__
-from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
-from relay.posting.alert import MAX_ENTITY_LEVELS, printable, unescaped
+from relay.errors import Duplicate, Halt, NoId, NotYet, Pause, Reject, Retry, Unknown, Wait
+from relay.posting.alert import printable
 from relay.posting.outcome import Published
+from relay.posting.reconciliation import PAGE_SIZE, Page, Shown, is_as_sent
 from relay.tls import standard_context
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ RATE_LIMIT_SECONDS = 60
 """The pause after a 429 without a time at which it ends; the reset header was not always seen."""
 
 LONGEST_RATE_LIMIT_SECONDS = 24 * 3600
-"""A reset later than this is a defect in the header, not a limit: limits are hourly."""
+"""A reset later than this does not say when the limit ends: limits are hourly."""
 
 TOKEN_REFUSED_SECONDS = 300
 """The pause after a 401, or a 403 in JSON, before one probe."""
@@ -57,30 +57,25 @@ BLOCKED_SECONDS = 900
 UNAVAILABLE_SECONDS = 60
 """The pause after a 503."""
 
-STREAM_LIMIT = 30
-"""The most messages that a stream request returns."""
-
-CLOCK_SKEW_SECONDS = 30
-"""How far StockTwits' clock may be off ours when a post is looked for."""
-
-ADDED_ENTITY_LEVELS = 4
-"""How often StockTwits may have encoded a post's HTML entities on top of what was posted; it was seen to do so once."""
-
 MAX_ANSWER_BYTES = 1_000_000
 """How much is read of an answer, undecoded: several times the longest stream."""
 
 MAX_ID = 2**63 - 1
 """The largest id that is believed. Ids have nine or ten digits today; DynamoDB's numbers have 38 at most."""
 
-MAX_NUMBER_CHARACTERS = 15
+MAX_NUMBER_CHARACTERS = 20
 """The longest number that is read from a header; Python refuses to read some thousands of digits at all."""
+
+MAX_DATE_CHARACTERS = 40
+"""The longest date that is read from a header; HTTP's has 29 characters."""
 
 MAX_QUOTED_CHARACTERS = 300
 """How much of StockTwits' own error text goes into a reason."""
 
-_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _QUERY = re.compile(r"(\?|%3F)\S+", re.IGNORECASE)
 _ABOUT_THE_MESSAGE = frozenset({400, 404, 413, 414, 418, 422})
+_ABOUT_A_PARENT = re.compile(r"\b(repl(y|ied|ies)|parent|conversation|not found|does not exist)\b", re.IGNORECASE)
+_OF_BOT_PROTECTION = frozenset({"cloudflare_error", "ray_id", "error_code"})
 _UNSURE = frozenset({408, 425})
 _IMAGE_NAMES = {
     b"\xff\xd8\xff": ("chart.jpg", "image/jpeg"),
@@ -105,6 +100,19 @@ class _Answer:
         except (ValueError, RecursionError):
             return None
         return answer if isinstance(answer, dict) else None
+
+    @property
+    def meant(self) -> int:
+        """The status that counts: that of the body, when the HTTP status is a success and the body's is not."""
+        response = (self.json() or {}).get("response") if 200 <= self.status < 300 else None  # noqa: PLR2004
+        inner = _id(response.get("status")) if isinstance(response, dict) else None
+        return inner if inner is not None and not 200 <= inner < 300 else self.status  # noqa: PLR2004
+
+    @property
+    def names_errors(self) -> bool:
+        """Whether it has the documented shape of an error: JSON with ``errors``."""
+        errors = (self.json() or {}).get("errors")
+        return isinstance(errors, list) and any(isinstance(each, dict) and each.get("message") for each in errors)
 
 
 class StockTwits:
@@ -164,55 +172,47 @@ class StockTwits:
             fields["chart"] = alert.chart
 
         answer, credentials = self._answered(lambda credentials: self._publish(fields, files, credentials))
-        if not 200 <= answer.status < 300:  # noqa: PLR2004
-            self._refused(answer, credentials)
-        message = (answer.json() or {}).get("message")
-        message_id = message.get("id") if isinstance(message, dict) else None
-        if not _is_id(message_id):
-            raise Unknown("StockTwits answered without a message id", status=answer.status)
-        return _published(message_id, credentials.username)
+        found = (answer.json() or {}).get("message") if 200 <= answer.status < 300 else None  # noqa: PLR2004
+        message = found if isinstance(found, dict) else {}
+        post_id = _id(message.get("id"))
+        if not 200 <= answer.meant < 300 and post_id is None:  # noqa: PLR2004
+            self._refused(answer, credentials, is_reply=alert.in_reply_to_message_id is not None)
+        if post_id is None:
+            raise NoId("StockTwits answered without a message id", status=answer.meant)
+        if answer.meant != answer.status:
+            raise NoId(f"StockTwits answered {answer.meant}, but with a message id", status=answer.status)
+        return Published(post_id, _page(post_id, credentials.username), *_remark(alert, message))
 
-    def find(self, text: str, since: float) -> Published | None:
-        """Look for a text on the account's own stream.
-
-        Args:
-            text: The text that was to be posted.
-            since: When the first attempt to post it began, in seconds since the epoch.
-
-        Returns:
-            The newest post with that text, or None when it certainly is not there.
+    def page(self, post_id: int) -> str:
+        """Return the page of one of the account's posts.
 
         Raises:
-            Reject: The stream does not reach back to `since`, so only an operator can find out.
+            RelayError: The credentials, with the account's name, cannot be read.
+        """
+        return _page(post_id, self._credentials().username)
+
+    def stream(self, highest: int | None) -> Page:
+        """Read a page of the account's own stream.
+
+        Args:
+            highest: The highest id that it may have; None for the newest posts.
+
+        Raises:
             RelayError: The stream cannot be read now.
         """
-        answer, credentials = self._answered(self._stream)
-        status = answer.status
+        answer, credentials = self._answered(lambda credentials: self._stream(credentials, highest))
+        status = answer.meant
         if status in _ABOUT_THE_MESSAGE:  # this request has no message: what is wrong is the account's name
             reason = f"the stream of account {credentials.user_id} cannot be read ({status}): check the token parameter"
             raise self._halt("stream", reason, status)
         if status != 200:  # noqa: PLR2004
             self._refused(answer, credentials)
         stream = answer.json() or {}
-        messages = stream.get("messages")
+        messages, cursor = stream.get("messages"), stream.get("cursor")
         if not isinstance(messages, list):
             raise Unknown("StockTwits' answer for the account's stream contains no messages", status=status)
-        wanted = normal_form(text)
-        start = since - CLOCK_SKEW_SECONDS
-        posts = [each for each in messages if isinstance(each, dict)]
-        for each in posts:
-            body = each.get("body")
-            if _created_at(each, start) >= start and isinstance(body, str) and normal_form(body) == wanted:
-                if not _is_id(each.get("id")):
-                    raise Reject("the account's stream shows a post with this text, but not its id")
-                return _published(each["id"], credentials.username)
-        cursor = stream.get("cursor")
-        more = isinstance(cursor, dict) and cursor.get("more") is True
-        # By the last one: a pinned post comes first, however old it is.
-        reaches_back = bool(posts) and _created_at(posts[-1], start) < start
-        if not reaches_back and (more or len(messages) >= STREAM_LIMIT):
-            raise Reject(f"the account's newest {STREAM_LIMIT} posts do not reach back to the first attempt")
-        return None
+        more = cursor.get("more") if isinstance(cursor, dict) else None
+        return Page([_shown(each) for each in messages], more if isinstance(more, bool) else None)
 
     def _answered(self, request: Callable[[Credentials], _Answer]) -> tuple[_Answer, Credentials]:
         """Send a request, and once more if its token is refused and a newer one is stored."""
@@ -226,9 +226,10 @@ class StockTwits:
                 return request(fresh), fresh
         return answer, credentials
 
-    def _stream(self, credentials: Credentials) -> _Answer:
+    def _stream(self, credentials: Credentials, highest: int | None) -> _Answer:
         path = f"/streams/user/{credentials.user_id}.json"
-        return self._send("GET", path, credentials, params={"limit": str(STREAM_LIMIT)})
+        params = {"limit": str(PAGE_SIZE)} | ({"max": str(highest)} if highest is not None else {})
+        return self._send("GET", path, credentials, params=params)
 
     def _publish(self, fields: dict[str, str], files: Any, credentials: Credentials) -> _Answer:  # noqa: ANN401
         if self._auth_style == "form":
@@ -260,52 +261,57 @@ class StockTwits:
             content = b""
         return _Answer(response.status_code, response.headers, content)
 
-    def _refused(self, answer: _Answer, credentials: Credentials) -> NoReturn:
+    def _refused(self, answer: _Answer, credentials: Credentials, *, is_reply: bool = False) -> NoReturn:
         """Raise what an answer other than success means."""
-        status = answer.status
+        status = answer.meant
         quoted = _quoted(answer.json(), credentials.access_token)
+        words = f"{status}{quoted}"
         if status == 429:  # noqa: PLR2004
             raise Wait(self._rate_limited(answer.headers, quoted), status=status)
         if _token_refused(answer):
             raise self._halt(
-                "token_refused", f"StockTwits refused the token ({status}{quoted}): store a valid one", status
+                "token_refused", f"StockTwits refused the token ({words}): store a valid one", status, words
             )
         if status == 403:  # noqa: PLR2004
             until = self._now() + BLOCKED_SECONDS
             reason = (
                 "StockTwits' bot protection blocks this client (403 with a page): contact StockTwits if this continues"
             )
-            raise Halt(Pause("blocked", reason, until, probe=True), status=status)
-        if status == 422 and "duplicate" in quoted.lower():  # noqa: PLR2004
-            raise Duplicate(f"StockTwits refused it as a duplicate (422{quoted})", status=status)
-        if status in _ABOUT_THE_MESSAGE:
-            raise Reject(f"StockTwits refused it ({status}{quoted})", status=status)
+            raise Halt(Pause("blocked", reason, until, probe=True), status=status, answer=words)
+        if status in _ABOUT_THE_MESSAGE and answer.names_errors:
+            if status == 422 and "duplicate" in quoted.lower():  # noqa: PLR2004
+                raise Duplicate(f"StockTwits refused it as a duplicate ({words})", status=status)
+            not_there = is_reply and (status == 404 or _ABOUT_A_PARENT.search(quoted))  # noqa: PLR2004
+            raise (NotYet if not_there else Reject)(f"StockTwits refused it ({words})", status=status)
         if status >= 500 or status in _UNSURE:  # noqa: PLR2004
             pause = None
             if status == 503:  # noqa: PLR2004
                 reason = "StockTwits is unavailable (503)"
                 pause = Pause("unavailable", reason, self._now() + UNAVAILABLE_SECONDS)
-            raise Unknown(f"StockTwits answered {status}{quoted}", status=status, pause=pause)
-        reason = f"StockTwits answered {status}{quoted}, which is not about the message: check StockTwitsApiUrl"
-        halt = self._halt("unexpected_answer", reason, status)
+            raise Unknown(f"StockTwits answered {words}", status=status, pause=pause, answer=words)
+        reason = f"StockTwits answered {words}, which is not about the message: check StockTwitsApiUrl"
+        halt = self._halt("unexpected_answer", reason, status, words)
         if status < 400:  # noqa: PLR2004  whoever redirects may have taken the post before
-            raise Unknown(reason, status=status, pause=halt.pause)
+            raise Unknown(reason, status=status, pause=halt.pause, answer=words)
         raise halt
 
-    def _halt(self, cause: str, reason: str, status: int | None = None) -> Halt:
-        return Halt(Pause(cause, reason, self._now() + TOKEN_REFUSED_SECONDS, probe=True), status=status)
+    def _halt(self, cause: str, reason: str, status: int | None = None, words: str = "") -> Halt:
+        pause = Pause(cause, reason, self._now() + TOKEN_REFUSED_SECONDS, probe=True)
+        return Halt(pause, status=status, answer=words)
 
     def _rate_limited(self, headers: Mapping[str, str], quoted: str) -> Pause:
         now = self._now()
-        until = now + RATE_LIMIT_SECONDS
-        retry_after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
-        if _is_number(retry_after):
-            until = now + int(retry_after)
-        elif _is_number(reset) and int(reset) > now:
-            until = float(reset)
-        return Pause(
-            "rate_limited", f"StockTwits limits the rate (429{quoted})", min(until, now + LONGEST_RATE_LIMIT_SECONDS)
-        )
+        ends = (_end(headers.get(name, "").strip(), now) for name in ("Retry-After", "X-RateLimit-Reset"))
+        until = next((each for each in ends if each is not None), now + RATE_LIMIT_SECONDS)
+        return Pause("rate_limited", f"StockTwits limits the rate (429{quoted})", until)
+
+
+def is_bot_protection(answer: Mapping[str, Any] | None) -> bool:
+    """Return whether a 403 is bot protection's and not StockTwits': a page (None), or JSON with what only Cloudflare's has.
+
+    Source: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/.
+    """
+    return answer is None or ("errors" not in answer and bool(_OF_BOT_PROTECTION & answer.keys()))
 
 
 def image_type(content: bytes) -> tuple[str, str]:
@@ -318,29 +324,6 @@ def image_type(content: bytes) -> tuple[str, str]:
         if content.startswith(magic):
             return name_and_type
     raise Reject("chart: the file is not a JPG, PNG or GIF")
-
-
-def normal_form(text: str) -> str:
-    """Reduce a text to what survives StockTwits: entities resolved, links taken out, white space collapsed.
-
-    One whose entities go deeper than those of any post of ours stays as it is, and so equals none of ours.
-    """
-    plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS)
-    if plain is None:
-        return text
-    return " ".join(_LINK.sub(" ", unicodedata.normalize("NFC", _marks_in_order(plain))).split())
-
-
-def _marks_in_order(text: str) -> str:
-    """Decompose characters, and put combining marks into their canonical order, which is how normalizing begins.
-
-    The standard library does it by insertion, which takes minutes for a megabyte of marks.
-    """
-    if text.isascii():
-        return text
-    decomposed = chain.from_iterable(unicodedata.normalize("NFD", character) for character in text)
-    runs = groupby(decomposed, key=lambda character: unicodedata.combining(character) > 0)
-    return "".join("".join(sorted(run, key=unicodedata.combining)) if marks else "".join(run) for marks, run in runs)
 
 
 class _NeverConnected(NewConnectionError):
@@ -454,8 +437,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _token_refused(answer: _Answer) -> bool:
-    """Return whether the token was refused; a bot challenge is a 403, too, but a page."""
-    return answer.status == 401 or (answer.status == 403 and answer.json() is not None)  # noqa: PLR2004
+    """Return whether the token was refused; bot protection answers 403, too."""
+    return answer.meant == 401 or (answer.meant == 403 and not is_bot_protection(answer.json()))  # noqa: PLR2004
 
 
 def _quoted(answer: dict[str, Any] | None, token: str) -> str:
@@ -469,22 +452,63 @@ def _quoted(answer: dict[str, Any] | None, token: str) -> str:
     return f": {text}" if text else ""
 
 
-def _is_id(value: object) -> TypeGuard[int]:
-    """Return whether a value is an id that the ledger can store."""
-    return type(value) is int and 0 < value <= MAX_ID
+def _id(value: object) -> int | None:
+    """Return an id that the ledger can store, given as a number or as its digits; None if it is anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= len(str(MAX_ID)):
+        value = int(value)
+    return value if type(value) is int and 0 < value <= MAX_ID else None
 
 
-def _is_number(header: str) -> bool:
-    """Return whether a header is a number, with no more digits than a point in time has."""
-    return header.isdecimal() and len(header) <= MAX_NUMBER_CHARACTERS
+def _shown(message: object) -> Shown:
+    """Read a post of the stream."""
+    if not isinstance(message, dict):
+        return Shown(None, None, None)
+    body = message.get("body")
+    return Shown(_id(message.get("id")), body if isinstance(body, str) else None, _moment(message.get("created_at")))
 
 
-def _created_at(message: dict[str, Any], otherwise: float) -> float:
+def _moment(date: object) -> float | None:
+    """Return the moment of an ISO 8601 date with a zone, in seconds since the epoch; None if it names none."""
     try:
-        return datetime.fromisoformat(str(message["created_at"])).timestamp()
-    except (KeyError, ValueError):
-        return otherwise
+        moment = datetime.fromisoformat(str(date))
+        return moment.timestamp() if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
-def _published(message_id: int, username: str) -> Published:
-    return Published(message_id, f"https://stocktwits.com/{username}/message/{message_id}")
+def _remark(alert: Alert, message: Mapping[str, Any]) -> tuple[str, bool]:
+    """Say how the post that StockTwits shows differs from the alert, and whether its text does."""
+    remarks = []
+    body, entities = message.get("body"), message.get("entities")
+    altered = isinstance(body, str) and not is_as_sent(alert.body, body)
+    if altered:
+        remarks.append("StockTwits shows another text than was sent")
+    if isinstance(entities, dict):
+        if alert.chart and not entities.get("chart"):
+            remarks.append("StockTwits shows it without its chart")
+        shown = entities.get("sentiment")
+        basic = str(shown.get("basic", "")) if isinstance(shown, dict) else ""
+        if alert.sentiment in {"bullish", "bearish"} and basic.lower() != alert.sentiment:
+            remarks.append("StockTwits shows it without its sentiment")
+    return "; ".join(remarks), altered
+
+
+def _end(header: str, now: float) -> float | None:
+    """Return the moment that a header means, in seconds since the epoch: the first sensible reading of it.
+
+    It may be seconds or milliseconds, since the epoch or from now on, or an HTTP date. Limits are hourly, so what ends
+    in the past or more than a day from now is no reading; None if there is none.
+    """
+    readings: list[float] = []
+    with suppress(ValueError):
+        if len(header) <= MAX_NUMBER_CHARACTERS and header.isascii():
+            number = float(header)
+            readings = [now + number, number, now + number / 1000, number / 1000]
+    with suppress(ValueError, TypeError, IndexError, OverflowError):
+        if not readings and len(header) <= MAX_DATE_CHARACTERS:
+            readings = [parsedate_to_datetime(header).timestamp()]
+    return next((each for each in readings if now < each <= now + LONGEST_RATE_LIMIT_SECONDS), None)
+
+
+def _page(post_id: int, username: str) -> str:
+    return f"https://stocktwits.com/{username}/message/{post_id}"

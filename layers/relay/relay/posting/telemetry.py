@@ -27,6 +27,9 @@ _METRIC = {
 _FOR_AN_OPERATOR = {"token_refused", "token_unreadable", "blocked", "stream", "unexpected_answer", "ledger"}
 """The causes that do not end by themselves."""
 
+LONG_SECONDS = 3600
+"""A rate limit that lasts longer than this is told to an operator: StockTwits' limits are hourly."""
+
 EXPIRING_SECONDS = 12 * 24 * 3600
 """A message this old will soon be deleted: SQS keeps one for 14 days at most, Outbox and Leftovers together
 (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)."""
@@ -45,6 +48,8 @@ class PostingTelemetry(Telemetry):
         for outcome, seconds in waited:
             if outcome.result is Result.POSTED:
                 self.metrics.add_metric("SecondsFromQueuedToPosted", MetricUnit.Seconds, seconds)
+        if altered := sum(bool(outcome.published and outcome.published.text_altered) for _, outcome in delivered):
+            self.metrics.add_metric("TextAltered", MetricUnit.Count, altered)
         if counts[Result.POSTED]:
             self.for_alarm("PostedInAll", MetricUnit.Count, counts[Result.POSTED])
         if still := [seconds for outcome, seconds in waited if _waits_although_open(outcome)]:
@@ -65,7 +70,8 @@ class PostingTelemetry(Telemetry):
             return
         self.logger.warning("gate shut", extra={"cause": pause.cause, "reason": pause.reason, "until": pause.until})
         self.count("GateShut", MetricUnit.Count, 1, reason=pause.cause)
-        if pause.cause in _FOR_AN_OPERATOR:
+        lasts = (pause.until or 0) - time.time()
+        if pause.cause in _FOR_AN_OPERATOR or (pause.cause == "rate_limited" and lasts > LONG_SECONDS):
             self.for_alarm("NeedsAPerson", MetricUnit.Count, 1)
 
     def outbox_depth(self, messages: int) -> None:
