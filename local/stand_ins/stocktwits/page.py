@@ -6,7 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
-from local.stand_ins.stocktwits.api import CASHTAG
+from local.stand_ins.stocktwits.rendering import CASHTAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
