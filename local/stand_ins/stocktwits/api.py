@@ -30,6 +30,8 @@ STREAM_REACH = 800
 
 DUPLICATE_SECONDS = 30 * 60
 HOUR = 3600
+DUPLICATE = "Duplicate messages within 30 minutes will not be posted."
+PARENT_NOT_FOUND = "The message that you reply to was not found"
 SENTIMENTS = {"neutral": None, "bullish": {"basic": "Bullish"}, "bearish": {"basic": "Bearish"}}
 IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif"}
 NUMBER = r"[1-9][0-9]{0,17}"
@@ -209,7 +211,7 @@ class Timeline:
             for words in (same, near) if near_identical else (same,):
                 before = self._posted_at.get(words)
                 if before and (draft.created_at - before).total_seconds() < duplicate_seconds:
-                    raise RefusedError(422, "Duplicate messages within 30 minutes will not be posted.")
+                    raise RefusedError(422, DUPLICATE)
             self._posted_at[same] = self._posted_at[near] = draft.created_at
             post = replace(draft, id=next(self._ids))
             self.posts.append(post)
@@ -274,15 +276,17 @@ class Api:
         chart = _chart(seen)
         if self._weight(body, chart) > CHARACTER_LIMIT:
             raise RefusedError(422, f"Body is too long (maximum is {CHARACTER_LIMIT} characters)")
-        now = datetime.fromtimestamp(self._settings.clock(), UTC)
         self._require_visible_parent(in_reply_to)
-        post = self._accept(seen, PostRecord(0, body, sentiment, in_reply_to, chart, now))
+        post = self._accept(seen, PostRecord(0, body, sentiment, in_reply_to, chart, self._now()))
         return {"response": {"status": 200}, "message": self._shown(seen, post)}
 
     def _accept(self, _: SeenRequest, draft: PostRecord) -> PostRecord:
         """Add a post to the timeline; RefusedError if it is a duplicate."""
         rules = self._rules()
         return self.timeline.add(draft, near_identical=rules.near_identical, duplicate_seconds=rules.duplicate_seconds)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._settings.clock(), UTC)
 
     def _rules(self) -> Rules:
         """Return the rules that apply now."""
@@ -301,7 +305,7 @@ class Api:
         rules = self._rules()
         post = self.timeline.find(str(parent))
         if post and self._settings.clock() - post.created_at.timestamp() < rules.parent_lag_seconds:
-            raise RefusedError(rules.parent_status, "The message that you reply to was not found")
+            raise RefusedError(rules.parent_status, PARENT_NOT_FOUND)
 
     def _visible(self) -> list[PostRecord]:
         """Return the posts that are shown by now, newest first."""

@@ -1,21 +1,16 @@
-"""What StockTwits may do that its documentation does not say: each behaviour by its name, and how it changes an answer.
+"""What StockTwits may do that its documentation does not say: each behaviour by its name.
 
-Some were reported about StockTwits, others about platforms like it. Nothing here opens a connection.
+Some were reported about StockTwits, others about platforms like it.
 """
 
 from __future__ import annotations
 
-import json
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
-from email.utils import format_datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from local.stand_ins.stocktwits.api import Reply, iso_utc
 from local.stand_ins.stocktwits.rendering import Rendering
 
 CREATE, STREAM, SHOW = "messages/create", "streams/user", "messages/show"
@@ -101,7 +96,7 @@ BEHAVIOURS: Mapping[Contrary, Behaviour] = MappingProxyType(
     {
         Contrary.PAGE: Behaviour(
             Kind.ANSWER,
-            "a page instead of JSON, with `status`; `by` is `server` or `cloudflare`; `accepted`: after the post was made",
+            "a page, with `status`, `by` the `server` or `cloudflare`; `accepted`: after the post was made",
             {"status": 404, "by": "server", **_REFUSED},
             "status",
             draws=(
@@ -284,200 +279,3 @@ BEHAVIOURS: Mapping[Contrary, Behaviour] = MappingProxyType(
         ),
     }
 )
-
-_TITLES = {
-    1006: "Access denied: Your IP address has been banned",
-    1010: "The owner of this website has banned your access based on your browser's signature",
-    1015: "You are being rate limited",
-    1020: "Access denied",
-    1200: "Cache connection limit",
-}
-_PROBLEM_TYPE = "https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/"
-_DUPLICATE = "Duplicate messages within 30 minutes will not be posted."
-_INNER_MESSAGES = {
-    401: "Authentication required",
-    403: "The access token lacks the scope publish_messages",
-    404: "Message not found",
-    422: _DUPLICATE,
-    429: "Rate limit exceeded. Client may not make more than 400 requests an hour.",
-}
-_OTHER_JSON: dict[str, object] = {
-    "error": {"error": "Not found"},
-    "message": {"message": "Not found"},
-    "errors-text": {"errors": "Not found"},
-    "errors-empty": {"errors": []},
-    "errors-null": {"response": {"status": 404}, "errors": None},
-    "list": [],
-    "text": "Not found",
-    "number": 404,
-    "null": None,
-}
-_SERVER_PAGE = b"<!DOCTYPE html><title>StockTwits</title><h1>This page is not what you are looking for</h1>"
-_CLOUDFLARE_PAGE = (
-    b"<!DOCTYPE html><title>stocktwits.com | Cloudflare</title><h1>Please try again in a few minutes</h1>"
-)
-
-
-def replacement(kind: Contrary, details: Details, now: float) -> Reply:
-    """Return the answer that a behaviour of `Kind.ANSWER` gives in place of the genuine one."""
-    status = int(details.get("status") or 0)
-    match kind:
-        case Contrary.PAGE if details["by"] == "cloudflare":
-            return Reply(status, _CLOUDFLARE_PAGE, headers={"Server": "cloudflare", "CF-RAY": "8f0c4a2b1d3e5f60-FRA"})
-        case Contrary.PAGE:
-            return Reply(status, _SERVER_PAGE)
-        case Contrary.EMPTY:
-            return Reply(status, b"")
-        case Contrary.OTHER_JSON:
-            return Reply.json(_OTHER_JSON[details["form"]], status)
-        case Contrary.ERROR:
-            return Reply.error(status, details["message"])
-        case Contrary.PROBLEM:
-            return _problem(status, details["code"], details["type"])
-        case Contrary.INNER_STATUS:
-            inner = str(status) if details["as_text"] else status
-            message = details["message"] or _INNER_MESSAGES.get(status, "Something went wrong")
-            return Reply.json({"response": {"status": inner}, "errors": [{"message": message}]})
-        case Contrary.RATE_LIMIT:
-            value = _moment(details["form"], now, details["seconds"])
-            return Reply.rate_limited(400).with_headers({details["header"]: value})
-        case Contrary.PARENT_HIDDEN:
-            return Reply.error(status, "The message that you reply to was not found")
-        case _:
-            return Reply.error(422, _DUPLICATE)
-
-
-def altered_message(kind: Contrary, details: Details, message: dict[str, Any], another: int) -> dict[str, Any]:
-    """Return how a behaviour of `Kind.MESSAGE` shows a post; `another` is the id of another post."""
-    match kind:
-        case Contrary.ID_TEXT:
-            return {**message, "id": str(message.get("id"))}
-        case Contrary.ID_MISSING:
-            return _without(message, "id")
-        case Contrary.ID_ODD:
-            return {**message, "id": details["value"]}
-        case Contrary.ID_OF_ANOTHER:
-            return {**message, "id": another}
-        case Contrary.CREATED_AT:
-            return _without(message, "created_at") | _created_at(details["form"], message.get("created_at"))
-        case Contrary.CHART_MISSING:
-            return {**message, "entities": _without(message.get("entities", {}), "chart")}
-        case Contrary.SENTIMENT if details["form"] == "no-entities":
-            return _without(message, "entities")
-        case Contrary.SENTIMENT:
-            entities = message.get("entities", {})
-            other = {"basic": "Bearish" if entities.get("sentiment") == {"basic": "Bullish"} else "Bullish"}
-            sentiment = {"sentiment": other} if details["form"] == "other" else {}
-            return {**message, "entities": _without(entities, "sentiment") | sentiment}
-        case _:
-            return message
-
-
-def altered_page(kind: Contrary, details: Details, page: dict[str, Any], pinned: list[Any]) -> dict[str, Any]:
-    """Return how a behaviour of `Kind.PAGE` shows a page of the stream; `pinned` comes first."""
-    messages, cursor = list(page.get("messages") or []), dict(page.get("cursor") or {})
-    match kind:
-        case Contrary.SHUFFLED:
-            random.Random(len(messages)).shuffle(messages)
-        case Contrary.PINNED:
-            messages = [*pinned, *messages]
-        case Contrary.SHORT:
-            messages, cursor = _short(details["where"], messages, cursor)
-        case Contrary.CURSOR:
-            return _without(page, "cursor") | _cursor(details["form"], cursor)
-        case Contrary.NOT_OBJECTS:
-            messages = [None, *messages[:1], "post", 7, *messages[1:], []]
-        case Contrary.STREAM_EMPTY:
-            messages, cursor = [], {"more": False, "since": None, "max": None}
-        case Contrary.MESSAGES:
-            forms = {"null": None, "object": {}, "text": "none"}
-            form = details["form"]
-            return _without(page, "messages") | ({"messages": forms[form]} if form in forms else {})
-        case _:
-            return page
-    return {**page, "messages": messages} | ({"cursor": cursor} if "cursor" in page else {})
-
-
-def _problem(status: int, code: int, media_type: str) -> Reply:
-    title = _TITLES.get(code, "Access denied")
-    problem = {
-        "type": f"{_PROBLEM_TYPE}error-{code}/",
-        "title": f"Error {code}: {title}",
-        "status": status,
-        "detail": "The site owner has blocked this request.",
-        "instance": "8f0c4a2b1d3e5f60",
-        "error_code": code,
-        "cloudflare_error": True,
-        "retryable": status != 403,  # noqa: PLR2004
-    }
-    headers = {"Server": "cloudflare", "CF-RAY": "8f0c4a2b1d3e5f60-FRA"}
-    return Reply(status, json.dumps(problem).encode(), media_type, headers)
-
-
-def _moment(form: str, now: float, seconds: float) -> str:
-    """Return the header of a limit that ends so many seconds from now, in one of the forms."""
-    end, day = now + seconds, 24 * 3600
-    moment = datetime.fromtimestamp(end, UTC)
-    forms = {
-        "seconds": f"{seconds:.0f}",
-        "epoch": f"{end:.0f}",
-        "milliseconds": f"{end * 1000:.0f}",
-        "http-date": format_datetime(moment, usegmt=True),
-        "iso-date": iso_utc(moment),
-        "decimal-seconds": f"{seconds:.1f}",
-        "decimal-epoch": f"{end:.3f}",
-        "past": f"{now - seconds:.0f}",
-        "days": f"{3 * day}",
-        "days-epoch": f"{now + 3 * day:.0f}",
-        "zero": "0",
-        "negative": "-1",
-        "empty": "",
-        "nonsense": "soon",
-    }
-    return forms[form]
-
-
-def _created_at(form: str, shown: object) -> dict[str, Any]:
-    if form == "missing":
-        return {}
-    words: dict[str, object] = {"null": None, "empty": "", "word": "just now"}
-    if form in words or not isinstance(shown, str):
-        return {"created_at": words.get(form)}
-    moment = datetime.fromisoformat(shown)
-    forms: dict[str, object] = {
-        "zone": moment.astimezone(timezone(timedelta(hours=-5))).isoformat(),
-        "fraction": moment.strftime("%Y-%m-%dT%H:%M:%S.123Z"),
-        "space": moment.strftime("%Y-%m-%d %H:%M:%S +0000"),
-        "http-date": format_datetime(moment.astimezone(UTC), usegmt=True),
-        "epoch": int(moment.timestamp()),
-    }
-    return {"created_at": forms[form]}
-
-
-def _short(where: str, messages: list[Any], cursor: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Leave out half of a page: at its end, or, if there are more pages, in its middle."""
-    if where == "middle":
-        return (messages[::2] if cursor.get("more") else messages), cursor
-    kept = messages[: (len(messages) + 1) // 2]
-    last = kept[-1] if kept else None
-    oldest = last.get("id") if isinstance(last, dict) else None
-    return kept, (cursor | {"more": True, "max": oldest} if len(kept) < len(messages) else cursor)
-
-
-def _cursor(form: str, cursor: dict[str, Any]) -> dict[str, Any]:
-    since, oldest = cursor.get("since"), cursor.get("max")
-    forms: dict[str, object] = {
-        "null": None,
-        "text": "next",
-        "empty": {},
-        "no-more": {**cursor, "more": False},
-        "more": {**cursor, "more": True},
-        "digits": {"more": str(cursor.get("more")).lower(), "since": str(since), "max": str(oldest)},
-        "swapped": {**cursor, "since": oldest, "max": since},
-        "stuck": {**cursor, "more": True, "max": since},
-    }
-    return {} if form == "missing" else {"cursor": forms[form]}
-
-
-def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {each: value for each, value in values.items() if each != name}

@@ -11,8 +11,9 @@ from enum import StrEnum
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from local.stand_ins.stocktwits.alterations import replacement
 from local.stand_ins.stocktwits.api import Reply
-from local.stand_ins.stocktwits.contrary import BEHAVIOURS, CREATE, SHOW, STREAM, Contrary, Kind, replacement
+from local.stand_ins.stocktwits.contrary import BEHAVIOURS, CREATE, SHOW, STREAM, Contrary, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,8 +89,8 @@ _REPLIES = {
 _ERROR_PAGE = b"<!DOCTYPE html><title>StockTwits</title><h1>We're sorry, but something went wrong</h1>"
 
 
-ONLY = ("reply", "chart")
-"""A fault may be planned for replies only, or for posts with a chart."""
+ONLY = {"reply": "in_reply_to_message_id", "chart": "chart"}
+"""A fault may be planned for replies only, or for posts with a chart, with the detail `only`; the field of each."""
 
 
 @dataclass
@@ -105,7 +106,6 @@ class PlannedFault:
     text: str | None
     path: str
     details: dict[str, Any]
-    only: str | None = None
 
     @property
     def kind(self) -> Kind | None:
@@ -128,15 +128,11 @@ class PlannedFault:
 
     def matches(self, seen: SeenRequest) -> bool:
         """Return whether the fault applies to this request."""
-        if not (_within(seen.resource, self.path) and self.concerns(seen.resource)):
-            return False
-        if self.only and not {"reply": "in_reply_to_message_id", "chart": "chart"}[self.only] in {
-            **seen.fields,
-            **seen.files,
-        }:
-            return False
+        only = self.details.get("only")
+        wanted = only is None or ONLY[only] in {**seen.fields, **seen.files}
         shows = self.kind is Kind.MESSAGE and not _within(seen.resource, CREATE)
-        return self.text is None or shows or self.text in seen.fields.get("body", "")
+        meant = self.text is None or shows or self.text in seen.fields.get("body", "")
+        return wanted and meant and _within(seen.resource, self.path) and self.concerns(seen.resource)
 
     def concerns(self, resource: str) -> bool:
         """Return whether there is something in this resource's answers that the behaviour could change."""
@@ -165,36 +161,27 @@ _RESOURCES: Mapping[Kind | None, Sequence[str]] = {
 }
 
 
-def plan(
-    fault: str,
-    times: int | None,
-    text: str | None,
-    path: str | None,
-    details: Mapping[str, Any],
-    only: str | None = None,
-) -> PlannedFault:
+def plan(fault: str, times: int | None, text: str | None, path: str | None, details: Mapping[str, Any]) -> PlannedFault:
     """Plan a fault or a contrary behaviour.
 
     Args:
         fault: A value of `Fault` or `Contrary`.
         times: How many requests it affects; None for all.
         text: What the text of a post must contain; None for any.
-        path: The resource; None for posting, and for what only a stream shows, the stream.
-        details: What the fault accepts.
-        only: One of `ONLY`, or None for every request.
+        path: The resource; None for posting, or for the stream if only a stream can show it.
+        details: What the fault accepts, and `only` with one of `ONLY`.
 
     Raises:
         ValueError: The name or a detail is unknown, or the resource's answers have nothing that it could change.
     """
     kind = _fault(fault)
     known = _details(kind)
-    if (times is not None and times < 1) or details.keys() - known.keys() or only not in (None, *ONLY):
-        message = (
-            f"{kind} takes times of 1 or more, or null for ever, only as one of {list(ONLY)}, and these details: "
-            f"{sorted(known)}"
-        )
+    if (times is not None and times < 1) or details.keys() - known.keys() - {"only"}:
+        message = f"{kind} takes times of 1 or more, or null for ever, and these details: {sorted([*known, 'only'])}"
         raise ValueError(message)
-    planned = PlannedFault(kind, times, text, "", dict(known) | dict(details), only)
+    if details.get("only") not in (None, *ONLY):
+        raise ValueError(f"only must be one of {list(ONLY)}")
+    planned = PlannedFault(kind, times, text, "", {**known, **details})
     planned.path = (STREAM if planned.kind is Kind.PAGE else CREATE) if path is None else path.strip("/")
     if isinstance(kind, Contrary):
         behaviour = BEHAVIOURS[kind]
@@ -207,12 +194,14 @@ def plan(
 
 def catalogue() -> list[dict[str, Any]]:
     """Return every fault and every contrary behaviour, with its details and what it does in plain words."""
-    faults = [(each, WORDS[each], ()) for each in Fault]
-    behaviours = [(each, behaviour.words, behaviour.forms) for each, behaviour in BEHAVIOURS.items()]
+    described: dict[Fault | Contrary, tuple[str, tuple[object, ...]]] = {
+        **{each: (words, ()) for each, words in WORDS.items()},
+        **{each: (behaviour.words, behaviour.forms) for each, behaviour in BEHAVIOURS.items()},
+    }
     return [
         {"fault": str(each), "words": words, "details": dict(_details(each))}
         | ({"main": _main(each), "forms": list(forms)} if forms else {})
-        for each, words, forms in [*faults, *behaviours]
+        for each, (words, forms) in described.items()
     ]
 
 

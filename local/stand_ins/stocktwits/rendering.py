@@ -103,7 +103,7 @@ def render(text: str, renderings: Collection[str] = ()) -> str:
         renderings: Values of `Rendering`; they take effect in the order of that class, and of those that are about
             links the last one does.
     """
-    link = shortened
+    link: Callable[[str], str] = shortened
     for rendering in Rendering:
         if rendering in renderings:
             link = _LINKS.get(rendering, link)
