@@ -10,5 +10,5 @@ over HTTP:
     GET  /_standin/faults, /_standin/posts, /_standin/requests, /_standin/stats
 
 `Fault` has the ways in which it fails as documented, or as any server does; `Contrary` those in which it does what no
-documentation says. Both are planned in the same way. With the setting `contrary`, a seed, it draws the latter at random.
+documentation says. Both are planned in the same way; the setting `contrary`, a seed, draws the latter at random.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,6 +36,7 @@ class ContraryApi(Api):
         super().__init__(settings)
         self._mode: ContraryMode | None = None
         self._mode_settings: object = None
+        self._mode_lock = threading.Lock()
 
     def forget(self) -> None:
         """Forget all posts, and how often each request was made."""
@@ -68,11 +70,12 @@ class ContraryApi(Api):
     def _contrary(self) -> ContraryMode | None:
         own = self._settings
         wanted = own.contrary, own.contrary_share, tuple(own.contrary_behaviours)
-        if wanted != self._mode_settings:
-            seed, share, names = wanted
-            self._mode = None if seed is None else ContraryMode(seed, share, names)
-            self._mode_settings = wanted
-        return self._mode
+        with self._mode_lock:  # or of two first requests, one would count in a mode that is thrown away
+            if wanted != self._mode_settings:
+                seed, share, names = wanted
+                self._mode = None if seed is None else ContraryMode(seed, share, names)
+                self._mode_settings = wanted
+            return self._mode
 
     def _rules(self) -> Rules:
         rules, mode = super()._rules(), self._contrary()

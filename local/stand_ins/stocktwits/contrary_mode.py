@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from local.stand_ins.stocktwits.api import SeenRequest
 
 _REFUSALS = frozenset({Contrary.PAGE, Contrary.EMPTY, Contrary.OTHER_JSON, Contrary.ERROR, Contrary.PROBLEM})
-_ONLY_FOR_POSTING = frozenset({Contrary.DUPLICATE, Contrary.PARENT_HIDDEN})
+_ONLY_FOR_POSTING = frozenset({Contrary.DUPLICATE, Contrary.PARENT_HIDDEN, Contrary.RENDERED})
+"""A text is rendered alike in every answer, so how is drawn when it is posted."""
+
 _IDS = frozenset({Contrary.ID_TEXT, Contrary.ID_MISSING, Contrary.ID_ODD, Contrary.ID_OF_ANOTHER})
 _FOR_EVER = 0.1
 """The share of the contrary posts that are refused however often they are sent."""
@@ -96,7 +98,7 @@ class ContraryMode:
         drawn = [each for each in self._habits if each.kind is not Kind.MESSAGE and each.matches(seen)]
         for_ever = self._random("for ever", text)
         if posts and for_ever.random() < self._share * _FOR_EVER:
-            return self._refused(for_ever)
+            return [*drawn, *self._refused(for_ever)]
         chance = self._random("request", *asked, count)
         if chance.random() < self._share:
             drawn += self._drawn(chance, self._for(seen))

@@ -124,7 +124,9 @@ class PlannedFault:
         if isinstance(self.fault, Fault):
             main = "status"
         value = self.details.get(main)
-        return str(self.fault) if value == defaults.get(main) else f"{self.fault} {value}"
+        if value == defaults.get(main):
+            return str(self.fault)
+        return f"{self.fault} {value if isinstance(value, str) else json.dumps(value)}"
 
     def matches(self, seen: SeenRequest) -> bool:
         """Return whether the fault applies to this request."""
@@ -277,7 +279,10 @@ def _named(name: str) -> PlannedFault:
     if not value:
         return plan(fault, None, None, "", {})
     kind = _fault(fault)
-    return plan(fault, None, None, "", {_main(kind) or value: int(value) if isinstance(kind, Fault) else _value(value)})
+    if isinstance(kind, Fault):
+        return plan(fault, None, None, "", {_NUMBERS.get(kind, value): int(value)})
+    behaviour = BEHAVIOURS[kind]
+    return plan(fault, None, None, "", {behaviour.main or value: value if value in behaviour.forms else _value(value)})
 
 
 def _value(text: str) -> object:
