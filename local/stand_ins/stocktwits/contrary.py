@@ -54,6 +54,11 @@ class Contrary(StrEnum):
     MESSAGES = "messages"
 
 
+HIDING = frozenset({Contrary.LATE, Contrary.LAG, Contrary.STREAM_EMPTY, Contrary.SHORT})
+"""These hide a post that was or will be made. Where duplicates are accepted as well, no client could know better than
+to post again, so the contrary mode does not draw both."""
+
+
 class Kind(StrEnum):
     """What a behaviour changes."""
 

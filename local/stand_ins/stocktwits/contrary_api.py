@@ -69,11 +69,12 @@ class ContraryApi(Api):
 
     def _contrary(self) -> ContraryMode | None:
         own = self._settings
-        wanted = own.contrary, own.contrary_share, tuple(own.contrary_behaviours)
+        forgetful = own.duplicate_seconds <= 0
+        wanted = own.contrary, own.contrary_share, tuple(own.contrary_behaviours), forgetful
         with self._mode_lock:  # or of two first requests, one would count in a mode that is thrown away
             if wanted != self._mode_settings:
-                seed, share, names = wanted
-                self._mode = None if seed is None else ContraryMode(seed, share, names)
+                seed, share, names, _ = wanted
+                self._mode = None if seed is None else ContraryMode(seed, share, names, forgetful=forgetful)
                 self._mode_settings = wanted
             return self._mode
 

@@ -7,13 +7,14 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from local.stand_ins.stocktwits.contrary import BEHAVIOURS, CREATE, SHOW, STREAM, Contrary, Kind
+from local.stand_ins.stocktwits.contrary import BEHAVIOURS, CREATE, HIDING, SHOW, STREAM, Contrary, Kind
 from local.stand_ins.stocktwits.faults import PlannedFault, plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from local.stand_ins.stocktwits.api import SeenRequest
+    from local.stand_ins.stocktwits.contrary import Details
 
 _REFUSALS = frozenset({Contrary.PAGE, Contrary.EMPTY, Contrary.OTHER_JSON, Contrary.ERROR, Contrary.PROBLEM})
 _ONLY_FOR_POSTING = frozenset({Contrary.DUPLICATE, Contrary.PARENT_HIDDEN, Contrary.RENDERED})
@@ -36,7 +37,6 @@ _RULES: dict[Contrary, tuple[dict[str, Any], ...]] = {
     Contrary.PARENT_HIDDEN: tuple(
         {"parent_lag_seconds": seconds, "parent_status": status} for seconds in (5.0, 45.0) for status in (404, 422)
     ),
-    Contrary.DUPLICATE_ACCEPTED: ({"duplicate_seconds": 0.0},),
     Contrary.DUPLICATE: ({"duplicate_seconds": 7200.0}, {"near_identical": True}),
 }
 
@@ -48,16 +48,18 @@ class ContraryMode:
     same in every run, in whatever order the requests arrive.
 
     Attributes:
+        forgetful: Whether this run accepts duplicates; then it draws nothing of `HIDING`.
         rules: The fields of `Rules` that this run changes.
     """
 
-    def __init__(self, seed: int, share: float, names: Collection[str] = ()) -> None:
+    def __init__(self, seed: int, share: float, names: Collection[str] = (), *, forgetful: bool = False) -> None:
         """Draw the habits of the run.
 
         Args:
             seed: Decides, together with each request or text.
             share: The share of requests, of posts, and of habits, that are contrary; from 0 to 1.
             names: The values of `Contrary` to draw from; empty for all.
+            forgetful: Whether the run accepts duplicates whatever the seed says.
 
         Raises:
             ValueError: A name is unknown, or the share is not one.
@@ -66,7 +68,11 @@ class ContraryMode:
             raise ValueError("contrary_share must be from 0 to 1")
         self._seed = seed
         self._share = share
-        self._allowed = [each for each in Contrary if each in {Contrary(name) for name in names or Contrary}]
+        allowed = {Contrary(name) for name in names or Contrary}
+        drawn = Contrary.DUPLICATE_ACCEPTED in allowed and self._random("forgetful").random() < share
+        self.forgetful = forgetful or drawn
+        left_out = {Contrary.DUPLICATE_ACCEPTED, *(HIDING if self.forgetful else ())}
+        self._allowed = [each for each in Contrary if each in allowed - left_out]
         self._counts: Counter[tuple[str, ...]] = Counter()
         self._lock = threading.Lock()
         self._habits = list(self._draw_habits())
@@ -75,6 +81,8 @@ class ContraryMode:
             chance = self._random("rule", behaviour)
             if behaviour in self._allowed and chance.random() < share:
                 self.rules |= chance.choice(choices)
+        if self.forgetful:
+            self.rules["duplicate_seconds"] = 0.0
 
     def of_post(self, text: str) -> list[PlannedFault]:
         """Return what happens to a post with this text, whoever asks for it and however its request ends."""
@@ -91,7 +99,8 @@ class ContraryMode:
         """Return how this request is treated, beside what happens to the posts that it makes or shows."""
         posts = seen.resource == CREATE
         text = seen.fields.get("body", "")
-        asked = seen.resource, text, seen.query.get("max", "")
+        # Not which page of the stream: ids depend on the order in which posts were made.
+        asked = seen.resource, text, "further page" if "max" in seen.query else ""
         with self._lock:
             self._counts[asked] += 1
             count = self._counts[asked]
@@ -136,10 +145,16 @@ class ContraryMode:
         if not allowed:
             return []
         drawn = chance.choice(allowed)
-        return [plan(drawn, None, None, None, chance.choice(BEHAVIOURS[drawn].draws))]
+        draws = [each for each in BEHAVIOURS[drawn].draws if not (self.forgetful and _denies_a_post(each))]
+        return [plan(drawn, None, None, None, chance.choice(draws))]
 
     def _random(self, *what: object) -> random.Random:
         return random.Random(f"{self._seed} {what}")
+
+
+def _denies_a_post(details: Details) -> bool:
+    """Return whether an answer refuses a post for the moment, although it was made: it is sent again for certain."""
+    return bool(details.get("accepted")) and details.get("status") in {401, 429}
 
 
 def _everywhere(planned: PlannedFault) -> PlannedFault:

@@ -3,13 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from local.stand_ins.stocktwits.contrary import BEHAVIOURS, Contrary, Kind
+from local.stand_ins.stocktwits.api import SeenRequest, Settings
+from local.stand_ins.stocktwits.contrary import BEHAVIOURS, HIDING, Contrary, Kind
+from local.stand_ins.stocktwits.contrary_api import ContraryApi
 from local.stand_ins.stocktwits.contrary_mode import ContraryMode
 from local.stand_ins.stocktwits.faults import Fault, catalogue
 from local.stand_ins.stocktwits.rendering import Rendering
@@ -66,12 +69,41 @@ def test_every_behaviour_is_drawn_sooner_or_later(client: Client, stand_in: Stan
     for mode in (ContraryMode(seed, 0.5) for seed in range(20)):
         drawn.update(each.fault for text in TEXTS for each in mode.of_post(text))
         drawn.update(each.fault for request in stand_in.requests for each in mode.of_request(request))
+        drawn.update([Contrary.DUPLICATE_ACCEPTED] if mode.forgetful else [])
     assert drawn.keys() == set(Contrary)
+
+
+@pytest.mark.parametrize("forgetful", [{"duplicate_seconds": 0.0}, {"contrary_behaviours": [*Contrary]}])
+def test_a_run_that_accepts_duplicates_hides_no_posts(
+    client: Client, stand_in: StandIn, forgetful: dict[str, Any]
+) -> None:
+    stand_in.configure(contrary=1, contrary_share=1.0, **forgetful)
+    for text in TEXTS:
+        client.post(text)
+        client.get("/api/2/streams/user/4242.json")
+    assert not {planned.fault for _, planned in stand_in.faulted} & HIDING
+    assert not any(post.lag_seconds for post in stand_in.posts)
 
 
 def test_every_rendering_is_drawn_sooner_or_later() -> None:
     drawn = {each.details["rendering"] for text in TEXTS for each in ContraryMode(1, 1.0, ["rendered"]).of_post(text)}
     assert drawn == set(Rendering)
+
+
+def test_the_api_is_contrary_without_a_server_too() -> None:
+    api = ContraryApi(Settings(clock=Clock(), contrary=1, contrary_share=1.0, contrary_behaviours=["pinned"]))
+    oldest = [api.post_by_hand(text) for text in TEXTS][0]
+    seen = SeenRequest("GET", "/api/2/streams/user/4242.json", {}, Message(), {}, {}, 0.0)
+    assert json.loads(api.answer(seen, *api.draw(seen)).body)["messages"][0]["id"] == oldest.id
+    assert json.loads(api.answer(seen).body)["messages"][0]["id"] != oldest.id
+
+
+def test_it_can_start_contrary() -> None:
+    with StandIn(contrary=1, contrary_share=1.0, contrary_behaviours=["rendered"]) as stand_in:
+        client = Client(stand_in)
+        with client.session:
+            client.post()
+        assert stand_in.posts[0].renderings
 
 
 def test_a_post_is_rendered_alike_in_every_answer(client: Client, stand_in: StandIn) -> None:
