@@ -79,10 +79,12 @@ def altered_message(kind: Contrary, details: Details, message: dict[str, Any], a
 
 def altered_page(kind: Contrary, details: Details, page: dict[str, Any], pinned: list[Any]) -> dict[str, Any]:
     """Return how a behaviour of `Kind.PAGE` shows a page of the stream; `pinned` comes first."""
-    messages, cursor = list(page.get("messages") or []), dict(page.get("cursor") or {})
+    messages, cursor = page.get("messages"), page.get("cursor")
+    if not isinstance(messages, list) or not isinstance(cursor, dict):  # another behaviour changed it before
+        return page
     match kind:
         case Contrary.SHUFFLED:
-            random.Random(len(messages)).shuffle(messages)
+            messages = random.Random(len(messages)).sample(messages, len(messages))
         case Contrary.PINNED:
             messages = [*pinned, *messages]
         case Contrary.SHORT:
@@ -99,7 +101,7 @@ def altered_page(kind: Contrary, details: Details, page: dict[str, Any], pinned:
             return _without(page, "messages") | ({"messages": forms[form]} if form in forms else {})
         case _:
             return page
-    return {**page, "messages": messages} | ({"cursor": cursor} if "cursor" in page else {})
+    return {**page, "messages": messages, "cursor": cursor}
 
 
 def _page(details: Details) -> Reply:
@@ -184,9 +186,12 @@ def _created_at(form: str, shown: object) -> dict[str, Any]:
     if form == "missing":
         return {}
     words: dict[str, object] = {"null": None, "empty": "", "word": "just now"}
-    if form in words or not isinstance(shown, str):
-        return {"created_at": words.get(form)}
-    moment = datetime.fromisoformat(shown)
+    if form in words:
+        return {"created_at": words[form]}
+    try:
+        moment = datetime.fromisoformat(str(shown))
+    except ValueError:  # another behaviour changed it before
+        return {"created_at": shown}
     forms: dict[str, object] = {
         "zone": moment.astimezone(timezone(timedelta(hours=-5))).isoformat(),
         "fraction": moment.strftime("%Y-%m-%dT%H:%M:%S.123Z"),

@@ -117,7 +117,8 @@ class ContraryApi(Api):
         if any(each.fault is Contrary.MAX_IGNORED for each in behaviours):
             asked = replace(seen, query={name: value for name, value in seen.query.items() if name != "max"})
         page = super()._stream(asked, account)
-        for each in behaviours:
+        # What takes cursor or messages away comes last.
+        for each in sorted(behaviours, key=lambda each: each.fault in {Contrary.CURSOR, Contrary.MESSAGES}):
             pinned = []
             if each.fault is Contrary.PINNED and (each.details["every"] or "max" not in seen.query):
                 oldest = self._visible()[::-1][: each.details["count"]]

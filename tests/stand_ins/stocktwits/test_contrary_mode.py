@@ -17,7 +17,7 @@ from local.stand_ins.stocktwits.contrary_mode import ContraryMode
 from local.stand_ins.stocktwits.faults import Fault, catalogue
 from local.stand_ins.stocktwits.rendering import Rendering
 from local.stand_ins.stocktwits.server import StandIn
-from tests.stand_ins.stocktwits.client import Client, Clock
+from tests.stand_ins.stocktwits.client import GIF, Client, Clock
 
 TEXTS = [f"$AAPL is up {number}%, see example.com/{number}" for number in range(40)]
 NOT_LATE = [each for each in Contrary if each is not Contrary.LATE]
@@ -92,7 +92,7 @@ def test_every_rendering_is_drawn_sooner_or_later() -> None:
 
 def test_the_api_is_contrary_without_a_server_too() -> None:
     api = ContraryApi(Settings(clock=Clock(), contrary=1, contrary_share=1.0, contrary_behaviours=["pinned"]))
-    oldest = [api.post_by_hand(text) for text in TEXTS][0]
+    oldest, *_ = [api.post_by_hand(text) for text in TEXTS]
     seen = SeenRequest("GET", "/api/2/streams/user/4242.json", {}, Message(), {}, {}, 0.0)
     assert json.loads(api.answer(seen, *api.draw(seen)).body)["messages"][0]["id"] == oldest.id
     assert json.loads(api.answer(seen).body)["messages"][0]["id"] != oldest.id
@@ -183,6 +183,23 @@ def test_whatever_can_be_drawn_can_be_planned_and_is_answered(
         or "status" not in details
     )
     assert [planned.fault for _, planned in stand_in.faulted] == [fault]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_seed_breaks_the_server(
+    client: Client, stand_in: StandIn, seed: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stand_in.configure(contrary=seed, contrary_share=0.8, contrary_behaviours=NOT_LATE)
+    for number, text in enumerate(TEXTS):
+        client.post(text, in_reply_to_message_id=7, chart="https://example.com/c.png", sentiment="bullish")
+        client.upload(GIF, f"{text} and a chart")
+        client.post(f"{text} alone")
+        client.get("/api/2/streams/user/4242.json", **({"max": stand_in.posts[0].id} if stand_in.posts else {}))
+        client.get(f"/api/2/messages/show/{stand_in.posts[-1].id if stand_in.posts else number}.json")
+        client.get("/api/2/account/verify.json")
+    assert len(client.get("/_standin/posts").json()) == len(stand_in.posts) > 0
+    assert client.get("/").status_code == 200
+    assert capfd.readouterr() == ("", "")
 
 
 def test_faults_and_behaviours_have_different_names() -> None:
