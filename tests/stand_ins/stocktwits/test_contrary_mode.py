@@ -185,7 +185,7 @@ def test_whatever_can_be_drawn_can_be_planned_and_is_answered(
     assert [planned.fault for _, planned in stand_in.faulted] == [fault]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 def test_no_seed_breaks_the_server(
     client: Client, stand_in: StandIn, seed: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
