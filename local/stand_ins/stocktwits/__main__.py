@@ -15,6 +15,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--latency-ms", type=float, default=0.0, help="how long each answer takes")
     parser.add_argument("--rate-limit", type=int, help="requests an hour (default: no limit)")
     parser.add_argument("--near-identical", action="store_true", help="texts that differ only in cashtags are refused")
+    parser.add_argument("--contrary", type=int, metavar="SEED", help="behave in undocumented ways, drawn by this seed")
+    parser.add_argument("--contrary-share", type=float, default=StandIn.contrary_share, help="(default: %(default)s)")
     parser.add_argument("--access-token", default=StandIn.access_token, help="the token (default: %(default)s)")
     parser.add_argument("--username", default=StandIn.username, help="the account (default: %(default)s)")
     parser.add_argument("--user-id", type=int, default=StandIn.user_id, help="its id (default: %(default)s)")

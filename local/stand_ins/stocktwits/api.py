@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import html
 import itertools
 import json
 import math
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from local.stand_ins.stocktwits.rendering import CASHTAG, LINK, render
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from email.message import Message
 
 API = "/api/2/"
@@ -24,14 +25,18 @@ CHARACTER_LIMIT = 1000
 CHART_WEIGHT = 24
 ANGLE_WEIGHT = 4
 STREAM_LIMIT = 30
+STREAM_REACH = 800
+"""How many messages of a stream can be reached through cursors; what is older is not shown (parameters page)."""
+
 DUPLICATE_SECONDS = 30 * 60
 HOUR = 3600
+DUPLICATE = "Duplicate messages within 30 minutes will not be posted."
+PARENT_NOT_FOUND = "The message that you reply to was not found"
 SENTIMENTS = {"neutral": None, "bullish": {"basic": "Bullish"}, "bearish": {"basic": "Bearish"}}
 IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif"}
 NUMBER = r"[1-9][0-9]{0,17}"
-CASHTAG = re.compile(r"(?<![\w$])\$([A-Za-z][A-Za-z0-9]*(?:[._][A-Za-z]{1,3})?)(?![\w$])", re.ASCII)
-"""`$AAPL`, `$BRK.B`, `$BTC.X`, `$ES_F`; amounts such as `$5k` or `$50USD` and runs such as `$FOO$BAR` do not match."""
-_LINK = re.compile(r"https?://\S+")
+Alteration = Callable[[dict[str, Any]], dict[str, Any]]
+"""From a post as the API would show it, to how it is shown."""
 
 
 @dataclass(eq=False, repr=False)
@@ -40,6 +45,17 @@ class Settings:
 
     `oauth/token` returns the token for `client_id`, `client_secret` and `code`. A stream shows `stream_times` as many
     posts as StockTwits would, for tests that post so many times as fast.
+
+    Attributes:
+        duplicate_seconds: For how long a text is refused again; 0 accepts every duplicate.
+        near_identical: Whether texts that differ only in cashtags are duplicates.
+        stream_lag_seconds: After how many seconds a post is shown, on streams and by itself.
+        parent_lag_seconds: For how many seconds after a post a reply to it is refused, with `parent_status`.
+        parent_status: 404 or 422.
+        renderings: How every post's text is altered; values of `Rendering`.
+        contrary: The seed of the contrary mode; None switches it off.
+        contrary_share: The share of requests, of posts and of whole runs that each get one of its behaviours.
+        contrary_behaviours: The values of `Contrary` that it draws from; empty for all.
     """
 
     port: int = 0
@@ -57,11 +73,30 @@ class Settings:
     client_id: str = "demo-client"
     client_secret: str = "demo-secret"
     code: str = "demo-code"
+    stream_lag_seconds: float = 0.0
+    parent_lag_seconds: float = 0.0
+    parent_status: int = 404
+    renderings: Sequence[str] = ()
+    contrary: int | None = None
+    contrary_share: float = 0.2
+    contrary_behaviours: Sequence[str] = ()
 
     @property
     def url(self) -> str:
         """The root of the server, with the account's page."""
         return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules for posts that may change; see `Settings`."""
+
+    duplicate_seconds: float
+    near_identical: bool
+    stream_lag_seconds: float
+    parent_lag_seconds: float
+    parent_status: int
+    renderings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -80,7 +115,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class PostRecord:
-    """An accepted post; `body` is the text exactly as it was sent."""
+    """An accepted post; `body` is the text exactly as it was sent.
+
+    Attributes:
+        source: Who posted it, if it was not a request to this API: the owner's hand, or another tool.
+        lag_seconds: After how many seconds it is shown.
+        renderings: How its text is altered wherever it is shown; values of `Rendering`.
+        alterations: How else it is altered wherever it is shown.
+    """
 
     id: int
     body: str
@@ -88,6 +130,10 @@ class PostRecord:
     in_reply_to: int | None
     chart: Chart | None
     created_at: datetime
+    source: str = ""
+    lag_seconds: float = 0.0
+    renderings: tuple[str, ...] = ()
+    alterations: tuple[Alteration, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -165,7 +211,7 @@ class Timeline:
             for words in (same, near) if near_identical else (same,):
                 before = self._posted_at.get(words)
                 if before and (draft.created_at - before).total_seconds() < duplicate_seconds:
-                    raise RefusedError(422, "Duplicate messages within 30 minutes will not be posted.")
+                    raise RefusedError(422, DUPLICATE)
             self._posted_at[same] = self._posted_at[near] = draft.created_at
             post = replace(draft, id=next(self._ids))
             self.posts.append(post)
@@ -230,27 +276,66 @@ class Api:
         chart = _chart(seen)
         if self._weight(body, chart) > CHARACTER_LIMIT:
             raise RefusedError(422, f"Body is too long (maximum is {CHARACTER_LIMIT} characters)")
-        now = datetime.fromtimestamp(self._settings.clock(), UTC)
-        draft = PostRecord(0, body, sentiment, in_reply_to, chart, now)
-        own = self._settings
-        post = self.timeline.add(draft, near_identical=own.near_identical, duplicate_seconds=own.duplicate_seconds)
-        return {"response": {"status": 200}, "message": self._message(post)}
+        self._require_visible_parent(in_reply_to)
+        post = self._accept(seen, PostRecord(0, body, sentiment, in_reply_to, chart, self._now()))
+        return {"response": {"status": 200}, "message": self._shown(seen, post)}
 
-    def _show(self, _: SeenRequest, wanted: str) -> dict[str, Any]:
+    def _accept(self, _: SeenRequest, draft: PostRecord) -> PostRecord:
+        """Add a post to the timeline; RefusedError if it is a duplicate."""
+        rules = self._rules()
+        return self.timeline.add(draft, near_identical=rules.near_identical, duplicate_seconds=rules.duplicate_seconds)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._settings.clock(), UTC)
+
+    def _rules(self) -> Rules:
+        """Return the rules that apply now."""
+        own = self._settings
+        return Rules(
+            own.duplicate_seconds,
+            own.near_identical,
+            own.stream_lag_seconds,
+            own.parent_lag_seconds,
+            own.parent_status,
+            tuple(own.renderings),
+        )
+
+    def _require_visible_parent(self, parent: int | None) -> None:
+        """Refuse a reply to a post that was made a moment ago; any other number may be a post of another account."""
+        rules = self._rules()
+        post = self.timeline.find(str(parent))
+        if post and self._settings.clock() - post.created_at.timestamp() < rules.parent_lag_seconds:
+            raise RefusedError(rules.parent_status, PARENT_NOT_FOUND)
+
+    def _visible(self) -> list[PostRecord]:
+        """Return the posts that are shown by now, newest first."""
+        now, lag = self._settings.clock(), self._rules().stream_lag_seconds
+        posts = list(reversed(self.timeline.posts))
+        return [
+            each
+            for each in posts
+            if (wait := max(each.lag_seconds, lag)) <= 0 or now - each.created_at.timestamp() >= wait
+        ]
+
+    def _show(self, seen: SeenRequest, wanted: str) -> dict[str, Any]:
         post = self.timeline.find(wanted)
-        if post is None:
+        if post is None or post not in self._visible():
             raise RefusedError(404, "Message not found")
-        return {"response": {"status": 200}, "message": self._message(post)}
+        return {"response": {"status": 200}, "message": self._shown(seen, post)}
 
     def _stream(self, seen: SeenRequest, account: str) -> dict[str, Any]:
         if account not in (str(self._settings.user_id), self._settings.username):
             raise RefusedError(404, "User not found")
-        limit = min(_number(seen.query, "limit") or STREAM_LIMIT, STREAM_LIMIT) * self._settings.stream_times
-        since = _number(seen.query, "since") or 0
-        newer = [post for post in reversed(self.timeline.posts) if post.id > since]
-        shown = [self._message(post) for post in newer[:limit]]
-        ends = {"since": shown[0]["id"], "max": shown[-1]["id"]} if shown else {"since": None, "max": None}
-        cursor = {"more": len(newer) > limit, **ends}
+        times = self._settings.stream_times
+        limit = min(_number(seen.query, "limit") or STREAM_LIMIT, STREAM_LIMIT) * times
+        since, newest = _number(seen.query, "since") or 0, _number(seen.query, "max") or math.inf
+        visible = self._visible()
+        asked = [post for post in visible if since < post.id <= newest]
+        reachable = {post.id for post in visible[: STREAM_REACH * times]}
+        page = [post for post in asked[:limit] if post.id in reachable]
+        shown = [self._shown(seen, post) for post in page]
+        ends = {"since": page[0].id, "max": page[-1].id} if page else {"since": None, "max": None}
+        cursor = {"more": bool(page) and len(asked) > len(page), **ends}
         return {"response": {"status": 200}, "user": self._user(), "cursor": cursor, "messages": shown}
 
     def _verify(self, seen: SeenRequest) -> dict[str, Any]:
@@ -279,7 +364,7 @@ class Api:
 
     def _weight(self, body: str, chart: Chart | None) -> int:
         """Return the length of a post as StockTwits counts it."""
-        text, links = _LINK.subn("", body)
+        text, links = LINK.subn("", body)
         angles = text.count("<") + text.count(">")
         attached = CHART_WEIGHT if chart else 0
         return len(text) + angles * (ANGLE_WEIGHT - 1) + links * self._settings.link_weight + attached
@@ -287,24 +372,31 @@ class Api:
     def _user(self) -> dict[str, Any]:
         return {"id": self._settings.user_id, "username": self._settings.username, "name": self._settings.username}
 
+    def _shown(self, _: SeenRequest, post: PostRecord) -> dict[str, Any]:
+        """Return a post as the answer to this request shows it."""
+        return self._message(post)
+
     def _message(self, post: PostRecord) -> dict[str, Any]:
-        """Return a post as the API shows it: links shortened, then `&`, `<` and `>` encoded."""
-        symbols = dict.fromkeys(symbol.upper() for symbol in CASHTAG.findall(_LINK.sub("", post.body)))
+        """Return a post as the API shows it: its text rendered, then altered as this post is."""
+        symbols = dict.fromkeys(symbol.upper() for symbol in CASHTAG.findall(LINK.sub("", post.body)))
         entities: dict[str, Any] = {"sentiment": SENTIMENTS[post.sentiment]}
         if post.chart:
             address = post.chart.url or f"{self._settings.url}/charts/{post.id}"
             entities["chart"] = dict.fromkeys(("thumb", "large", "original", "url"), address)
         parents = dict.fromkeys(("parent_message_id", "in_reply_to_message_id"), post.in_reply_to)
-        return {
+        message: dict[str, Any] = {
             "id": post.id,
-            "body": html.escape(_LINK.sub(_shorten, post.body), quote=False),
+            "body": render(post.body, (*self._rules().renderings, *post.renderings)),
             "created_at": iso_utc(post.created_at),
             "user": self._user(),
-            "source": {"id": 1, "title": "StockTwits stand-in", "url": self._settings.url},
+            "source": {"id": 1, "title": post.source or "StockTwits stand-in", "url": self._settings.url},
             "symbols": [{"symbol": symbol, "title": symbol} for symbol in symbols],
             "entities": entities,
             **({"conversation": {**parents, "parent": False, "replies": 0}} if post.in_reply_to else {}),
         }
+        for alter in post.alterations:
+            message = alter(message)
+        return message
 
 
 def _chart(seen: SeenRequest) -> Chart | None:
@@ -328,10 +420,6 @@ def _number(values: Mapping[str, str], name: str) -> int | None:
     if value is not None and not re.fullmatch(NUMBER, value):
         raise RefusedError(422, f"{name} must be a positive integer")
     return None if value is None else int(value)
-
-
-def _shorten(link: re.Match[str]) -> str:
-    return f"http://stks.co/{hashlib.sha256(link[0].encode()).hexdigest()[:5]}"
 
 
 def iso_utc(moment: datetime) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from local.stand_ins.stocktwits.api import CASHTAG
+from local.stand_ins.stocktwits.rendering import CASHTAG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from local.stand_ins.stocktwits.api import PostRecord
@@ -56,6 +56,7 @@ article { display: flex; gap: .9rem; background: var(--card); border: 1px solid 
 .chart { overflow-wrap: anywhere; }
 .chart img { display: block; max-width: 100%; max-height: 24rem; margin-top: .5rem; border: 1px solid var(--line);
   border-radius: 10px; }
+dl { margin: 0; } dt { font-weight: 600; } dd { margin: 0 0 .6rem; color: var(--dim); }
 .empty { padding: 3.5rem 1rem; text-align: center; color: var(--dim); border: 2px dashed var(--line);
   border-radius: 14px; }
 .empty strong { display: block; color: var(--text); font-size: 1.05rem; }
@@ -64,17 +65,26 @@ article { display: flex; gap: .9rem; background: var(--card); border: 1px solid 
 _ARROWS = {"bullish": "▲ Bullish", "bearish": "▼ Bearish", "neutral": "Neutral"}
 
 
-def timeline(username: str, posts: Iterable[PostRecord]) -> str:
-    """Return the account's page: its posts, newest first."""
+def timeline(username: str, posts: Iterable[PostRecord], contrary: int | None = None) -> str:
+    """Return the account's page: its posts as they were sent, newest first, and the seed of the contrary mode."""
     articles = [_article(username, post) for post in sorted(posts, key=lambda post: post.id, reverse=True)]
     empty = '<div class="empty"><strong>No posts yet</strong>The posts of the relay appear here.</div>'
     count = f"{len(articles)} post{'' if len(articles) == 1 else 's'}"
-    return _page(username, count, "\n".join(articles) or empty)
+    mode = "" if contrary is None else f" · contrary, seed {contrary}"
+    return _page(username, count + mode, "\n".join(articles) or empty)
 
 
 def single(username: str, post: PostRecord) -> str:
     """Return the page of one post."""
     return _page(username, f"Post {post.id}", _article(username, post))
+
+
+def faults(username: str, catalogue: Iterable[Mapping[str, Any]]) -> str:
+    """Return the page with everything that can be planned, in plain words."""
+    rows = "\n".join(
+        f"<dt>{escape(each['fault'])}</dt><dd>{_words(each['words'])}{_forms(each)}</dd>" for each in catalogue
+    )
+    return _page(username, "What can be planned, with POST /_standin/faults", f"<article><dl>{rows}</dl></article>")
 
 
 def missing(username: str) -> str:
@@ -97,13 +107,22 @@ def _page(username: str, subtitle: str, content: str) -> str:
 </head>
 <body>
 <header>{_avatar(username)}<div><h1><a href="/">{name}</a></h1>
-<p>{escape(subtitle)} · a stand-in for StockTwits, only on this machine</p></div></header>
+<p>{escape(subtitle)} · a <a href="/faults">stand-in</a> for StockTwits, only on this machine</p></div></header>
 <main>
 {content}
 </main>
 </body>
 </html>
 """
+
+
+def _words(text: str) -> str:
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text, quote=False))
+
+
+def _forms(described: Mapping[str, Any]) -> str:
+    forms = ", ".join(f"<code>{escape(str(form))}</code>" for form in described.get("forms", []))
+    return f"; {_words(described['main'])}: {forms}" if forms else ""
 
 
 def _article(username: str, post: PostRecord) -> str:

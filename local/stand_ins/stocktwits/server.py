@@ -17,7 +17,6 @@ from local.stand_ins.stocktwits import page
 from local.stand_ins.stocktwits.api import (
     API,
     NUMBER,
-    Api,
     RateLimit,
     RefusedError,
     Reply,
@@ -25,11 +24,15 @@ from local.stand_ins.stocktwits.api import (
     Settings,
     iso_utc,
 )
-from local.stand_ins.stocktwits.faults import Fault, PlannedFault, RandomFaults, plan
+from local.stand_ins.stocktwits.contrary import Contrary
+from local.stand_ins.stocktwits.contrary_api import ContraryApi
+from local.stand_ins.stocktwits.contrary_mode import ContraryMode
+from local.stand_ins.stocktwits.faults import Fault, PlannedFault, RandomFaults, catalogue, plan
+from local.stand_ins.stocktwits.rendering import Rendering
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from local.stand_ins.stocktwits.api import PostRecord
 
@@ -43,7 +46,15 @@ _CHANGEABLE = {
     "duplicate_seconds",
     "stream_times",
     "link_weight",
+    "stream_lag_seconds",
+    "parent_lag_seconds",
+    "parent_status",
+    "renderings",
+    "contrary",
+    "contrary_share",
+    "contrary_behaviours",
 }
+_ONLY_IF_UNUSUAL = {"source", "lag_seconds", "renderings", "alterations"}
 
 
 @dataclass(eq=False, repr=False)
@@ -55,7 +66,8 @@ class StandIn(Settings):
 
     def __post_init__(self) -> None:
         """Start without posts, requests and planned faults."""
-        self.api = Api(self)
+        self._check()
+        self.api = ContraryApi(self)
         self.stopping = threading.Event()
         self._server: _Server | None = None
         self._lock = threading.Lock()
@@ -78,14 +90,14 @@ class StandIn(Settings):
 
     def fail(
         self,
-        fault: Fault | str,
+        fault: Fault | Contrary | str,
         *,
         times: int | None = 1,
         text: str | None = None,
-        path: str = "messages/create",
-        **details: float | str | None,
+        path: str | None = None,
+        **details: object,
     ) -> None:
-        """Fail the next `times` requests to `path`, or only those whose body contains `text`."""
+        """Plan a fault or a contrary behaviour for the next `times` requests to `path`; see `plan`."""
         planned = plan(fault, times, text, path, details)
         with self._lock:
             self._faults.append(planned)
@@ -106,7 +118,20 @@ class StandIn(Settings):
         if unknown := changes.keys() - _CHANGEABLE:
             message = f"No such settings: {sorted(unknown)}; there are {sorted(_CHANGEABLE)}"
             raise ValueError(message)
+        before = {name: getattr(self, name) for name in changes}
         vars(self).update(changes)
+        try:
+            self._check()
+        except ValueError:
+            vars(self).update(before)
+            raise
+
+    def _check(self) -> None:
+        """Raise ValueError if a name in the settings is unknown."""
+        for each in self.renderings:
+            Rendering(each)
+        if self.contrary is not None:
+            ContraryMode(self.contrary, self.contrary_share, self.contrary_behaviours)
 
     def reset(self) -> None:
         """Forget posts, requests, faults (also random ones) and counts; keep the settings."""
@@ -156,6 +181,13 @@ class StandIn(Settings):
                 self._faulted.append((seen, planned))
             return planned
 
+    def draw(self, seen: SeenRequest) -> list[PlannedFault]:
+        """Return what the contrary mode does to a request that no fault affects."""
+        drawn = self.api.draw(seen)
+        with self._lock:
+            self._faulted += [(seen, each) for each in drawn]
+        return drawn
+
 
 class _Server(Server[StandIn]):
     """The HTTP server, which counts its connections."""
@@ -186,6 +218,8 @@ class _Handler(Handler):
         if reply is None:
             self.close_connection = True
             return
+        if reply.status < 200:  # noqa: PLR2004
+            self.close_connection = True  # such a response has no body, so what follows it would be misread
         headers = {"Content-Type": reply.type, **reply.headers, "X-Content-Type-Options": "nosniff"}
         self.answer(reply.status, reply.body, headers)
 
@@ -211,21 +245,30 @@ class _Handler(Handler):
         if planned:
             reply = self._misbehave(planned, seen)
         else:
-            reply = self._answer(seen) if within else Reply.rate_limited(limit or 0)
+            reply = self._behave(stand_in.draw(seen), seen) if within else Reply.rate_limited(limit or 0)
         left = self.began + stand_in.latency_seconds - time.monotonic()
         if left > 0 and stand_in.stopping.wait(left):
             return None
         return reply and reply.with_headers(headers)
 
-    def _answer(self, seen: SeenRequest) -> Reply:
+    def _answer(self, seen: SeenRequest, behaviours: Sequence[PlannedFault] = ()) -> Reply:
         try:
-            return self.server.stand_in.api.answer(seen)
+            return self.server.stand_in.api.answer(seen, *behaviours)
         except RefusedError as refused:
             return Reply.error(*refused.args)
+
+    def _behave(self, behaviours: Sequence[PlannedFault], seen: SeenRequest) -> Reply | None:
+        """Answer under contrary behaviours; return None if the server stops before a late answer."""
+        for late in (each for each in behaviours if each.fault is Contrary.LATE):
+            if self.server.stand_in.stopping.wait(late.details["seconds"]):
+                return None
+        return self._answer(seen, behaviours)
 
     def _misbehave(self, planned: PlannedFault, seen: SeenRequest) -> Reply | None:
         """Simulate a fault; return None if the connection ends without a response."""
         stand_in = self.server.stand_in
+        if isinstance(planned.fault, Contrary):
+            return self._behave([planned], seen)
         genuine = self._answer(seen) if planned.accepts else None
         match planned.fault:
             case Fault.TIMEOUT_BEFORE | Fault.TIMEOUT_AFTER:
@@ -248,7 +291,9 @@ class _Handler(Handler):
                 "requests": len(stand_in.requests),
                 "posts": len(stand_in.posts),
             },
+            "GET faults": catalogue,
             "POST faults": lambda: stand_in.fail(**json.loads(body)),
+            "POST random": lambda: stand_in.fail_at_random(**json.loads(body)),
             "POST settings": lambda: stand_in.configure(**json.loads(body)),
             "POST reset": stand_in.reset,
         }
@@ -265,7 +310,9 @@ class _Handler(Handler):
         found = re.fullmatch(rf"/(charts|{re.escape(name)}/message)/({NUMBER})", path)
         post = stand_in.api.timeline.find(found[2]) if found else None
         if path == "/":
-            text = page.timeline(name, stand_in.posts)
+            text = page.timeline(name, stand_in.posts, stand_in.contrary)
+        elif path == "/faults":
+            text = page.faults(name, catalogue())
         elif found and post and found[1] != "charts":
             text = page.single(name, post)
         elif post and post.chart and post.chart.content:
@@ -294,8 +341,11 @@ def _form(content_type: str, body: bytes) -> tuple[dict[str, str], dict[str, byt
 
 
 def _described_post(post: PostRecord) -> dict[str, Any]:
+    described = {name: value for name, value in vars(post).items() if name not in _ONLY_IF_UNUSUAL or value}
     chart = post.chart and {"url": post.chart.url, "type": post.chart.type, "size": post.chart.size}
-    return {**vars(post), "chart": chart, "created_at": iso_utc(post.created_at)}
+    if post.alterations:
+        described["alterations"] = len(post.alterations)
+    return described | {"chart": chart, "created_at": iso_utc(post.created_at)}
 
 
 def _described_request(seen: SeenRequest) -> dict[str, Any]:

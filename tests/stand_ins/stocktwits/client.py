@@ -79,3 +79,16 @@ def raw_request(body: str = "body=hello", length: int | None = None) -> bytes:
         f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length or len(body)}\r\n\r\n"
     )
     return (head + body).encode()
+
+
+CREATE, STREAM = "messages/create", "streams/user"
+
+
+def page(client: Client, **query: object) -> dict[str, Any]:
+    """Return a page of the account's stream, whole."""
+    answer: dict[str, Any] = client.get("/api/2/streams/user/4242.json", **query).json()
+    return answer
+
+
+def texts(messages: list[Any]) -> list[str]:
+    return [each["body"] for each in messages]

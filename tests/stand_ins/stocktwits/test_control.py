@@ -87,6 +87,10 @@ def test_the_command_serves_until_a_signal(stop: signal.Signals) -> None:
         "me",
         "--latency-ms",
         "1",
+        "--contrary",
+        "7",
+        "--contrary-share",
+        "0",
     ]
     root = Path(__file__).parents[3]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
