@@ -27,6 +27,7 @@ CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
 MAX_ANSWER_BYTES = 1_000_000
 """The most that is read of a response, far more than one has."""
 
+_NO_CODE = "There is no code in that: paste the whole address that the browser was redirected to."
 _ADDRESS = re.compile(r"://|^[?#]|(^|[?&#])(code|error|state)=")
 _OK = 200
 _REFUSED = frozenset({400, 401, 403})
@@ -176,16 +177,12 @@ def parse_code(pasted: str) -> str:
     text = pasted.strip().strip("'\"")
     if not _ADDRESS.search(text):
         if not text or any(each.isspace() for each in text):
-            raise Failure(
-                "There is no code in that: paste the whole address that the browser was redirected to.", USAGE
-            )
+            raise Failure(_NO_CODE, USAGE)
         return text
     try:
         address = urlsplit(text if "://" in text or text.startswith(("?", "#")) else f"?{text}")
     except ValueError:
-        raise Failure(
-            "There is no code in that: paste the whole address that the browser was redirected to.", USAGE
-        ) from None
+        raise Failure(_NO_CODE, USAGE) from None
     # Providers put it into the query, or behind the #. A browser shows a + as it is, and a code has no spaces.
     fields = parse_qs(address.fragment) | parse_qs(address.query)
     answer = {name: values[0] for name, values in fields.items()}

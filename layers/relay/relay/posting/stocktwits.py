@@ -307,7 +307,7 @@ class StockTwits:
 
 
 def is_bot_protection(answer: Mapping[str, Any] | None) -> bool:
-    """Return whether a 403 is bot protection's and not StockTwits': a page (None), or JSON with what only Cloudflare's has.
+    """Return whether bot protection answered 403: with a page (None), or with JSON that has what only Cloudflare's has.
 
     Source: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/.
     """
