@@ -162,7 +162,7 @@ RANKS = {
         {"bootstrap"},
         {"batch", "delivery", "backoff", "telemetry"},
         {"ledger", "gate", "stocktwits", "charts", "result_events", "settings"},
-        {"alert", "envelopes", "instants", "not_alerts", "outcome"},
+        {"alert", "reconciliation", "envelopes", "instants", "not_alerts", "outcome"},
     ],
     "backups": [
         {"bootstrap"},
@@ -208,6 +208,7 @@ PURE = [
     "relay.posting.instants",
     "relay.posting.not_alerts",
     "relay.posting.outcome",
+    "relay.posting.reconciliation",
     "relay.backups.backup",
     "relay.backups.events",
     "relay.backups.gunzip",

@@ -126,8 +126,8 @@ class OAuthClient:
         quote = _quote(answer, token)
         if status == 403 and is_bot_protection(answer or None):  # noqa: PLR2004
             raise Failure(
-                "StockTwits' bot protection blocks this computer (403), whatever the token is: try again in a quarter of "
-                "an hour, or from another network.",
+                "StockTwits' bot protection blocks this computer (403), whatever the token is: try again in a quarter "
+                "of an hour, or from another network.",
                 REFUSED,
             )
         if status in {401, 403}:
