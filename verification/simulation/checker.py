@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from relay.posting.batch import LOOK_SECONDS
 from relay.posting.delivery import CUT_OFF, MOST_CUT_OFF, PERHAPS_POSTED
 from relay.posting.gate import MICROSECONDS
-from relay.posting.stocktwits import CLOCK_SKEW_SECONDS
+from relay.posting.reconciliation import CLOCK_SKEW_SECONDS
 
 from verification.simulation.network import SLOW_SECONDS
 from verification.simulation.scenario import START

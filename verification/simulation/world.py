@@ -11,13 +11,14 @@ from unittest.mock import patch
 
 from relay import queues
 from relay.credentials import Credentials
-from relay.posting import batch, ledger
+from relay.posting import batch, ledger, reconciliation
 from relay.posting.backoff import LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
 from relay.posting.batch import BatchDelivery
 from relay.posting.bootstrap import Container
 from relay.posting.delivery import PERHAPS_POSTED, Delivery
 from relay.posting.gate import Admission, Gate
 from relay.posting.ledger import Ledger
+from relay.posting.reconciliation import Reconciler
 from relay.posting.stocktwits import StockTwits as Client
 from relay.queues import DeadLetters
 
@@ -112,6 +113,8 @@ class Ledgers(Table):
 
     def _record_pause(self, which: str) -> None:
         """Start or end a time in which the gate is closed."""
+        if which not in self.closed:
+            return
         now, item, times = self._scheduler.now, self.items.get(which), self.closed[which]
         until, cause = now, "operator"
         if item and which == "pause":
@@ -259,7 +262,14 @@ class World:
         stocktwits = Client(URL, "bearer", self._credentials(worker), day.concurrency, now)
         stocktwits._adapter = Adapter(self.stocktwits, worker)  # type: ignore[assignment]
         delivery = Delivery(
-            own_ledger.claim, own_ledger.settle, stocktwits.find, lambda _post: None, stocktwits.publish, now
+            claim=own_ledger.claim,
+            settle=own_ledger.settle,
+            known=own_ledger.known,
+            find=Reconciler(stocktwits.stream, own_ledger.owners, now).find,
+            prepare=lambda _alert: None,
+            send=stocktwits.publish,
+            page=stocktwits.page,
+            now=now,
         )
         dead_letters = DeadLetters(lambda: sqs, "dead-letters")  # type: ignore[arg-type,return-value]
         batches = BatchDelivery(delivery, gate, partial(_dead_letter, dead_letters), day.concurrency, now)
@@ -377,6 +387,7 @@ class World:
                 threading=SimpleNamespace(Lock=lambda: Lock(scheduler)),
                 time=clock,
             ),
+            patch.object(reconciliation, "threading", SimpleNamespace(Lock=lambda: Lock(scheduler))),
             patch.object(queues, "random", scheduler.random),
             patch.object(ledger, "secrets", SimpleNamespace(token_hex=self._claim_id)),
         ]
