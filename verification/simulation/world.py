@@ -111,6 +111,10 @@ class Ledgers(Table):
         self._record_pause(Key["pk"]["S"])
         return answer
 
+    def owned(self) -> list[int]:
+        """Return the ids of the posts that belong to a key."""
+        return [int(pk.removeprefix("id#")) for pk in self.items if pk.startswith("id#")]
+
     def _record_pause(self, which: str) -> None:
         """Start or end a time in which the gate is closed."""
         if which not in self.closed:
@@ -142,7 +146,7 @@ class World:
         self.network = Network(self.scheduler, day.weather, trace=trace)
         self.began = START
         self.table = Ledgers(self.scheduler)
-        self.stocktwits = StockTwits(self.network, day.nature)
+        self.stocktwits = StockTwits(self.network, day.nature, self.table.owned)
         random = self.scheduler.random
         self.dead = Queue("dead-letters", random)
         self.leftovers = Queue("leftovers", random, (LEFTOVERS_RECEIVES, self.dead), day.restless)
@@ -196,6 +200,8 @@ class World:
             later(day.new_token_after + self.scheduler.random.uniform(0, 600), self._store_token)
         for moment in day.posts_by_hand:
             later(moment, lambda: self.stocktwits.post_by_hand(f"by hand {self.scheduler.random.random()}"))
+        for moment, text in day.lookalikes:
+            later(moment, partial(self.stocktwits.post_by_hand, text))
         later(day.storm, self._clear_up)
         for _ in range(2):
             self.scheduler.start(self._aws, self._poll)
@@ -208,6 +214,8 @@ class World:
         self.published.append((message_id, alert))
         if alert.deadly and alert.text:
             self.stocktwits.deadly.add(alert.text)
+        if alert.poison and alert.text:
+            self.stocktwits.poisoned[alert.text] = alert.poison
 
     def _operate(self, what: str, action: Callable[[Any], Any], item: Any) -> None:
         self.network.log(what, "operator")
@@ -224,6 +232,7 @@ class World:
     def _clear_up(self) -> None:
         self.network.log("--- calm from here on ---", "aws")
         self.day.weather.clear_up()
+        self.stocktwits.calm = True
         for queue in (self.outbox, self.leftovers):
             queue.restless = 0
         self.scheduler.at(self.scheduler.now + OPERATOR_LOOKS_AFTER, self._retry)
