@@ -99,6 +99,7 @@ class Scenario:
         restless: How likely SQS delivers a message again.
         two_drains: Whether drains overlap sometimes.
         pauses: The start and the end of each operator's pause, in seconds after the start.
+        pauses_end: Whether those pauses were meant to end by themselves, long after they are lifted.
         new_token_after: When the token is revoked, in seconds after the start, if it is.
         posts_by_hand: When the owner posts by hand, in seconds after the start.
         lookalikes: What else the owner posts by hand, and when: texts much like an alert's.
@@ -115,6 +116,7 @@ class Scenario:
     restless: float = 0.0
     two_drains: bool = False
     pauses: list[tuple[float, float]] = field(default_factory=list)
+    pauses_end: bool = False
     new_token_after: float | None = None
     posts_by_hand: list[float] = field(default_factory=list)
     lookalikes: list[tuple[float, str]] = field(default_factory=list)
@@ -159,6 +161,7 @@ def scenario(seed: int, *, rough: bool = False) -> Scenario:
         pauses=[
             (begin, begin + random.uniform(10, 1200)) for begin in _moments(random, storm, random.choice([0, 0, 1]))
         ],
+        pauses_end=seed % 2 == 1,
         new_token_after=random.uniform(0, storm) if random.random() < 0.1 else None,
         posts_by_hand=by_hand,
     )

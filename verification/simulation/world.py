@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from relay.queue_message import QueueMessage
 
 POST_SECONDS, DRAIN_SECONDS = 60, 50
+PAUSE_SECONDS = 2 * 3600
+"""How long the operator's pauses are meant to be, if they have an end; they are lifted long before."""
+
 MAX_SECONDS = 13 * 24 * 3600
 """A day must end before SQS' retention period does."""
 
@@ -122,7 +126,7 @@ class Ledgers(Table):
         now, item, times = self._scheduler.now, self.items.get(which), self.closed[which]
         until, cause = now, "operator"
         if item and which == "pause":
-            until = float("inf")
+            until = float(item["until"]["N"]) if "until" in item else float("inf")
         elif item and "shut" in item:
             until, cause = float(item["shut"]["M"]["until"]["N"]), item["shut"]["M"]["cause"]["S"]
         if times and times[-1].until == until and times[-1].cause == cause:
@@ -153,6 +157,8 @@ class World:
         self.outbox = Queue("outbox", random, (OUTBOX_RECEIVES, self.leftovers), day.restless)
         self.published: list[tuple[str, Alert]] = []
         self.retried: list[Stored] = []
+        self.waiting: set[str] = set()
+        """The receipts of messages that were left to wait for the gate alone."""
         self.drained: list[tuple[float, str]] = []
         """When a drain received messages, and which drain."""
         self.invocations: list[tuple[str, float]] = []
@@ -193,6 +199,8 @@ class World:
             later(alert.after, partial(self._publish, alert))
         for begin, end in day.pauses:
             pause = {"pk": {"S": "pause"}, "who": {"S": "ann"}, "why": {"S": "earnings"}}
+            if day.pauses_end:
+                pause |= {"until": {"N": f"{START + begin + PAUSE_SECONDS:.3f}"}}
             later(begin, partial(self._operate, "pauses", self.table.put_item, pause))
             later(end, lambda: self._operate("resumes", self.table.delete_item, {"pk": {"S": "pause"}}))
         if day.new_token_after is not None:
@@ -432,6 +440,9 @@ class _Telemetry:
     def delivery(self, message: Any, outcome: Any) -> None:
         reason = f" ({outcome.reason})" if outcome.reason else ""
         self._world.network.log(f"{message.id} {outcome.key}: {outcome.result}{reason}")
+        limited = outcome.status == HTTPStatus.TOO_MANY_REQUESTS
+        if outcome.pause and outcome.retry_at is None and (limited or not outcome.tried):
+            self._world.waiting.add(message.receipt_handle)
 
     def batch(self, delivered: Any) -> None:
         if self._world.scheduler.process.name.startswith("drain") and delivered:
