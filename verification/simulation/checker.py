@@ -63,7 +63,9 @@ EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
         Contrary.PAGE, Contrary.EMPTY, Contrary.OTHER_JSON, Contrary.ERROR, Contrary.PROBLEM, Contrary.INNER_STATUS
     ),
     "duplicate": _does(Contrary.DUPLICATE, Contrary.INNER_STATUS),
-    "is much like it": lambda day: _has_lookalikes(day) or _does(Contrary.RENDERED, *_UNREADABLE)(day),
+    "is much like it": lambda day: (
+        _has_lookalikes(day) or _has_same_words(day) or _does(Contrary.RENDERED, *_UNREADABLE)(day)
+    ),
     "without a readable id": _does(*_UNREADABLE),
     "may be older than the first attempt": lambda day: _has_lookalikes(day) or _does(Contrary.CREATED_AT)(day),
     "compare their links": _has_same_words,

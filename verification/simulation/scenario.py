@@ -178,9 +178,7 @@ def _contrary(random: Random, day: Scenario) -> Scenario:
     if remembers and HIDES & {*drawn}:
         drawn = [each for each in drawn if each is not Contrary.DUPLICATE]  # it changes how long texts are remembered
         nature = replace(nature, remembers=24 * HOUR)
-    nature = replace(
-        nature, contrary=day.seed, share=random.choice([0.05, 0.2, 0.5]), behaviours=tuple(drawn)
-    )
+    nature = replace(nature, contrary=day.seed, share=random.choice([0.05, 0.2, 0.5]), behaviours=tuple(drawn))
     style = random.choice(STYLES)
     alerts = [_restyled(each, style.format) for each in day.alerts]
     alerts += _same_words(random) + _poisoned(random, [each.after for each in alerts])

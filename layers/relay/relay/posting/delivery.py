@@ -183,6 +183,9 @@ class _Attempt:
         if found:
             return self._posted(found, FOUND_ON_STREAM)
         if self.claim.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            free_at = self.claim.ended_at + DUPLICATE_WINDOW_SECONDS
+            if self.delivery.now() < free_at:  # the stream could not be read when it was refused
+                return self._look_again("StockTwits refused it as a duplicate", self.claim.status, free_at)
             raise Reject(NOT_FOUND_IN_TIME, status=self.claim.status)
         return None
 
@@ -220,7 +223,9 @@ class _Attempt:
                 Status.REJECTED, perhaps_posted=self.perhaps_posted, reason=error.reason, http_status=error.status
             )
         elif isinstance(error, Unknown):
-            settlement = self._settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status)
+            # What StockTwits said of the message stays known when it was only its stream that answered this time.
+            status = error.status if self.sent else self.claim.status
+            settlement = self._settlement(Status.UNKNOWN, reason=error.reason, http_status=status)
         else:
             settlement = self._nothing_sent()
         remark = self._settle(settlement)
@@ -258,6 +263,7 @@ class _Attempt:
         except RelayError as error:
             if error.pause and error.pause.probe and error.status:
                 if self.refused_at and self.requests.posted_since(self.refused_at):
+                    self.perhaps_posted |= isinstance(error, Unknown)
                     reason = f"StockTwits refused it twice, and took another message in between ({error.answer})"
                     raise Reject(reason, status=error.status) from None
                 self.refused_at = self.delivery.now()
@@ -287,7 +293,7 @@ class _Attempt:
         self.no_id = isinstance(error, NoId)
         pause = self.requests.pause()
         if pause:
-            remark = self._settle(self._settlement(Status.UNKNOWN, reason=error.reason))
+            remark = self._settle(self._settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status))
             reason = f"{error.reason} - the account's stream was not checked: {pause.reason}{remark}"
             return Outcome(Result.DEFERRED, self.claim.key, reason, status=error.status, sent=self.sent)
         try:
@@ -295,7 +301,7 @@ class _Attempt:
         except Reject:
             raise
         except RelayError as unreadable:
-            return self.failed(Unknown(unreadable.reason, status=unreadable.status, pause=unreadable.pause))
+            return self.failed(Unknown(unreadable.reason, status=error.status, pause=unreadable.pause))
         if found:
             self.no_id = False
             return self._posted(found, FOUND_ON_STREAM)
@@ -303,14 +309,13 @@ class _Attempt:
             raise Reject(NO_ID_TWICE, status=error.status)
         if self.no_id:
             raise error
-        free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
-        reason = f"{error.reason}, but the account's stream does not show it: it is looked for once more in 30 minutes"
-        remark = self._settle(
-            self._settlement(Status.UNKNOWN, reason=reason, http_status=error.status, lease_until=free_at)
-        )
-        return Outcome(
-            Result.DEFERRED, self.claim.key, reason + remark, status=error.status, retry_at=free_at, sent=self.sent
-        )
+        return self._look_again(error.reason, error.status, self.delivery.now() + DUPLICATE_WINDOW_SECONDS)
+
+    def _look_again(self, refusal: str, status: int | None, at: float) -> Outcome:
+        """Leave what StockTwits refused as a duplicate until it would take the text again, and look for it then."""
+        reason = f"{refusal}, but the account's stream does not show it: it is looked for once more in 30 minutes"
+        remark = self._settle(self._settlement(Status.UNKNOWN, reason=reason, http_status=status, lease_until=at))
+        return Outcome(Result.DEFERRED, self.claim.key, reason + remark, status=status, retry_at=at, sent=self.sent)
 
     def _settlement(self, status: Status, **fields: Any) -> Settlement:  # noqa: ANN401
         """Describe how the attempt ended; what was seen of the message before stays known."""
