@@ -170,7 +170,7 @@ def _dead_letters(world: World) -> Iterator[str]:
     if _aws_fails(world):  # then a delivery may be cut off three times in a row
         everywhere.add(CUT_OFF)
     if world.forecast.stocktwits:  # its faults may meet the same message twice
-        everywhere.add(REFUSED_TWICE)
+        everywhere |= {REFUSED_TWICE, NO_ID_TWICE}
     for _, alert in world.published:
         allowed[alert.body].update(everywhere, alert.may_be_refused)
     for letter in [*world.dead.messages, *world.retried]:

@@ -21,6 +21,7 @@ START = 1_800_000_000.0 - 8 * 3600 - 1800
 """Half an hour before midnight (UTC), so that posts of two days count towards a daily cap."""
 
 MINUTE, HOUR = 60.0, 3600.0
+FOR_EVER = 30 * 24 * HOUR
 
 CONTRARY = 0.5
 """The share of days on which StockTwits is contrary."""
@@ -177,7 +178,7 @@ def _contrary(random: Random, day: Scenario) -> Scenario:
     drawn = random.choice([fair, fair, random.sample(fair, random.randint(1, 4))])
     if remembers and HIDES & {*drawn}:
         drawn = [each for each in drawn if each is not Contrary.DUPLICATE]  # it changes how long texts are remembered
-        nature = replace(nature, remembers=24 * HOUR)
+        nature = replace(nature, remembers=FOR_EVER)
     nature = replace(nature, contrary=day.seed, share=random.choice([0.05, 0.2, 0.5]), behaviours=tuple(drawn))
     style = random.choice(STYLES)
     alerts = [_restyled(each, style.format) for each in day.alerts]

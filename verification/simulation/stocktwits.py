@@ -33,7 +33,7 @@ LATE = "late"
 
 HIDES = frozenset({Contrary.STREAM_EMPTY, Contrary.SHORT, Contrary.ID_OF_ANOTHER})
 """These hide a post that was made long ago. Where StockTwits takes the same text again by then, no client could know
-better than to post again, so they occur only where it remembers texts all day."""
+better than to post again, so they occur only where it remembers texts for weeks."""
 
 DENIES = frozenset({401, 422, 429})
 """A post that was made is not denied by an answer with such a status: no client could know better than to believe it,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -404,7 +404,11 @@ class World:
                 threading=SimpleNamespace(Lock=lambda: Lock(scheduler)),
                 time=clock,
             ),
-            patch.object(reconciliation, "threading", SimpleNamespace(Lock=lambda: Lock(scheduler))),
+            patch.multiple(
+                reconciliation,
+                threading=SimpleNamespace(Lock=lambda: Lock(scheduler)),
+                _likeness=_likeness,
+            ),
             patch.object(queues, "random", scheduler.random),
             patch.object(ledger, "secrets", SimpleNamespace(token_hex=self._claim_id)),
         ]
@@ -462,6 +466,10 @@ class _Telemetry:
     def gate_closed(self, pause: Pause | None) -> None:
         if pause:
             self._world.network.log(f"the gate is closed: {pause.reason}")
+
+
+_likeness = lru_cache(maxsize=10_000)(reconciliation._likeness)
+"""The same posts are compared again and again."""
 
 
 def _dead_letter(dead_letters: DeadLetters, message: QueueMessage, outcome: Outcome) -> bool:

@@ -183,9 +183,8 @@ class _Attempt:
         if found:
             return self._posted(found, FOUND_ON_STREAM)
         if self.claim.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-            free_at = self.claim.ended_at + DUPLICATE_WINDOW_SECONDS
-            if self.delivery.now() < free_at:  # the stream could not be read when it was refused
-                return self._look_again("StockTwits refused it as a duplicate", self.claim.status, free_at)
+            if self.delivery.now() < self.claim.ended_at + DUPLICATE_WINDOW_SECONDS:
+                return self._look_again("StockTwits refused it as a duplicate", self.claim.status)
             raise Reject(NOT_FOUND_IN_TIME, status=self.claim.status)
         return None
 
@@ -309,13 +308,16 @@ class _Attempt:
             raise Reject(NO_ID_TWICE, status=error.status)
         if self.no_id:
             raise error
-        return self._look_again(error.reason, error.status, self.delivery.now() + DUPLICATE_WINDOW_SECONDS)
+        return self._look_again(error.reason, error.status)
 
-    def _look_again(self, refusal: str, status: int | None, at: float) -> Outcome:
+    def _look_again(self, refusal: str, status: int | None) -> Outcome:
         """Leave what StockTwits refused as a duplicate until it would take the text again, and look for it then."""
+        free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
         reason = f"{refusal}, but the account's stream does not show it: it is looked for once more in 30 minutes"
-        remark = self._settle(self._settlement(Status.UNKNOWN, reason=reason, http_status=status, lease_until=at))
-        return Outcome(Result.DEFERRED, self.claim.key, reason + remark, status=status, retry_at=at, sent=self.sent)
+        remark = self._settle(self._settlement(Status.UNKNOWN, reason=reason, http_status=status, lease_until=free_at))
+        return Outcome(
+            Result.DEFERRED, self.claim.key, reason + remark, status=status, retry_at=free_at, sent=self.sent
+        )
 
     def _settlement(self, status: Status, **fields: Any) -> Settlement:  # noqa: ANN401
         """Describe how the attempt ended; what was seen of the message before stays known."""
