@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from relay.posting.batch import LOOK_SECONDS
 from relay.posting.delivery import CUT_OFF, MOST_CUT_OFF, NO_ID_TWICE, NOT_FOUND_IN_TIME, PERHAPS_POSTED
 from relay.posting.gate import MICROSECONDS
-from relay.posting.reconciliation import CLOCK_SKEW_SECONDS
+from relay.posting.reconciliation import CLOCK_SKEW_SECONDS, MOST_SECONDS
+from relay.posting.stocktwits import READ_SECONDS
 
 from local.stand_ins.stocktwits.contrary import Contrary
 from verification.simulation.network import SLOW_SECONDS
@@ -30,8 +31,14 @@ UNDER_WAY_SECONDS = LOOK_SECONDS + SLOW_SECONDS
 """How long after the gate was closed a request may still start: a look at the gate is valid for a second."""
 
 
+READING_SECONDS = MOST_SECONDS + READ_SECONDS
+"""How long after the gate was closed the stream may still be read: a search that has begun is not interrupted."""
+
 COMES_BACK_SECONDS = 60.0
 """How long a message that waits for the gate alone may be invisible once it is open: with the drain's minute, two."""
+
+RATE_LIMIT_SECONDS = 3600.0
+"""The longest rate limit of these days, and more: StockTwits' limits are hourly."""
 
 MOST_REFUSALS = 2
 """How often a text may close the gate that StockTwits refuses for ever, once others can be posted."""
@@ -69,7 +76,7 @@ EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
     "without a readable id": _does(*_UNREADABLE),
     "may be older than the first attempt": lambda day: _has_lookalikes(day) or _does(Contrary.CREATED_AT)(day),
     "compare their links": _has_same_words,
-    "could not be read back": lambda day: bool(day.posts_by_hand) and _does(Contrary.MAX_IGNORED)(day),
+    "could not be read back": _does(Contrary.MAX_IGNORED),
     NOT_FOUND_IN_TIME: _does(*HIDES, Contrary.DUPLICATE, Contrary.INNER_STATUS),
     NO_ID_TWICE: _does(*_NAMELESS),
 }
@@ -87,6 +94,7 @@ def violations(world: World) -> Iterator[str]:
     yield from _cut_off(world)
     yield from _gate(world)
     yield from _shared_pauses(world)
+    yield from _rate_limits(world)
     yield from _waits(world)
     yield from _poisons(world)
     yield from _pace(world)
@@ -193,7 +201,8 @@ def _gate(world: World) -> Iterator[str]:
     """No request starts while the gate is known to be closed, and a closed gate uses up no receives."""
     for each in (each for times in world.table.closed.values() for each in times):
         for request in world.stocktwits.requests:
-            known = each.since + UNDER_WAY_SECONDS < request.at < each.until
+            under_way = UNDER_WAY_SECONDS if request.text else UNDER_WAY_SECONDS + READING_SECONDS
+            known = each.since + under_way < request.at < each.until
             if known and not (request.probe and each.cause != "operator"):
                 yield (
                     f"{request.process} asked StockTwits at {clock(request.at)}, but the gate was closed from "
@@ -209,10 +218,22 @@ def _shared_pauses(world: World) -> Iterator[str]:
     """A pause that StockTwits asked one worker for is soon observed by all."""
     if _aws_fails(world):  # then it may not have been written
         return
+    texts = {alert.body: alert.text for _, alert in world.published}
+    rejected = {texts.get(each.body) for each in world.dead.messages if REFUSED_TWICE in reason(each)}
     for asked in world.stocktwits.requests:
+        if asked.text in rejected:  # its second refusal is held against this message alone
+            continue
         for request in world.stocktwits.requests:
-            if asked.at + SHARED_WITHIN_SECONDS < request.at < asked.keep_away_until:
+            within = SHARED_WITHIN_SECONDS if request.text else SHARED_WITHIN_SECONDS + READING_SECONDS
+            if asked.at + within < request.at < asked.keep_away_until:
                 yield f"{request.process} asked StockTwits at {clock(request.at)} in the pause of {asked.process}"
+
+
+def _rate_limits(world: World) -> Iterator[str]:
+    """A rate limit is over within the hour, whatever its header looks like."""
+    for each in world.table.closed["gate"]:
+        if each.cause == "rate_limited" and each.until - each.since > RATE_LIMIT_SECONDS:
+            yield f"the gate was closed from {clock(each.since)} to {clock(each.until)} by a rate limit"
 
 
 def _waits(world: World) -> Iterator[str]:

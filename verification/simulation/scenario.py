@@ -182,10 +182,14 @@ def _contrary(random: Random, day: Scenario) -> Scenario:
     nature = replace(nature, contrary=day.seed, share=random.choice([0.05, 0.2, 0.5]), behaviours=tuple(drawn))
     style = random.choice(STYLES)
     alerts = [_restyled(each, style.format) for each in day.alerts]
-    alerts += _same_words(random) + _poisoned(random, [each.after for each in alerts])
+    poisoned = _poisoned(random, [each.after for each in alerts])
+    alerts += _same_words(random) + poisoned
+    if poisoned:  # others go on being published, without end on a real day
+        alerts += [Alert(day.storm + later * HOUR, text, text) for later, text in enumerate(("$NEXT comes", "$LAST goes"))]
+    pace = replace(day.pace, per_day=0) if poisoned else day.pace
     alerts, lookalikes = _lookalikes(random, alerts)
     by_hand = day.posts_by_hand or [random.uniform(0, day.storm) for _ in range(random.choice([0, 0, 40, 100]))]
-    return replace(day, nature=nature, alerts=alerts, posts_by_hand=by_hand, lookalikes=lookalikes)
+    return replace(day, nature=nature, alerts=alerts, pace=pace, posts_by_hand=by_hand, lookalikes=lookalikes)
 
 
 def _restyled(alert: Alert, style: Callable[[str], str]) -> Alert:

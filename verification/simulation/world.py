@@ -407,7 +407,9 @@ class World:
             patch.multiple(
                 reconciliation,
                 threading=SimpleNamespace(Lock=lambda: Lock(scheduler)),
-                _likeness=_likeness,
+                _likeness=lru_cache(maxsize=None)(
+                    reconciliation._likeness
+                ),  # the same posts are compared over and over
             ),
             patch.object(queues, "random", scheduler.random),
             patch.object(ledger, "secrets", SimpleNamespace(token_hex=self._claim_id)),
@@ -466,10 +468,6 @@ class _Telemetry:
     def gate_closed(self, pause: Pause | None) -> None:
         if pause:
             self._world.network.log(f"the gate is closed: {pause.reason}")
-
-
-_likeness = lru_cache(maxsize=10_000)(reconciliation._likeness)
-"""The same posts are compared again and again."""
 
 
 def _dead_letter(dead_letters: DeadLetters, message: QueueMessage, outcome: Outcome) -> bool:
