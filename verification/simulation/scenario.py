@@ -185,7 +185,9 @@ def _contrary(random: Random, day: Scenario) -> Scenario:
     poisoned = _poisoned(random, [each.after for each in alerts])
     alerts += _same_words(random) + poisoned
     if poisoned:  # others go on being published, without end on a real day
-        alerts += [Alert(day.storm + later * HOUR, text, text) for later, text in enumerate(("$NEXT comes", "$LAST goes"))]
+        alerts += [
+            Alert(day.storm + later * HOUR, text, text) for later, text in enumerate(("$NEXT comes", "$LAST goes"))
+        ]
     pace = replace(day.pace, per_day=0) if poisoned else day.pace
     alerts, lookalikes = _lookalikes(random, alerts)
     by_hand = day.posts_by_hand or [random.uniform(0, day.storm) for _ in range(random.choice([0, 0, 40, 100]))]

@@ -361,7 +361,8 @@ class Reader:
             self.ended = page.more is not True and len(page.posts) < PAGE_SIZE
             self.stuck = not self.ended
         elif not found_more:
-            self.ended = len(self.posts) < MOST_MESSAGES - MOST_PINNED
+            unreadable = any(post.id is None for post in page.posts)  # there may be older ones
+            self.ended = not unreadable and len(self.posts) < MOST_MESSAGES - MOST_PINNED
             self.stuck = not self.ended
         else:
             ids = ids[len(above) :]
