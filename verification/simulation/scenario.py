@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relay.posting.delivery import CUT_OFF
 from relay.posting.gate import Pace
@@ -16,6 +15,9 @@ from local.stand_ins.stocktwits.contrary import CREATE, Contrary
 from local.stand_ins.stocktwits.faults import PlannedFault, plan
 from verification.simulation.network import Weather
 from verification.simulation.stocktwits import HIDES, Nature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START = 1_800_000_000.0 - 8 * 3600 - 1800
 """Half an hour before midnight (UTC), so that posts of two days count towards a daily cap."""

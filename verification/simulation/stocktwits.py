@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import urllib3
-from relay.posting.stocktwits import BLOCKED_SECONDS, READ_SECONDS, _NeverConnected
+from relay.posting.stocktwits import BLOCKED_SECONDS, RATE_LIMIT_SECONDS, READ_SECONDS, _NeverConnected
 
 from local.stand_ins.stocktwits.api import DUPLICATE_SECONDS, RefusedError, Reply, SeenRequest, Settings
 from local.stand_ins.stocktwits.contrary import CREATE, Contrary, Kind
@@ -34,6 +34,9 @@ LATE = "late"
 HIDES = frozenset({Contrary.STREAM_EMPTY, Contrary.SHORT, Contrary.ID_OF_ANOTHER})
 """These hide a post that was made long ago. Where StockTwits takes the same text again by then, no client could know
 better than to post again, so they occur only where it remembers texts for weeks."""
+
+READABLE = frozenset({"seconds", "epoch", "milliseconds", "http-date", "decimal-seconds", "decimal-epoch"})
+"""The forms of a rate limit's header that name its end."""
 
 DENIES = frozenset({401, 422, 429})
 """A post that was made is not denied by an answer with such a status: no client could know better than to believe it,
@@ -196,9 +199,13 @@ class Adapter:
                 network.scheduler.at(began + random.uniform(5, 120), lambda: self._late(seen, what))
             fault = Fault.TIMEOUT_BEFORE
         reply = self._misbehave(Fault(fault), seen, what, sent) if fault else stocktwits.answer(seen, *behaviours)
+        answers = [each for each in behaviours if each.kind is Kind.ANSWER][:1]
         network.log(f"{what}: {' '.join([str(reply.status), *(each.name for each in behaviours)])}")
         network.travel(random.uniform(0.02, 0.5))
         status, post_id = _meaning(reply)
+        sent.keep_away_until = max(
+            [sent.keep_away_until, *(_keep_away(each, network.scheduler.now) for each in answers)]
+        )
         sent.counts, sent.taken = status not in {401, 403}, post_id is not None
         return _response(reply)
 
@@ -230,6 +237,15 @@ class Adapter:
     def _late(self, seen: SeenRequest, what: str) -> None:
         reply = self._stocktwits.answer(seen)
         self._network.log(f"{what}: worked on late, {reply.status}", "stocktwits")
+
+
+def _keep_away(behaviour: PlannedFault, now: float) -> float:
+    """Return until when an answer sends for no more requests, if it says so in a form that can be read."""
+    details = behaviour.details
+    if behaviour.fault is Contrary.RATE_LIMIT and details["form"] in READABLE:
+        return float(now + details["seconds"])
+    limited = behaviour.fault is Contrary.INNER_STATUS and details["status"] == HTTPStatus.TOO_MANY_REQUESTS
+    return now + RATE_LIMIT_SECONDS if limited else 0.0
 
 
 def _meaning(reply: Reply) -> tuple[int, object]:
