@@ -199,7 +199,9 @@ def _dead_letters(world: World) -> Iterator[str]:
 
 
 def _cut_off(world: World) -> Iterator[str]:
-    """A message that kills the function does so three times at most."""
+    """A message that kills the function does so three times at most, in a row."""
+    if world.day.nature.contrary is not None:  # a search that fails in between ends the row
+        return
     for text, times in world.stocktwits.ended.items():
         if times > MOST_CUT_OFF and not (_aws_fails(world) or world.forecast.stocktwits):
             yield f"{text!r} killed a function {times} times"
