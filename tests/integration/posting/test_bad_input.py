@@ -72,7 +72,6 @@ UNREADABLE = {
         "chart: the relay may not read from bucket others",
     ),
     "chart whose name no object can have": (message(chart=CHART + "x" * 1900), "chart: there is no object 'xxx"),
-    "chart that is not there": (message(chart=CHART + "none.png"), "chart: there is no object 'none.png'"),
     "chart of 3 MB": (message(chart=CHART + "large.png"), "chart: 3000000 bytes, but it must be under 2000000"),
     "chart of 2 MB": (message(chart=CHART + "limit.png"), "chart: 2000000 bytes, but it must be under 2000000"),
     "chart that is text": (message(chart=CHART + "text.png"), "chart: the file is not a JPG, PNG or GIF"),

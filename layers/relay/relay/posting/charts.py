@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_CHART_BYTES = 2_000_000
 """StockTwits takes charts under 2 MB: https://api.stocktwits.com/developers/docs/api#messages-create-docs."""
 
-_NOT_THERE = frozenset({"NoSuchKey", "NoSuchBucket", "KeyTooLongError", "404"})
+_NOT_THERE = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
 
 
 class Charts:
@@ -64,6 +64,8 @@ class Charts:
             code = error_code(error)
             if code in _NOT_THERE:
                 return None
+            if code == "KeyTooLongError":
+                raise Reject(f"chart: there is no object {key[:MAX_QUOTED_CHARACTERS]!r} in bucket {bucket}") from None
             if code == "AccessDenied":
                 raise Reject(
                     f"chart: S3 denies the relay {key[:MAX_QUOTED_CHARACTERS]!r} in bucket {bucket}: check its policy"
