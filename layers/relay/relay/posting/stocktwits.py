@@ -496,8 +496,8 @@ def _remark(alert: Alert, message: Mapping[str, Any]) -> tuple[str, bool]:
 def _end(header: str, now: float) -> float | None:
     """Return the moment that a header means, in seconds since the epoch: the first sensible reading of it.
 
-    It may be seconds or milliseconds, since the epoch or from now on, or a date as in HTTP or ISO 8601. Limits are hourly, so what ends
-    in the past or more than a day from now is no reading; None if there is none.
+    It may be seconds or milliseconds, since the epoch or from now on, or a date as in HTTP or ISO 8601. Limits are
+    hourly, so what ends in the past or more than a day from now is not sensible; None if no reading is.
     """
     readings: list[float] = []
     with suppress(ValueError):
