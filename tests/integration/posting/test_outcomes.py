@@ -230,7 +230,7 @@ def test_a_duplicate_after_an_unknown_outcome_waits_half_an_hour_when_the_stream
     world.clock.forward(120)
     refused = function.run()
     assert (refused.outcomes, function.depth(), world.status(key)) == (["deferred"], 1, "unknown")
-    assert (world.readings, world.dead_letters(), world.current_pause()) == (2, [], None)
+    assert (world.readings, world.dead_letters(), world.current_pause()) == (4, [], None)  # twice, each to its end
     assert is_wait(function.visibility_timeouts()[-1], HALF_AN_HOUR)
     world.clock.forward(HALF_AN_HOUR + 20)
     assert function.run().outcomes == ["rejected"]
