@@ -266,7 +266,7 @@ def _parse(text: str) -> dict[str, Any] | None:
         content = msgspec.json.decode(bare)
     except (msgspec.DecodeError, UnicodeError) as error:
         if bare.startswith("{"):
-            why = not_alerts.look(bare) or _unfilled(bare) or _quoted(error)
+            why = _look(bare) or _quoted(error)
             raise Reject(f"the message begins like a JSON object but cannot be read: {why}") from None
         if cause := not_alerts.cause(text) or not_alerts.cause_of_quotes(bare):
             raise Reject(f"the message {_quoted(cause)}") from None
@@ -279,9 +279,11 @@ def _parse(text: str) -> dict[str, Any] | None:
     return content
 
 
-def _unfilled(text: str) -> str | None:
+def _look(text: str) -> str | None:
+    if look := not_alerts.look(text):
+        return f"it {look}"
     placeholder = not_alerts.placeholder(text)
-    return f"the placeholder {_quoted(placeholder)} was not replaced" if placeholder else None
+    return f"it has the placeholder {_quoted(placeholder)}, which nobody replaced" if placeholder else None
 
 
 def _check_placeholders(field: str, text: str, words: str = "") -> None:
@@ -295,8 +297,6 @@ def _json_name(content: object) -> str:
             return "null"
         case bool():
             return "boolean"
-        case str() if content.lstrip().startswith(("{", "[")):
-            return "string with JSON in it, encoded twice"
         case str():
             return "string"
         case list():

@@ -42,7 +42,7 @@ _LOOKS = {
     r"\{\s*[“”„‟«»‘’‚‛″′＂＇´`]": 'is JSON with typographic quotes: use "',  # noqa: RUF001
     r"\{\s*(?:\\|&|%22)": "is JSON whose quotes were escaped once too often: send the object as it was before",
     rf"\{{\s*{_NAME}\s*[:=]": "is JSON without the quotes around its names, which a shell took away: keep them",
-    r"```|~~~": "begins with a code fence: send what is in it, without the fence",
+    r"```|~~~[a-z]{0,20}\r?\n": "begins with a code fence: send what is in it, without the fence",
     r"%[57][Bb][%+]|%2[24][A-Za-z%]": "is URL-encoded: send it as it was before",
     r"(?:sentiment|in_reply_to_message_id|chart|key|expires_at)=\S*&body=|body=|Action=SendMessage&|MessageBody=": (
         "is a form: send plain text, or a JSON object"
@@ -98,11 +98,15 @@ _PLACEHOLDER_IN_WORDS = re.compile(
     r"|\[object [A-Z]\w{1,20}\]|\$(?:undefined|null|NaN|None)(?!\w)|(?<!\w)(?:undefined|null|NaN|None)%|%![a-z]\("
 )
 
+_POINTER = (
+    "a pointer to a message in S3, as the SQS extended client writes it, which the relay does not fetch: "
+    "send the alert itself"
+)
 _KNOWN_OBJECTS = (
     ({"Service", "Event", "Bucket"}, "the test event of S3: remove this queue from the bucket's notifications"),
     ({"bucket", "object"}, "S3's event about an object: send an alert made from it"),
-    ({"s3BucketName", "s3Key"}, "a pointer to a message in S3, which the relay does not fetch: send the alert itself"),
-    ({"S3BucketName", "S3Key"}, "a pointer to a message in S3, which the relay does not fetch: send the alert itself"),
+    ({"s3BucketName", "s3Key"}, _POINTER),
+    ({"S3BucketName", "S3Key"}, _POINTER),
     ({"AlarmName", "NewStateValue"}, "a CloudWatch alarm: send an alert made from it"),
     ({"alarmName", "state"}, "a CloudWatch alarm: send an alert made from it"),
     ({"awslogs"}, "a subscription of CloudWatch Logs: send an alert made from it"),
@@ -132,7 +136,7 @@ def bare(text: str) -> str:
     for fence in _FENCES:
         if text.startswith(fence) and text.endswith(fence):
             before, brace, after = text.strip(fence[0]).partition("{")
-            if brace and _LANGUAGE.fullmatch(before.strip()):
+            if brace and _LANGUAGE.fullmatch(before.strip(_SPACE + _MARKS)):
                 return _between_visible(brace + after)
     return text
 
@@ -172,20 +176,21 @@ def cause_of_quotes(text: str) -> str | None:
 
 def cause_of_json(content: object) -> str | None:
     """Say what JSON is, if that is certain, that is not an object with the fields of an alert."""
+    cause = None
     match content:
         case [str(name), {}] if name.endswith(("PayloadS3Pointer", "MessageS3Pointer")):
-            return (
-                "is a pointer to a message in S3, as the SQS extended client writes it, which the relay does not "
-                "fetch: send the alert itself"
-            )
+            cause = f"is {_POINTER}"
+        case [{"body": _}, *_]:
+            cause = "is JSON, but a list: send each of its alerts as a message of its own"
+        case str() if content.lstrip('"\\ ').startswith(("{", "[")):
+            cause = "is JSON, but a string with JSON in it, so it was encoded twice: send the object itself"
         case {"Records": [{"eventSource": str(source)} | {"EventSource": str(source)}, *_]}:
-            return _event(source)
+            cause = _event(source)
         case {"Records": [{"messageId": _}, *_]}:
-            return _event("aws:sqs")
+            cause = _event("aws:sqs")
         case dict():
-            found = (words for fields, words in _KNOWN_OBJECTS if fields <= content.keys())
-            return next((f"is {words}" for words in found), None)
-    return None
+            cause = next((f"is {words}" for fields, words in _KNOWN_OBJECTS if fields <= content.keys()), None)
+    return cause
 
 
 def placeholder(text: str, words: str = "") -> str | None:
@@ -241,7 +246,7 @@ def _printed(text: str) -> str | None:
 def _with_json(text: str) -> str | None:
     if _OBJECT.match(text):
         return "is a JSON object itself: send that object as the message"
-    return "has a JSON object in it: send the object alone" if _BODY_FIELD.search(text) else None
+    return "has an object with a body in it: send that object alone, as JSON" if _BODY_FIELD.search(text) else None
 
 
 def _yaml(text: str) -> str | None:
