@@ -31,8 +31,9 @@ pytestmark = pytest.mark.timeout(180, func_only=True)  # every step is traced
 
 SIZE = 1024 * 1024
 
-SMALL = {"spaces", "lines", "braces", "a link to an entity with a large number"}
-"""Empty, unreadable, or within every limit."""
+SMALL = {"spaces", "lines", "byte order marks", "braces", "a link to an entity with a large number"}
+SMALL |= {"fences", "quoted lines"}
+"""Empty, unreadable, refused for their look, or within every limit."""
 
 
 def refused(text: str) -> None:

@@ -9,7 +9,6 @@ import hashlib
 import html
 import re
 import unicodedata
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -94,8 +93,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """An alert, and what the envelopes around it say of its key.
 
     Attributes:

@@ -17,10 +17,10 @@ _SPACE = (
 )
 _MARKS = "\ufeff\ufffe"  # a byte order mark, and one whose bytes are swapped
 _MISREAD_MARK = re.compile(
-    rf"[\s{_MARKS}]*"
     # UTF-8's, read as Windows-1252, -1250, -1251, -1253, -1255, -1256 and -1257, as code page 437, 850 and 866, as
     # KOI8-R, Mac Roman and Thai, and twice as Windows-1252; then UTF-16's, read as Windows-1252.
     r"(?:ï»¿|ď»ż|п»ї|ο»Ώ|ן»¿|ï»؟|ļ»æ|∩╗┐|´╗┐|я╗┐|О╩©|Ôªø|๏ปฟ|Ã¯Â»Â¿|ÿþ|þÿ)"  # noqa: RUF001
+    rf"[\s{_MARKS}]*"
 )
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffc\ufffd\ufffe\uffff\U0001d159")
 """Letters and symbols, by their category, that show nothing, or nothing of what was written."""
@@ -28,18 +28,18 @@ _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffc\ufffd\ufffe\uffff\U000
 _FENCES = ("```", "~~~")
 _LANGUAGE = re.compile(r"[A-Za-z0-9+-]{0,20}")  # as in ```json
 
-_QUOTE = r"""(?:["'`´“”„‟«»‹›‘’‚‛″′＂＇\\]|&(?:quot|apos|[lr]squo|[lr]dquo|#0?34|#0?39|#x22|#x27);|%22|%27)"""  # noqa: RUF001
+_TYPOGRAPHIC = str.maketrans(dict.fromkeys("´“”„‟«»‹›‘’‚‛″′＂＇", "«"))  # noqa: RUF001
+"""One quote for all of them, of Latin 1: a set of the others takes long to compile, at every cold start."""
+
+_QUOTE = r"""(?:["'`«\\]|&(?:quot|apos|[lr][sd]quo|#0?3[49]|#x2[27]);)"""
 _NAME = r"[A-Za-z_]\w{0,63}"
 
 _LOOKS = {
     rf"[bBuUrRfF]?{_QUOTE}{{1,4}}\s*(?:\{{\s*(?:{_QUOTE}|{_NAME}\s*[:=])|\[\s*(?:{_QUOTE}|\{{))": (
         "is JSON in quotes: send the object itself, without quotes around it"
     ),
-    rf"\{{[ \t\r\n]*[{_MARKS}\v\f\x85\xa0\xad\u1680\u2000-\u200f\u2028\u2029\u202f\u205f-\u2064\u3000]": (
-        'is JSON with characters before its first name that cannot be seen: begin it with {"'
-    ),
     r"\{\s*'": "is a dictionary as Python prints it: use json.dumps",
-    r"\{\s*[“”„‟«»‘’‚‛″′＂＇´`]": 'is JSON with typographic quotes: use "',  # noqa: RUF001
+    r"\{\s*[«`]": 'is JSON with typographic quotes: use "',
     r"\{\s*(?:\\|&|%22)": "is JSON whose quotes were escaped once too often: send the object as it was before",
     rf"\{{\s*{_NAME}\s*[:=]": "is JSON without the quotes around its names, which a shell took away: keep them",
     r"```|~~~[a-z]{0,20}\r?\n": "begins with a code fence: send what is in it, without the fence",
@@ -47,7 +47,7 @@ _LOOKS = {
     r"(?:sentiment|in_reply_to_message_id|chart|key|expires_at)=\S*&body=|body=|Action=SendMessage&|MessageBody=": (
         "is a form: send plain text, or a JSON object"
     ),
-    "锘|嚜篦|\u7b00[\u2200\u2000\u0a00\u0d00]": "was decoded with another character set than it was encoded with",
+    "锘|嚜篦|\u7b00(?:\u2200|\u0d00\u0a00|\u0a00\u2000)": "was decoded with another character set than encoded",
     r"@\{\w|System\.(?:Collections|Object|String)": "is an object as PowerShell prints it: use ConvertTo-Json",
     r"map\[\w|&\{|%![a-z]\(": "is a value as Go prints it: use json.Marshal",
     r"Promise \{|\[(?:Async)?Function|function ?\(": "is a value as JavaScript prints it: use JSON.stringify",
@@ -62,6 +62,7 @@ _LOOKS = {
 """How texts begin that are no alerts, and what to say of them."""
 
 _BEGINNING = re.compile("|".join(f"(?P<look_{place}>{look})" for place, look in enumerate(_LOOKS)))
+_BEGINNING_CHARACTERS = 1000
 _CAUSES = dict(zip(_BEGINNING.groupindex, _LOOKS.values(), strict=True))
 
 _PYTHON_QUOTES = (("b'", "'"), ('b"', '"'), ("['", "']"), ("('", "',)"))
@@ -124,10 +125,10 @@ _KNOWN_OBJECTS = (
 
 def trimmed(text: str) -> str:
     """Return a text without the white space and the byte order marks around it, those that were misread included."""
-    start = 0
+    text, start = text.strip(_SPACE + _MARKS), 0
     while mark := _MISREAD_MARK.match(text, start):
         start = mark.end()
-    return text[start:].strip(_SPACE + _MARKS)
+    return text[start:]
 
 
 def bare(text: str) -> str:
@@ -153,7 +154,10 @@ def stands_for_nothing(text: str) -> bool:
 
 def look(text: str) -> str | None:
     """Say what a text is by how it begins, if that tells; None for what begins like a good JSON object."""
-    beginning = _BEGINNING.match(text)
+    first = text[1:].lstrip(" \t\r\n")[:1]
+    if text.startswith("{") and first and not _is_visible(first):
+        return 'is JSON with a character before its first name that cannot be seen: begin it with {"'
+    beginning = _BEGINNING.match(text[:_BEGINNING_CHARACTERS].translate(_TYPOGRAPHIC))
     return _CAUSES[str(beginning.lastgroup)] if beginning else None
 
 
@@ -246,7 +250,8 @@ def _printed(text: str) -> str | None:
 def _with_json(text: str) -> str | None:
     if _OBJECT.match(text):
         return "is a JSON object itself: send that object as the message"
-    return "has an object with a body in it: send that object alone, as JSON" if _BODY_FIELD.search(text) else None
+    plain = text.translate(_TYPOGRAPHIC)
+    return "has an object with a body in it: send that object alone, as JSON" if _BODY_FIELD.search(plain) else None
 
 
 def _yaml(text: str) -> str | None:
