@@ -169,7 +169,9 @@ def _check(alert: Alert) -> None:
         raise Reject(f"body: its HTML entities are encoded more than {MAX_ENTITY_LEVELS} times, one within the other")
     if not_alerts.shows_nothing(plain):
         raise Reject("body: has no character that can be seen")
-    _check_placeholders("body", alert.body, _LINK.sub(" ", alert.body))
+    if plain != alert.body and (cause := not_alerts.cause(plain)):
+        raise Reject(f"body: with its HTML entities resolved, it {_quoted(cause)}")
+    _check_placeholders("body", plain, _LINK.sub(" ", plain))
     check_key("key", alert.key)
     _check_text("chart", alert.chart or "")
     _check_placeholders("chart", alert.chart or "")

@@ -57,6 +57,7 @@ _LOOKS = {
     r"\[(?:B|L[\w.]{1,200};)@[0-9a-f]{1,8}(?![\w\W])|[\w.$]{1,200}@[0-9a-f]{6,8}(?![\w\W])": (
         "is an object as Java prints it: send its content"
     ),
+    r"data:[a-z]{1,20}/": "is a file as a data URL: send a text, and the file as a chart",
     r"<!doctype|<!DOCTYPE|<html|<\?xml": "is HTML or XML: send plain text, or a JSON object",
 }
 """How texts begin that are no alerts, and what to say of them."""
@@ -88,7 +89,7 @@ _PLACEHOLDER = re.compile(
 
 _PLACEHOLDER_IN_WORDS = re.compile(
     # of Python, .NET and others: {} {0} {price:.2f} {row['close']} {symbol!r}
-    r"\{[0-9]{0,2}\}|\{(?:[A-Za-z_]\w{0,40}|[0-9]{0,2})(?:![rsa])?:[-+<>=^,_.0-9]{0,6}[%defgsnx,]\}"
+    r"\{[0-9]?\}|\{(?:[A-Za-z_]\w{0,40}|[0-9]?)(?:![rsa])?:[-+<>=^,_.0-9]{0,6}[%defgsnx,]\}"
     r"|\{[A-Za-z_]\w{1,40}(?:\.\w|\[|![rsa])[^{}\s]{0,40}\}"
     # of EventBridge, e-mail tools and language models: <symbol> <stock_symbol> [ticker] [insert link]
     r"|<(?i:ticker|symbol|company|price|percent|change|volume|exchange|value|date|time|name|text|message|body|id)>"
@@ -96,7 +97,7 @@ _PLACEHOLDER_IN_WORDS = re.compile(
     # of printf and Windows: %s %.2f %(price)s %1$s %TICKER%
     r"|(?<![\w%])%(?:[1-9]\$)?(?:\(\w{1,40}\))?(?:\.[0-9]{1,2})?[sdf](?![\w%])|(?<![\w%])%[A-Za-z_]\w{1,40}%(?![\w%])"
     # and what was put in place of one without a value, in JavaScript, Python and Go
-    r"|\[object [A-Z]\w{1,20}\]|\$(?:undefined|null|NaN|None)(?!\w)|(?<!\w)(?:undefined|null|NaN|None)%|%![a-z]\("
+    r"|\[object [A-Z]\w{1,20}\]|\$(?:undefined|null|NaN|None)(?!\w)|(?<!\w)(?:undefined|null|NaN|nan|None)%|%![a-z]\("
 )
 
 _POINTER = (
@@ -271,6 +272,6 @@ def _base64(text: str) -> str | None:
         return None
     content = content.strip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
     json = content.startswith(b"{") and content.endswith(b"}")
-    gzip = content.startswith(b"\x1f\x8b")
+    file = content.startswith((b"\x1f\x8b", b"\x89PNG"))
     words = b" " in content and all(ord(" ") <= each <= ord("~") for each in content)
-    return "is Base64: send what was encoded" if json or gzip or words else None
+    return "is Base64: send what was encoded" if json or file or words else None
