@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from itertools import islice
 
 import pytest
 from relay.posting.backoff import OUTBOX_RECEIVES
@@ -183,26 +182,23 @@ def test_what_is_not_an_error_as_documented_rejects_nothing(
 
 # One message, or all?
 
+GOOD = ["$MSFT 0", "$MSFT 1", "$MSFT 2"]
+
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_that_comes_to_one_message_alone_is_about_that_message(
-    world: PostingWorld, outbox: Function, leftovers: Function, status: int
+    world: PostingWorld, leftovers: Function, status: int
 ) -> None:
-    poisoned, good = "$AAPL refused", [f"$MSFT {number}" for number in range(3)]
-    outbox.send(poisoned)
     words = "You cannot reply to this message"
     world.stand_in.fail("error", status=status, message=words, text="refused", times=None)
-    closed = 0
-    waiting = iter(good)
-    while outbox.depth() or leftovers.depth():
-        for text in islice(waiting, 1):
-            outbox.send(text)
-        run = later(world, outbox if outbox.depth() else leftovers, 450)
-        closed += run.pauses != []
-    assert set(world.posted) == set(good)
+    leftovers.send("$AAPL refused", *GOOD)
+    for _ in range(30):
+        later(world, leftovers, 60)
+    assert sorted(world.posted) == GOOD
     assert words in reason(world)
     assert PERHAPS_POSTED not in reason(world)
-    assert closed <= 2
+    assert world.publishes.count("$AAPL refused") == 2
+    assert (leftovers.depth(), world.current_pause()) == (0, None)
 
 
 def test_a_refused_message_stays_while_nothing_else_is_posted(world: PostingWorld, leftovers: Function) -> None:
