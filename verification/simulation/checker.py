@@ -74,7 +74,9 @@ EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
         _has_lookalikes(day) or _has_same_words(day) or _does(Contrary.RENDERED, *_UNREADABLE)(day)
     ),
     "without a readable id": _does(*_UNREADABLE),
-    "may be older than the first attempt": lambda day: _has_lookalikes(day) or _does(Contrary.CREATED_AT)(day),
+    "may be older than the first attempt": lambda day: (
+        _has_lookalikes(day) or _does(Contrary.CREATED_AT, Contrary.ID_OF_ANOTHER, *_UNREADABLE)(day)
+    ),
     "compare their links": _has_same_words,
     "could not be read back": _does(Contrary.MAX_IGNORED, Contrary.SHORT, Contrary.ID_OF_ANOTHER, *_UNREADABLE),
     NOT_FOUND_IN_TIME: _does(*HIDES, Contrary.DUPLICATE, Contrary.INNER_STATUS),
@@ -121,10 +123,12 @@ def _one_text(world: World, text: str, published: dict[str, float], dead: dict[s
     if len(posts) > len(published):
         yield f"TWICE: {text!r} is on StockTwits {len(posts)} times, for {len(published)} keys"
     recorded = {key: post_id for key in published if (post_id := _recorded(world, key, text))}
+    disputed = 0
     for key, post_id in recorded.items():
         if post_id not in posts:
             if not _is_disputed(world, post_id):
                 yield f"LOST: the ledger has {key} as posted, but post {post_id} is not of {text!r}"
+            disputed += 1
             continue
         created_at = posts[post_id].created_at.timestamp()
         if created_at < START + published[key] - CLOCK_SKEW_SECONDS - 1:
@@ -140,7 +144,7 @@ def _one_text(world: World, text: str, published: dict[str, float], dead: dict[s
     unrecorded = len(posts.keys() - recorded.values())
     if unrecorded < len(unrecorded_keys):
         yield f"LOST: {unrecorded_keys} ({text!r}) are neither posted nor in Dead letters"
-    if unrecorded > len(unrecorded_keys) + len(unsure):
+    if unrecorded > len(unrecorded_keys) + len(unsure) + disputed:
         yield f"{text!r} is on StockTwits, but its dead letter does not say that it may be"
 
 
@@ -154,7 +158,7 @@ def _owners(world: World) -> Iterator[str]:
         if len(keys) > 1:
             yield f"post {post_id} belongs to {sorted(keys)}"
         owner = world.table.items.get(f"id#{post_id}", {"key": {"S": ""}})["key"]["S"]
-        if owner not in keys and not _aws_fails(world):
+        if owner not in keys and not world.forecast.aws_fails:
             yield f"post {post_id} is settled for {sorted(keys)}, but belongs to {owner!r}"
 
 
@@ -183,12 +187,13 @@ def _dead_letters(world: World) -> Iterator[str]:
     """Each dead letter was published, has a reason, and the reason is allowed on this day."""
     allowed: defaultdict[str, set[str]] = defaultdict(set)
     everywhere = {words for words, is_explained in EXPLAINED.items() if is_explained(world.day)}
-    if _aws_fails(world):  # then a delivery may be cut off three times in a row
+    if world.forecast.aws_fails:  # then a delivery may be cut off three times in a row
         everywhere.add(CUT_OFF)
     if world.forecast.stocktwits:  # its faults may meet the same message twice
         everywhere |= {REFUSED_TWICE, NO_ID_TWICE}
     for _, alert in world.published:
-        allowed[alert.body].update(everywhere, alert.may_be_refused)
+        # A text that is refused for ever is never taken, whatever the answer looks like.
+        allowed[alert.body].update(everywhere - ({NO_ID_TWICE} if alert.poison else set()), alert.may_be_refused)
     for letter in [*world.dead.messages, *world.retried]:
         if letter.body not in allowed:
             yield f"Dead letters has {letter.body!r}, which was never published"
@@ -203,7 +208,7 @@ def _cut_off(world: World) -> Iterator[str]:
     if world.day.nature.contrary is not None:  # a search that fails in between ends the row
         return
     for text, times in world.stocktwits.ended.items():
-        if times > MOST_CUT_OFF and not (_aws_fails(world) or world.forecast.stocktwits):
+        if times > MOST_CUT_OFF and not (world.forecast.aws_fails or world.forecast.stocktwits):
             yield f"{text!r} killed a function {times} times"
 
 
@@ -226,7 +231,7 @@ def _gate(world: World) -> Iterator[str]:
 
 def _shared_pauses(world: World) -> Iterator[str]:
     """A pause that StockTwits asked one worker for is soon observed by all."""
-    if _aws_fails(world):  # then it may not have been written
+    if world.forecast.aws_fails:  # then it may not have been written
         return
     texts = {alert.body: alert.text for _, alert in world.published}
     rejected = {texts.get(each.body) for each in world.dead.messages if REFUSED_TWICE in reason(each)}
@@ -265,7 +270,7 @@ def _waits(world: World) -> Iterator[str]:
 
 def _poisons(world: World) -> Iterator[str]:
     """A text that StockTwits refuses for ever closes the gate twice at most while others can be posted."""
-    if _aws_fails(world) or world.network.kills:  # then what an attempt met may be forgotten
+    if world.forecast.aws_fails or world.network.kills:  # then what an attempt met may be forgotten
         return
     for text in world.stocktwits.poisoned:
         refused = [each.at for each in world.stocktwits.requests if each.text == text]
@@ -296,11 +301,6 @@ def _pace(world: World) -> Iterator[str]:
     for day, count in days.items():
         if pace.per_day and count > pace.per_day:
             yield f"PACE: {count} posts on {day}, at most {pace.per_day} are allowed"
-
-
-def _aws_fails(world: World) -> bool:
-    forecast = world.forecast
-    return bool(forecast.throttled or forecast.answer_lost or forecast.killed)
 
 
 def _dead(world: World) -> dict[tuple[str, str | None], list[Stored]]:

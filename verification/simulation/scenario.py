@@ -37,6 +37,8 @@ NEVER = frozenset(
 )
 """These are not drawn."""
 
+CANNOT_BE_POSTED = "This message cannot be posted"
+
 POISONS: tuple[tuple[Contrary, dict[str, Any]], ...] = (
     (Contrary.ERROR, {"status": 403}),
     (Contrary.ERROR, {"status": 401, "message": "You may not post this message"}),
@@ -46,6 +48,8 @@ POISONS: tuple[tuple[Contrary, dict[str, Any]], ...] = (
     (Contrary.EMPTY, {"status": 400}),
     (Contrary.OTHER_JSON, {"form": "message", "status": 422}),
     (Contrary.PROBLEM, {}),
+    (Contrary.INNER_STATUS, {"status": 422, "message": CANNOT_BE_POSTED}),
+    (Contrary.INNER_STATUS, {"status": 401, "message": "You may not post this message"}),
 )
 """How a text may be refused for ever."""
 
@@ -177,6 +181,8 @@ def _contrary(random: Random, day: Scenario) -> Scenario:
     nature = day.nature
     remembers = not nature.forgetful and random.random() < 0.5
     fair = [each for each in Contrary if each not in NEVER and (remembers or each not in HIDES)]
+    if day.weather.aws_fails:  # that an id is another's is noticed only if it could be written down whose it is
+        fair = [each for each in fair if each is not Contrary.ID_OF_ANOTHER]
     drawn = random.choice([fair, fair, random.sample(fair, random.randint(1, 4))])
     if remembers and HIDES & {*drawn}:
         drawn = [each for each in drawn if each is not Contrary.DUPLICATE]  # it changes how long texts are remembered
@@ -219,7 +225,7 @@ def _poisoned(random: Random, moments: list[float]) -> list[Alert]:
         return []
     behaviour, details = random.choice(POISONS)
     text, poison = "$POISON cannot be posted", plan(behaviour, None, None, CREATE, details)
-    reasons = ("took another message in between", "given up after")
+    reasons = ("took another message in between", "given up after", CANNOT_BE_POSTED)
     return [Alert(random.choice(moments), text, text, may_be_refused=reasons, poison=poison)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from email.message import Message as Headers
@@ -202,11 +203,11 @@ class Adapter:
         answers = [each for each in behaviours if each.kind is Kind.ANSWER][:1]
         network.log(f"{what}: {' '.join([str(reply.status), *(each.name for each in behaviours)])}")
         network.travel(random.uniform(0.02, 0.5))
-        status, post_id = _meaning(reply)
+        status, named = _meaning(reply)
         sent.keep_away_until = max(
             [sent.keep_away_until, *(_keep_away(each, network.scheduler.now) for each in answers)]
         )
-        sent.counts, sent.taken = status not in {401, 403}, post_id is not None
+        sent.counts, sent.taken = status not in {401, 403}, named
         return _response(reply)
 
     def _misbehave(self, fault: Fault, seen: SeenRequest, what: str, sent: Request) -> Reply:
@@ -248,15 +249,15 @@ def _keep_away(behaviour: PlannedFault, now: float) -> float:
     return now + RATE_LIMIT_SECONDS if limited else 0.0
 
 
-def _meaning(reply: Reply) -> tuple[int, object]:
-    """Return the status that an answer means, which may be inside it, and the id of its message."""
+def _meaning(reply: Reply) -> tuple[int, bool]:
+    """Return the status that an answer means, which may be inside it, and whether it names a post."""
     try:
         content = json.loads(reply.body)
         inner, message = content.get("response", {}), content.get("message", {})
         status = int(inner.get("status", reply.status)) if reply.status == HTTPStatus.OK else reply.status
-        return status, message.get("id")
+        return status, re.fullmatch(r"\d{9}", str(message.get("id"))) is not None
     except (ValueError, AttributeError):
-        return reply.status, None
+        return reply.status, False
 
 
 def _seen(request: requests.PreparedRequest, at: float) -> SeenRequest:
