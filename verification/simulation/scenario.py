@@ -37,6 +37,9 @@ NEVER = frozenset(
 )
 """These are not drawn."""
 
+NEXT = {0: "$NEXT comes", 1: "$THEN goes", 8: "$LATER stays", 24: "$LAST falls"}
+"""What is published afterwards, and how many hours later, on days on which a text is refused for ever."""
+
 CANNOT_BE_POSTED = "This message cannot be posted"
 
 POISONS: tuple[tuple[Contrary, dict[str, Any]], ...] = (
@@ -192,10 +195,9 @@ def _contrary(random: Random, day: Scenario) -> Scenario:
     alerts = [_restyled(each, style.format) for each in day.alerts]
     poisoned = _poisoned(random, [each.after for each in alerts])
     alerts += _same_words(random) + poisoned
-    if poisoned:  # others go on being published, without end on a real day
-        alerts += [
-            Alert(day.storm + later * HOUR, text, text) for later, text in enumerate(("$NEXT comes", "$LAST goes"))
-        ]
+    for poison in poisoned:  # others go on being published
+        begin = max(day.storm, poison.after)
+        alerts += [Alert(begin + later * HOUR, text, text) for later, text in NEXT.items()]
     pace = replace(day.pace, per_day=0) if poisoned else day.pace
     alerts, lookalikes = _lookalikes(random, alerts)
     by_hand = day.posts_by_hand or [random.uniform(0, day.storm) for _ in range(random.choice([0, 0, 40, 100]))]
