@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay.errors import Reject
-from relay.posting import alert, stocktwits
+from relay.posting import alert, reconciliation, stocktwits
 from relay.posting.alert import (
     MAX_ENTITY_LEVELS,
     MAX_ENVELOPES,
@@ -22,7 +22,7 @@ from relay.posting.alert import (
     shown,
     unescaped,
 )
-from relay.posting.stocktwits import ADDED_ENTITY_LEVELS, normal_form
+from relay.posting.reconciliation import ADDED_ENTITY_LEVELS, Lost, Shown, candidates, normal_form
 
 from tests.steps import Counter, TooManyStepsError, found, steps
 from verification.fuzz.shapes import NAMES, shape
@@ -53,6 +53,9 @@ USES: dict[str, Callable[[str], object]] = {
     "the log shows it": lambda text: len(shown(text)) <= 1000 or pytest.fail("too much is shown"),
     "its entities are resolved": unescaped,
     "the stream is searched for it": normal_form,
+    "the stream is searched for it, and shows something like it": lambda text: candidates(
+        Lost("k-1", text, 0.0), [Shown(1, f"{text} x", 0.0)]
+    ),
     "a reason quotes it": alert._quoted,
     "StockTwits quotes it in an error": lambda text: stocktwits._quoted({"errors": [{"message": text}]}, "token"),
     "StockTwits quotes it in many errors": lambda text: stocktwits._quoted(
@@ -67,7 +70,7 @@ USES: dict[str, Callable[[str], object]] = {
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("use", USES)
 def test_a_text_of_twice_the_length_takes_twice_the_steps(use: str, name: str) -> None:
-    counted = [steps(USES[use], shape(name, size), [alert, stocktwits, html]) for size in SIZES]
+    counted = [steps(USES[use], shape(name, size), [alert, reconciliation, stocktwits, html]) for size in SIZES]
     assert all(larger <= 2.1 * smaller + 1000 for smaller, larger in pairwise(counted))
 
 
@@ -88,7 +91,7 @@ def test_steps_are_counted_along_what_the_patterns_really_find(text: str) -> Non
 
 @given(st.text(alphabet="ae\u0301\u0327\u0308\u0344\u00e9\u1e69\u0f71\u0f72\u0f74 "))
 def test_putting_marks_in_order_first_does_not_change_the_normal_form(text: str) -> None:
-    assert unicodedata.normalize("NFC", stocktwits._marks_in_order(text)) == unicodedata.normalize("NFC", text)
+    assert unicodedata.normalize("NFC", reconciliation._marks_in_order(text)) == unicodedata.normalize("NFC", text)
 
 
 @pytest.mark.parametrize("wrap", [str, lambda text: json.dumps({"body": text})], ids=["text", "json"])
