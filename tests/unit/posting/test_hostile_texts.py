@@ -22,7 +22,7 @@ from relay.posting.alert import (
     shown,
     unescaped,
 )
-from relay.posting.reconciliation import ADDED_ENTITY_LEVELS, Lost, Shown, candidates, normal_form
+from relay.posting.reconciliation import ADDED_ENTITY_LEVELS, normal_form
 
 from tests.steps import Counter, TooManyStepsError, found, steps
 from verification.fuzz.shapes import NAMES, shape
@@ -53,9 +53,6 @@ USES: dict[str, Callable[[str], object]] = {
     "the log shows it": lambda text: len(shown(text)) <= 1000 or pytest.fail("too much is shown"),
     "its entities are resolved": unescaped,
     "the stream is searched for it": normal_form,
-    "the stream is searched for it, and shows something like it": lambda text: candidates(
-        Lost("k-1", text, 0.0), [Shown(1, f"{text} x", 0.0)]
-    ),
     "a reason quotes it": alert._quoted,
     "StockTwits quotes it in an error": lambda text: stocktwits._quoted({"errors": [{"message": text}]}, "token"),
     "StockTwits quotes it in many errors": lambda text: stocktwits._quoted(
