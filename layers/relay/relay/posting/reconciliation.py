@@ -44,13 +44,15 @@ MOST_PINNED = 3
 """How many posts of a page may be out of order, such as pinned ones. As many of its lowest ids prove nothing about how
 far the page reaches."""
 
-MIN_WORDS = 3
-"""The fewest words by which a text is recognised in a longer one."""
+MIN_OLDER = 2
+"""How many posts must be older than the first attempt before the stream counts as read back to it: one's date may be
+wrong."""
 
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _DOMAIN = re.compile(r"(?<![\w$@.])(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}(?![\w.-])(?:[:/?#]\S*)?", re.IGNORECASE)
 _HOST = re.compile(r"https?://([^\s/?#]*)", re.IGNORECASE)
+_SHORTCODE = re.compile(r":[a-z0-9_+-]{2,40}:", re.IGNORECASE)
 _CUT_OFF = ("…", "...")
 
 
@@ -229,7 +231,7 @@ def _likeness(ours: str, theirs: str | None) -> str:
     mine, other = normal_form(ours), normal_form(theirs)
     if mine == other and _same_links(ours, theirs, certain=not mine):
         return "equal"
-    if mine == other or _skeletons(ours) & _skeletons(theirs) or _continues(_words(ours), theirs):
+    if mine == other or _skeletons(ours) & _skeletons(theirs) or _continues(ours, theirs):
         return "alike"
     return ""
 
@@ -261,9 +263,13 @@ def _host(link: str) -> str:
 
 
 def _skeletons(text: str) -> set[str]:
-    """Return a text's letters and digits, with and without its links; a domain alone may have become a link."""
+    """Return a text's letters and digits, with and without its links and the names of emoji.
+
+    A domain alone may have become a link, and an emoji its name between colons.
+    """
     plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or text
-    return {_letters(_SCHEME.sub("", plain)), _letters(_without_links(plain))}
+    named = _SHORTCODE.sub(" ", plain)
+    return {_letters(each) for text in (plain, named) for each in (_SCHEME.sub("", text), _without_links(text))}
 
 
 def _without_links(text: str) -> str:
@@ -272,22 +278,26 @@ def _without_links(text: str) -> str:
 
 def _letters(text: str) -> str:
     """Return the letters and digits of a text, case folded, without marks."""
+    if text.isascii():
+        return "".join(filter(str.isalnum, text.lower()))
     folded = chain.from_iterable(unicodedata.normalize("NFKD", each) for each in text.casefold())
-    return "".join(each for each in folded if each.isalnum()).casefold()
+    return "".join(filter(str.isalnum, folded)).casefold()
 
 
 def _words(text: str) -> list[str]:
     plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or text
-    return [word for word in map(_letters, _without_links(plain).split()) if word]
+    return [word for word in map(_letters, _without_links(_SHORTCODE.sub(" ", plain)).split()) if word]
 
 
-def _continues(ours: list[str], theirs: str) -> bool:
-    """Return whether their text is ours with something added, or ours cut off."""
-    other = _words(theirs)
-    if len(ours) >= MIN_WORDS and (other[: len(ours)] == ours or other[-len(ours) :] == ours):
+def _continues(ours: str, theirs: str) -> bool:
+    """Return whether their text is ours with something added around it, or ours cut off."""
+    mine, other = _words(ours), _words(theirs)
+    if not mine or other[: len(mine)] == mine or other[-len(mine) :] == mine:  # without words, anything may be it
         return True
-    cut = theirs.rstrip().endswith(_CUT_OFF)
-    return cut and len(other) >= MIN_WORDS and "".join(ours).startswith("".join(other))
+    if not theirs.rstrip().endswith(_CUT_OFF):
+        return False
+    before = theirs.rpartition(" ")[0]  # it may be cut within a word, or within a link
+    return any(whole.startswith(part) for whole in _skeletons(ours) for part in _skeletons(before))
 
 
 def _marks_in_order(text: str) -> str:
@@ -322,15 +332,18 @@ class Reader:
     ended: bool = False
     stuck: bool = False
     pages: int = 0
+    _next: int | None = None
 
     def reaches(self, since: float) -> bool:
         """Return whether everything was read that was made since then."""
-        start = math.floor(since) - CLOCK_SKEW_SECONDS
-        return self.ended or any(
-            post.created_at is not None and post.created_at < start
+        older = [
+            post
             for post in self.posts
             if post.id is not None and self.floor is not None and post.id >= self.floor
-        )
+            if post.created_at is not None and post.created_at < since
+            if _moment(post, self.posts, since) == "before"
+        ]
+        return self.ended or len(older) >= MIN_OLDER
 
     def read_on(self) -> None:
         """Read the next page."""
@@ -357,8 +370,6 @@ class Reader:
             # Up to and including: of a page with few posts, nothing but the newest is certain.
             self._next = self.floor if len(ids) > MOST_PINNED + 1 else ids[0] - 1
         self.stuck |= not self.ended and self.pages >= MOST_PAGES
-
-    _next: int | None = None
 
 
 class Reconciler:
