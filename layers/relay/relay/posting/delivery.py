@@ -207,7 +207,11 @@ class _Attempt:
                 if isinstance(error, Duplicate) and not self.perhaps_posted:
                     raise
                 return self._perhaps_our_own(error)
-        return self._posted(published, published.remark)
+        try:
+            return self._posted(published, published.remark)
+        except NoId as error:
+            with self.requests.slot():
+                return self._perhaps_our_own(error)
 
     def failed(self, error: RelayError) -> Outcome:
         """Settle what an error leaves behind, and return the message's outcome."""
@@ -220,7 +224,9 @@ class _Attempt:
                 Status.REJECTED, perhaps_posted=self.perhaps_posted, reason=error.reason, http_status=error.status
             )
         elif isinstance(error, Unknown):
-            settlement = self._settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status)
+            # What StockTwits answered for its stream says nothing about this message.
+            status = error.status if self.sent else self.claim.status
+            settlement = self._settlement(Status.UNKNOWN, reason=error.reason, http_status=status)
         else:
             settlement = self._nothing_sent()
         remark = self._settle(settlement)
@@ -258,6 +264,7 @@ class _Attempt:
         except RelayError as error:
             if error.pause and error.pause.probe and error.status:
                 if self.refused_at and self.requests.posted_since(self.refused_at):
+                    self.perhaps_posted |= isinstance(error, Unknown)
                     reason = f"StockTwits refused it twice, and took another message in between ({error.answer})"
                     raise Reject(reason, status=error.status) from None
                 self.refused_at = self.delivery.now()
@@ -273,8 +280,10 @@ class _Attempt:
         try:
             remark += self._settle(Settlement(Status.POSTED, published=published, certain=certain))
         except IdTaken:
-            self.no_id = self.perhaps_posted = True
-            raise NoId(f"StockTwits answered with post {published.id}, which is another message's") from None
+            if isinstance(found, Verdict):
+                raise Unknown(f"post {published.id} on the account's stream is another message's by now") from None
+            reason = f"StockTwits answered with post {published.id}, which is another message's"
+            raise NoId(reason, status=HTTPStatus.OK) from None
         return Outcome(Result.POSTED, self.claim.key, remark, published, sent=self.sent)
 
     def _perhaps_our_own(self, error: RelayError) -> Outcome:
@@ -287,26 +296,35 @@ class _Attempt:
         self.no_id = isinstance(error, NoId)
         pause = self.requests.pause()
         if pause:
-            remark = self._settle(self._settlement(Status.UNKNOWN, reason=error.reason))
-            reason = f"{error.reason} - the account's stream was not checked: {pause.reason}{remark}"
-            return Outcome(Result.DEFERRED, self.claim.key, reason, status=error.status, sent=self.sent)
+            return self._unclear(error, f"the account's stream was not checked: {pause.reason}")
         try:
             found = self._find(self.delivery.now())
+            if found:
+                self.no_id = False
+                return self._posted(found, FOUND_ON_STREAM)
         except Reject:
             raise
         except RelayError as unreadable:
-            return self.failed(Unknown(unreadable.reason, status=unreadable.status, pause=unreadable.pause))
-        if found:
-            self.no_id = False
-            return self._posted(found, FOUND_ON_STREAM)
-        if self.no_id and self.claim.status == HTTPStatus.OK:
+            outcome = self._unclear(error, unreadable.reason)
+            return replace(outcome, status=unreadable.status, pause=unreadable.pause, no_id=self.no_id)
+        if self.no_id and (self.claim.status or 0) // 100 == HTTPStatus.OK // 100:
             raise Reject(NO_ID_TWICE, status=error.status)
         if self.no_id:
             raise error
-        free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
-        reason = f"{error.reason}, but the account's stream does not show it: it is looked for once more in 30 minutes"
+        return self._unclear(error, "the account's stream does not show it")
+
+    def _unclear(self, error: RelayError, why: str) -> Outcome:
+        """Leave unknown what became of it, and remember StockTwits' answer.
+
+        What was refused as a duplicate is looked for when StockTwits would no longer take it for one; it is never
+        posted again.
+        """
+        reason, free_at = f"{error.reason}, but {why}", None
+        if isinstance(error, Duplicate):
+            free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
+            reason += ": it is looked for once more in 30 minutes"
         remark = self._settle(
-            self._settlement(Status.UNKNOWN, reason=reason, http_status=error.status, lease_until=free_at)
+            self._settlement(Status.UNKNOWN, reason=reason, http_status=error.status, lease_until=free_at or 0.0)
         )
         return Outcome(
             Result.DEFERRED, self.claim.key, reason + remark, status=error.status, retry_at=free_at, sent=self.sent
