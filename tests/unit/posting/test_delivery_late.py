@@ -47,7 +47,7 @@ def test_what_is_not_there_the_third_time_is_final(part: str, error: NotYet, lat
     fake = FakeDelivery(a_claim(late=late), **{part: raising(error)})
     outcome = fake.deliver()
     assert (outcome.result, outcome.reason, outcome.status) == (Result.REJECTED, error.reason, error.status)
-    assert (fake.settlement.status, fake.settlement.late) == (Status.REJECTED, late)
+    assert fake.settlement == Settlement(Status.REJECTED, reason=error.reason, http_status=error.status)
 
 
 @pytest.mark.parametrize(("late", "result"), [(0, Result.DEFERRED), (2, Result.REJECTED)])

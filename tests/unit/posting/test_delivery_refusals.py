@@ -109,3 +109,9 @@ def test_a_refusal_of_the_message_itself_needs_no_second_one() -> None:
     fake = FakeDelivery(send=raising(Reject("StockTwits refused it (422: blank)", status=422)))
     assert fake.deliver().result is Result.REJECTED
     assert fake.stops == []
+
+
+def test_a_rejection_is_final_so_that_whoever_sends_the_message_anew_begins_anew() -> None:
+    fake = FakeDelivery(replace(REFUSED_BEFORE, late=2), send=raising(REFUSED))
+    fake.deliver(posted_at=NOW)
+    assert (fake.settlement.status, fake.settlement.refused_at, fake.settlement.late) == (Status.REJECTED, 0, 0)

@@ -331,7 +331,12 @@ class _Attempt:
         )
 
     def _settlement(self, status: Status, **fields: Any) -> Settlement:  # noqa: ANN401
-        """Describe how the attempt ended; what was seen of the message before stays known."""
+        """Describe how the attempt ended; what was seen of the message before stays known until that is final.
+
+        Whoever sends it anew under its key has fixed something: nothing is held against that message.
+        """
+        if status in {Status.REJECTED, Status.DRY_RUN}:
+            return Settlement(status, **fields)
         return Settlement(status, late=self.claim.late, refused_at=self.refused_at, **fields)
 
     def _nothing_sent(self, status: Status = Status.RELEASED) -> Settlement:
