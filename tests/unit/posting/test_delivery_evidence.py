@@ -178,6 +178,29 @@ def test_a_success_without_an_id_whose_look_finds_a_doubt_is_left_to_an_operator
     assert (outcome.result, outcome.reason.endswith(LOOK_ON_STOCKTWITS)) == (Result.REJECTED, True)
 
 
+@pytest.mark.parametrize(
+    ("find", "error"),
+    [
+        (raising(Retry("no connection")), Retry("no connection")),
+        (raising(Wait(a_pause(), status=429)), Wait(a_pause(), status=429)),
+    ],
+)
+def test_a_success_without_an_id_whose_look_fails_is_unknown_and_remembered(find: Any, error: RelayError) -> None:
+    fake = FakeDelivery(send=raising(NO_ID), find=find)
+    outcome = fake.deliver()
+    assert (outcome.result, outcome.no_id, outcome.retry_at) == (Result.DEFERRED, True, None)
+    assert (outcome.pause, outcome.status) == (error.pause, error.status)
+    settlement = fake.settlement
+    assert (settlement.status, settlement.http_status, settlement.lease_until) == (Status.UNKNOWN, 200, 0)
+
+
+def test_a_success_without_an_id_that_meets_a_pause_is_unknown_and_remembered() -> None:
+    fake = FakeDelivery(send=raising(NO_ID))
+    outcome = fake.deliver(pause=one_after_the_other(None, a_pause()))
+    assert (outcome.result, outcome.retry_at, fake.looked_for) == (Result.DEFERRED, None, [])
+    assert (fake.settlement.status, fake.settlement.http_status) == (Status.UNKNOWN, 200)
+
+
 # --- A duplicate
 
 

@@ -300,7 +300,6 @@ class _Attempt:
         try:
             found = self._find(self.delivery.now())
             if found:
-                self.no_id = False
                 return self._posted(found, FOUND_ON_STREAM)
         except Reject:
             raise
