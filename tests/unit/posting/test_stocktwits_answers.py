@@ -114,6 +114,10 @@ ABOUT_THE_ACCOUNT_OR_THE_CLIENT = {
         str(status): Row(status, error_body("Oops"), Unknown, f"StockTwits answered {status}: Oops")
         for status in (408, 425, 500, 502, 504, 520)
     },
+    "500 with another status inside": Row(
+        500, b'{"response": {"status": 422}, "errors": [{"message": "no"}]}', Unknown, "StockTwits answered 500: no"
+    ),
+    "401 with a success inside": token_refused(401, b'{"response": {"status": 200}, "message": {"id": 7}}', ""),
     "500 inside a success": inside(Row(500, error_body("Oops"), Unknown, "StockTwits answered 500: Oops")),
     # The server that redirects may have taken the post before.
     **{str(status): unexpected(status, Unknown) for status in (300, 301, 302, 307)},
