@@ -79,7 +79,13 @@ posts = posts.map(lambda text: text.replace(",}", "}"))
 
 def sns(inner: SearchStrategy[str]) -> SearchStrategy[str]:
     """SNS's envelope around a text."""
-    return inner.map(lambda text: f'{{"Type":"Notification","TopicArn":"arn","Message":{json.dumps(text)}}}')
+    key = json.dumps({"RelayKey": {"Type": "String", "Value": "k-1"}})
+    return inner.map(
+        lambda text: (
+            f'{{"Type":"Notification","TopicArn":"arn","MessageId":"m","MessageAttributes":{key},'
+            f'"Message":{json.dumps(text)}}}'
+        )
+    )
 
 
 def eventbridge(inner: SearchStrategy[str]) -> SearchStrategy[str]:
@@ -106,6 +112,12 @@ messages = (
 @given(messages | sns(messages) | eventbridge(sns(messages)))
 def test_any_message_is_an_alert_within_its_limits_or_refused_with_a_reason(text: str) -> None:
     targets.message(text)
+
+
+@fuzzed
+@given(texts | st.text() | hostile | st.text(alphabet="\"'\\`{}[]:, bodykey=&;%$A\n"))
+def test_an_alert_that_was_wrapped_is_read_as_it_was_meant_or_refused(body: str) -> None:
+    targets.wrapped(body)
 
 
 @fuzzed
@@ -272,6 +284,9 @@ def test_the_seeds_of_a_target_pass(target: targets.Target) -> None:
 
 
 PLANTED = [
+    ("relay.posting.not_alerts.cause", lambda _: None, texts, targets.wrapped),
+    ("relay.posting.not_alerts.bare", str.strip, texts, targets.wrapped),
+    ("relay.posting.not_alerts.trimmed", str.strip, texts, targets.wrapped),
     ("relay.posting.alert._check_text", lambda *_: None, messages, targets.message),
     ("relay.posting.alert._quoted", str, messages, targets.message),
     ("relay.posting.alert.MAX_BODY_CHARACTERS", 1001, st.integers(990, 1010).map("x".__mul__), targets.message),

@@ -3,6 +3,7 @@
 Each function returns if the property holds; otherwise it raises an `AssertionError`, or lets an exception through.
 """
 
+import base64
 import gzip
 import html
 import json
@@ -14,6 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
+from urllib.parse import quote, urlencode
 
 import msgspec
 from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup
@@ -31,7 +33,9 @@ from relay.posting.alert import (
     MAX_SHOWN_CHARACTERS,
     Alert,
     count_characters,
+    fingerprint,
     read,
+    read_message,
     shown,
     unescaped,
     without_queries,
@@ -65,10 +69,13 @@ _XML_CONTROLS = "\t\n\r"
 def message(text: str) -> None:
     """A message is an alert that can be posted, or it is refused with a reason."""
     try:
-        post = read(text)
+        reading = read_message(text)
     except Reject as refused:
         _is_a_reason(refused.reason)
         return
+    for key in (reading.relay_key, reading.envelope_id):
+        assert key is None or (1 <= len(key) <= MAX_KEY_CHARACTERS and all(map(_fits_an_sqs_attribute, key)))
+    post = reading.alert
     assert post.body.strip() == post.body != ""
     assert count_characters(post.body) + CHART_CHARACTERS * bool(post.chart) <= MAX_BODY_CHARACTERS
     for each in (post.body, post.key or "", post.chart or ""):
@@ -82,7 +89,54 @@ def message(text: str) -> None:
     if post.expires_at:
         assert isinstance(post.expires_at.timestamp(), float)
         assert post.expires_at.isoformat()
-    assert read(_written(post)) == post  # reading is stable
+    again = read(_written(post))
+    assert again == post  # reading is stable
+    assert fingerprint(again) == fingerprint(post)
+
+
+def wrapped(body: str) -> None:
+    """An alert that was wrapped on its way is read as it was meant, or refused; the wrapping is never posted."""
+    meant = json.dumps({"body": body, "key": "k"}, ensure_ascii=False)
+    try:
+        alert = read(meant)
+    except Reject:
+        return
+    for name, wrap in WRAPPINGS.items():
+        try:
+            found = read(wrap(meant))
+        except Reject as refused:
+            _is_a_reason(refused.reason)
+            assert name not in CERTAIN, name
+        else:
+            assert found == alert, name
+
+
+_QUOTES = ["''", '""', "``", "\u201c\u201d", "\u2018\u2019", "\u00ab\u00bb", "\u201e\u201c"]
+WRAPPINGS: dict[str, Callable[[str], str]] = {
+    **{f"quotes {ends}": lambda meant, ends=ends: ends[0] + meant + ends[1] for ends in _QUOTES},  # type: ignore[misc]
+    "encoded twice": json.dumps,
+    "encoded three times": lambda meant: json.dumps(json.dumps(meant)),
+    "backslashes": lambda meant: meant.replace("\\", "\\\\").replace('"', '\\"'),
+    "HTML": html.escape,
+    "HTML, twice": lambda meant: html.escape(html.escape(meant)),
+    "URL": lambda meant: quote(meant, errors="replace"),
+    "form": lambda meant: urlencode(json.loads(meant), errors="replace"),
+    "Base64": lambda meant: base64.b64encode(meant.encode(errors="replace")).decode(),
+    "Base64 in lines": lambda meant: base64.encodebytes(meant.encode(errors="replace")).decode(),
+    "Python's bytes": lambda meant: str(meant.encode(errors="replace")),
+    "Python's text": repr,
+    "Python's dictionary": lambda meant: str(json.loads(meant)),
+    "a list": lambda meant: f"[{meant}]",
+    "a fence": lambda meant: f"```json\n{meant}\n```",
+    "words": lambda meant: f"Here it is: {meant}",
+    "a byte order mark": lambda meant: "\ufeff" + meant,
+    "a misread byte order mark": lambda meant: "\u00ef\u00bb\u00bf" + meant,
+    "a zero-width space": lambda meant: f"\u200b{meant}\u200b",
+}
+"""What happens to JSON between a publisher and the queue."""
+
+CERTAIN = {"a fence", "a byte order mark", "a misread byte order mark", "a zero-width space"}
+"""After these, it is certain what was meant, so it is read."""
 
 
 def text(text: str) -> None:
@@ -346,6 +400,10 @@ def _run_message(data: bytes) -> None:
     message(_text(data))
 
 
+def _run_wrapped(data: bytes) -> None:
+    wrapped(_text(data))
+
+
 def _run_text(data: bytes) -> None:
     text(_text(data))
 
@@ -399,13 +457,33 @@ def _bodies() -> list[bytes]:
 
 
 _MARKS = ("null", "true", "1e999", "NaN", "9" * 20, "\\ud83d", "\\u0000", "[" * 50, '{"":', "2016-12-05")
-_FIELDS = (*Alert.__struct_fields__, "TopicArn", "Type", "Message", "detail", "detail-type", "source")
+_FIELDS = (
+    *Alert.__struct_fields__,
+    *(
+        "TopicArn",
+        "Type",
+        "Message",
+        "MessageId",
+        "MessageAttributes",
+        "detail",
+        "detail-type",
+        "source",
+        "id",
+        "Records",
+    ),
+)
 _EVENT_FIELDS = ("first_day", "last_day", "file_types", "retry_absent", "file_type", "day", "Records", "attributes")
-_VALUES = ('"Notification"', "https://", "s3://", '"bullish"', "2026-11-21T16:00:00Z")
+_VALUES = (
+    *('"Notification"', "https://", "s3://", '"bullish"', "2026-11-21T16:00:00Z", "2026-W47-6 16:00+01[Europe/Berlin]"),
+    *('{"RelayKey":{"Type":"String","Value":"k"}}', "```json\n", "{{ticker}}", "&quot;", "\u200b", "eyJib2R5Ijo"),
+)
 
 TARGETS = {
     "message": Target(
         _run_message, _bodies(), _words(*_MARKS, *_VALUES, *UNITS.values(), *(f'"{name}":' for name in _FIELDS))
+    ),
+    "wrapped": Target(
+        _run_wrapped, _words("$AAPL up", '"To the moon" $TSLA', "a'b", "\\"), _words(*UNITS.values(), "```", '{"', "'")
     ),
     "text": Target(_run_text, [name.encode() for name in UNITS], _words(*UNITS.values())),
     "backup": Target(

@@ -3,6 +3,9 @@
 from typing import Any, NamedTuple
 
 import pytest
+from relay.posting.alert import Alert
+from relay.posting.backoff import BEHIND_OTHERS_SECONDS, GATE_RECHECK_SECONDS
+from relay.posting.delivery import NOT_FOUND_IN_TIME
 from relay.posting.ledger import LEASE_SECONDS
 from relay.posting.stocktwits import BLOCKED_SECONDS
 
@@ -49,8 +52,6 @@ FAILURES = {
     "reset, accepted": Fails("reset-after", {}, "unknown", 1),
     "reset, refused": Fails("reset-before", {}, "unknown", 0),
     "closed, accepted": Fails("close-after", {}, "unknown", 1),
-    "200 without id": Fails("no-id", {}, "unknown", 1),
-    "200 without JSON": Fails("not-json", {}, "unknown", 1),
 }
 UNKNOWN_AND_THERE = {name: row for name, row in FAILURES.items() if row.ledger == "unknown" and row.posts}
 UNKNOWN_AND_NOT_THERE = {name: row for name, row in FAILURES.items() if row.ledger == "unknown" and not row.posts}
@@ -72,13 +73,13 @@ def is_wait(seconds: float, at_least: float) -> bool:
     return at_least <= seconds <= at_least + min(at_least, 60) / 4 + 1
 
 
-def pause_of(row: Fails, function: Function) -> int:
-    """For how many seconds the message that closed the gate stays hidden: longer, if another one is to be the probe."""
-    if row.pause is None:
-        return 0
-    cause, seconds = row.pause
-    pages = dict.fromkeys(("blocked", "unexpected_answer"), 12 * function.first_back_off)
-    return seconds + {"token_refused": 120, **pages}.get(cause, 0)
+def wait_of(row: Fails, function: Function) -> float:
+    """How long the failed message waits: for the gate alone, or longer than the others, if another one is the probe."""
+    cause, seconds = row.pause or ("", 0)
+    if cause in {"token_refused", "blocked", "unexpected_answer"}:
+        return seconds + BEHIND_OTHERS_SECONDS
+    back_off = 1 if cause == "rate_limited" else function.first_back_off
+    return max(back_off, min(seconds, GATE_RECHECK_SECONDS))
 
 
 def test_a_valid_message_is_posted_acknowledged_and_recorded(world: PostingWorld, function: Function) -> None:
@@ -100,11 +101,11 @@ def test_a_failed_message_stays_in_the_queue_and_waits_for_its_back_off_and_for_
     assert (run.outcomes[0], world.status(failed), world.current_pause()) == ("deferred", row.ledger, row.pause)
     assert world.publishes.count("$AAPL the first") == 1
     assert world.posted.count("$AAPL the first") == row.posts
-    assert is_wait(function.visibility_timeouts()[0], max(function.first_back_off, pause_of(row, function)))
+    assert is_wait(function.visibility_timeouts()[0], wait_of(row, function))
     if row.pause:
         assert (run.outcomes, run.pauses, function.depth()) == (["deferred", "deferred"], [row.pause[0]], 2)
         assert (world.publishes, world.entry(following)) == (["$AAPL the first"], None)
-        assert is_wait(function.visibility_timeouts()[1], row.pause[1])
+        assert is_wait(function.visibility_timeouts()[1], min(row.pause[1], GATE_RECHECK_SECONDS))
     else:
         assert (run.outcomes, run.pauses, function.depth()) == (["deferred", "posted"], [], 1)
     assert world.dead_letters() == []
@@ -152,7 +153,7 @@ def test_the_drain_also_reads_the_stream_before_it_posts_a_message_of_unknown_ou
 
 def test_a_post_of_a_worker_that_died_is_found_and_not_posted_again(world: PostingWorld, outbox: Function) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
-    world.ledger().claim(key, "$AAPL crosses 300", key)
+    world.ledger().claim(key, Alert(body="$AAPL crosses 300"), key)
     world.post_elsewhere("$AAPL crosses 300")
     assert outbox.run().outcomes == ["deferred"]
     world.clock.forward(LEASE_SECONDS + outbox.first_back_off)
@@ -165,7 +166,7 @@ def test_a_message_whose_delivery_was_cut_off_three_times_is_moved_to_dead_lette
 ) -> None:
     deadly, other = function.send("$AAPL crosses 300", "$MSFT crosses 400")
     for _ in range(3):
-        world.ledger().claim(deadly, "$AAPL crosses 300", deadly)
+        world.ledger().claim(deadly, Alert(body="$AAPL crosses 300"), deadly)
         world.clock.forward(LEASE_SECONDS)
     run = function.run()
     assert (sorted(run.outcomes), function.depth(), world.posted) == (["posted", "rejected"], 0, ["$MSFT crosses 400"])
@@ -191,7 +192,7 @@ def test_a_message_that_stocktwits_rejects_is_moved_to_dead_letters_with_the_sta
     world: PostingWorld, outbox: Function, status: int
 ) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
-    world.stand_in.fail("5xx-before", status=status)
+    world.stand_in.fail("error", status=status, message="Not this one")
     run = outbox.run()
     ((body, attributes),) = world.dead_letters()
     assert (run.outcomes, outbox.depth(), body) == (["rejected"], 0, "$AAPL crosses 300")
@@ -229,11 +230,13 @@ def test_a_duplicate_after_an_unknown_outcome_waits_half_an_hour_when_the_stream
     world.clock.forward(120)
     refused = function.run()
     assert (refused.outcomes, function.depth(), world.status(key)) == (["deferred"], 1, "unknown")
-    assert (world.readings, world.dead_letters(), world.current_pause()) == (2, [], None)
+    assert (world.readings, world.dead_letters(), world.current_pause()) == (4, [], None)  # twice, each to its end
     assert is_wait(function.visibility_timeouts()[-1], HALF_AN_HOUR)
     world.clock.forward(HALF_AN_HOUR + 20)
-    assert function.run().outcomes == ["posted"]
-    assert world.posted == ["$MSFT crosses 300", "$AAPL crosses 300"]
+    assert function.run().outcomes == ["rejected"]
+    ((_, attributes),) = world.dead_letters()
+    assert attributes["RejectReason"].startswith(NOT_FOUND_IN_TIME)
+    assert (world.posted, world.publishes.count("$AAPL crosses 300")) == (["$MSFT crosses 300"], 2)
 
 
 def test_a_duplicate_after_an_unknown_outcome_is_our_own_post_that_appears_late(
@@ -282,6 +285,17 @@ def test_while_the_stream_cannot_be_read_nothing_is_posted_again(
     assert (len(world.publishes), len(world.posted)) == (1, 1)
 
 
+def test_a_post_that_others_followed_is_found_on_a_later_page(world: PostingWorld, outbox: Function) -> None:
+    outbox.send("$AAPL crosses 300")
+    world.stand_in.fail("5xx-after")
+    outbox.run()
+    world.clock.forward(120)
+    for number in range(45):
+        world.post_elsewhere(f"by hand {number}")
+    assert outbox.run().outcomes == ["posted"]
+    assert (world.posted.count("$AAPL crosses 300"), world.readings) == (1, 2)
+
+
 def test_when_the_stream_does_not_reach_back_the_message_is_left_to_an_operator(
     world: PostingWorld, outbox: Function
 ) -> None:
@@ -291,9 +305,11 @@ def test_when_the_stream_does_not_reach_back_the_message_is_left_to_an_operator(
     world.clock.forward(120)
     for number in range(30):
         world.post_elsewhere(f"by hand {number}")
+    world.stand_in.fail("max-ignored", times=None)
     run = outbox.run()
     ((_, attributes),) = world.dead_letters()
     assert (run.outcomes, world.posted.count("$AAPL crosses 300")) == (["rejected"], 1)
+    assert "could not be read back to the first attempt" in attributes["RejectReason"]
     assert "look on StockTwits" in attributes["RejectReason"]
 
 
@@ -494,7 +510,7 @@ def test_a_rejected_message_that_could_not_be_acknowledged_is_not_sent_again(
     world: PostingWorld, outbox: Function
 ) -> None:
     (key,) = outbox.send("$AAPL one")
-    world.stand_in.fail("5xx-before", status=422)
+    world.stand_in.fail("error", status=422, message="Not this one")
     world.aws.answer("SendMessage", "InternalError")
     outbox.run()
     world.clock.forward(120)

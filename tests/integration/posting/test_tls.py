@@ -127,7 +127,7 @@ def post(url: str, style: str = "bearer") -> None:
 
 def read_back(url: str, style: str = "bearer") -> None:
     with closing(stocktwits(url, style)) as client:
-        client.find("$AAPL up", 0.0)
+        client.stream(None)
 
 
 def fetch(url: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay.errors import Reject
-from relay.posting import alert, reconciliation, stocktwits
+from relay.posting import alert, instants, not_alerts, reconciliation, stocktwits
 from relay.posting.alert import (
     MAX_ENTITY_LEVELS,
     MAX_ENVELOPES,
@@ -31,8 +31,9 @@ pytestmark = pytest.mark.timeout(180, func_only=True)  # every step is traced
 
 SIZE = 1024 * 1024
 
-SMALL = {"spaces", "lines", "braces", "a link to an entity with a large number"}
-"""Empty, unreadable, or within every limit."""
+SMALL = {"spaces", "lines", "byte order marks", "braces", "a link to an entity with a large number"}
+SMALL |= {"fences", "quoted lines"}
+"""Empty, unreadable, refused for their look, or within every limit."""
 
 
 def refused(text: str) -> None:
@@ -48,6 +49,9 @@ def in_envelopes(text: str) -> str:
     return text
 
 
+READING = [alert, instants, not_alerts, reconciliation, stocktwits, html]
+"""The modules whose steps are counted."""
+
 USES: dict[str, Callable[[str], object]] = {
     "its characters are counted": count_characters,
     "the log shows it": lambda text: len(shown(text)) <= 1000 or pytest.fail("too much is shown"),
@@ -60,6 +64,11 @@ USES: dict[str, Callable[[str], object]] = {
     ),
     "it is read as a message": refused,
     "it is read as a message's body": lambda text: refused(json.dumps({"body": text})),
+    "its end is looked for behind text": lambda text: refused(f"x{text}"),
+    "it says when an alert expires": lambda text: refused(
+        json.dumps({"body": "x", "expires_at": f"2026-11-21T16{text}"})
+    ),
+    "it is an alert's key": lambda text: refused(json.dumps({"body": "x", "key": text})),
     "it is read inside too many envelopes": lambda text: refused(in_envelopes(text[: len(text) // 8])),
 }
 
@@ -67,11 +76,12 @@ USES: dict[str, Callable[[str], object]] = {
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("use", USES)
 def test_a_text_of_twice_the_length_takes_twice_the_steps(use: str, name: str) -> None:
-    counted = [steps(USES[use], shape(name, size), [alert, reconciliation, stocktwits, html]) for size in SIZES]
+    counted = [steps(USES[use], shape(name, size), READING) for size in SIZES]
     assert all(larger <= 2.1 * smaller + 1000 for smaller, larger in pairwise(counted))
 
 
-SIZES = [SIZE >> halvings for halvings in (4, 3, 2, 1, 0)]
+SIZES = [SIZE >> halvings for halvings in (6, 5, 4, 3, 2)]
+"""Up to the Outbox's largest message, 256 KiB."""
 
 
 def test_what_grows_with_the_square_of_the_length_is_stopped() -> None:

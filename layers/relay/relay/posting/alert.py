@@ -9,7 +9,6 @@ import hashlib
 import html
 import re
 import unicodedata
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -94,8 +93,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """An alert, and what the envelopes around it say of its key.
 
     Attributes:
@@ -170,7 +168,9 @@ def _check(alert: Alert) -> None:
         raise Reject(f"body: its HTML entities are nested more than {MAX_ENTITY_LEVELS} levels deep")
     if not_alerts.shows_nothing(plain):
         raise Reject("body: has no character that can be seen")
-    _check_placeholders("body", alert.body, _LINK.sub(" ", alert.body))
+    if plain != alert.body and (cause := not_alerts.cause(plain)):
+        raise Reject(f"body: with its HTML entities resolved, it {_quoted(cause)}")
+    _check_placeholders("body", plain, _LINK.sub(" ", plain))
     check_key("key", alert.key)
     _check_text("chart", alert.chart or "")
     _check_placeholders("chart", alert.chart or "")
@@ -265,7 +265,7 @@ def _parse(text: str) -> dict[str, Any] | None:
         content = msgspec.json.decode(bare)
     except (msgspec.DecodeError, UnicodeError) as error:
         if bare.startswith("{"):
-            why = not_alerts.look(bare) or _unfilled(bare) or _quoted(error)
+            why = _look(bare) or _quoted(error)
             raise Reject(f"the message begins like a JSON object but cannot be read: {why}") from None
         if cause := not_alerts.cause(text) or not_alerts.cause_of_quotes(bare):
             raise Reject(f"the message {_quoted(cause)}") from None
@@ -278,9 +278,11 @@ def _parse(text: str) -> dict[str, Any] | None:
     return content
 
 
-def _unfilled(text: str) -> str | None:
+def _look(text: str) -> str | None:
+    if look := not_alerts.look(text):
+        return f"it {look}"
     placeholder = not_alerts.placeholder(text)
-    return f"the placeholder {_quoted(placeholder)} was not replaced" if placeholder else None
+    return f"it has the placeholder {_quoted(placeholder)}, which nobody replaced" if placeholder else None
 
 
 def _check_placeholders(field: str, text: str, words: str = "") -> None:
@@ -294,8 +296,6 @@ def _json_name(content: object) -> str:
             return "null"
         case bool():
             return "boolean"
-        case str() if content.lstrip().startswith(("{", "[")):
-            return "string with JSON in it, encoded twice"
         case str():
             return "string"
         case list():

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 MAX_CHART_BYTES = 2_000_000
 """StockTwits takes charts under 2 MB: https://api.stocktwits.com/developers/docs/api#messages-create-docs."""
 
-_NOT_THERE = frozenset({"NoSuchKey", "NoSuchBucket", "KeyTooLongError", "404"})
+MAX_KEY_BYTES = 1024
+"""The longest key of an object in S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html."""
+
+_NOT_THERE = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
 
 
 class Charts:
@@ -45,6 +48,8 @@ class Charts:
         if bucket != self._bucket:
             allowed = f"only s3://{self._bucket}/ is allowed" if self._bucket else "no chart bucket is set up"
             raise Reject(f"chart: the relay may not read from bucket {bucket[:MAX_QUOTED_CHARACTERS]}: {allowed}")
+        if len(key.encode()) > MAX_KEY_BYTES:
+            raise Reject(f"chart: there is no object {key[:MAX_QUOTED_CHARACTERS]!r}: no key is so long")
         # S3's events and consoles give keys URL-encoded: what is not there as it stands may be there decoded.
         for candidate in dict.fromkeys((key, unquote_plus(key), unquote(key))):
             content = self._read(bucket, candidate)

@@ -4,7 +4,6 @@ Sources: https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,8 +11,7 @@ import msgspec
 from relay.errors import Reject
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """An SNS notification or an EventBridge event.
 
     Attributes:

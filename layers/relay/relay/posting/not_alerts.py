@@ -17,10 +17,10 @@ _SPACE = (
 )
 _MARKS = "\ufeff\ufffe"  # a byte order mark, and one whose bytes are swapped
 _MISREAD_MARK = re.compile(
-    rf"[\s{_MARKS}]*"
     # UTF-8's, read as Windows-1252, -1250, -1251, -1253, -1255, -1256 and -1257, as code page 437, 850 and 866, as
     # KOI8-R, Mac Roman and Thai, and twice as Windows-1252; then UTF-16's, read as Windows-1252.
     r"(?:ï»¿|ď»ż|п»ї|ο»Ώ|ן»¿|ï»؟|ļ»æ|∩╗┐|´╗┐|я╗┐|О╩©|Ôªø|๏ปฟ|Ã¯Â»Â¿|ÿþ|þÿ)"  # noqa: RUF001
+    rf"[\s{_MARKS}]*"
 )
 _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffc\ufffd\ufffe\uffff\U0001d159")
 """Letters and symbols, by their category, that show nothing, or nothing of what was written."""
@@ -28,26 +28,26 @@ _BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffc\ufffd\ufffe\uffff\U000
 _FENCES = ("```", "~~~")
 _LANGUAGE = re.compile(r"[A-Za-z0-9+-]{0,20}")  # as in ```json
 
-_QUOTE = r"""(?:["'`´“”„‟«»‹›‘’‚‛″′＂＇\\]|&(?:quot|apos|[lr]squo|[lr]dquo|#0?34|#0?39|#x22|#x27);|%22|%27)"""  # noqa: RUF001
+_TYPOGRAPHIC = str.maketrans(dict.fromkeys("´“”„‟«»‹›‘’‚‛″′＂＇", "«"))  # noqa: RUF001
+"""One quote for all of them, of Latin 1: a set of the others takes long to compile, at every cold start."""
+
+_QUOTE = r"""(?:["'`«\\]|&(?:quot|apos|[lr][sd]quo|#0?3[49]|#x2[27]);)"""
 _NAME = r"[A-Za-z_]\w{0,63}"
 
 _LOOKS = {
     rf"[bBuUrRfF]?{_QUOTE}{{1,4}}\s*(?:\{{\s*(?:{_QUOTE}|{_NAME}\s*[:=])|\[\s*(?:{_QUOTE}|\{{))": (
         "is JSON in quotes: send the object itself, without quotes around it"
     ),
-    rf"\{{[ \t\r\n]*[{_MARKS}\v\f\x85\xa0\xad\u1680\u2000-\u200f\u2028\u2029\u202f\u205f-\u2064\u3000]": (
-        'is JSON with characters before its first name that cannot be seen: begin it with {"'
-    ),
     r"\{\s*'": "is a dictionary as Python prints it: use json.dumps",
-    r"\{\s*[“”„‟«»‘’‚‛″′＂＇´`]": 'is JSON with typographic quotes: use "',  # noqa: RUF001
+    r"\{\s*[«`]": 'is JSON with typographic quotes: use "',
     r"\{\s*(?:\\|&|%22)": "is JSON whose quotes were escaped once too often: send the object as it was before",
     rf"\{{\s*{_NAME}\s*[:=]": "is JSON without the quotes around its names, which a shell took away: keep them",
-    r"```|~~~": "begins with a code fence: send what is in it, without the fence",
+    r"```|~~~[a-z]{0,20}\r?\n": "begins with a code fence: send what is in it, without the fence",
     r"%[57][Bb][%+]|%2[24][A-Za-z%]": "is URL-encoded: send it as it was before",
     r"(?:sentiment|in_reply_to_message_id|chart|key|expires_at)=\S*&body=|body=|Action=SendMessage&|MessageBody=": (
         "is a form: send plain text, or a JSON object"
     ),
-    "锘|嚜篦|\u7b00[\u2200\u2000\u0a00\u0d00]": "was decoded with another character set than it was encoded with",
+    "锘|嚜篦|\u7b00(?:\u2200|\u0d00\u0a00|\u0a00\u2000)": "was decoded with another character set than encoded",
     r"@\{\w|System\.(?:Collections|Object|String)": "is an object as PowerShell prints it: use ConvertTo-Json",
     r"map\[\w|&\{|%![a-z]\(": "is a value as Go prints it: use json.Marshal",
     r"Promise \{|\[(?:Async)?Function|function ?\(": "is a value as JavaScript prints it: use JSON.stringify",
@@ -57,11 +57,13 @@ _LOOKS = {
     r"\[(?:B|L[\w.]{1,200};)@[0-9a-f]{1,8}(?![\w\W])|[\w.$]{1,200}@[0-9a-f]{6,8}(?![\w\W])": (
         "is an object as Java prints it: send its content"
     ),
+    r"data:[a-z]{1,20}/": "is a file as a data URL: send a text, and the file as a chart",
     r"<!doctype|<!DOCTYPE|<html|<\?xml": "is HTML or XML: send plain text, or a JSON object",
 }
 """How texts begin that are no alerts, and what to say of them."""
 
 _BEGINNING = re.compile("|".join(f"(?P<look_{place}>{look})" for place, look in enumerate(_LOOKS)))
+_BEGINNING_CHARACTERS = 1000
 _CAUSES = dict(zip(_BEGINNING.groupindex, _LOOKS.values(), strict=True))
 
 _PYTHON_QUOTES = (("b'", "'"), ('b"', '"'), ("['", "']"), ("('", "',)"))
@@ -87,7 +89,7 @@ _PLACEHOLDER = re.compile(
 
 _PLACEHOLDER_IN_WORDS = re.compile(
     # of Python, .NET and others: {} {0} {price:.2f} {row['close']} {symbol!r}
-    r"\{[0-9]{0,2}\}|\{(?:[A-Za-z_]\w{0,40}|[0-9]{0,2})(?:![rsa])?:[-+<>=^,_.0-9]{0,6}[%defgsnx,]\}"
+    r"\{[0-9]?\}|\{(?:[A-Za-z_]\w{0,40}|[0-9]?)(?:![rsa])?:[-+<>=^,_.0-9]{0,6}[%defgsnx,]\}"
     r"|\{[A-Za-z_]\w{1,40}(?:\.\w|\[|![rsa])[^{}\s]{0,40}\}"
     # of EventBridge, e-mail tools and language models: <symbol> <stock_symbol> [ticker] [insert link]
     r"|<(?i:ticker|symbol|company|price|percent|change|volume|exchange|value|date|time|name|text|message|body|id)>"
@@ -95,14 +97,18 @@ _PLACEHOLDER_IN_WORDS = re.compile(
     # of printf and Windows: %s %.2f %(price)s %1$s %TICKER%
     r"|(?<![\w%])%(?:[1-9]\$)?(?:\(\w{1,40}\))?(?:\.[0-9]{1,2})?[sdf](?![\w%])|(?<![\w%])%[A-Za-z_]\w{1,40}%(?![\w%])"
     # and what was put in place of one without a value, in JavaScript, Python and Go
-    r"|\[object [A-Z]\w{1,20}\]|\$(?:undefined|null|NaN|None)(?!\w)|(?<!\w)(?:undefined|null|NaN|None)%|%![a-z]\("
+    r"|\[object [A-Z]\w{1,20}\]|\$(?:undefined|null|NaN|None)(?!\w)|(?<!\w)(?:undefined|null|NaN|nan|None)%|%![a-z]\("
 )
 
+_POINTER = (
+    "a pointer to a message in S3, as the SQS extended client writes it, which the relay does not fetch: "
+    "send the alert itself"
+)
 _KNOWN_OBJECTS = (
     ({"Service", "Event", "Bucket"}, "the test event of S3: remove this queue from the bucket's notifications"),
     ({"bucket", "object"}, "S3's event about an object: send an alert made from it"),
-    ({"s3BucketName", "s3Key"}, "a pointer to a message in S3, which the relay does not fetch: send the alert itself"),
-    ({"S3BucketName", "S3Key"}, "a pointer to a message in S3, which the relay does not fetch: send the alert itself"),
+    ({"s3BucketName", "s3Key"}, _POINTER),
+    ({"S3BucketName", "S3Key"}, _POINTER),
     ({"AlarmName", "NewStateValue"}, "a CloudWatch alarm: send an alert made from it"),
     ({"alarmName", "state"}, "a CloudWatch alarm: send an alert made from it"),
     ({"awslogs"}, "a subscription of CloudWatch Logs: send an alert made from it"),
@@ -120,10 +126,10 @@ _KNOWN_OBJECTS = (
 
 def trimmed(text: str) -> str:
     """Return a text without the white space and the byte order marks around it, those that were misread included."""
-    start = 0
+    text, start = text.strip(_SPACE + _MARKS), 0
     while mark := _MISREAD_MARK.match(text, start):
         start = mark.end()
-    return text[start:].strip(_SPACE + _MARKS)
+    return text[start:]
 
 
 def bare(text: str) -> str:
@@ -132,7 +138,7 @@ def bare(text: str) -> str:
     for fence in _FENCES:
         if text.startswith(fence) and text.endswith(fence):
             before, brace, after = text.strip(fence[0]).partition("{")
-            if brace and _LANGUAGE.fullmatch(before.strip()):
+            if brace and _LANGUAGE.fullmatch(before.strip(_SPACE + _MARKS)):
                 return _between_visible(brace + after)
     return text
 
@@ -149,7 +155,10 @@ def stands_for_nothing(text: str) -> bool:
 
 def look(text: str) -> str | None:
     """Say what a text is by how it begins, if that tells; None for what begins like a good JSON object."""
-    beginning = _BEGINNING.match(text)
+    first = text[1:].lstrip(" \t\r\n")[:1]
+    if text.startswith("{") and first and not _is_visible(first):
+        return 'is JSON with a character before its first name that cannot be seen: begin it with {"'
+    beginning = _BEGINNING.match(text[:_BEGINNING_CHARACTERS].translate(_TYPOGRAPHIC))
     return _CAUSES[str(beginning.lastgroup)] if beginning else None
 
 
@@ -172,20 +181,21 @@ def cause_of_quotes(text: str) -> str | None:
 
 def cause_of_json(content: object) -> str | None:
     """Say what JSON is, if that is certain, that is not an object with the fields of an alert."""
+    cause = None
     match content:
         case [str(name), {}] if name.endswith(("PayloadS3Pointer", "MessageS3Pointer")):
-            return (
-                "is a pointer to a message in S3, as the SQS extended client writes it, which the relay does not "
-                "fetch: send the alert itself"
-            )
+            cause = f"is {_POINTER}"
+        case [{"body": _}, *_]:
+            cause = "is JSON, but a list: send each of its alerts as a message of its own"
+        case str() if content.lstrip('"\\ ').startswith(("{", "[")):
+            cause = "is JSON, but a string with JSON in it, so it was encoded twice: send the object itself"
         case {"Records": [{"eventSource": str(source)} | {"EventSource": str(source)}, *_]}:
-            return _event(source)
+            cause = _event(source)
         case {"Records": [{"messageId": _}, *_]}:
-            return _event("aws:sqs")
+            cause = _event("aws:sqs")
         case dict():
-            found = (words for fields, words in _KNOWN_OBJECTS if fields <= content.keys())
-            return next((f"is {words}" for words in found), None)
-    return None
+            cause = next((f"is {words}" for fields, words in _KNOWN_OBJECTS if fields <= content.keys()), None)
+    return cause
 
 
 def placeholder(text: str, words: str = "") -> str | None:
@@ -241,7 +251,8 @@ def _printed(text: str) -> str | None:
 def _with_json(text: str) -> str | None:
     if _OBJECT.match(text):
         return "is a JSON object itself: send that object as the message"
-    return "has a JSON object in it: send the object alone" if _BODY_FIELD.search(text) else None
+    plain = text.translate(_TYPOGRAPHIC)
+    return "has an object with a body in it: send that object alone, as JSON" if _BODY_FIELD.search(plain) else None
 
 
 def _yaml(text: str) -> str | None:
@@ -261,6 +272,6 @@ def _base64(text: str) -> str | None:
         return None
     content = content.strip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
     json = content.startswith(b"{") and content.endswith(b"}")
-    gzip = content.startswith(b"\x1f\x8b")
+    file = content.startswith((b"\x1f\x8b", b"\x89PNG"))
     words = b" " in content and all(ord(" ") <= each <= ord("~") for each in content)
-    return "is Base64: send what was encoded" if json or gzip or words else None
+    return "is Base64: send what was encoded" if json or file or words else None

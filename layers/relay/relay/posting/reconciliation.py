@@ -407,7 +407,7 @@ class Reconciler:
         """
         with self._lock:  # what several messages need is read once
             began = self._now()
-            if self._reader is None or self._reader.at < after or began - self._reader.at > MOST_SECONDS:
+            if self._reader is None or self._reader.at <= after or began - self._reader.at > MOST_SECONDS:
                 self._reader = Reader(self._read, began)
             reader = self._reader
             while True:

@@ -496,18 +496,20 @@ def _remark(alert: Alert, message: Mapping[str, Any]) -> tuple[str, bool]:
 def _end(header: str, now: float) -> float | None:
     """Return the moment that a header means, in seconds since the epoch: the first sensible reading of it.
 
-    It may be seconds or milliseconds, since the epoch or from now on, or an HTTP date. Limits are hourly, so what ends
-    in the past or more than a day from now is no reading; None if there is none.
+    It may be seconds or milliseconds, since the epoch or from now on, or a date as in HTTP or ISO 8601. Limits are
+    hourly, so what ends in the past or more than a day from now is not sensible; None if no reading is.
     """
     readings: list[float] = []
     with suppress(ValueError):
         if len(header) <= MAX_NUMBER_CHARACTERS and header.isascii():
             number = float(header)
             readings = [now + number, number, now + number / 1000, number / 1000]
-    with suppress(ValueError, TypeError, IndexError, OverflowError):
-        if not readings and len(header) <= MAX_DATE_CHARACTERS:
+    if not readings and len(header) <= MAX_DATE_CHARACTERS:
+        with suppress(ValueError, TypeError, IndexError, OverflowError):
             date = parsedate_to_datetime(header)
             readings = [(date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()]
+        if not readings and (moment := _moment(header)):
+            readings = [moment]
     return next((each for each in readings if now < each <= now + LONGEST_RATE_LIMIT_SECONDS), None)
 
 
