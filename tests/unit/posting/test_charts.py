@@ -88,7 +88,7 @@ def test_a_chart_that_is_not_there_is_looked_for_once_in_each_reading_and_may_st
     assert s3.asked == asked
 
 
-@pytest.mark.parametrize("code", ["NoSuchKey", "NoSuchBucket", "KeyTooLongError", "404"])
+@pytest.mark.parametrize("code", ["NoSuchKey", "NoSuchBucket", "404"])
 def test_what_s3_says_of_an_absent_chart_may_change(code: str) -> None:
     with pytest.raises(NotYet):
         fetch(FakeS3(**{"c.gif": error(code)}), "c.gif")
@@ -140,7 +140,22 @@ def test_a_chart_of_two_megabytes_is_too_large(size: int, allowed: bool) -> None
             fetch(s3, "c.gif")
 
 
+@pytest.mark.parametrize("key", ["k" * 1025, "\u4e16" * 342, "k" * 1999])
+def test_a_key_that_is_longer_than_any_in_s3_is_final_and_quoted_in_part(key: str) -> None:
+    s3 = FakeS3()
+    with pytest.raises(Reject, match="no key is so long") as raised:
+        fetch(s3, key)
+    assert (type(raised.value), s3.asked) == (Reject, [])
+    assert len(raised.value.reason) < 300
+
+
+def test_a_key_that_is_too_long_only_while_it_is_encoded_is_found_decoded() -> None:
+    s3 = FakeS3(**{"\u4e16" * 200: GIF})
+    assert fetch(s3, "%E4%B8%96" * 200) == GIF
+    assert s3.asked == ["\u4e16" * 200]
+
+
 def test_a_long_key_is_quoted_in_part() -> None:
     with pytest.raises(NotYet) as raised:
-        fetch(FakeS3(), "k" * 1000)
+        fetch(FakeS3(), "k" * 1024)
     assert len(raised.value.reason) < 300
