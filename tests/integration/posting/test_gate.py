@@ -219,8 +219,47 @@ def test_a_successful_probe_opens_the_gate(world: PostingWorld, clock: Clock) ->
     gate, other = world.gate(), world.gate()
     gate.close(token_refused(clock() + 300.123456))
     clock.forward(300.2)
-    gate.open(gate.admit(5))
+    gate.open(gate.admit(5), clock())
     assert other.admit(5).granted == 5
+
+
+def test_when_a_probe_was_posted_is_known_to_every_worker_and_never_goes_back(
+    world: PostingWorld, clock: Clock
+) -> None:
+    gate, other = world.gate(), world.gate()
+    assert gate.admit(1).state.posted_at == 0
+    gate.close(token_refused(clock()))
+    probe = gate.admit(1)
+    gate.open(probe, clock() + 0.123456)
+    gate.open(probe, clock())
+    gate.open(probe, 0.0)
+    assert other.admit(1).state.posted_at == clock() + 0.123456
+
+
+def test_how_many_posts_in_a_row_had_no_id_is_known_to_every_worker(world: PostingWorld) -> None:
+    gate, other = world.gate(), world.gate()
+    gate.count_no_ids(2)
+    assert (other.admit(1).state.no_ids, other.look(1).state.no_ids) == (2, 2)
+    gate.count_no_ids(0)
+    assert other.admit(1).state.no_ids == 0
+
+
+def test_counting_what_is_counted_already_writes_nothing(world: PostingWorld) -> None:
+    gate = world.gate()
+    gate.count_no_ids(0)
+    assert world.item("gate") is None
+
+
+def test_a_gate_of_version_0_1_stays_as_it_was(world: PostingWorld, clock: Clock) -> None:
+    gate = world.gate(burst=5)
+    gate.close(token_refused(clock() + 60))
+    world.dynamodb.update_item(
+        TableName="stocktwits-relay-ledger", Key={"pk": {"S": "gate"}}, UpdateExpression="REMOVE posted, no_ids"
+    )
+    assert pause_of(gate.admit(1)) == token_refused(clock() + 60)
+    clock.forward(60)
+    gate.open(gate.admit(1), clock())
+    assert gate.admit(9).granted == 4
 
 
 def test_a_probe_without_a_result_is_followed_by_another(world: PostingWorld, clock: Clock) -> None:
@@ -238,7 +277,7 @@ def test_a_probe_does_not_lift_a_pause_that_came_after_it(world: PostingWorld, c
     gate.close(token_refused(clock()))
     probe = gate.admit(1)
     gate.close(rate_limited(clock() + 600))
-    gate.open(probe)
+    gate.open(probe, clock())
     assert pause_of(gate.admit(1)).cause == "rate_limited"
 
 
@@ -311,10 +350,11 @@ def test_giving_back_is_idempotent_when_its_answer_was_lost(world: PostingWorld)
     "change",
     [
         lambda gate, admission: gate.close(rate_limited(1)),
-        lambda gate, admission: gate.open(admission),
+        lambda gate, admission: gate.open(admission, 1.0),
+        lambda gate, admission: gate.count_no_ids(1),
         lambda gate, admission: gate.give_back(admission, 1),
     ],
-    ids=["close", "open", "give back"],
+    ids=["close", "open", "count without an id", "give back"],
 )
 def test_a_gate_without_its_table_reports_that_it_could_not_be_changed(
     world: PostingWorld, change: Callable[[Gate, Admission], None]

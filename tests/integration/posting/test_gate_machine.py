@@ -95,6 +95,8 @@ class OpenGate(RuleBasedStateMachine):
         self.grants: list[Grant] = []
         self.pauses: list[ImposedPause] = []
         self.operator: float | None = None  # the end of the operator's pause
+        self.posted_at = 0.0
+        self.no_ids = 0
 
     # The rules
 
@@ -163,6 +165,8 @@ class OpenGate(RuleBasedStateMachine):
         assert admission.probe == (granted > 0 and self.waits_for_a_probe)
         assert (admission.pause is None) == (granted == wanted), "a refusal without a reason"
         assert granted == should, "not as many as the pace allows"
+        assert admission.state.posted_at == self.posted_at, "when a probe was last posted is known to everyone"
+        assert admission.state.no_ids == self.no_ids, "how many posts had no id is known to everyone"
         if not granted:
             return multiple()
         self.grants.append(Grant(self.clock(), admission, granted, granted, granted, admission.probe))
@@ -193,6 +197,15 @@ class OpenGate(RuleBasedStateMachine):
             grant.counted -= unused
         grant.is_probe &= paused_since
 
+    @rule(worker=st.integers(0, 1), no_ids=st.integers(0, 2), lost=now_and_then)
+    def count_no_ids(self, worker: int, no_ids: int, lost: bool) -> None:
+        """A batch ends after so many posts in a row without an id."""
+        if lost and no_ids != self.no_ids:
+            self.world.aws.lose_answer("PutItem")
+        self.gates[worker].count_no_ids(no_ids)
+        self.world.aws.reset()
+        self.no_ids = no_ids
+
     @rule(seconds=st.sampled_from([0.5, 1, 59.5, 60, PROBE_SECONDS, 300, 515, HOUR, NINE_HOURS]))
     def time_passes(self, seconds: float) -> None:
         self.clock.forward(seconds)
@@ -218,14 +231,16 @@ class PausedGate(OpenGate):
         return [each.admission for each in self.grants if each.admission and each.admission.probe and each.posts]
 
     @precondition(lambda self: bool(self.probes()))
-    @rule(worker=st.integers(0, 1), newest=st.booleans(), lost=now_and_then)
-    def open(self, worker: int, newest: bool, lost: bool) -> None:
-        """A probe succeeds: perhaps late, when there is already another one."""
+    @rule(worker=st.integers(0, 1), newest=st.booleans(), posted=st.booleans(), lost=now_and_then)
+    def open(self, worker: int, newest: bool, posted: bool, lost: bool) -> None:
+        """A probe succeeds: perhaps late, when there is already another one, and perhaps without a post."""
         admission = self.probes()[-newest]
         grant, paused_since = self.grant_of(admission)
         if lost:
             self.world.aws.lose_answer("PutItem")
-        self.gates[worker].open(admission)
+        posted_at = grant.at + 0.25 if posted else 0.0
+        self.gates[worker].open(admission, posted_at)
+        self.posted_at = max(self.posted_at, posted_at)
         self.world.aws.reset()
         if not paused_since and not any(each.is_probe for each in self.grants[self.grants.index(grant) + 1 :]):
             self.pauses = []

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from relay.errors import Halt, Reject, Retry
+from relay.posting.alert import Alert
 from relay.posting.ledger import LEASE_SECONDS, Ledger
 from relay.posting.outcome import Claim, Published, Settlement, Status
 
@@ -32,8 +34,8 @@ def ledger(world: PostingWorld) -> Ledger:
 
 @pytest.fixture
 def claim(ledger: Ledger) -> MakeClaim:
-    def make(key: str = "a-key", body: str = "$AAPL up", message_id: str = "message-1") -> Claim:
-        return ledger.claim(key, body, message_id)
+    def make(key: str = "a-key", message_id: str = "message-1", body: str = "$AAPL up", **alert: Any) -> Claim:
+        return ledger.claim(key, Alert(body=body, **alert), message_id)
 
     return make
 
@@ -348,7 +350,7 @@ def test_one_of_several_concurrent_claims_wins(world: PostingWorld) -> None:
     def take(number: int) -> Claim | None:
         barrier.wait()
         try:
-            return ledgers[number].claim("a-key", "$AAPL up", f"message-{number}")
+            return ledgers[number].claim("a-key", Alert(body="$AAPL up"), f"message-{number}")
         except Retry:
             return None
 

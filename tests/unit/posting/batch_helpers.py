@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from relay.errors import Pause
@@ -11,6 +11,7 @@ from relay.posting.batch import BatchDelivery
 from relay.posting.delivery import Delivery
 from relay.posting.gate import Admission, Pace, State
 from relay.posting.outcome import Claim, Outcome, Published, Settlement, Status
+from relay.posting.reconciliation import NOT_THERE, Lost, Verdict
 from relay.queue_message import QueueMessage
 
 from tests.factories import Clock, a_claim, published
@@ -30,6 +31,7 @@ class MemoryGate:
         self.asked: list[int] = []
         self.looks = 0
         self.closed_by: list[Pause] = []
+        self.counted_no_ids: list[int] = []
         self._clock, self._pace = clock, pace
         self._lock = threading.Lock()
 
@@ -55,8 +57,12 @@ class MemoryGate:
             self.closed_by.append(pause)
             self.state = self.state.close(pause)
 
-    def open(self, probe: Admission) -> None:
-        self.state = self.state.open(probe)
+    def open(self, probe: Admission, posted_at: float) -> None:
+        self.state = self.state.open(probe, posted_at)
+
+    def count_no_ids(self, no_ids: int) -> None:
+        self.counted_no_ids.append(no_ids)
+        self.state = replace(self.state, no_ids=no_ids)
 
 
 @dataclass
@@ -80,8 +86,9 @@ class FakeBatchDelivery:
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
     dead_letter: Callable[[QueueMessage, Outcome], bool] | None = None
     on_outcome: Callable[[QueueMessage, Outcome], None] = lambda *_: None
-    claim: Callable[[str, str, str], Claim] | None = None
+    claim: Callable[[str, Alert, str], Claim] | None = None
     settle: Callable[[Claim, Settlement], None] | None = None
+    find: Callable[[Lost, float], Verdict] = lambda *_: NOT_THERE
 
     def __post_init__(self) -> None:
         self.gate: Any = MemoryGate(self.clock)
@@ -90,7 +97,9 @@ class FakeBatchDelivery:
         delivery = Delivery(
             claim=self.claim or self._claim,
             settle=self.settle or self._settle,
-            find=lambda *_: None,
+            known=lambda _: False,
+            find=self.find,
+            page=lambda post_id: published(post_id).url,
             prepare=lambda _: None,
             send=None if self.dry_run else self._send,
             now=self.clock,
@@ -102,9 +111,9 @@ class FakeBatchDelivery:
         assert [message for message, _ in delivered] == list(batch)
         return [outcome for _, outcome in delivered]
 
-    def _claim(self, key: str, body: str, _: str) -> Claim:
-        self.claimed.append(body)
-        found = self.claims.get(body) or a_claim(key)
+    def _claim(self, key: str, alert: Alert, _: str) -> Claim:
+        self.claimed.append(alert.body)
+        found = self.claims.get(alert.body) or a_claim(key)
         if isinstance(found, Exception):
             raise found
         return found

@@ -42,15 +42,26 @@ def test_a_message_that_an_operator_moved_to_leftovers_begins_with_the_shortest_
         (deferred(), 40),
         (deferred(retry_at=NOW + 1800), 1800),
         (deferred(retry_at=NOW + 5), 40),
-        (deferred(pause=a_pause(seconds=900)), 900),
-        (deferred(pause=a_pause(seconds=5)), 40),
-        (deferred(pause=a_pause(seconds=-5)), 40),
-        (deferred(pause=a_pause("operator", None)), 60),
-        (deferred(pause=a_pause(seconds=900), tried=False), 900),
+        (deferred(retry_at=NOW + 1800, pause=a_pause(seconds=60), status=429), 1800),
+        (deferred(retry_at=NOW + 1800, tried=False), 1800),
+        # A pause in which StockTwits answered to the message itself says something about it.
+        (deferred(pause=a_pause("unavailable", 60), status=503), 45),
+        (deferred(pause=a_pause("unavailable", 5), status=503), 40),
+        # It waits for the gate alone.
+        (deferred(pause=a_pause(seconds=900)), 45),
+        (deferred(pause=a_pause(seconds=900), status=429), 45),
+        (deferred(pause=a_pause(seconds=900), tried=False), 45),
+        (deferred(pause=a_pause(seconds=5)), 5),
+        (deferred(pause=a_pause(seconds=5), status=429), 5),
         (deferred(pause=a_pause(seconds=5), tried=False), 5),
-        (deferred(pause=a_pause("operator", None), tried=False), 60),
+        (deferred(pause=a_pause("operator", None)), 45),
+        (deferred(pause=a_pause("operator", None), tried=False), 45),
+        (deferred(pause=a_pause("token_refused", 300, probe=True), tried=False), 45),
+        (deferred(pause=a_pause("token_refused", 300, probe=True)), 45),
         (deferred(pause=a_pause("time", 0), tried=False), 1),
         (deferred(pause=a_pause(seconds=0.25), tried=False), 1),
+        (deferred(pause=a_pause(seconds=-5)), 1),
+        (deferred(tried=False, alone=True), 1),
     ],
 )
 def test_a_message_is_invisible_until_its_back_off_and_the_gate_allow_it_and_little_longer(
@@ -60,16 +71,25 @@ def test_a_message_is_invisible_until_its_back_off_and_the_gate_allow_it_and_lit
 
 
 @pytest.mark.usefixtures("jitter")
-@pytest.mark.parametrize(
-    ("cause", "behind"), [("token_refused", 120), ("stream", 120), ("blocked", 480), ("unexpected_answer", 480)]
-)
-def test_a_message_whose_answer_closed_the_gate_comes_back_after_those_that_wait_for_it(
-    cause: str, behind: int
+@pytest.mark.parametrize("seconds", [None, -5, 0, 1, 45, 60, 300, 3600, 7200, 86_400])
+@pytest.mark.parametrize("waits", [{"tried": False}, {}, {"status": 429}])
+@pytest.mark.parametrize("back_off", [10, 160, 900])
+def test_a_message_that_waits_for_the_gate_alone_comes_back_within_two_minutes_of_its_opening(
+    seconds: float | None, waits: dict[str, Any], back_off: float
 ) -> None:
-    pause = a_pause(cause, 300, probe=True)
-    assert 300 + behind <= visibility_seconds(deferred(pause=pause, status=403), 40, NOW) <= 300 + behind + 16
-    for waits_for_the_gate in (deferred(pause=pause, tried=False), deferred(pause=pause)):
-        assert 300 <= visibility_seconds(waits_for_the_gate, 40, NOW) <= 300 + 16
+    every_minute_the_leftovers_are_drained = 60
+    comes_back = visibility_seconds(deferred(pause=a_pause("operator", seconds), **waits), back_off, NOW)
+    assert comes_back + every_minute_the_leftovers_are_drained <= 120
+
+
+@pytest.mark.usefixtures("jitter")
+@pytest.mark.parametrize("cause", ["token_refused", "stream", "blocked", "unexpected_answer"])
+@pytest.mark.parametrize(("back_off", "least"), [(40, 420), (900, 900)])
+def test_a_message_whose_answer_closed_the_gate_comes_back_after_those_that_wait_for_it(
+    cause: str, back_off: float, least: float
+) -> None:
+    outcome = deferred(pause=a_pause(cause, 300, probe=True), status=403)
+    assert least <= visibility_seconds(outcome, back_off, NOW) <= least + 16
 
 
 def test_visibility_timeouts_differ_so_that_what_failed_together_does_not_come_back_together() -> None:
@@ -78,4 +98,5 @@ def test_visibility_timeouts_differ_so_that_what_failed_together_does_not_come_b
 
 @pytest.mark.usefixtures("jitter")
 def test_a_visibility_timeout_is_never_longer_than_sqs_allows() -> None:
-    assert 11 * 3600 < visibility_seconds(deferred(pause=a_pause(seconds=10**7)), 40, NOW) < 12 * 3600
+    for outcome in (deferred(retry_at=NOW + 10**7), deferred(pause=a_pause(seconds=10**7, probe=True), status=403)):
+        assert 11 * 3600 < visibility_seconds(outcome, 40, NOW) < 12 * 3600

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from relay.errors import Reject, Retry, Unknown
-from relay.posting.alert import Alert
+from relay.posting.alert import Alert, Reading
 from relay.posting.outcome import Claim, Outcome, Result, Settlement, Status
 from relay.queue_message import QueueMessage
 
@@ -105,12 +105,12 @@ def test_a_message_whose_key_the_ledger_cannot_store_is_moved_to_dead_letters(ke
 def test_a_defect_in_reading_one_message_moves_only_that_one_to_dead_letters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def read(body: str) -> Alert:
+    def read(body: str) -> Reading:
         if body == "b":
             raise ZeroDivisionError
-        return Alert(body=body)
+        return Reading(Alert(body=body))
 
-    monkeypatch.setattr("relay.posting.alert.read", read)
+    monkeypatch.setattr("relay.posting.alert.read_message", read)
     fake = FakeBatchDelivery()
     assert results(fake.deliver(messages("a", "b", "c"))) == ["posted", "rejected", "posted"]
     ((_, reason),) = fake.dead_letters

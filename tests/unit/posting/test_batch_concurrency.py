@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from relay.errors import Halt, Retry, Wait
+from relay.posting.alert import Alert
 from relay.posting.gate import State
 from relay.posting.outcome import Claim, Result, Settlement, Status
 
@@ -46,8 +47,8 @@ def test_the_next_messages_are_claimed_while_requests_are_under_way() -> None:
     fake = FakeBatchDelivery(concurrency=2)
     third_claimed = threading.Event()
 
-    def claim_and_set(key: str, body: str, _: str) -> Claim:
-        if body == "c":
+    def claim_and_set(key: str, alert: Alert, _: str) -> Claim:
+        if alert.body == "c":
             third_claimed.set()
         return a_claim(key)
 
@@ -66,8 +67,8 @@ def test_a_message_that_waits_for_its_request_while_an_answer_imposes_a_pause_ma
         waiting.wait(PATIENCE)
         raise Wait(a_pause(), status=429)
 
-    def claim_in_turn(key: str, body: str, _: str) -> Claim:
-        if body in {"c", "d"}:
+    def claim_in_turn(key: str, alert: Alert, _: str) -> Claim:
+        if alert.body in {"c", "d"}:
             wait_for(both_under_way)
             waiting.wait(PATIENCE)
         return a_claim(key)
@@ -97,7 +98,7 @@ def test_of_two_messages_with_one_key_the_later_waits_for_the_outcome_of_the_ear
     under_way: list[str] = []
     claimed_twice = threading.Event()
 
-    def claim(key: str, _body: str, _id: str) -> Claim:
+    def claim(key: str, _alert: Alert, _id: str) -> Claim:
         if under_way:
             claimed_twice.set()
             raise Retry("another worker is delivering this key")

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from relay.errors import Duplicate, Halt, Pause, Reject, Retry, Unknown, Wait
+from relay.errors import Duplicate, Halt, NoId, Pause, Reject, Retry, Unknown, Wait
 from relay.posting.gate import Pace, State
 from relay.posting.outcome import Claim, Status
+from relay.posting.reconciliation import NOT_THERE, Verdict
 
 from tests.factories import NOW, a_claim, a_pause, messages, published
 from tests.unit.posting.batch_helpers import UNREADABLE, FakeBatchDelivery, MemoryGate, results
@@ -169,7 +170,7 @@ def test_an_operators_pause_stops_the_batch_at_the_next_look() -> None:
 def test_the_look_right_before_a_request_takes_the_claim_back() -> None:
     fake = FakeBatchDelivery()
 
-    def claim_slowly(key: str, *_: str) -> Claim:
+    def claim_slowly(key: str, *_: object) -> Claim:
         fake.clock.now += 2
         fake.gate.operator_pause = a_pause("operator", None)
         return a_claim(key)
@@ -258,3 +259,133 @@ def test_a_batch_without_a_probe_leaves_the_pause_as_it_is() -> None:
     fake.gate.state = State(pause=pause)
     fake.deliver(messages("a"))
     assert fake.gate.state.pause == pause
+
+
+def test_when_a_probe_is_posted_the_gate_remembers_it() -> None:
+    fake = after_a_refused_token()
+    fake.deliver(messages("a"))
+    assert fake.gate.state.posted_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("answer", "dry_run"), [(Reject("blank", status=422), False), (None, True)], ids=["rejected", "dry run"]
+)
+def test_a_probe_that_opens_the_gate_without_a_post_is_not_remembered_as_posted(answer: Any, dry_run: bool) -> None:
+    fake = after_a_refused_token()
+    fake.answers, fake.dry_run = {"a": answer}, dry_run
+    fake.deliver(messages("a"))
+    assert (open_to_all(fake), fake.gate.state.posted_at) == (True, 0)
+
+
+# --- One message or all
+
+REFUSED = Halt(a_pause("token_refused", 300, probe=True), status=403, answer="403: no")
+REFUSED_BEFORE = {"poisoned": a_claim("m-2", refused_at=NOW - 600)}
+
+
+def test_a_message_that_is_refused_again_after_another_one_of_the_batch_was_posted_stops_nobody() -> None:
+    fake = FakeBatchDelivery(claims=REFUSED_BEFORE, answers={"poisoned": REFUSED})
+    assert results(fake.deliver(messages("a", "poisoned", "b"))) == ["posted", "rejected", "posted"]
+    assert fake.dead_letters == [
+        ("poisoned", "StockTwits refused it twice, and took another message in between (403: no)")
+    ]
+    assert fake.gate.closed_by == []
+
+
+@pytest.mark.parametrize(("posted_at", "result"), [(NOW - 599, "rejected"), (NOW - 600, "deferred"), (0, "deferred")])
+def test_a_message_that_is_refused_again_after_a_probe_was_posted_is_to_blame(posted_at: float, result: str) -> None:
+    fake = FakeBatchDelivery(claims=REFUSED_BEFORE, answers={"poisoned": REFUSED})
+    fake.gate.state = State(posted_at=posted_at)
+    assert results(fake.deliver(messages("poisoned"))) == [result]
+    assert bool(fake.gate.closed_by) is (result == "deferred")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Reject("blank", status=422), Retry("no connection"), Unknown("reset")],
+    ids=["rejected", "retry", "unknown"],
+)
+def test_what_was_not_posted_in_between_does_not_make_a_refused_message_to_blame(other: Exception) -> None:
+    fake = FakeBatchDelivery(claims=REFUSED_BEFORE, answers={"a": other, "poisoned": REFUSED})
+    assert results(fake.deliver(messages("a", "poisoned")))[1] == "deferred"
+
+
+def test_what_is_found_on_the_stream_was_not_posted_in_between() -> None:
+    claims = REFUSED_BEFORE | {"a": a_claim("m-1", perhaps_posted=True)}
+    fake = FakeBatchDelivery(claims=claims, answers={"poisoned": REFUSED}, find=lambda *_: Verdict(3))
+    assert results(fake.deliver(messages("a", "poisoned"))) == ["posted", "deferred"]
+
+
+# --- Answers that no longer name the post
+
+NO_ID = NoId("StockTwits answered without a message id", status=200)
+
+
+def taking_without_ids(*texts: str) -> FakeBatchDelivery:
+    return FakeBatchDelivery(answers=dict.fromkeys(texts, NO_ID))
+
+
+def test_three_posts_in_a_row_without_an_id_close_the_gate_until_a_probe() -> None:
+    fake = taking_without_ids("a", "b", "c")
+    outcomes = fake.deliver(messages("a", "b", "c", "d"))
+    assert results(outcomes) == ["deferred"] * 4
+    assert [each.tried for each in outcomes] == [True, True, True, False]
+    (pause,) = fake.gate.closed_by
+    assert (pause.cause, pause.until, pause.probe) == ("unexpected_answer", NOW + 300, True)
+    assert "no longer name the posts" in pause.reason
+
+
+@pytest.mark.parametrize("texts", [["a", "b"], ["a", "b", "fine", "c"], ["a", "fine", "b", "fine", "c"]])
+def test_fewer_posts_in_a_row_without_an_id_leave_the_gate_open(texts: list[str]) -> None:
+    fake = taking_without_ids("a", "b", "c")
+    fake.deliver(messages(*texts))
+    assert fake.gate.closed_by == []
+
+
+def test_posts_without_an_id_are_counted_from_batch_to_batch() -> None:
+    fake = taking_without_ids("a", "b", "c")
+    for number, text in enumerate("abc", 1):
+        assert fake.gate.closed_by == []
+        fake.deliver(messages(text))
+        assert fake.gate.state.no_ids == number % 3
+    assert len(fake.gate.closed_by) == 1
+
+
+def test_a_post_with_an_id_ends_the_row_for_later_batches_too() -> None:
+    fake = taking_without_ids("a", "b", "c")
+    fake.deliver(messages("a", "b"))
+    fake.deliver(messages("fine"))
+    fake.deliver(messages("c"))
+    assert (fake.gate.closed_by, fake.gate.counted_no_ids) == ([], [2, 0, 1])
+
+
+def test_a_row_without_ids_is_written_down_only_when_it_changes() -> None:
+    fake = FakeBatchDelivery()
+    fake.deliver(messages("a", "b"))
+    assert fake.gate.counted_no_ids == []
+
+
+@pytest.mark.parametrize("error", [Unknown("reset"), Retry("no connection"), Reject("blank", status=422)])
+def test_another_failure_neither_lengthens_nor_ends_the_row(error: Exception) -> None:
+    fake = taking_without_ids("a", "b", "c")
+    fake.answers["failing"] = error
+    fake.deliver(messages("a", "b", "failing"))
+    assert fake.gate.closed_by == []
+    fake.deliver(messages("c"))
+    assert len(fake.gate.closed_by) == 1
+
+
+def test_a_post_without_an_id_that_the_stream_shows_ends_the_row() -> None:
+    fake = taking_without_ids("a", "b", "c")
+    fake.find = lambda lost, _: Verdict(3) if lost.text == "b" else NOT_THERE
+    fake.deliver(messages("a", "b", "c"))
+    assert (fake.gate.closed_by, fake.gate.state.no_ids) == ([], 1)
+
+
+def test_a_gate_that_cannot_count_does_not_undo_what_was_posted() -> None:
+    def unreachable(*_: object) -> None:
+        raise Retry("the ledger table did not answer")
+
+    fake = taking_without_ids("b")
+    fake.gate.count_no_ids = unreachable
+    assert results(fake.deliver(messages("a", "b", "c"))) == ["posted", "deferred", "posted"]

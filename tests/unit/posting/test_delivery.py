@@ -1,99 +1,36 @@
 """One message to its outcome, with plain callables in place of AWS and StockTwits."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from relay.errors import Duplicate, Halt, Misconfigured, Pause, Reject, RelayError, Retry, Unknown, Wait
-from relay.posting.alert import Alert
-from relay.posting.delivery import Delivery, idempotency_key
-from relay.posting.outcome import Claim, Outcome, Published, Result, Settlement, Status
+from relay.errors import Halt, Misconfigured, Pause, Reject, RelayError, Retry, Unknown, Wait
+from relay.posting.alert import Alert, Reading
+from relay.posting.delivery import idempotency_key
+from relay.posting.outcome import Claim, Outcome, Result, Settlement, Status
 
 from tests.factories import NOW, a_claim, a_message, a_pause, an_alert, published
+from tests.unit.posting.delivery_helpers import FOUND, PERHAPS_POSTED, FakeDelivery, RecordingSlot, raising
 
-PERHAPS_POSTED = a_claim(perhaps_posted=True, first_claimed_at=NOW - 600)
 CUT_OFF_TWICE = a_claim(perhaps_posted=True, first_claimed_at=NOW - 600, cut_off=2)
-DUPLICATE = Duplicate("StockTwits refused it as a duplicate", status=422)
-
-
-def raising(error: Exception) -> Callable[..., Any]:
-    def fail(*_: object) -> None:
-        raise error
-
-    return fail
-
-
-class FakeRequests:
-    """A batch's requests, with a slot and a pause of the test's choice."""
-
-    def __init__(self, slot: Any, pause: Callable[[], Pause | None], stop: Callable[[Pause], None]) -> None:
-        self.slot = lambda: slot
-        self.pause = pause
-        self.stop = stop
-
-
-class FakeDelivery:
-    """A delivery of one claim, and a record of what it did in which order."""
-
-    def __init__(self, taken: Claim | None = None, **but: Callable[..., Any] | None) -> None:
-        self.happened: list[str] = []
-        self.settled: list[Settlement] = []
-        self.sent: list[tuple[Alert, bytes | None]] = []
-        self.looked_for: list[tuple[str, float]] = []
-        self.stops: list[Pause] = []
-        self._taken = taken or a_claim()
-        usual = {"claim": self._claim, "settle": self._settle, "find": self._find, "prepare": self._prepare}
-        self._delivery = Delivery(**{**usual, "send": self._send, "now": lambda: NOW, **but})
-
-    def deliver(
-        self,
-        alert: Alert | None = None,
-        slot: Any = None,
-        pause: Callable[[], Pause | None] = lambda: None,
-        *,
-        alone: bool = False,
-    ) -> Outcome:
-        requests = FakeRequests(slot or nullcontext(), pause, self._stop)
-        return self._delivery.deliver(a_message(), alert or an_alert(), requests, alone=alone)
-
-    def _stop(self, pause: Pause) -> None:
-        self.happened.append("stop")
-        self.stops.append(pause)
-
-    def _claim(self, *_: str) -> Claim:
-        self.happened.append("claim")
-        return self._taken
-
-    def _settle(self, claim: Claim, settlement: Settlement) -> None:
-        assert claim is self._taken
-        self.happened.append("settle")
-        self.settled.append(settlement)
-
-    def _find(self, text: str, since: float) -> Published | None:
-        self.happened.append("find")
-        self.looked_for.append((text, since))
-        return None
-
-    def _prepare(self, alert: Alert) -> bytes | None:
-        self.happened.append("prepare")
-        return b"pixels" if alert.chart else None
-
-    def _send(self, alert: Alert, chart: bytes | None) -> Published:
-        self.happened.append("send")
-        self.sent.append((alert, chart))
-        return published(7)
 
 
 @pytest.mark.parametrize(
-    ("own", "relay_key", "key"),
-    [("own", "relay_key", "own"), (None, "relay_key", "relay_key"), (None, None, "m-1"), (None, "", "m-1")],
+    ("own", "around", "relay_key", "envelope", "key"),
+    [
+        ("own", "around", "relay_key", "envelope", "own"),
+        (None, "around", "relay_key", "envelope", "around"),
+        (None, None, "relay_key", "envelope", "relay_key"),
+        (None, None, None, "envelope", "envelope"),
+        (None, None, None, None, "m-1"),
+        ("", "", "", "", "m-1"),
+    ],
 )
-def test_the_key_is_the_publishers_own_else_relay_key_else_the_message_id(
-    own: str | None, relay_key: str | None, key: str
+def test_the_key_is_the_publishers_own_else_relay_key_from_within_else_the_envelopes_id_else_the_messages(
+    own: str | None, around: str | None, relay_key: str | None, envelope: str | None, key: str
 ) -> None:
-    assert idempotency_key(a_message(id="m-1", relay_key=relay_key), an_alert(key=own)) == key
+    reading = Reading(an_alert(key=own), around, envelope)
+    assert idempotency_key(a_message(id="m-1", relay_key=relay_key), reading) == key
 
 
 def test_a_message_that_cannot_be_read_has_a_key_all_the_same() -> None:
@@ -111,16 +48,58 @@ def test_an_alert_is_claimed_sent_once_and_settled_as_posted() -> None:
     assert fake.happened == ["claim", "prepare", "send", "settle"]
 
 
-def test_the_claim_is_made_by_key_text_and_message_id() -> None:
-    asked: list[tuple[str, ...]] = []
-    taken = a_claim("own")
+class FakeLedger:
+    """A ledger that knows some keys, and what was claimed of it."""
 
-    def claim(*what: str) -> Claim:
-        asked.append(what)
-        return taken
+    def __init__(self, *known: str) -> None:
+        self.asked: list[str] = []
+        self.claimed: list[tuple[object, ...]] = []
+        self._known = known
 
-    assert FakeDelivery(taken, claim=claim).deliver(an_alert("$AAPL up", key="own")).key == "own"
-    assert asked == [("own", "$AAPL up", "m-1")]
+    def known(self, key: str) -> bool:
+        self.asked.append(key)
+        return key in self._known
+
+    def claim(self, key: str, alert: Alert, message_id: str) -> Claim:
+        self.claimed.append((key, alert, message_id))
+        return a_claim(key, before=Status.DRY_RUN)
+
+
+def test_the_claim_is_made_by_key_alert_and_message_id() -> None:
+    ledger = FakeLedger()
+    alert = an_alert("$AAPL up", key="own")
+    assert FakeDelivery(claim=ledger.claim, known=ledger.known).deliver(alert, envelope_id="e-1").key == "own"
+    assert ledger.claimed == [("own", alert, "m-1")]
+    assert ledger.asked == []
+
+
+@pytest.mark.parametrize(("known", "key"), [([], "e-1"), (["m-1"], "m-1"), (["e-1"], "e-1"), (["e-1", "m-1"], "m-1")])
+def test_what_an_earlier_version_knew_by_the_sqs_id_goes_on_under_it_instead_of_the_envelopes(
+    known: list[str], key: str
+) -> None:
+    ledger = FakeLedger(*known)
+    outcome = FakeDelivery(claim=ledger.claim, known=ledger.known).deliver(envelope_id="e-1")
+    assert (outcome.key, [each[0] for each in ledger.claimed], ledger.asked) == (key, [key], ["m-1"])
+
+
+@pytest.mark.parametrize("around", [{}, {"relay_key": "r-1"}, {"relay_key": "r-1", "envelope_id": "e-1"}])
+def test_only_an_envelopes_id_makes_the_ledger_look_for_the_sqs_id(around: dict[str, str]) -> None:
+    ledger = FakeLedger("m-1")
+    FakeDelivery(claim=ledger.claim, known=ledger.known).deliver(**around)
+    assert ledger.asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "pause"),
+    [(Retry("no answer"), None), (Halt(a_pause("ledger")), a_pause("ledger")), (KeyError("Item"), None)],
+)
+def test_without_an_answer_of_whether_the_sqs_id_is_known_nothing_is_claimed(
+    error: Exception, pause: Pause | None
+) -> None:
+    fake = FakeDelivery(known=raising(error))
+    outcome = fake.deliver(envelope_id="e-1")
+    assert (outcome.result, outcome.key, outcome.pause) == (Result.DEFERRED, "e-1", pause)
+    assert fake.happened == []
 
 
 def test_a_chart_is_fetched_before_there_is_a_request_and_goes_with_it() -> None:
@@ -150,38 +129,6 @@ def test_a_final_outcome_in_the_ledger_is_repeated_and_nothing_is_done(before: C
     assert fake.happened == ["claim"]
 
 
-def test_an_alert_that_may_be_posted_already_is_looked_for_before_it_is_sent() -> None:
-    fake = FakeDelivery(PERHAPS_POSTED)
-    assert fake.deliver(an_alert("$AAPL up")).result is Result.POSTED
-    assert fake.looked_for == [("$AAPL up", NOW - 600)]
-    assert fake.happened == ["claim", "find", "prepare", "send", "settle"]
-
-
-def test_an_alert_that_the_stream_shows_is_settled_as_posted_and_not_sent_again() -> None:
-    fake = FakeDelivery(PERHAPS_POSTED, find=lambda *_: published(3))
-    outcome = fake.deliver()
-    assert (outcome.result, outcome.published, outcome.sent) == (Result.POSTED, published(3), False)
-    assert fake.settled == [Settlement(Status.POSTED, published=published(3))]
-    assert fake.sent == []
-
-
-@pytest.mark.parametrize(
-    "error", [Retry("no connection"), Unknown("broken off"), Wait(a_pause()), Halt(a_pause("blocked"))]
-)
-def test_nothing_is_sent_while_the_stream_cannot_be_read(error: RelayError) -> None:
-    fake = FakeDelivery(PERHAPS_POSTED, find=raising(error))
-    outcome = fake.deliver()
-    assert (outcome.result, outcome.pause, outcome.sent) == (Result.DEFERRED, error.pause, False)
-    assert fake.settled[0].status is Status.UNKNOWN
-    assert fake.sent == []
-
-
-def test_a_stream_that_does_not_reach_back_leaves_it_to_an_operator() -> None:
-    fake = FakeDelivery(PERHAPS_POSTED, find=raising(Reject("the stream does not reach back")))
-    assert fake.deliver().result is Result.REJECTED
-    assert fake.sent == []
-
-
 @pytest.mark.parametrize(("seconds", "result"), [(0, Result.REJECTED), (-1, Result.REJECTED), (1, Result.POSTED)])
 def test_an_expired_alert_is_not_sent(seconds: int, result: Result) -> None:
     fake = FakeDelivery()
@@ -199,7 +146,7 @@ def test_the_reason_names_when_the_alert_expired_and_when_its_turn_came() -> Non
 
 
 def test_an_expired_alert_that_the_stream_shows_is_posted() -> None:
-    fake = FakeDelivery(PERHAPS_POSTED, find=lambda *_: published(3))
+    fake = FakeDelivery(PERHAPS_POSTED, find=lambda *_: FOUND)
     assert fake.deliver(an_alert(expires_at=datetime(2027, 1, 15, 7, tzinfo=UTC))).result is Result.POSTED
 
 
@@ -244,49 +191,6 @@ def test_a_chart_that_cannot_be_used_rejects_its_message_before_a_request() -> N
     outcome = fake.deliver()
     assert (outcome.result, outcome.reason, outcome.sent) == (Result.REJECTED, "chart: no image", False)
     assert fake.sent == []
-
-
-def test_a_duplicate_at_the_first_attempt_is_rejected() -> None:
-    fake = FakeDelivery(send=raising(DUPLICATE))
-    outcome = fake.deliver()
-    assert (outcome.result, outcome.status) == (Result.REJECTED, 422)
-    assert fake.settled[0].status is Status.REJECTED
-    assert fake.looked_for == []
-
-
-def test_a_duplicate_after_an_unknown_attempt_is_looked_for_again() -> None:
-    shown = iter([None, published(3)])
-    fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE), find=lambda *_: next(shown))
-    outcome = fake.deliver()
-    assert (outcome.result, outcome.published, outcome.sent) == (Result.POSTED, published(3), True)
-    assert fake.settled == [Settlement(Status.POSTED, published=published(3))]
-
-
-def test_a_duplicate_that_the_stream_never_shows_waits_until_stocktwits_has_forgotten_it() -> None:
-    fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE))
-    outcome = fake.deliver()
-    assert (outcome.result, outcome.retry_at, outcome.status) == (Result.DEFERRED, NOW + 1800, 422)
-    assert outcome.pause is None
-    (settlement,) = fake.settled
-    assert (settlement.status, settlement.lease_until) == (Status.UNKNOWN, NOW + 1800)
-
-
-def test_a_duplicate_is_not_looked_for_again_while_the_gate_is_closed() -> None:
-    fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE))
-    pauses = iter([None, None, a_pause(seconds=300)])
-    outcome = fake.deliver(pause=lambda: next(pauses))
-    assert (outcome.result, outcome.retry_at, outcome.pause, outcome.sent) == (Result.DEFERRED, NOW + 300, None, True)
-    assert [each.status for each in fake.settled] == [Status.UNKNOWN]
-    assert len(fake.looked_for) == 1
-
-
-@pytest.mark.parametrize("error", [Reject("the stream does not reach back"), Retry("no connection"), Wait(a_pause())])
-def test_a_duplicate_whose_second_look_fails_stays_unknown_whatever_the_failure(error: RelayError) -> None:
-    looks = iter([lambda: None, raising(error)])
-    fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE), find=lambda *_: next(looks)())
-    outcome = fake.deliver()
-    assert (outcome.result, outcome.pause) == (Result.DEFERRED, error.pause)
-    assert [each.status for each in fake.settled] == [Status.UNKNOWN]
 
 
 @pytest.mark.parametrize(("claim", "status"), [(a_claim(), Status.RELEASED), (PERHAPS_POSTED, Status.UNKNOWN)])
@@ -398,26 +302,13 @@ def test_a_defect_is_named_by_type_and_place_and_never_quoted() -> None:
     for part in ("claim", "send"):
         reason = FakeDelivery(**{part: raising(ValueError("secret"))}).deliver().reason
         assert "unexpected ValueError at " in reason
-        assert "test_delivery.py:" in reason
+        assert "delivery_helpers.py:" in reason
         assert "secret" not in reason
 
 
 def test_a_defect_in_claiming_defers_the_message() -> None:
     outcome = FakeDelivery(claim=raising(KeyError("Item"))).deliver()
     assert (outcome.result, outcome.pause) == (Result.DEFERRED, None)
-
-
-class RecordingSlot:
-    """A slot that records when it was taken and given back."""
-
-    def __init__(self, happened: list[str]) -> None:
-        self._happened = happened
-
-    def __enter__(self) -> None:
-        self._happened.append("(")
-
-    def __exit__(self, *_: object) -> None:
-        self._happened.append(")")
 
 
 def test_a_slot_is_taken_for_requests_and_for_nothing_else() -> None:
@@ -443,13 +334,6 @@ def test_a_stream_that_imposes_a_pause_stops_the_batch_before_its_slot_is_free(e
     fake.deliver(slot=RecordingSlot(fake.happened))
     assert fake.stops == [error.pause]
     assert fake.happened == ["claim", "(", "stop", ")", "settle"]
-
-
-def test_the_second_look_after_a_duplicate_stops_the_batch_too() -> None:
-    looks = iter([lambda: None, raising(Wait(a_pause(), status=429))])
-    fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE), find=lambda *_: next(looks)())
-    fake.deliver()
-    assert fake.stops == [a_pause()]
 
 
 @pytest.mark.parametrize("error", [Reject("blank"), Retry("no connection"), Unknown("reset"), ValueError("a defect")])

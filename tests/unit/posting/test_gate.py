@@ -158,20 +158,33 @@ def test_a_probe_that_was_not_used_may_go_at_once() -> None:
 
 def test_a_probe_that_succeeded_opens_the_gate() -> None:
     probe = probed()
-    assert admit(probe.state.open(probe), 9, NOW + 301).granted == 2
+    assert admit(probe.state.open(probe, NOW), 9, NOW + 301).granted == 2
 
 
 def test_a_probe_does_not_lift_a_pause_that_came_after_it() -> None:
     probe = probed()
     newer = probe.state.close(a_pause("blocked", 1200))
-    assert newer.open(probe) == newer
+    assert newer.open(probe, 0.0) == newer
     assert newer.give_back(1, probe, NOW + 310, EVERY_MINUTE).pause == newer.pause
 
 
 @pytest.mark.parametrize("moment", [UNEVEN, NOW, NOW + 1 / 3])
 def test_a_probe_recognises_its_pause_when_it_was_stored_in_between(moment: float) -> None:
     probe = probed(moment + 300)
-    assert _state(_item(probe.state)).open(probe).pause is None
+    assert _state(_item(probe.state)).open(probe, NOW).pause is None
+
+
+@pytest.mark.parametrize("closed_again", [True, False])
+def test_a_probe_that_was_posted_is_remembered_whether_it_opens_the_gate_or_not(*, closed_again: bool) -> None:
+    probe = probed()
+    state = probe.state.close(a_pause("blocked", 1200)) if closed_again else probe.state
+    assert state.open(probe, NOW + 301).posted_at == NOW + 301
+
+
+@pytest.mark.parametrize("late", [0.0, NOW, NOW + 300])
+def test_when_a_probe_was_last_posted_never_goes_back(late: float) -> None:
+    probe = probed()
+    assert replace(probe.state, posted_at=NOW + 301).open(probe, late).posted_at == NOW + 301
 
 
 @pytest.mark.parametrize(("first", "second"), [(60, 900), (900, 60)])
@@ -277,14 +290,29 @@ def test_a_pause_for_the_pace_or_the_cap_ends_exactly_when_the_next_post_may_go(
 
 moments = st.floats(0, 4e9)
 pauses = st.builds(Pause, st.text(), st.text(), moments, st.text(), st.booleans())
+counts = st.integers(0)
 states = st.builds(
-    State, st.integers(0, 10**17), st.sampled_from(["", "2027-01-15"]), st.integers(0), pauses | st.none()
+    State,
+    st.integers(0, 10**17),
+    st.sampled_from(["", "2027-01-15"]),
+    counts,
+    pauses | st.none(),
+    counts,
+    moments,
+    counts,
 )
 
 
 @given(states)
 def test_a_state_is_the_same_after_it_was_stored(state: State) -> None:
     assert _state(_item(state)) == state
+
+
+@given(states)
+def test_a_state_that_version_0_1_stored_has_posted_no_probe_and_counted_no_missing_ids(state: State) -> None:
+    of_today = ("posted", "no_ids")
+    item = {name: value for name, value in _item(state).items() if name not in of_today}
+    assert _state(item) == replace(state, posted_at=0.0, no_ids=0)
 
 
 def test_without_an_item_in_the_table_the_gate_is_open() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay.errors import Reject
-from relay.posting import alert, instants, not_alerts, stocktwits
+from relay.posting import alert, instants, not_alerts, reconciliation, stocktwits
 from relay.posting.alert import (
     MAX_ENTITY_LEVELS,
     MAX_ENVELOPES,
@@ -22,7 +22,7 @@ from relay.posting.alert import (
     shown,
     unescaped,
 )
-from relay.posting.stocktwits import ADDED_ENTITY_LEVELS, normal_form
+from relay.posting.reconciliation import ADDED_ENTITY_LEVELS, normal_form
 
 from tests.steps import Counter, TooManyStepsError, found, steps
 from verification.fuzz.shapes import NAMES, shape
@@ -49,7 +49,7 @@ def in_envelopes(text: str) -> str:
     return text
 
 
-READING = [alert, instants, not_alerts, stocktwits, html]
+READING = [alert, instants, not_alerts, reconciliation, stocktwits, html]
 """The modules whose steps are counted."""
 
 USES: dict[str, Callable[[str], object]] = {
@@ -98,7 +98,7 @@ def test_steps_are_counted_along_what_the_patterns_really_find(text: str) -> Non
 
 @given(st.text(alphabet="ae\u0301\u0327\u0308\u0344\u00e9\u1e69\u0f71\u0f72\u0f74 "))
 def test_putting_marks_in_order_first_does_not_change_the_normal_form(text: str) -> None:
-    assert unicodedata.normalize("NFC", stocktwits._marks_in_order(text)) == unicodedata.normalize("NFC", text)
+    assert unicodedata.normalize("NFC", reconciliation._marks_in_order(text)) == unicodedata.normalize("NFC", text)
 
 
 @pytest.mark.parametrize("wrap", [str, lambda text: json.dumps({"body": text})], ids=["text", "json"])

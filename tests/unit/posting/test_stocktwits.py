@@ -7,7 +7,7 @@ from relay.posting.outcome import Published
 from relay.posting.stocktwits import StockTwits
 
 from local.stand_ins.stocktwits.server import StandIn
-from tests.factories import NOW, an_alert
+from tests.factories import an_alert
 from tests.unit.posting.stocktwits_helpers import GIF, TOKEN, Clients, FakeCredentials
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
@@ -58,7 +58,7 @@ def test_a_chart_that_is_not_an_image_is_refused_before_a_request(
 
 def test_the_client_names_itself(client: StockTwits, stand_in: StandIn) -> None:
     client.publish(an_alert(), None)
-    client.find("x", NOW)
+    client.stream(None)
     assert {each.headers["User-Agent"] for each in stand_in.requests} == {f"StockTwitsRelay/{__version__}"}
 
 
@@ -78,7 +78,7 @@ def test_the_token_goes_where_the_style_puts_it_and_nowhere_else(
 def test_reading_the_stream_shows_no_token_in_the_address(
     stand_in: StandIn, client_of: Clients, style: str, header: str | None
 ) -> None:
-    client_of(stand_in.api_url, style).find("x", NOW)
+    client_of(stand_in.api_url, style).stream(None)
     (request,) = stand_in.requests
     assert request.headers["Authorization"] == header
     assert (request.query, request.fields) == ({"limit": "30"}, {})
@@ -95,5 +95,5 @@ def test_a_post_whose_token_was_refused_is_published_with_the_stored_one(
 def test_a_stream_whose_token_was_refused_is_read_with_the_stored_one(stand_in: StandIn, client_of: Clients) -> None:
     stand_in.fail("401", path="streams/user")
     client = client_of(stand_in.api_url, credentials=FakeCredentials("old", stored=TOKEN))
-    assert client.find("x", NOW) is None
+    assert client.stream(None).posts == []
     assert [each.headers["Authorization"] for each in stand_in.requests] == ["Bearer old", f"Bearer {TOKEN}"]

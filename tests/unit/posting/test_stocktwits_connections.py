@@ -11,12 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from relay.errors import Halt, Reject, Retry, Unknown
+from relay.errors import Halt, NoId, Retry, Unknown
 from relay.posting import stocktwits
 from relay.posting.stocktwits import MAX_ANSWER_BYTES, StockTwits
 
 from local.stand_ins.stocktwits.server import StandIn
-from tests.factories import NOW, Clock, an_alert
+from tests.factories import Clock, an_alert
 from tests.servers import answering, request_of, self_signed, tcp_server
 from tests.unit.posting.stocktwits_helpers import TOKEN, Clients, failure
 
@@ -42,7 +42,7 @@ def test_a_connection_that_breaks_after_the_request_leaves_the_outcome_unknown(
 def test_a_stream_whose_connection_breaks_leaves_the_outcome_unknown(client: StockTwits, stand_in: StandIn) -> None:
     stand_in.fail("reset-before", path="streams/user")
     with pytest.raises(Unknown):
-        client.find("x", NOW)
+        client.stream(None)
 
 
 @pytest.mark.parametrize("fault", ["timeout-before", "timeout-after"])
@@ -100,13 +100,13 @@ def test_an_answer_is_read_up_to_a_bound_and_not_decoded(client_of: Clients, sta
             assert tracemalloc.get_traced_memory()[1] < 8 * MAX_ANSWER_BYTES
         finally:
             tracemalloc.stop()
-    assert type(error) is {200: Unknown, 422: Reject, 403: Halt}[status]
+    assert type(error) is {200: NoId, 422: Halt, 403: Halt}[status]
     assert len(error.reason) < 400
 
 
 def test_an_answer_that_nobody_asked_to_encode_is_not_decoded(client_of: Clients) -> None:
     with answering(200, gzip.compress(b'{"message": {"id": 7}}'), b"Content-Encoding: gzip\r\n") as url:
-        assert type(failure(client_of(url))) is Unknown
+        assert type(failure(client_of(url))) is NoId
 
 
 def test_an_answer_of_exactly_the_bound_is_read(client_of: Clients) -> None:
@@ -173,7 +173,7 @@ def test_a_chunk_is_not_read_beyond_the_bound_whatever_size_it_claims(client_of:
             sent += 1 << 16
 
     with tcp_server(serve) as server:
-        assert type(failure(client_of(f"http://127.0.0.1:{server.port}"))) is Unknown
+        assert isinstance(failure(client_of(f"http://127.0.0.1:{server.port}")), Unknown)
     assert sent < 1 << 25
 
 
@@ -307,7 +307,7 @@ def test_a_login_in_a_netrc_file_is_never_used(
     monkeypatch.setenv("NETRC", str(netrc))
     client = client_of(stand_in.api_url, style)
     client.publish(an_alert(), None)
-    client.find("x", NOW)
+    client.stream(None)
     assert not any("Basic" in (each.headers["Authorization"] or "") for each in stand_in.requests)
 
 
@@ -337,4 +337,4 @@ def test_after_answers_that_are_too_long_there_are_as_many_connections_as_before
     with answering(200, b" " * (2 * MAX_ANSWER_BYTES - 1000)) as url:
         client = client_of(url)
         for _ in range(9):
-            assert type(failure(client)) is Unknown
+            assert type(failure(client)) is NoId

@@ -1,143 +1,144 @@
-"""Finding a post on the account's own stream, and when the stream does not answer the question."""
-
-import html
+"""The account's stream, a page at a time: what is asked for, and how each post and the cursor are read."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from relay.errors import Reject
-from relay.posting.outcome import Published
-from relay.posting.stocktwits import StockTwits, normal_form
+from relay.posting.reconciliation import Page, Shown
+from relay.posting.stocktwits import MAX_ID, StockTwits, _moment, _shown
 
-from tests.factories import NOW, Clock, an_alert
+from local.stand_ins.stocktwits.server import StandIn
+from tests.factories import NOW, an_alert
 from tests.unit.posting.stocktwits_helpers import Clients, FakeApi, stream_of
 
 AT_NOW = "2027-01-15T08:00:00Z"
-OTHERS = [{"id": i, "body": f"post {i}", "created_at": AT_NOW} for i in range(1, 30)]
-PINNED = {"id": 900, "body": "pinned", "created_at": "2020-01-01T00:00:00Z"}
+POST = {"id": 7, "body": "$AAPL up", "created_at": AT_NOW}
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["id", "body", "created_at"]), inner),
+    max_leaves=5,
+)
 
 
-# --- A post that is there
+@pytest.mark.parametrize(("highest", "query"), [(None, {"limit": "30"}), (7, {"limit": "30", "max": "7"})])
+def test_a_page_is_asked_for_by_the_highest_id_that_it_may_have(
+    client: StockTwits, stand_in: StandIn, highest: int | None, query: dict[str, str]
+) -> None:
+    client.stream(highest)
+    (request,) = stand_in.requests
+    assert request.query == query
 
 
-def test_a_post_is_found_by_its_text(client: StockTwits) -> None:
-    posted = client.publish(an_alert("$AAPL up"), None)
-    client.publish(an_alert("$MSFT up"), None)
-    assert client.find("$AAPL up", NOW) == posted
-    assert client.find("$AAPL down", NOW) is None
+def test_a_page_shows_what_was_posted(client: StockTwits) -> None:
+    first, second = (client.publish(an_alert(text), None) for text in ("$AAPL up", "$MSFT up"))
+    assert [(post.id, post.body, post.created_at) for post in client.stream(None).posts] == [
+        (second.id, "$MSFT up", NOW),
+        (first.id, "$AAPL up", NOW),
+    ]
+    assert [post.id for post in client.stream(first.id).posts] == [first.id]
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("cursor", "more"),
     [
-        "a < b & c > d",
-        "&lt; is not <",
-        "&amp;amp;",
-        "see https://example.com/a?b=1&c=2 and http://a.b/c",
-        "two\n\nlines\tand  spaces",
-        "cafe\u0301 \U0001f680",
-        'it\'s "quoted"',
+        ({"more": True, "since": 7, "max": 1}, True),
+        ({"more": False}, False),
+        ({"more": None}, None),
+        ({"more": "true"}, None),
+        ({"more": 1}, None),
+        ({}, None),
+        (None, None),
+        ([], None),
+        ("more", None),
     ],
 )
-def test_a_text_is_found_however_the_stream_encodes_it(client: StockTwits, text: str) -> None:
-    posted = client.publish(an_alert(text), None)
-    assert client.find(text, NOW) == posted
-
-
-@pytest.mark.parametrize(("seconds", "found"), [(0, True), (30, True), (31, False)])
-def test_a_post_older_than_the_first_attempt_is_another_one(client: StockTwits, seconds: int, found: bool) -> None:
-    client.publish(an_alert("$AAPL up"), None)
-    assert bool(client.find("$AAPL up", NOW + seconds)) is found
-
-
-def test_the_newest_of_equal_posts_is_taken(client: StockTwits, clock: Clock) -> None:
-    client.publish(an_alert("$AAPL up"), None)
-    clock.now += 1801
-    newest = client.publish(an_alert("$AAPL up"), None)
-    assert client.find("$AAPL up", NOW) == newest
-
-
-def test_a_full_stream_that_shows_the_post_is_conclusive(client: StockTwits) -> None:
-    posts = [client.publish(an_alert(f"post {i}"), None) for i in range(30)]
-    assert client.find("post 0", NOW) == posts[0]
-
-
-@pytest.mark.parametrize("created_at", [{}, {"created_at": None}, {"created_at": "just now"}])
-def test_a_post_without_a_legible_date_may_be_the_one(
-    api: FakeApi, client_of: Clients, created_at: dict[str, object]
+def test_a_cursor_says_whether_there_is_more_only_by_true_or_false(
+    api: FakeApi, client_of: Clients, cursor: object, more: bool | None
 ) -> None:
-    api.answer(200, stream_of({"id": 7, "body": "$AAPL up", **created_at}))
-    found = client_of(api.url).find("$AAPL up", NOW)
-    assert found == Published(7, "https://stocktwits.com/relay_demo/message/7")
+    api.answer(200, stream_of(POST, cursor=cursor))
+    assert client_of(api.url).stream(None) == Page([Shown(7, "$AAPL up", NOW)], more)
 
 
-@pytest.mark.parametrize("odd", [None, 7, {}, {"body": None}, {"body": ["$AAPL up"]}, {"id": [[[]]], "body": 7}])
-def test_an_entry_that_is_not_a_post_does_not_keep_another_from_being_found(
+def test_a_stream_without_a_cursor_does_not_say_whether_there_is_more(api: FakeApi, client_of: Clients) -> None:
+    api.answer(200, stream_of())
+    assert client_of(api.url).stream(None) == Page([], None)
+
+
+@pytest.mark.parametrize(
+    ("post_id", "read"),
+    [
+        (7, 7),
+        ("7", 7),
+        ("0061042991", 61042991),
+        (MAX_ID, MAX_ID),
+        (str(MAX_ID), MAX_ID),
+        *(
+            (each, None)
+            for each in (None, True, 0, -7, 7.0, "", "0", "-7", "7.0", " 7", "7\n", "\u0667", "\u00b2", [7], {}, 2**63)
+        ),
+        (str(2**63), None),
+        ("9" * 5000, None),
+        (10**39, None),
+    ],
+)
+def test_the_id_of_a_post_is_read_as_a_number_or_as_its_digits(post_id: object, read: int | None) -> None:
+    assert _shown({**POST, "id": post_id}) == Shown(read, "$AAPL up", NOW)
+
+
+@pytest.mark.parametrize(
+    ("date", "moment"),
+    [
+        ("2027-01-15T08:00:00Z", NOW),
+        ("2027-01-15T08:00:00.5Z", NOW + 0.5),
+        ("2027-01-15 03:00:00-05:00", NOW),
+        ("20270115T080000Z", NOW),
+        *(
+            (each, None)
+            for each in (
+                None,
+                "",
+                "just now",
+                "2027-01-15T08:00:00",
+                "2027-01-15",
+                "2027-13-15T08:00:00Z",
+                "Fri, 15 Jan 2027 08:00:00 GMT",
+                int(NOW),
+                True,
+                [],
+                {},
+            )
+        ),
+    ],
+)
+def test_the_date_of_a_post_counts_only_if_it_names_a_moment(date: object, moment: float | None) -> None:
+    assert _shown({**POST, "created_at": date}) == Shown(7, "$AAPL up", moment)
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_date_at_the_end_of_time_does_no_harm(date: str) -> None:
+    assert _moment(date) is None or abs(_moment(date) or 0) > NOW
+
+
+@pytest.mark.parametrize("body", [None, 7, ["$AAPL up"], {"text": "$AAPL up"}])
+def test_the_text_of_a_post_counts_only_if_it_is_text(body: object) -> None:
+    assert _shown({**POST, "body": body}) == Shown(7, None, NOW)
+
+
+@pytest.mark.parametrize("odd", [None, 7, "post", [], {}])
+def test_an_entry_that_is_not_a_post_is_one_of_which_nothing_is_known(
     api: FakeApi, client_of: Clients, odd: object
 ) -> None:
-    api.answer(200, stream_of(odd, {"id": 7, "body": "$AAPL up", "created_at": AT_NOW}))
-    found = client_of(api.url).find("$AAPL up", NOW)
-    assert found is not None
-    assert found.id == 7
+    api.answer(200, stream_of(odd, POST))
+    assert client_of(api.url).stream(None).posts == [Shown(None, None, None), Shown(7, "$AAPL up", NOW)]
 
 
-def test_a_body_that_is_deeply_nested_json_is_skipped(api: FakeApi, client_of: Clients) -> None:
+def test_an_entry_of_deeply_nested_json_does_no_harm(api: FakeApi, client_of: Clients) -> None:
     api.answer(200, b'{"messages": [{"id": 1, "body": ' + b"[" * 900 + b"]" * 900 + b"}]}")
-    assert client_of(api.url).find("$AAPL up", NOW) is None
+    assert client_of(api.url).stream(None).posts == [Shown(1, None, None)]
 
 
-@pytest.mark.parametrize("post_id", [True, None, "7", 0, 10**39, 2**63])
-def test_a_post_whose_id_cannot_be_read_is_left_to_an_operator(
-    api: FakeApi, client_of: Clients, post_id: object
-) -> None:
-    api.answer(200, stream_of({"id": post_id, "body": "$AAPL up", "created_at": AT_NOW}))
-    with pytest.raises(Reject, match="but not its id"):
-        client_of(api.url).find("$AAPL up", NOW)
-
-
-# --- A stream that does not reach back
-
-
-def test_a_stream_that_may_not_reach_back_leaves_it_to_an_operator(client: StockTwits, clock: Clock) -> None:
-    client.publish(an_alert("$AAPL up"), None)
-    clock.now += 60
-    for i in range(29):
-        client.publish(an_alert(f"post {i}"), None)
-    assert client.find("$MSFT up", NOW + 60) is None
-    client.publish(an_alert("the thirtieth"), None)
-    with pytest.raises(Reject, match="do not reach back to the first attempt"):
-        client.find("$AAPL up", NOW)
-
-
-def test_a_short_page_is_conclusive_unless_it_announces_more(api: FakeApi, client_of: Clients) -> None:
-    api.answer(200, stream_of(OTHERS[0], cursor={"more": False}))
-    assert client_of(api.url).find("$AAPL up", NOW) is None
-
-
-def test_a_short_page_that_announces_more_leaves_it_to_an_operator(api: FakeApi, client_of: Clients) -> None:
-    api.answer(200, stream_of(OTHERS[0], cursor={"more": True}))
-    with pytest.raises(Reject, match="do not reach back"):
-        client_of(api.url).find("$AAPL up", NOW)
-
-
-@pytest.mark.parametrize("page", [[PINNED, *OTHERS], [None, *OTHERS], [*OTHERS, None], [*OTHERS, {"id": 30}]])
-def test_neither_a_pinned_post_nor_an_odd_one_makes_a_stream_reach_back(
-    api: FakeApi, client_of: Clients, page: list[object]
-) -> None:
-    api.answer(200, stream_of(*page))
-    with pytest.raises(Reject, match="do not reach back"):
-        client_of(api.url).find("$AAPL up", NOW)
-
-
-# --- What a text is compared by
-
-
-@given(st.text())
-def test_encoding_a_text_does_not_change_its_normal_form(text: str) -> None:
-    assert normal_form(html.escape(text)) == normal_form(text)
-    assert normal_form(html.escape(text, quote=False)) == normal_form(text)
-
-
-@pytest.mark.parametrize(("one", "other"), [("$AAPL up", "$AAPL  Up"), ("a < b", "a > b"), ("a b", "ab")])
-def test_texts_that_people_read_differently_differ_in_normal_form(one: str, other: str) -> None:
-    assert normal_form(one) != normal_form(other)
+@given(json_values)
+def test_no_entry_of_a_stream_raises(entry: object) -> None:
+    shown = _shown(entry)
+    assert shown.id is None or 0 < shown.id <= MAX_ID
+    assert shown.body is None or isinstance(shown.body, str)

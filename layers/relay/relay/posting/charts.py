@@ -48,10 +48,12 @@ class Charts:
         if bucket != self._bucket:
             allowed = f"only s3://{self._bucket}/ is allowed" if self._bucket else "no chart bucket is set up"
             raise Reject(f"chart: the relay may not read from bucket {bucket[:MAX_QUOTED_CHARACTERS]}: {allowed}")
-        if len(key.encode()) > MAX_KEY_BYTES:
-            raise Reject(f"chart: there is no object {key[:MAX_QUOTED_CHARACTERS]!r}: no key is so long")
         # S3's events and consoles give keys URL-encoded: what is not there as it stands may be there decoded.
-        for candidate in dict.fromkeys((key, unquote_plus(key), unquote(key))):
+        readings = dict.fromkeys((key, unquote_plus(key), unquote(key)))
+        possible = [each for each in readings if len(each.encode()) <= MAX_KEY_BYTES]
+        if not possible:
+            raise Reject(f"chart: there is no object {key[:MAX_QUOTED_CHARACTERS]!r}: no key is so long")
+        for candidate in possible:
             content = self._read(bucket, candidate)
             if content is not None:
                 image_type(content)

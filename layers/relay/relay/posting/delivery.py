@@ -183,8 +183,6 @@ class _Attempt:
         if found:
             return self._posted(found, FOUND_ON_STREAM)
         if self.claim.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-            if self.delivery.now() < self.claim.ended_at + DUPLICATE_WINDOW_SECONDS:
-                return self._look_again("StockTwits refused it as a duplicate", self.claim.status)
             raise Reject(NOT_FOUND_IN_TIME, status=self.claim.status)
         return None
 
@@ -209,7 +207,11 @@ class _Attempt:
                 if isinstance(error, Duplicate) and not self.perhaps_posted:
                     raise
                 return self._perhaps_our_own(error)
-        return self._posted(published, published.remark)
+        try:
+            return self._posted(published, published.remark)
+        except NoId as error:
+            with self.requests.slot():
+                return self._perhaps_our_own(error)
 
     def failed(self, error: RelayError) -> Outcome:
         """Settle what an error leaves behind, and return the message's outcome."""
@@ -222,7 +224,7 @@ class _Attempt:
                 Status.REJECTED, perhaps_posted=self.perhaps_posted, reason=error.reason, http_status=error.status
             )
         elif isinstance(error, Unknown):
-            # What StockTwits said of the message stays known when it was only its stream that answered this time.
+            # What StockTwits answered for its stream says nothing about this message.
             status = error.status if self.sent else self.claim.status
             settlement = self._settlement(Status.UNKNOWN, reason=error.reason, http_status=status)
         else:
@@ -278,8 +280,10 @@ class _Attempt:
         try:
             remark += self._settle(Settlement(Status.POSTED, published=published, certain=certain))
         except IdTaken:
-            self.no_id = self.perhaps_posted = True
-            raise NoId(f"StockTwits answered with post {published.id}, which is another message's") from None
+            if isinstance(found, Verdict):
+                raise Unknown(f"post {published.id} on the account's stream is another message's by now") from None
+            reason = f"StockTwits answered with post {published.id}, which is another message's"
+            raise NoId(reason, status=HTTPStatus.OK) from None
         return Outcome(Result.POSTED, self.claim.key, remark, published, sent=self.sent)
 
     def _perhaps_our_own(self, error: RelayError) -> Outcome:
@@ -292,35 +296,46 @@ class _Attempt:
         self.no_id = isinstance(error, NoId)
         pause = self.requests.pause()
         if pause:
-            remark = self._settle(self._settlement(Status.UNKNOWN, reason=error.reason, http_status=error.status))
-            reason = f"{error.reason} - the account's stream was not checked: {pause.reason}{remark}"
-            return Outcome(Result.DEFERRED, self.claim.key, reason, status=error.status, sent=self.sent)
+            return self._unclear(error, f"the account's stream was not checked: {pause.reason}")
         try:
             found = self._find(self.delivery.now())
+            if found:
+                return self._posted(found, FOUND_ON_STREAM)
         except Reject:
             raise
         except RelayError as unreadable:
-            return self.failed(Unknown(unreadable.reason, status=error.status, pause=unreadable.pause))
-        if found:
-            self.no_id = False
-            return self._posted(found, FOUND_ON_STREAM)
-        if self.no_id and self.claim.status == HTTPStatus.OK:
+            outcome = self._unclear(error, unreadable.reason)
+            return replace(outcome, status=unreadable.status, pause=unreadable.pause, no_id=self.no_id)
+        if self.no_id and (self.claim.status or 0) // 100 == HTTPStatus.OK // 100:
             raise Reject(NO_ID_TWICE, status=error.status)
         if self.no_id:
             raise error
-        return self._look_again(error.reason, error.status)
+        return self._unclear(error, "the account's stream does not show it")
 
-    def _look_again(self, refusal: str, status: int | None) -> Outcome:
-        """Leave what StockTwits refused as a duplicate until it would take the text again, and look for it then."""
-        free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
-        reason = f"{refusal}, but the account's stream does not show it: it is looked for once more in 30 minutes"
-        remark = self._settle(self._settlement(Status.UNKNOWN, reason=reason, http_status=status, lease_until=free_at))
+    def _unclear(self, error: RelayError, why: str) -> Outcome:
+        """Leave unknown what became of it, and remember StockTwits' answer.
+
+        What was refused as a duplicate is looked for when StockTwits would no longer take it for one; it is never
+        posted again.
+        """
+        reason, free_at = f"{error.reason}, but {why}", None
+        if isinstance(error, Duplicate):
+            free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
+            reason += ": it is looked for once more in 30 minutes"
+        remark = self._settle(
+            self._settlement(Status.UNKNOWN, reason=reason, http_status=error.status, lease_until=free_at or 0.0)
+        )
         return Outcome(
-            Result.DEFERRED, self.claim.key, reason + remark, status=status, retry_at=free_at, sent=self.sent
+            Result.DEFERRED, self.claim.key, reason + remark, status=error.status, retry_at=free_at, sent=self.sent
         )
 
     def _settlement(self, status: Status, **fields: Any) -> Settlement:  # noqa: ANN401
-        """Describe how the attempt ended; what was seen of the message before stays known."""
+        """Describe how the attempt ended; what was seen of the message before stays known until that is final.
+
+        Whoever sends it anew under its key has fixed something: nothing is held against that message.
+        """
+        if status in {Status.REJECTED, Status.DRY_RUN}:
+            return Settlement(status, **fields)
         return Settlement(status, late=self.claim.late, refused_at=self.refused_at, **fields)
 
     def _nothing_sent(self, status: Status = Status.RELEASED) -> Settlement:

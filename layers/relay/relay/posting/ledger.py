@@ -279,10 +279,7 @@ def _not_claimed(key: str, claim_id: str, message_id: str, item: dict[str, Any])
         published = Published(int(item["stocktwits_id"]["N"]), _text(item, "url"))
         return Claim(key, claim_id, before=status, published=published)
     if status in {Status.REJECTED, Status.DRY_RUN} and _text(item, "message_id") == message_id:
-        http_status = item.get("http_status", {}).get("N")
-        return Claim(
-            key, claim_id, status, reason=_text(item, "reason"), status=int(http_status) if http_status else None
-        )
+        return Claim(key, claim_id, status, reason=_text(item, "reason"), status=_status(item))
     raise Retry("another worker is delivering this key, or its next attempt is scheduled for later")
 
 
@@ -298,11 +295,16 @@ def _claim(key: str, claim_id: str, item: dict[str, Any], now: float) -> Claim:
         # An attempt that was cut off had ended when this claim was possible; nobody knows when before.
         ended_at=_number(item, "settled_at", now) if before == Status.UNKNOWN else now,
         first_claimed_at=first_claimed_at,
-        status=int(_number(item, "http_status", 0)) or None if left_open else None,
+        # One that is older than the first attempt belongs to a message that was rejected under this key.
+        status=_status(item) if left_open and _number(item, "settled_at", 0) >= first_claimed_at else None,
         cut_off=int(item["unsettled"]["N"]) - 1,
         late=int(_number(item, "late", 0)),
         refused_at=_number(item, "refused_at", 0),
     )
+
+
+def _status(item: dict[str, Any]) -> int | None:
+    return int(_number(item, "http_status", 0)) or None
 
 
 def _number(item: dict[str, Any], name: str, otherwise: float) -> float:

@@ -12,7 +12,7 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -506,7 +506,8 @@ def _end(header: str, now: float) -> float | None:
             readings = [now + number, number, now + number / 1000, number / 1000]
     if not readings and len(header) <= MAX_DATE_CHARACTERS:
         with suppress(ValueError, TypeError, IndexError, OverflowError):
-            readings = [parsedate_to_datetime(header).timestamp()]
+            date = parsedate_to_datetime(header)
+            readings = [(date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()]
         if not readings and (moment := _moment(header)):
             readings = [moment]
     return next((each for each in readings if now < each <= now + LONGEST_RATE_LIMIT_SECONDS), None)
