@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from relay.posting.alert import Alert
-from relay.posting.backoff import BEHIND_OTHERS_SECONDS, GATE_RECHECK_SECONDS
+from relay.posting.backoff import BEHIND_OTHERS_FACTOR, BEHIND_OTHERS_SECONDS, GATE_RECHECK_SECONDS
 from relay.posting.delivery import NOT_FOUND_IN_TIME
 from relay.posting.ledger import LEASE_SECONDS
 from relay.posting.stocktwits import BLOCKED_SECONDS
@@ -77,7 +77,8 @@ def wait_of(row: Fails, function: Function) -> float:
     """How long the failed message waits: for the gate alone, or longer than the others, if another one is the probe."""
     cause, seconds = row.pause or ("", 0)
     if cause in {"token_refused", "blocked", "unexpected_answer"}:
-        return seconds + BEHIND_OTHERS_SECONDS
+        times = 1 if cause == "token_refused" else BEHIND_OTHERS_FACTOR
+        return seconds + BEHIND_OTHERS_SECONDS + times * function.first_back_off
     back_off = 1 if cause == "rate_limited" else function.first_back_off
     return max(back_off, min(seconds, GATE_RECHECK_SECONDS))
 

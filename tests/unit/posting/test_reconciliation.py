@@ -275,13 +275,13 @@ def test_a_stream_that_is_older_on_its_first_page_costs_one_request() -> None:
 def test_a_post_on_a_later_page_is_found() -> None:
     stream = Stream(500)
     stream.at(45)
-    assert reconciler(stream).find(lost(since=NOW), NOW).post_id == 9955
+    assert reconciler(stream).find(lost(since=NOW), NOW - 1).post_id == 9955
     assert len(stream.requests) == 2
 
 
 def test_pages_are_read_until_they_are_older_than_the_first_attempt() -> None:
     stream = Stream(500)
-    assert reconciler(stream).find(lost(since=NOW), NOW) == NOT_THERE
+    assert reconciler(stream).find(lost(since=NOW), NOW - 1) == NOT_THERE
     assert len(stream.requests) == 3  # 60 posts since then, and of each page the lowest ids prove nothing
 
 
@@ -301,7 +301,7 @@ def test_pinned_posts_in_front_of_each_page_hide_nothing(place: int, pinned: int
 
     stream = Stream(60, shows)
     stream.at(place)
-    assert reconciler(stream).find(lost(since=NOW), NOW).post_id == 10_000 - place
+    assert reconciler(stream).find(lost(since=NOW), NOW - 1).post_id == 10_000 - place
 
 
 @pytest.mark.parametrize("size", [1, 3, 10])
@@ -311,19 +311,19 @@ def test_short_pages_prove_no_end(size: int) -> None:
 
     stream = Stream(20, shows)
     stream.at(19)
-    assert reconciler(stream).find(lost(since=NOW), NOW).post_id == 9981
+    assert reconciler(stream).find(lost(since=NOW), NOW - 1).post_id == 9981
 
 
 @pytest.mark.parametrize("more", [True, None])
 def test_a_stream_that_does_not_go_back_is_for_an_operator(more: bool | None) -> None:
     stream = Stream(60, lambda posts, _highest: Page(posts[:PAGE_SIZE], more))
     with pytest.raises(Reject, match="could not be read back"):
-        reconciler(stream).find(lost(since=NOW), NOW)
+        reconciler(stream).find(lost(since=NOW), NOW - 1)
 
 
 def test_a_few_posts_that_are_all_there_are_need_not_go_back() -> None:
     stream = Stream(2, lambda posts, _highest: Page(posts, more=False))
-    assert reconciler(stream).find(lost(since=NOW), NOW) == NOT_THERE
+    assert reconciler(stream).find(lost(since=NOW), NOW - 1) == NOT_THERE
 
 
 def test_more_posts_than_stocktwits_shows_are_for_an_operator() -> None:
@@ -354,15 +354,15 @@ def test_what_several_alerts_need_is_read_once() -> None:
     stream = Stream(500)
     stream.at(40)
     several = reconciler(stream)
-    assert several.find(lost(since=NOW), NOW).post_id == 9960
-    assert several.find(lost("another $TSLA", since=NOW + 3600), NOW) == NOT_THERE
+    assert several.find(lost(since=NOW), NOW - 1).post_id == 9960
+    assert several.find(lost("another $TSLA", since=NOW + 3600), NOW - 1) == NOT_THERE
     assert len(stream.requests) == 2
 
 
 def test_what_was_read_before_an_attempt_ended_is_read_again() -> None:
     clock, stream = Clock(), Stream(500)
     several = reconciler(stream, clock)
-    several.find(lost(since=NOW + 3600), NOW)
+    several.find(lost(since=NOW + 3600), NOW - 1)
     clock.now += 1
     several.find(lost(since=NOW + 3600), NOW + 0.5)
     assert stream.requests == [None, None]
