@@ -134,7 +134,7 @@ def test_a_post_of_unknown_outcome_that_is_not_on_the_stream_is_posted_once(
     (key,) = outbox.send("$AAPL crosses 300")
     fail(world, row)
     outbox.run()
-    world.clock.forward(500)
+    world.clock.forward(700)
     run = outbox.run()
     assert (run.outcomes, outbox.depth(), world.status(key)) == (["posted"], 0, "posted")
     assert (len(world.publishes), world.posted, world.readings) == (2, ["$AAPL crosses 300"], 1)
@@ -281,7 +281,7 @@ def test_while_the_stream_cannot_be_read_nothing_is_posted_again(
     run = outbox.run()
     assert (run.outcomes, outbox.depth(), world.status(key)) == (["deferred"], 1, "unknown")
     assert (world.current_pause() or (None,))[0] == cause
-    world.clock.forward(BLOCKED_SECONDS + 12 * 40 + 30)
+    world.clock.forward(BLOCKED_SECONDS + 120 + 12 * 40 + 30)
     assert outbox.run().outcomes == ["posted"]
     assert (len(world.publishes), len(world.posted)) == (1, 1)
 
@@ -374,7 +374,7 @@ def test_after_a_refused_token_one_probe_goes_first_and_opens_the_gate_for_all(
     if function.name == "post_messages":
         assert outbox_probe.outcomes == ["posted", "deferred"]
         assert len(world.publishes) == before + 1
-    world.clock.forward(135)
+    world.clock.forward(400)
     function.run()
     assert sorted(world.posted) == ["$AAPL one", "$AAPL three", "$AAPL two"]
 
