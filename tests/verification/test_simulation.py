@@ -65,7 +65,7 @@ EXPECTED = (
     "not reached",
     "found on the account's stream",
     "its answer is lost",
-    "tried again in 30 minutes",
+    "looked for once more in 30 minutes",
     "the ledger has it as posted",
     "already used for another text",
     "it expired at",
@@ -78,6 +78,17 @@ EXPECTED = (
     "could not be deleted",
     "could not be rescheduled",
     "reads the token again",
+    "StockTwits shows another text than was sent",
+    "took another message in between",
+    "may have posted it",
+    "is much like it",
+    "without a readable id",
+    "may be older than the first attempt",
+    "could not be read back",
+    "is another message's",
+    "answered twice that it is posted",
+    "half an hour later its stream does not show it either",
+    "which is not about the message",
 )
 
 

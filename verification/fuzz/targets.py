@@ -40,7 +40,7 @@ from relay.posting.alert import (
     unescaped,
     without_queries,
 )
-from relay.posting.stocktwits import normal_form
+from relay.posting.reconciliation import normal_form
 from relay.queue_message import QueueMessage
 
 from functions.fetch_backups import app

@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from relay.posting.batch import LOOK_SECONDS
-from relay.posting.delivery import CUT_OFF, MOST_CUT_OFF, PERHAPS_POSTED
+from relay.posting.delivery import CUT_OFF, MOST_CUT_OFF, NO_ID_TWICE, NOT_FOUND_IN_TIME, PERHAPS_POSTED
 from relay.posting.gate import MICROSECONDS
-from relay.posting.stocktwits import CLOCK_SKEW_SECONDS
+from relay.posting.reconciliation import CLOCK_SKEW_SECONDS, MOST_SECONDS
+from relay.posting.stocktwits import READ_SECONDS
 
+from local.stand_ins.stocktwits.contrary import Contrary
 from verification.simulation.network import SLOW_SECONDS
 from verification.simulation.scenario import START
+from verification.simulation.stocktwits import HIDES
 from verification.simulation.world import DRAIN_SECONDS, key_of, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from verification.simulation.scenario import Scenario
     from verification.simulation.sqs import Stored
     from verification.simulation.world import World
 
@@ -26,8 +31,58 @@ UNDER_WAY_SECONDS = LOOK_SECONDS + SLOW_SECONDS
 """How long after the gate was closed a request may still start: a look at the gate is valid for a second."""
 
 
+READING_SECONDS = MOST_SECONDS + READ_SECONDS
+"""How long after the gate was closed the stream may still be read: a search that has begun is not interrupted."""
+
+COMES_BACK_SECONDS = 60.0
+"""How long a message that waits for the gate alone may be invisible once it is open: with the drain's minute, two."""
+
+RATE_LIMIT_SECONDS = 3600.0
+"""The longest rate limit of these days, and more: StockTwits' limits are hourly."""
+
+MOST_REFUSALS = 2
+"""How often a text may close the gate that StockTwits refuses for ever, once others can be posted."""
+
 SHARED_WITHIN_SECONDS = 10.0
 """How long after a request its pause is known to all workers, unless AWS fails too."""
+
+
+REFUSED_TWICE = "took another message in between"
+_UNREADABLE = {Contrary.ID_MISSING, Contrary.ID_ODD, Contrary.NOT_OBJECTS}
+_NAMELESS = {*_UNREADABLE, Contrary.ID_OF_ANOTHER, Contrary.PAGE, Contrary.EMPTY, Contrary.OTHER_JSON}
+
+
+def _does(*behaviours: Contrary) -> Callable[[Scenario], bool]:
+    """Return whether StockTwits does one of these on a day."""
+    return lambda day: day.nature.contrary is not None and not {*behaviours}.isdisjoint(day.nature.behaviours)
+
+
+def _has_lookalikes(day: Scenario) -> bool:
+    return bool(day.lookalikes)
+
+
+def _has_same_words(day: Scenario) -> bool:
+    return sum("https://filings.example/" in (each.text or "") for each in day.alerts) > 1
+
+
+EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
+    REFUSED_TWICE: _does(
+        Contrary.PAGE, Contrary.EMPTY, Contrary.OTHER_JSON, Contrary.ERROR, Contrary.PROBLEM, Contrary.INNER_STATUS
+    ),
+    "duplicate": _does(Contrary.DUPLICATE, Contrary.INNER_STATUS),
+    "is much like it": lambda day: (
+        _has_lookalikes(day) or _has_same_words(day) or _does(Contrary.RENDERED, *_UNREADABLE)(day)
+    ),
+    "without a readable id": _does(*_UNREADABLE),
+    "may be older than the first attempt": lambda day: (
+        _has_lookalikes(day) or _does(Contrary.CREATED_AT, Contrary.ID_OF_ANOTHER, *_UNREADABLE)(day)
+    ),
+    "compare their links": _has_same_words,
+    "could not be read back": _does(Contrary.MAX_IGNORED, Contrary.SHORT, Contrary.ID_OF_ANOTHER, *_UNREADABLE),
+    NOT_FOUND_IN_TIME: _does(*HIDES, Contrary.DUPLICATE, Contrary.INNER_STATUS),
+    NO_ID_TWICE: _does(*_NAMELESS),
+}
+"""Parts of reasons, and the days that explain them."""
 
 
 def violations(world: World) -> Iterator[str]:
@@ -36,10 +91,14 @@ def violations(world: World) -> Iterator[str]:
         waiting = [each.body for queue in (world.outbox, world.leftovers) for each in queue.messages]
         yield f"the day does not end: {waiting} are still waiting"
     yield from _each_once(world)
+    yield from _owners(world)
     yield from _dead_letters(world)
     yield from _cut_off(world)
     yield from _gate(world)
     yield from _shared_pauses(world)
+    yield from _rate_limits(world)
+    yield from _waits(world)
+    yield from _poisons(world)
     yield from _pace(world)
 
 
@@ -60,26 +119,60 @@ def _each_once(world: World) -> Iterator[str]:
 
 def _one_text(world: World, text: str, published: dict[str, float], dead: dict[str, list[Stored]]) -> Iterator[str]:
     """Compare the posts of a text with the entries of its keys in the ledger and in Dead letters."""
-    posts = {post.id: post for post in world.stocktwits.timeline.posts if post.body == text}
+    posts = {post.id: post for post in world.stocktwits.timeline.posts if post.body == text and not post.source}
     if len(posts) > len(published):
         yield f"TWICE: {text!r} is on StockTwits {len(posts)} times, for {len(published)} keys"
     recorded = {key: post_id for key in published if (post_id := _recorded(world, key, text))}
+    disputed = 0
     for key, post_id in recorded.items():
         if post_id not in posts:
-            yield f"LOST: the ledger has {key} as posted, but StockTwits has no such post"
-        elif posts[post_id].created_at.timestamp() < START + published[key] - CLOCK_SKEW_SECONDS - 1:
+            if not _is_disputed(world, post_id):
+                yield f"LOST: the ledger has {key} as posted, but post {post_id} is not of {text!r}"
+            disputed += 1
+            continue
+        created_at = posts[post_id].created_at.timestamp()
+        if created_at < START + published[key] - CLOCK_SKEW_SECONDS - 1:
             yield f"LOST: {key} counts as posted by a post that is older than the message"
-        if not all(PERHAPS_POSTED in reason(each) or _tried_again(world, each) for each in dead[key]):
-            yield f"{key} is posted, and in Dead letters because of {reason(dead[key][0])!r}"
+        for letter in dead[key]:
+            # Of two messages with one key, one may be refused for certain before the other one is posted.
+            certain = PERHAPS_POSTED not in reason(letter) and letter.sent_at > created_at
+            if certain and not _tried_again(world, letter):
+                yield f"{key} is posted, and in Dead letters because of {reason(letter)!r}"
     others = published.keys() - recorded.keys()
     unrecorded_keys = [key for key in others if not dead[key]]  # the ledger could not record their post
     unsure = [key for key in others if any(PERHAPS_POSTED in reason(each) for each in dead[key])]
     unrecorded = len(posts.keys() - recorded.values())
-    adopted = len(recorded) - len({*recorded.values()})  # two keys with the same text may share one post
     if unrecorded < len(unrecorded_keys):
         yield f"LOST: {unrecorded_keys} ({text!r}) are neither posted nor in Dead letters"
-    if unrecorded > adopted + len(unrecorded_keys) + len(unsure):
+    if unrecorded > len(unrecorded_keys) + len(unsure) + disputed:
         yield f"{text!r} is on StockTwits, but its dead letter does not say that it may be"
+
+
+def _owners(world: World) -> Iterator[str]:
+    """A post belongs to one key."""
+    settled: defaultdict[str, set[str]] = defaultdict(set)
+    for pk, item in world.table.items.items():
+        if "stocktwits_id" in item:
+            settled[item["stocktwits_id"]["N"]].add(pk.removeprefix("post#"))
+    for post_id, keys in settled.items():
+        if len(keys) > 1:
+            yield f"post {post_id} belongs to {sorted(keys)}"
+        owner = world.table.items.get(f"id#{post_id}", {"key": {"S": ""}})["key"]["S"]
+        if owner not in keys and not world.forecast.aws_fails:
+            yield f"post {post_id} is settled for {sorted(keys)}, but belongs to {owner!r}"
+
+
+def _is_disputed(world: World, post_id: int) -> bool:
+    """Return whether an operator was told to look for this post, and why it may count as another alert's.
+
+    StockTwits shortens links. Of two alerts that differ in nothing else, and whose answers were lost, one may be taken
+    for the other: no client could tell them apart.
+    """
+    made = next((each for each in world.stocktwits.timeline.posts if each.id == post_id), None)
+    if made is None or made.source or "https://" not in made.body:
+        return False
+    texts = {alert.body: alert.text for _, alert in world.published}
+    return any(PERHAPS_POSTED in reason(each) and texts.get(each.body) == made.body for each in world.dead.messages)
 
 
 def _recorded(world: World, key: str, text: str) -> int | None:
@@ -91,12 +184,16 @@ def _recorded(world: World, key: str, text: str) -> int | None:
 
 
 def _dead_letters(world: World) -> Iterator[str]:
-    """Each dead letter was published, has a reason, and the reason is allowed."""
+    """Each dead letter was published, has a reason, and the reason is allowed on this day."""
     allowed: defaultdict[str, set[str]] = defaultdict(set)
+    everywhere = {words for words, is_explained in EXPLAINED.items() if is_explained(world.day)}
+    if world.forecast.aws_fails:  # then a delivery may be cut off three times in a row
+        everywhere.add(CUT_OFF)
+    if world.forecast.stocktwits:  # its faults may meet the same message twice
+        everywhere |= {REFUSED_TWICE, NO_ID_TWICE}
     for _, alert in world.published:
-        allowed[alert.body].update(alert.may_be_refused)
-        if _aws_fails(world):  # then a delivery may be cut off three times in a row
-            allowed[alert.body].add(CUT_OFF)
+        # A text that is refused for ever is never taken, whatever the answer looks like.
+        allowed[alert.body].update(everywhere - ({NO_ID_TWICE} if alert.poison else set()), alert.may_be_refused)
     for letter in [*world.dead.messages, *world.retried]:
         if letter.body not in allowed:
             yield f"Dead letters has {letter.body!r}, which was never published"
@@ -107,9 +204,11 @@ def _dead_letters(world: World) -> Iterator[str]:
 
 
 def _cut_off(world: World) -> Iterator[str]:
-    """A message that kills the function does so three times at most."""
+    """A message that kills the function does so three times at most, in a row."""
+    if world.day.nature.contrary is not None:  # a search that fails in between ends the row
+        return
     for text, times in world.stocktwits.ended.items():
-        if times > MOST_CUT_OFF and not (_aws_fails(world) or world.forecast.stocktwits):
+        if times > MOST_CUT_OFF and not (world.forecast.aws_fails or world.forecast.stocktwits):
             yield f"{text!r} killed a function {times} times"
 
 
@@ -117,7 +216,8 @@ def _gate(world: World) -> Iterator[str]:
     """No request starts while the gate is known to be closed, and a closed gate uses up no receives."""
     for each in (each for times in world.table.closed.values() for each in times):
         for request in world.stocktwits.requests:
-            known = each.since + UNDER_WAY_SECONDS < request.at < each.until
+            under_way = UNDER_WAY_SECONDS if request.text else UNDER_WAY_SECONDS + READING_SECONDS
+            known = each.since + under_way < request.at < each.until
             if known and not (request.probe and each.cause != "operator"):
                 yield (
                     f"{request.process} asked StockTwits at {clock(request.at)}, but the gate was closed from "
@@ -131,12 +231,58 @@ def _gate(world: World) -> Iterator[str]:
 
 def _shared_pauses(world: World) -> Iterator[str]:
     """A pause that StockTwits asked one worker for is soon observed by all."""
-    if _aws_fails(world):  # then it may not have been written
+    if world.forecast.aws_fails:  # then it may not have been written
         return
+    texts = {alert.body: alert.text for _, alert in world.published}
+    rejected = {texts.get(each.body) for each in world.dead.messages if REFUSED_TWICE in reason(each)}
     for asked in world.stocktwits.requests:
+        if asked.text in rejected:  # its second refusal is held against this message alone
+            continue
         for request in world.stocktwits.requests:
-            if asked.at + SHARED_WITHIN_SECONDS < request.at < asked.keep_away_until:
+            within = SHARED_WITHIN_SECONDS if request.text else SHARED_WITHIN_SECONDS + READING_SECONDS
+            if asked.at + within < request.at < asked.keep_away_until:
                 yield f"{request.process} asked StockTwits at {clock(request.at)} in the pause of {asked.process}"
+
+
+def _rate_limits(world: World) -> Iterator[str]:
+    """A rate limit is over within the hour, whatever its header looks like."""
+    for each in world.table.closed["gate"]:
+        if each.cause == "rate_limited" and each.until - each.since > RATE_LIMIT_SECONDS:
+            yield f"the gate was closed from {clock(each.since)} to {clock(each.until)} by a rate limit"
+
+
+def _waits(world: World) -> Iterator[str]:
+    """A message that waits for the gate alone comes back soon after it opens, however early."""
+    times = sorted((each.since, each.until) for times in world.table.closed.values() for each in times)
+    for queue in (world.outbox, world.leftovers):
+        for receipt, at, visible_at in queue.hidden:
+            if receipt not in world.waiting:
+                continue
+            opens = at
+            for since, until in times:
+                opens = until if since <= opens < until else opens
+            if visible_at > opens + COMES_BACK_SECONDS:
+                yield (
+                    f"{receipt} waits for the gate, which opened at {clock(opens)}, but is hidden until "
+                    f"{clock(visible_at)}"
+                )
+
+
+def _poisons(world: World) -> Iterator[str]:
+    """A text that StockTwits refuses for ever closes the gate twice at most while others can be posted."""
+    if world.forecast.aws_fails or world.network.kills:  # then what an attempt met may be forgotten
+        return
+    for text in world.stocktwits.poisoned:
+        refused = [each.at for each in world.stocktwits.requests if each.text == text]
+        # A probe, since what it proves is known to all; and not of the same moment as a refusal.
+        probes = [each.at for each in world.stocktwits.requests if each.probe and each.taken and each.text != text]
+        between = [
+            (first, second)
+            for first, second in pairwise(refused)
+            if any(first + SHARED_WITHIN_SECONDS < each < second - SHARED_WITHIN_SECONDS for each in probes)
+        ]
+        if len(between) >= MOST_REFUSALS:
+            yield f"{text!r} closed the gate {len(refused)} times, the last time at {clock(refused[-1])}"
 
 
 def _pace(world: World) -> Iterator[str]:
@@ -155,11 +301,6 @@ def _pace(world: World) -> Iterator[str]:
     for day, count in days.items():
         if pace.per_day and count > pace.per_day:
             yield f"PACE: {count} posts on {day}, at most {pace.per_day} are allowed"
-
-
-def _aws_fails(world: World) -> bool:
-    forecast = world.forecast
-    return bool(forecast.throttled or forecast.answer_lost or forecast.killed)
 
 
 def _dead(world: World) -> dict[tuple[str, str | None], list[Stored]]:

@@ -9,11 +9,12 @@ from typing import Any
 from unittest.mock import patch
 
 from relay.errors import Duplicate, Reject, Retry
-from relay.posting import batch, delivery, ledger, stocktwits
+from relay.posting import backoff, batch, delivery, ledger, reconciliation, stocktwits
 from relay.posting.gate import Admission, Gate, State
 from relay.posting.ledger import Ledger
 from relay.posting.outcome import Claim, Outcome, Published, Result, Settlement, Status
-from relay.posting.stocktwits import StockTwits
+from relay.posting.reconciliation import Reader
+from relay.posting.stocktwits import LONGEST_RATE_LIMIT_SECONDS, _Answer
 
 from functions.post_messages import app as post_messages
 from verification.simulation.world import WatchedGate
@@ -140,8 +141,7 @@ def a_failed_dead_letter_forgotten() -> AbstractContextManager[object]:
 
 def any_old_post_taken_for_this_one() -> AbstractContextManager[object]:
     """The search in the stream ignores when the first attempt started."""
-    find = StockTwits.find
-    return patch.object(StockTwits, "find", lambda self, text, _since: find(self, text, 0.0))
+    return patch.object(reconciliation, "_moment", lambda *_: "since")
 
 
 @contextmanager
@@ -210,26 +210,141 @@ def cut_off_beside_others() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def ids_not_owned() -> Iterator[None]:
+    """A post can be settled for several keys."""
+    with (
+        patch.object(Ledger, "_own", lambda *_, **__: None),
+        patch.object(Ledger, "owners", lambda *_: {}),
+    ):
+        yield
+
+
+def owners_not_read() -> AbstractContextManager[object]:
+    """A search does not ask to whom a post belongs."""
+    return patch.object(Ledger, "owners", lambda *_: {})
+
+
+def an_empty_normal_form_taken_as_evidence() -> AbstractContextManager[object]:
+    """Texts that have nothing but links count as equal."""
+    return patch.object(reconciliation, "_same_links", lambda *_, **__: True)
+
+
+def alike_taken_as_not_there() -> AbstractContextManager[object]:
+    """A post that StockTwits altered is not recognised."""
+    likeness = reconciliation._likeness
+    return patch.object(reconciliation, "_likeness", lambda *texts: "equal" if likeness(*texts) == "equal" else "")
+
+
+def alike_taken_as_equal() -> AbstractContextManager[object]:
+    """A post of somebody else that is much like an alert counts as its post."""
+    likeness = reconciliation._likeness
+    return patch.object(reconciliation, "_likeness", lambda *texts: "equal" if likeness(*texts) else "")
+
+
+def only_the_first_page_read() -> AbstractContextManager[object]:
+    """What the first page of the stream does not show counts as not posted."""
+    return patch.object(Reader, "reaches", lambda *_: True)
+
+
+def an_ignored_max_not_noticed() -> AbstractContextManager[object]:
+    """A page that shows nothing new counts as the end of the stream."""
+    read_on = Reader.read_on
+
+    def mutated(self: Reader) -> None:
+        read_on(self)
+        if self.stuck:
+            self.ended, self.stuck = True, False
+
+    return patch.object(Reader, "read_on", mutated)
+
+
+def the_status_inside_ignored() -> AbstractContextManager[object]:
+    """A refusal inside an answer of status 200 counts as a success without an id."""
+    return patch.object(_Answer, "meant", property(lambda self: self.status))
+
+
+def a_page_rejects() -> AbstractContextManager[object]:
+    """A page of HTML with 400 or 404 rejects the message."""
+    return patch.object(_Answer, "names_errors", property(lambda _self: True))
+
+
+def ids_as_text_unusable() -> AbstractContextManager[object]:
+    """An id that is not a number does not count."""
+    return patch.object(stocktwits, "_id", lambda value: value if type(value) is int and value > 0 else None)
+
+
+def posted_again_without_an_id() -> AbstractContextManager[object]:
+    """A success without a usable id counts as "nothing was sent"."""
+    return patch.object(stocktwits, "NoId", Retry)
+
+
+def refusals_never_held_against_a_message() -> AbstractContextManager[object]:
+    """A text that StockTwits refuses for ever closes the gate each time."""
+    return patch.object(batch._BatchRun, "posted_since", lambda *_: False)
+
+
+def milliseconds_taken_for_seconds() -> AbstractContextManager[object]:
+    """A rate limit whose end is given in milliseconds lasts a day."""
+
+    def mutated(header: str, now: float) -> float | None:
+        seconds = float(header) if header.isdecimal() else 0.0
+        end = seconds if seconds > now else now + seconds
+        return min(end, now + LONGEST_RATE_LIMIT_SECONDS) if seconds else None
+
+    return patch.object(stocktwits, "_end", mutated)
+
+
+def invisible_until_the_planned_end() -> AbstractContextManager[object]:
+    """A message that waits for the gate comes back when the pause was planned to end, however early it ended."""
+    return patch.object(backoff, "GATE_RECHECK_SECONDS", 12 * 3600)
+
+
+def a_duplicate_posted_again_in_the_end() -> AbstractContextManager[object]:
+    """After an unknown attempt and a 422, half an hour later, it is posted again."""
+    settlement = delivery._Attempt._settlement
+
+    def mutated(self: Any, status: Status, **fields: Any) -> Settlement:
+        return settlement(self, status, **fields | {"http_status": None})
+
+    return patch.object(delivery._Attempt, "_settlement", mutated)
+
+
 MUTATIONS: dict[Mutation, int] = {
     no_ledger: 0,
-    no_lease: 78,
-    settled_before_posted: 0,
-    unknown_ignored: 0,
-    every_duplicate_taken_for_posted: 0,
-    every_duplicate_rejected: 0,
+    no_lease: 280,
+    settled_before_posted: 2,
+    unknown_ignored: 2,
+    every_duplicate_taken_for_posted: 160,
+    every_duplicate_rejected: 6,
     no_gate_in_the_drain: 0,
     received_before_the_gate_is_asked: 2,
-    released_on_time_out: 0,
-    acknowledged_before_in_dead_letters: 36,
-    a_failed_dead_letter_forgotten: 40,
-    any_old_post_taken_for_this_one: 24,
-    the_first_attempt_forgotten: 0,
+    released_on_time_out: 2,
+    acknowledged_before_in_dead_letters: 56,
+    a_failed_dead_letter_forgotten: 116,
+    any_old_post_taken_for_this_one: 76,
+    the_first_attempt_forgotten: 4,
     everything_acknowledged: 1,
     admissions_not_written_down: 1,
-    everything_given_back: 31,
-    pauses_kept_from_others: 20,
-    no_look_at_the_gate: 49,
+    everything_given_back: 34,
+    pauses_kept_from_others: 21,
+    no_look_at_the_gate: 106,
     cut_off_deliveries_forgotten: 1,
-    cut_off_beside_others: 819,
+    cut_off_beside_others: 999,
+    ids_not_owned: 0,
+    owners_not_read: 13,
+    an_empty_normal_form_taken_as_evidence: 43,
+    alike_taken_as_not_there: 12,
+    alike_taken_as_equal: 13,
+    only_the_first_page_read: 34,
+    an_ignored_max_not_noticed: 137,
+    the_status_inside_ignored: 0,
+    a_page_rejects: 2,
+    ids_as_text_unusable: 34,
+    posted_again_without_an_id: 6,
+    refusals_never_held_against_a_message: 15,
+    milliseconds_taken_for_seconds: 96,
+    invisible_until_the_planned_end: 0,
+    a_duplicate_posted_again_in_the_end: 93,
 }
 """Each defect, and the first day to simulate: one on which it is found."""

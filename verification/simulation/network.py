@@ -35,6 +35,11 @@ class Weather:
     entry_failed: float = 0.0
     stocktwits: float = 0.0
 
+    @property
+    def aws_fails(self) -> bool:
+        """Whether calls of AWS may fail, or workers be killed in them."""
+        return bool(self.throttled or self.answer_lost or self.killed)
+
     def clear_up(self) -> None:
         """End all faults."""
         vars(self).update(dict.fromkeys(vars(self), 0.0))

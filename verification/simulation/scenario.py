@@ -3,20 +3,69 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
+from typing import TYPE_CHECKING, Any
 
 from relay.posting.delivery import CUT_OFF
 from relay.posting.gate import Pace
 
+from local.stand_ins.stocktwits.contrary import CREATE, Contrary
+from local.stand_ins.stocktwits.faults import PlannedFault, plan
 from verification.simulation.network import Weather
-from verification.simulation.stocktwits import Nature
+from verification.simulation.stocktwits import HIDES, Nature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 START = 1_800_000_000.0 - 8 * 3600 - 1800
 """Half an hour before midnight (UTC), so that posts of two days count towards a daily cap."""
 
 MINUTE, HOUR = 60.0, 3600.0
+FOR_EVER = 30 * 24 * HOUR
+
+CONTRARY = 0.5
+"""The share of days on which StockTwits is contrary."""
+
+NEVER = frozenset(
+    {
+        Contrary.DUPLICATE_ACCEPTED,  # `Nature.forgetful` is for a whole day
+        Contrary.PARENT_HIDDEN,  # no alert is a reply,
+        Contrary.CHART_MISSING,  # and none has a chart
+    }
+)
+"""These are not drawn."""
+
+NEXT = {0: "$NEXT comes", 1: "$THEN goes", 8: "$LATER stays", 24: "$LAST falls"}
+"""What is published afterwards, and how many hours later, on days on which a text is refused for ever."""
+
+CANNOT_BE_POSTED = "This message cannot be posted"
+
+POISONS: tuple[tuple[Contrary, dict[str, Any]], ...] = (
+    (Contrary.ERROR, {"status": 403}),
+    (Contrary.ERROR, {"status": 401, "message": "You may not post this message"}),
+    (Contrary.ERROR, {"status": 405, "message": "Something about this request"}),
+    (Contrary.PAGE, {"status": 404}),
+    (Contrary.PAGE, {"status": 403, "by": "cloudflare"}),
+    (Contrary.EMPTY, {"status": 400}),
+    (Contrary.OTHER_JSON, {"form": "message", "status": 422}),
+    (Contrary.PROBLEM, {}),
+    (Contrary.INNER_STATUS, {"status": 422, "message": CANNOT_BE_POSTED}),
+    (Contrary.INNER_STATUS, {"status": 401, "message": "You may not post this message"}),
+)
+"""How a text may be refused for ever."""
+
+STYLES: tuple[str, ...] = (
+    "{}",
+    "{} https://charts.example/a?utm_source=relay",
+    "{} - see example.com/a",
+    '{}: "buy"... it\'s time -- now',
+    "{} \N{ROCKET}",
+    "{}  after\N{ZERO WIDTH SPACE} caf\u00e9 & <sons>",
+    "{} \N{FULLWIDTH LATIN CAPITAL LETTER T}okyo cafe\u0301",
+)
+"""How texts look that StockTwits may render in other ways."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +80,7 @@ class Alert:
         expires_at: When it expires, in seconds since the epoch.
         may_be_refused: Parts of the reasons for which it may end in Dead letters.
         deadly: Whether it kills the function that delivers it.
+        poison: How StockTwits refuses it for ever, if it does.
     """
 
     after: float
@@ -40,6 +90,7 @@ class Alert:
     expires_at: float | None = None
     may_be_refused: tuple[str, ...] = ()
     deadly: bool = False
+    poison: PlannedFault | None = None
 
 
 @dataclass(frozen=True)
@@ -58,8 +109,10 @@ class Scenario:
         restless: How likely SQS delivers a message again.
         two_drains: Whether drains overlap sometimes.
         pauses: The start and the end of each operator's pause, in seconds after the start.
+        pauses_end: Whether those pauses were meant to end by themselves, long after they are lifted.
         new_token_after: When the token is revoked, in seconds after the start, if it is.
         posts_by_hand: When the owner posts by hand, in seconds after the start.
+        lookalikes: What else the owner posts by hand, and when: texts much like an alert's.
     """
 
     seed: int
@@ -73,8 +126,10 @@ class Scenario:
     restless: float = 0.0
     two_drains: bool = False
     pauses: list[tuple[float, float]] = field(default_factory=list)
+    pauses_end: bool = False
     new_token_after: float | None = None
     posts_by_hand: list[float] = field(default_factory=list)
+    lookalikes: list[tuple[float, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
         """Describe the day in a few lines."""
@@ -84,7 +139,8 @@ class Scenario:
         return (
             f"{len(self.alerts)} alerts, {pace}, {self.concurrency} requests at a time; {self.nature}; {self.weather}; "
             f"restless {self.restless:.2f}, two drains {self.two_drains}, pauses {self.pauses}, "
-            f"new token after {self.new_token_after}, {len(self.posts_by_hand)} posts by hand"
+            f"new token after {self.new_token_after}, {len(self.posts_by_hand)} posts by hand, "
+            f"lookalikes {self.lookalikes}"
         )
 
 
@@ -102,7 +158,7 @@ def scenario(seed: int, *, rough: bool = False) -> Scenario:
     alerts = _alerts(random, nature, crowded=bool(by_hand))
     a_day = random.choice([0, 0, 0, 3 + len(alerts) // 4])
     alerts += _deadly(Random(f"deadly {seed}"), [each.after for each in alerts])
-    return Scenario(
+    day = Scenario(
         seed=seed,
         alerts=alerts,
         weather=_weather(random, rough=rough),
@@ -115,9 +171,84 @@ def scenario(seed: int, *, rough: bool = False) -> Scenario:
         pauses=[
             (begin, begin + random.uniform(10, 1200)) for begin in _moments(random, storm, random.choice([0, 0, 1]))
         ],
+        pauses_end=seed % 2 == 1,
         new_token_after=random.uniform(0, storm) if random.random() < 0.1 else None,
         posts_by_hand=by_hand,
     )
+    chance = Random(f"contrary {seed}")
+    return _contrary(chance, day) if chance.random() < CONTRARY else day
+
+
+def _contrary(random: Random, day: Scenario) -> Scenario:
+    """Let StockTwits do on this day what it does not document."""
+    nature = day.nature
+    remembers = not nature.forgetful and random.random() < 0.5
+    fair = [each for each in Contrary if each not in NEVER and (remembers or each not in HIDES)]
+    if day.weather.aws_fails:  # that an id is another's is noticed only if it could be written down whose it is
+        fair = [each for each in fair if each is not Contrary.ID_OF_ANOTHER]
+    drawn = random.choice([fair, fair, random.sample(fair, random.randint(1, 4))])
+    if remembers and HIDES & {*drawn}:
+        drawn = [each for each in drawn if each is not Contrary.DUPLICATE]  # it changes how long texts are remembered
+        nature = replace(nature, remembers=FOR_EVER)
+    nature = replace(nature, contrary=day.seed, share=random.choice([0.05, 0.2, 0.5]), behaviours=tuple(drawn))
+    style = random.choice(STYLES)
+    alerts = [_restyled(each, style.format) for each in day.alerts]
+    poisoned = _poisoned(random, [each.after for each in alerts])
+    alerts += _same_words(random) + poisoned
+    for poison in poisoned:  # others go on being published
+        begin = max(day.storm, poison.after)
+        alerts += [Alert(begin + later * HOUR, text, text) for later, text in NEXT.items()]
+    pace = replace(day.pace, per_day=0) if poisoned else day.pace
+    alerts, lookalikes = _lookalikes(random, alerts)
+    by_hand = day.posts_by_hand or [random.uniform(0, day.storm) for _ in range(random.choice([0, 0, 40, 100]))]
+    return replace(day, nature=nature, alerts=alerts, pace=pace, posts_by_hand=by_hand, lookalikes=lookalikes)
+
+
+def _restyled(alert: Alert, style: Callable[[str], str]) -> Alert:
+    if alert.text is None:
+        return alert
+    text = style(alert.text)
+    if alert.body == alert.text:
+        return replace(alert, body=text, text=text)
+    return replace(alert, body=json.dumps(json.loads(alert.body) | {"body": text}), text=text)
+
+
+def _same_words(random: Random) -> list[Alert]:
+    """Return, on some days, alerts that differ in nothing but their links."""
+    words = random.choice(["", "New filing of $LINK "])
+    after = random.uniform(0, 1800)
+    texts = [f"{words}https://filings.example/{number}" for number in range(random.choice([0, 0, 2, 3]))]
+    return [Alert(after + random.uniform(0, 20), text, text) for text in texts]
+
+
+def _poisoned(random: Random, moments: list[float]) -> list[Alert]:
+    """Return, on some days, an alert that StockTwits refuses for ever, published together with another one."""
+    if random.random() < 0.6:
+        return []
+    behaviour, details = random.choice(POISONS)
+    text, poison = "$POISON cannot be posted", plan(behaviour, None, None, CREATE, details)
+    reasons = ("took another message in between", "given up after", CANNOT_BE_POSTED)
+    return [Alert(random.choice(moments), text, text, may_be_refused=reasons, poison=poison)]
+
+
+def _lookalikes(random: Random, alerts: list[Alert]) -> tuple[list[Alert], list[tuple[float, str]]]:
+    """Return what the owner posts that is much like an alert; the same text only before that one is published.
+
+    Afterwards no client could tell it from the alert's own post.
+    """
+    which = random.randrange(len(alerts))
+    alert = alerts[which]
+    kind = random.random()
+    if kind < 0.6 or alert.text is None or alert.poison or alert.key:
+        return alerts, []
+    if kind < 0.8:
+        return alerts, [(alert.after + random.uniform(-30, 600), f"{alert.text}, as I said")]
+    before = random.uniform(1, 120)
+    same = (alert.after, alert.text)
+    later = replace(alert, after=alert.after + before, may_be_refused=(*alert.may_be_refused, "duplicate"))
+    if any(each.text == alert.text for each in alerts[:which] + alerts[which + 1 :]):
+        return alerts, []
+    return [*alerts[:which], later, *alerts[which + 1 :]], [same]
 
 
 def _weather(random: Random, *, rough: bool) -> Weather:
@@ -135,7 +266,7 @@ def _weather(random: Random, *, rough: bool) -> Weather:
 def _alerts(random: Random, nature: Nature, *, crowded: bool) -> list[Alert]:
     alerts: list[Alert] = []
     # The stream shows the newest 30 posts: many posts by hand hide those that the relay looks for.
-    usual = ("do not reach back",) if crowded else ()
+    usual = ("could not be read back",) if crowded else ()
     for number in range(1, random.randint(2, 8) + 1):
         after = random.choice([0, random.uniform(0, 300), random.uniform(0, 1800)])
         text = f"$SYM{chr(64 + number)} breaks out, says {number}"
@@ -173,7 +304,7 @@ def _deadly(random: Random, moments: list[float]) -> list[Alert]:
     if random.random() < 0.8:
         return []
     text = "$DOOM ends whoever delivers it"
-    return [Alert(random.choice(moments), text, text, may_be_refused=(CUT_OFF, "do not reach back"), deadly=True)]
+    return [Alert(random.choice(moments), text, text, may_be_refused=(CUT_OFF,), deadly=True)]
 
 
 def _with_a_key(random: Random, number: int, after: float, text: str, usual: tuple[str, ...]) -> list[Alert]:

@@ -35,6 +35,7 @@ class Queue:
         redrive: After how many receives a message moves, and to which queue.
         restless: How likely a receive returns an invisible message, and a deleted message returns.
         listeners: Called, once each, when a message is sent.
+        hidden: Each change of a visibility time-out: the receipt, when it was made, and until when.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Queue:
     restless: float = 0.0
     messages: list[Stored] = field(default_factory=list)
     listeners: list[Callable[[], None]] = field(default_factory=list)
+    hidden: list[tuple[str, float, float]] = field(default_factory=list)
     sent: int = 0
 
     def send(self, body: str, attributes: dict[str, Any], now: float) -> str:
@@ -85,6 +87,7 @@ class Queue:
         if message is None or message.receipt != receipt or now + seconds > message.received_at + MOST_SECONDS:
             return False
         message.visible_at = now + seconds
+        self.hidden.append((receipt, now, message.visible_at))
         return True
 
     def counts(self, now: float) -> tuple[int, int]:

@@ -1,29 +1,47 @@
-"""StockTwits in memory: the stand-in's rules and faults behind the real client, with a lag and late requests."""
+"""StockTwits in memory: the stand-in's rules, faults and contrary behaviours behind the real client."""
 
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.message import Message as Headers
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
 import urllib3
-from relay.posting.stocktwits import BLOCKED_SECONDS, READ_SECONDS, _NeverConnected
+from relay.posting.stocktwits import BLOCKED_SECONDS, RATE_LIMIT_SECONDS, READ_SECONDS, _NeverConnected
 
-from local.stand_ins.stocktwits.api import Api, PostRecord, RefusedError, Reply, SeenRequest, Settings
-from local.stand_ins.stocktwits.faults import Fault, plan
+from local.stand_ins.stocktwits.api import DUPLICATE_SECONDS, RefusedError, Reply, SeenRequest, Settings
+from local.stand_ins.stocktwits.contrary import CREATE, Contrary, Kind
+from local.stand_ins.stocktwits.contrary_api import ContraryApi
+from local.stand_ins.stocktwits.faults import Fault, PlannedFault, plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from verification.simulation.network import Network
 
 URL = "http://stocktwits/api/2"
 NOT_REACHED = "not-reached"
 LATE = "late"
 """A request that StockTwits accepts minutes after the client gave up."""
+
+
+HIDES = frozenset({Contrary.STREAM_EMPTY, Contrary.SHORT, Contrary.ID_OF_ANOTHER})
+"""These hide a post that was made long ago. Where StockTwits takes the same text again by then, no client could know
+better than to post again, so they occur only where it remembers texts for weeks."""
+
+READABLE = frozenset({"seconds", "epoch", "milliseconds", "http-date", "decimal-seconds", "decimal-epoch"})
+"""The forms of a rate limit's header that name its end."""
+
+DENIES = frozenset({401, 422, 429})
+"""A post that was made is not denied by an answer with such a status: no client could know better than to believe it,
+and would send the post again, or leave it in Dead letters as refused."""
 
 
 @dataclass
@@ -35,14 +53,22 @@ class Nature:
         late: Whether a request may be accepted minutes after the client gave up.
         near_identical: Whether texts that differ only in cashtags are duplicates.
         forgetful: Whether it accepts duplicates.
+        remembers: For how many seconds it refuses a repeated text, unless it is forgetful.
         slowness: The factor by which answers take longer.
+        contrary: The seed of what it does that it does not document; None if it behaves as documented.
+        share: The share of requests, of posts and of habits that are contrary.
+        behaviours: What it does then; see `Contrary`.
     """
 
     lag: float = 0.0
     late: bool = False
     near_identical: bool = False
     forgetful: bool = False
+    remembers: float = DUPLICATE_SECONDS
     slowness: int = 1
+    contrary: int | None = None
+    share: float = 0.0
+    behaviours: tuple[Contrary, ...] = ()
 
 
 @dataclass
@@ -57,6 +83,7 @@ class Request:
         probe: Whether it is the probe that decides whether the gate opens.
         keep_away_until: Until when its answer sent for no more requests.
         counts: Whether it counts towards the pace: it was received, and its token accepted.
+        taken: Whether its answer named the post that it made.
     """
 
     at: float
@@ -66,49 +93,66 @@ class Request:
     probe: bool
     counts: bool = True
     keep_away_until: float = 0.0
+    taken: bool = False
 
 
-class StockTwits(Api):
+class StockTwits(ContraryApi):
     """The API of StockTwits, for one account."""
 
-    def __init__(self, network: Network, nature: Nature) -> None:
+    def __init__(self, network: Network, nature: Nature, owned: Callable[[], list[int]]) -> None:
+        """Prepare an account without posts; `owned` gives the ids of the posts that the ledger knows."""
         self.settings = Settings(
-            clock=lambda: network.scheduler.now, near_identical=nature.near_identical, access_token="token-1"
+            clock=lambda: network.scheduler.now,
+            near_identical=nature.near_identical,
+            access_token="token-1",
+            duplicate_seconds=0.0 if nature.forgetful else nature.remembers,
+            stream_lag_seconds=nature.lag,
+            contrary=nature.contrary,
+            contrary_share=nature.share,
+            contrary_behaviours=nature.behaviours,
         )
         super().__init__(self.settings)
         self.network = network
         self.nature = nature
+        self.calm = False
+        """Whether it is contrary by habit only, and to the texts that it refuses for ever."""
         self.requests: list[Request] = []
-        self.blocked: set[str] = set()
-        """The texts that bot protection answers with a page."""
+        self.poisoned: dict[str, PlannedFault] = {}
+        """The texts that it refuses for ever, and how."""
         self.deadly: set[str] = set()
         """The texts that kill the function that sends them."""
         self.ended: Counter[str] = Counter()
         """How many functions each of them has killed."""
+        self._owned = owned
 
-    def answer(self, seen: SeenRequest) -> Reply:
-        if seen.fields.get("body") in self.blocked:
-            return plan(Fault.BOT_BLOCK, 1, None, "", {}).reply(seen.at)
-        if self.nature.forgetful:
-            self.timeline._posted_at.clear()
+    def answer(self, seen: SeenRequest, *behaviours: PlannedFault) -> Reply:
         try:
-            return super().answer(seen)
+            return super().answer(seen, *behaviours)
         except RefusedError as refused:
             return Reply.error(*refused.args)
 
-    def post_by_hand(self, text: str) -> None:
-        """Post a text by hand."""
-        now = datetime.fromtimestamp(self.network.scheduler.now, UTC)
-        self.timeline.add(PostRecord(0, text, "neutral", None, None, now), near_identical=False)
+    def draw(self, seen: SeenRequest) -> list[PlannedFault]:
+        poison = self.poisoned.get(seen.fields.get("body", ""))
+        if poison and seen.resource == CREATE:
+            return [poison]
+        if not self.calm:
+            return [each for each in super().draw(seen) if self._is_fair(each)]
+        mode = self._contrary()
+        habits = mode._habits if mode else []
+        return [each for each in habits if each.kind is not Kind.MESSAGE and each.matches(seen)]
 
-    def _stream(self, seen: SeenRequest, account: str) -> dict[str, Any]:
-        everything = self.timeline.posts
-        shown = self.network.scheduler.now - self.nature.lag
-        self.timeline.posts = [post for post in everything if post.created_at.timestamp() <= shown]
-        try:
-            return super()._stream(seen, account)
-        finally:
-            self.timeline.posts = everything
+    def _is_fair(self, drawn: PlannedFault) -> bool:
+        """Return whether a client can avoid a second post, and a wrong refusal."""
+        if drawn.fault is Contrary.DUPLICATE and drawn.accepts:
+            return False
+        return not (drawn.accepts and drawn.details.get("status") in DENIES)
+
+    def _altered(self, kind: Contrary, details: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
+        """Alter a post; an answer with another's id is noticed only if it is known whose that is."""
+        if kind is Contrary.ID_OF_ANOTHER:
+            others = [each for each in self._owned() if each != message.get("id")]
+            return {**message, "id": others[-1]} if others else message
+        return super()._altered(kind, details, message)
 
 
 class Adapter:
@@ -139,19 +183,31 @@ class Adapter:
             stocktwits.ended[text] += 1
             network.kill(self._worker)
         fault = random.choice([*Fault, NOT_REACHED, LATE]) if network.chance(network.weather.stocktwits) else None
+        if text in stocktwits.poisoned:
+            fault = None
         network.travel(random.uniform(0.05, 1.5) * stocktwits.nature.slowness)
         if fault == NOT_REACHED:
             sent.counts = False
             network.log(f"{what}: not reached")
             raise requests.ConnectionError(_NeverConnected(None, "refused"))  # type: ignore[arg-type]
+        behaviours = stocktwits.draw(seen) if fault is None else []
+        silent = next((each for each in behaviours if each.fault is Contrary.LATE), None)
+        if silent:
+            network.scheduler.at(began + silent.details["seconds"], lambda: self._late(seen, what))
+            fault = Fault.TIMEOUT_BEFORE
         if fault == LATE:
             if stocktwits.nature.late:
                 network.scheduler.at(began + random.uniform(5, 120), lambda: self._late(seen, what))
             fault = Fault.TIMEOUT_BEFORE
-        reply = self._misbehave(Fault(fault), seen, what, sent) if fault else stocktwits.answer(seen)
-        network.log(f"{what}: {reply.status}")
+        reply = self._misbehave(Fault(fault), seen, what, sent) if fault else stocktwits.answer(seen, *behaviours)
+        answers = [each for each in behaviours if each.kind is Kind.ANSWER][:1]
+        network.log(f"{what}: {' '.join([str(reply.status), *(each.name for each in behaviours)])}")
         network.travel(random.uniform(0.02, 0.5))
-        sent.counts = reply.status not in {401, 403}
+        status, named = _meaning(reply)
+        sent.keep_away_until = max(
+            [sent.keep_away_until, *(_keep_away(each, network.scheduler.now) for each in answers)]
+        )
+        sent.counts, sent.taken = status not in {401, 403}, named
         return _response(reply)
 
     def _misbehave(self, fault: Fault, seen: SeenRequest, what: str, sent: Request) -> Reply:
@@ -182,6 +238,26 @@ class Adapter:
     def _late(self, seen: SeenRequest, what: str) -> None:
         reply = self._stocktwits.answer(seen)
         self._network.log(f"{what}: worked on late, {reply.status}", "stocktwits")
+
+
+def _keep_away(behaviour: PlannedFault, now: float) -> float:
+    """Return until when an answer sends for no more requests, if it says so in a form that can be read."""
+    details = behaviour.details
+    if behaviour.fault is Contrary.RATE_LIMIT and details["form"] in READABLE:
+        return float(now + details["seconds"])
+    limited = behaviour.fault is Contrary.INNER_STATUS and details["status"] == HTTPStatus.TOO_MANY_REQUESTS
+    return now + RATE_LIMIT_SECONDS if limited else 0.0
+
+
+def _meaning(reply: Reply) -> tuple[int, bool]:
+    """Return the status that an answer means, which may be inside it, and whether it names a post."""
+    try:
+        content = json.loads(reply.body)
+        inner, message = content.get("response", {}), content.get("message", {})
+        status = int(inner.get("status", reply.status)) if reply.status == HTTPStatus.OK else reply.status
+        return status, re.fullmatch(r"\d{9}", str(message.get("id"))) is not None
+    except (ValueError, AttributeError):
+        return reply.status, False
 
 
 def _seen(request: requests.PreparedRequest, at: float) -> SeenRequest:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from relay import queues
 from relay.credentials import Credentials
-from relay.posting import batch, ledger
+from relay.posting import batch, ledger, reconciliation
 from relay.posting.backoff import LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
 from relay.posting.batch import BatchDelivery
 from relay.posting.bootstrap import Container
 from relay.posting.delivery import PERHAPS_POSTED, Delivery
 from relay.posting.gate import Admission, Gate
 from relay.posting.ledger import Ledger
+from relay.posting.reconciliation import Reconciler
 from relay.posting.stocktwits import StockTwits as Client
 from relay.queues import DeadLetters
 
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from relay.queue_message import QueueMessage
 
 POST_SECONDS, DRAIN_SECONDS = 60, 50
+PAUSE_SECONDS = 2 * 3600
+"""How long the operator's pauses are meant to be, if they have an end; they are lifted long before."""
+
 MAX_SECONDS = 13 * 24 * 3600
 """A day must end before SQS' retention period does."""
 
@@ -110,12 +115,18 @@ class Ledgers(Table):
         self._record_pause(Key["pk"]["S"])
         return answer
 
+    def owned(self) -> list[int]:
+        """Return the ids of the posts that belong to a key."""
+        return [int(pk.removeprefix("id#")) for pk in self.items if pk.startswith("id#")]
+
     def _record_pause(self, which: str) -> None:
         """Start or end a time in which the gate is closed."""
+        if which not in self.closed:
+            return
         now, item, times = self._scheduler.now, self.items.get(which), self.closed[which]
         until, cause = now, "operator"
         if item and which == "pause":
-            until = float("inf")
+            until = float(item["until"]["N"]) if "until" in item else float("inf")
         elif item and "shut" in item:
             until, cause = float(item["shut"]["M"]["until"]["N"]), item["shut"]["M"]["cause"]["S"]
         if times and times[-1].until == until and times[-1].cause == cause:
@@ -139,13 +150,15 @@ class World:
         self.network = Network(self.scheduler, day.weather, trace=trace)
         self.began = START
         self.table = Ledgers(self.scheduler)
-        self.stocktwits = StockTwits(self.network, day.nature)
+        self.stocktwits = StockTwits(self.network, day.nature, self.table.owned)
         random = self.scheduler.random
         self.dead = Queue("dead-letters", random)
         self.leftovers = Queue("leftovers", random, (LEFTOVERS_RECEIVES, self.dead), day.restless)
         self.outbox = Queue("outbox", random, (OUTBOX_RECEIVES, self.leftovers), day.restless)
         self.published: list[tuple[str, Alert]] = []
         self.retried: list[Stored] = []
+        self.waiting: set[str] = set()
+        """The receipts of messages that were left to wait for the gate alone."""
         self.drained: list[tuple[float, str]] = []
         """When a drain received messages, and which drain."""
         self.invocations: list[tuple[str, float]] = []
@@ -186,6 +199,8 @@ class World:
             later(alert.after, partial(self._publish, alert))
         for begin, end in day.pauses:
             pause = {"pk": {"S": "pause"}, "who": {"S": "ann"}, "why": {"S": "earnings"}}
+            if day.pauses_end:
+                pause |= {"until": {"N": f"{START + begin + PAUSE_SECONDS:.3f}"}}
             later(begin, partial(self._operate, "pauses", self.table.put_item, pause))
             later(end, lambda: self._operate("resumes", self.table.delete_item, {"pk": {"S": "pause"}}))
         if day.new_token_after is not None:
@@ -193,6 +208,8 @@ class World:
             later(day.new_token_after + self.scheduler.random.uniform(0, 600), self._store_token)
         for moment in day.posts_by_hand:
             later(moment, lambda: self.stocktwits.post_by_hand(f"by hand {self.scheduler.random.random()}"))
+        for moment, text in day.lookalikes:
+            later(moment, partial(self.stocktwits.post_by_hand, text))
         later(day.storm, self._clear_up)
         for _ in range(2):
             self.scheduler.start(self._aws, self._poll)
@@ -205,6 +222,8 @@ class World:
         self.published.append((message_id, alert))
         if alert.deadly and alert.text:
             self.stocktwits.deadly.add(alert.text)
+        if alert.poison and alert.text:
+            self.stocktwits.poisoned[alert.text] = alert.poison
 
     def _operate(self, what: str, action: Callable[[Any], Any], item: Any) -> None:
         self.network.log(what, "operator")
@@ -221,6 +240,7 @@ class World:
     def _clear_up(self) -> None:
         self.network.log("--- calm from here on ---", "aws")
         self.day.weather.clear_up()
+        self.stocktwits.calm = True
         for queue in (self.outbox, self.leftovers):
             queue.restless = 0
         self.scheduler.at(self.scheduler.now + OPERATOR_LOOKS_AFTER, self._retry)
@@ -259,7 +279,14 @@ class World:
         stocktwits = Client(URL, "bearer", self._credentials(worker), day.concurrency, now)
         stocktwits._adapter = Adapter(self.stocktwits, worker)  # type: ignore[assignment]
         delivery = Delivery(
-            own_ledger.claim, own_ledger.settle, stocktwits.find, lambda _post: None, stocktwits.publish, now
+            claim=own_ledger.claim,
+            settle=own_ledger.settle,
+            known=own_ledger.known,
+            find=Reconciler(stocktwits.stream, own_ledger.owners, now).find,
+            prepare=lambda _alert: None,
+            send=stocktwits.publish,
+            page=stocktwits.page,
+            now=now,
         )
         dead_letters = DeadLetters(lambda: sqs, "dead-letters")  # type: ignore[arg-type,return-value]
         batches = BatchDelivery(delivery, gate, partial(_dead_letter, dead_letters), day.concurrency, now)
@@ -377,6 +404,13 @@ class World:
                 threading=SimpleNamespace(Lock=lambda: Lock(scheduler)),
                 time=clock,
             ),
+            patch.multiple(
+                reconciliation,
+                threading=SimpleNamespace(Lock=lambda: Lock(scheduler)),
+                _likeness=lru_cache(maxsize=None)(
+                    reconciliation._likeness
+                ),  # the same posts are compared over and over
+            ),
             patch.object(queues, "random", scheduler.random),
             patch.object(ledger, "secrets", SimpleNamespace(token_hex=self._claim_id)),
         ]
@@ -412,6 +446,9 @@ class _Telemetry:
     def delivery(self, message: Any, outcome: Any) -> None:
         reason = f" ({outcome.reason})" if outcome.reason else ""
         self._world.network.log(f"{message.id} {outcome.key}: {outcome.result}{reason}")
+        limited = outcome.status == HTTPStatus.TOO_MANY_REQUESTS
+        if outcome.pause and outcome.retry_at is None and (limited or not outcome.tried):
+            self._world.waiting.add(message.receipt_handle)
 
     def batch(self, delivered: Any) -> None:
         if self._world.scheduler.process.name.startswith("drain") and delivered:

@@ -28,7 +28,11 @@ from which nothing is received before the gate opens."""
 
 BEHIND_OTHERS_SECONDS = 120
 """How much later than the others a message comes back whose answer closed the gate: two runs of the drain. Then another
-one is the probe, and the gate opens unless that one is refused as well."""
+one is the probe, and the gate opens unless that one is refused as well. Its back-off is added, or several such messages
+would take turns at closing the gate, and none of those that wait would ever be the probe."""
+
+BEHIND_OTHERS_FACTOR = 12
+"""After a page, which pauses everyone for longer, its back-off counts so many times: 3 hours in the end."""
 
 
 def outbox_back_off(receive_count: int) -> float:
@@ -60,7 +64,9 @@ def visibility_seconds(outcome: Outcome, back_off: float, now: float) -> int:
     if outcome.retry_at is not None:
         waits.append(outcome.retry_at - now)
     if pause and outcome.paused_everyone:
-        waits.append((pause.until or now) - now + BEHIND_OTHERS_SECONDS)
+        a_page = pause.cause in {"blocked", "unexpected_answer"}
+        behind = BEHIND_OTHERS_SECONDS + (BEHIND_OTHERS_FACTOR if a_page else 1) * back_off
+        waits.append((pause.until or now) - now + behind)
     elif pause:
         waits.append(GATE_RECHECK_SECONDS if pause.until is None else min(pause.until - now, GATE_RECHECK_SECONDS))
     return with_jitter(max(waits))

@@ -294,10 +294,18 @@ def _continues(ours: str, theirs: str) -> bool:
     mine, other = _words(ours), _words(theirs)
     if not mine or other[: len(mine)] == mine or other[-len(mine) :] == mine:  # without words, anything may be it
         return True
-    if not theirs.rstrip().endswith(_CUT_OFF):
-        return False
-    before = theirs.rpartition(" ")[0]  # it may be cut within a word, or within a link
-    return any(whole.startswith(part) for whole in _skeletons(ours) for part in _skeletons(before))
+    # It may be cut within a word, or within a link, and something added behind that.
+    parts = {part for part in _skeletons(_before_cut(theirs).rpartition(" ")[0]) if part or _is_cut_off(theirs)}
+    return any(whole.startswith(part) for whole in _skeletons(ours) for part in parts)
+
+
+def _is_cut_off(text: str) -> bool:
+    return text.rstrip().endswith(_CUT_OFF)
+
+
+def _before_cut(text: str) -> str:
+    """Return a text up to where it seems to be cut off; nothing if it is whole."""
+    return text[: max(text.rfind(each) for each in _CUT_OFF) + 1]
 
 
 def _marks_in_order(text: str) -> str:
@@ -361,7 +369,8 @@ class Reader:
             self.ended = page.more is not True and len(page.posts) < PAGE_SIZE
             self.stuck = not self.ended
         elif not found_more:
-            self.ended = len(self.posts) < MOST_MESSAGES - MOST_PINNED
+            unreadable = any(post.id is None for post in page.posts)  # there may be older ones
+            self.ended = not unreadable and len(self.posts) < MOST_MESSAGES - MOST_PINNED
             self.stuck = not self.ended
         else:
             ids = ids[len(above) :]
