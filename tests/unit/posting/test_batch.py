@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from relay.errors import Reject, Retry, Unknown
 from relay.posting.alert import Alert, Reading
+from relay.posting.delivery import PERHAPS_POSTED
 from relay.posting.outcome import Claim, Outcome, Result, Settlement, Status
 from relay.queue_message import QueueMessage
 
@@ -156,7 +157,8 @@ def test_after_two_hundred_receives_a_message_is_given_up_with_its_last_reason()
     fake = FakeBatchDelivery(answers={"a": Unknown("reset by peer", status=502)})
     (outcome,) = fake.deliver([a_message("a", receive_count=200)])
     assert (outcome.result, outcome.status) == (Result.REJECTED, 502)
-    assert fake.dead_letters == [("a", "given up after 200 receives, the last one: reset by peer")]
+    reason = f"given up after 200 receives, the last one: reset by peer - {PERHAPS_POSTED}"
+    assert fake.dead_letters == [("a", reason)]
 
 
 def test_before_two_hundred_receives_a_message_is_not_given_up() -> None:
@@ -180,5 +182,5 @@ def test_a_left_over_message_is_moved_to_dead_letters_the_day_before_sqs_deletes
     fake = FakeBatchDelivery(answers={"a": Retry("reset by peer")})
     (outcome,) = fake.deliver(messages("a", receive_count=receives, sent_at=NOW - days * 24 * 3600))
     assert str(outcome.result) == result
-    reason = "given up after 13 days and 4 receives, the last one: reset by peer"
+    reason = f"given up after 13 days and 4 receives, the last one: reset by peer - {PERHAPS_POSTED}"
     assert fake.dead_letters == ([("a", reason)] if result == "rejected" else [])

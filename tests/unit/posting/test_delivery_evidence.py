@@ -23,7 +23,7 @@ from tests.unit.posting.delivery_helpers import (
 )
 
 NO_ID = NoId("StockTwits answered without a message id", status=200)
-REFUSED_AS_DUPLICATE = replace(PERHAPS_POSTED, status=422)
+REFUSED_AS_DUPLICATE = replace(PERHAPS_POSTED, status=422, ended_at=NOW - 1800)
 """A claim half an hour after StockTwits refused the message as a duplicate."""
 WITHOUT_ID_BEFORE = replace(PERHAPS_POSTED, status=200)
 """A claim after StockTwits took the message, but without naming the post."""
@@ -218,39 +218,44 @@ def test_a_duplicate_after_an_unknown_attempt_is_looked_for_again() -> None:
     assert fake.settlement == Settlement(Status.POSTED, published=published(3))
 
 
-def assert_waits_half_an_hour(fake: FakeDelivery, outcome: Outcome) -> None:
-    assert (outcome.result, outcome.retry_at, outcome.sent) == (Result.DEFERRED, NOW + 1800, True)
-    settlement = fake.settlement
-    assert (settlement.status, settlement.http_status, settlement.lease_until) == (Status.UNKNOWN, 422, NOW + 1800)
-
-
 def test_a_duplicate_that_the_stream_does_not_show_waits_until_stocktwits_has_forgotten_it() -> None:
     fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE))
-    outcome = fake.deliver()
-    assert_waits_half_an_hour(fake, outcome)
-    assert (outcome.status, outcome.pause) == (422, None)
-    assert outcome.reason == (
+    reason = (
         "StockTwits refused it as a duplicate, but the account's stream does not show it: it is looked for once more "
         "in 30 minutes"
     )
+    assert fake.deliver() == Outcome(Result.DEFERRED, "m-1", reason, status=422, retry_at=NOW + 1800, sent=True)
+    assert fake.settlement == Settlement(Status.UNKNOWN, reason=reason, http_status=422, lease_until=NOW + 1800)
 
 
 @pytest.mark.parametrize(
     "error", [Retry("no connection"), Unknown("500", status=500), Wait(a_pause(), status=429), Halt(a_pause("blocked"))]
 )
-def test_a_duplicate_whose_second_look_fails_waits_as_well_and_is_not_forgotten(error: RelayError) -> None:
+def test_a_duplicate_whose_second_look_fails_is_looked_for_soon_and_not_forgotten(error: RelayError) -> None:
     fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE), find=one_after_the_other(NOT_THERE, error))
     outcome = fake.deliver()
-    assert_waits_half_an_hour(fake, outcome)
+    assert (outcome.result, outcome.retry_at, outcome.sent) == (Result.DEFERRED, None, True)
     assert (outcome.pause, outcome.status) == (error.pause, error.status)
+    settlement = fake.settlement
+    assert (settlement.status, settlement.http_status, settlement.lease_until) == (Status.UNKNOWN, 422, 0)
     assert fake.stops == ([error.pause] if error.pause else [])
 
 
-def test_a_duplicate_that_meets_a_pause_waits_as_well_and_is_not_forgotten() -> None:
+def test_a_duplicate_that_meets_a_pause_is_looked_for_after_it_and_not_forgotten() -> None:
     fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE))
     outcome = fake.deliver(pause=one_after_the_other(None, None, a_pause(seconds=7200)))
-    assert_waits_half_an_hour(fake, outcome)
-    assert len(fake.looked_for) == 1
+    assert (outcome.result, outcome.retry_at, len(fake.looked_for)) == (Result.DEFERRED, None, 1)
+    settlement = fake.settlement
+    assert (settlement.status, settlement.http_status, settlement.lease_until) == (Status.UNKNOWN, 422, 0)
+
+
+def test_a_duplicate_that_is_looked_for_within_half_an_hour_waits_and_is_not_posted_again() -> None:
+    fake = FakeDelivery(replace(REFUSED_AS_DUPLICATE, ended_at=NOW - 1799))
+    outcome = fake.deliver()
+    assert (outcome.result, outcome.retry_at, outcome.sent) == (Result.DEFERRED, NOW + 1800, False)
+    settlement = fake.settlement
+    assert (settlement.status, settlement.http_status, settlement.lease_until) == (Status.UNKNOWN, 422, NOW + 1800)
+    assert fake.sent == []
 
 
 def test_a_duplicate_whose_second_look_finds_a_doubt_is_left_to_an_operator() -> None:

@@ -183,6 +183,8 @@ class _Attempt:
         if found:
             return self._posted(found, FOUND_ON_STREAM)
         if self.claim.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            if self.delivery.now() < self.claim.ended_at + DUPLICATE_WINDOW_SECONDS:
+                return self._look_again("StockTwits refused it as a duplicate", self.claim.status)
             raise Reject(NOT_FOUND_IN_TIME, status=self.claim.status)
         return None
 
@@ -310,23 +312,21 @@ class _Attempt:
             raise Reject(NO_ID_TWICE, status=error.status)
         if self.no_id:
             raise error
-        return self._unclear(error, "the account's stream does not show it")
+        return self._look_again(error.reason, error.status)
 
     def _unclear(self, error: RelayError, why: str) -> Outcome:
-        """Leave unknown what became of it, and remember StockTwits' answer.
+        """Leave unknown what became of it, and remember StockTwits' answer."""
+        reason = f"{error.reason}, but {why}"
+        remark = self._settle(self._settlement(Status.UNKNOWN, reason=reason, http_status=error.status))
+        return Outcome(Result.DEFERRED, self.claim.key, reason + remark, status=error.status, sent=self.sent)
 
-        What was refused as a duplicate is looked for when StockTwits would no longer take it for one; it is never
-        posted again.
-        """
-        reason, free_at = f"{error.reason}, but {why}", None
-        if isinstance(error, Duplicate):
-            free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
-            reason += ": it is looked for once more in 30 minutes"
-        remark = self._settle(
-            self._settlement(Status.UNKNOWN, reason=reason, http_status=error.status, lease_until=free_at or 0.0)
-        )
+    def _look_again(self, refusal: str, status: int | None) -> Outcome:
+        """Leave what StockTwits refused as a duplicate until it would take the text again, and look for it then."""
+        free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS
+        reason = f"{refusal}, but the account's stream does not show it: it is looked for once more in 30 minutes"
+        remark = self._settle(self._settlement(Status.UNKNOWN, reason=reason, http_status=status, lease_until=free_at))
         return Outcome(
-            Result.DEFERRED, self.claim.key, reason + remark, status=error.status, retry_at=free_at, sent=self.sent
+            Result.DEFERRED, self.claim.key, reason + remark, status=status, retry_at=free_at, sent=self.sent
         )
 
     def _settlement(self, status: Status, **fields: Any) -> Settlement:  # noqa: ANN401

@@ -418,14 +418,20 @@ class Reconciler:
             began = self._now()
             if self._reader is None or self._reader.at <= after or began - self._reader.at > MOST_SECONDS:
                 self._reader = Reader(self._read, began)
-            reader = self._reader
+            reader, likely, looked_at = self._reader, list[int](), 0
             while True:
                 if not reader.pages:
                     reader.read_on()
+                # Each post is compared once, and all are judged when that may decide something.
+                found = candidates(lost, reader.posts[looked_at:])
+                looked_at = len(reader.posts)
+                likely += found
                 reached = reader.reaches(lost.since)
-                verdict = judge(lost, reader.posts, self._owners(candidates(lost, reader.posts)), reached=reached)
-                if verdict.post_id is not None or reached or reader.stuck:
-                    break
+                at_end = reached or reader.stuck
+                if found or at_end:
+                    verdict = judge(lost, reader.posts, self._owners(likely), reached=reached)
+                    if at_end or verdict.post_id is not None:
+                        break
                 if self._now() - began > MOST_SECONDS:
                     raise Retry("the account's stream takes too long to be read back to the first attempt")
                 reader.read_on()
