@@ -328,7 +328,7 @@ MUTATIONS: dict[Mutation, int] = {
     admissions_not_written_down: 1,
     everything_given_back: 34,
     pauses_kept_from_others: 21,
-    no_look_at_the_gate: 116,
+    no_look_at_the_gate: 95,
     cut_off_deliveries_forgotten: 1,
     cut_off_beside_others: 33,
     ids_not_owned: 0,
