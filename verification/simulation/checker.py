@@ -16,7 +16,7 @@ from relay.posting.stocktwits import READ_SECONDS
 
 from local.stand_ins.stocktwits.contrary import Contrary
 from verification.simulation.network import SLOW_SECONDS
-from verification.simulation.scenario import START
+from verification.simulation.scenario import FILINGS, START
 from verification.simulation.stocktwits import HIDES
 from verification.simulation.world import DRAIN_SECONDS, key_of, reason
 
@@ -62,7 +62,7 @@ def _has_lookalikes(day: Scenario) -> bool:
 
 
 def _has_same_words(day: Scenario) -> bool:
-    return sum("https://filings.example/" in (each.text or "") for each in day.alerts) > 1
+    return sum(FILINGS in (each.text or "") for each in day.alerts) > 1
 
 
 EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
@@ -163,16 +163,20 @@ def _owners(world: World) -> Iterator[str]:
 
 
 def _is_disputed(world: World, post_id: int) -> bool:
-    """Return whether an operator was told to look for this post, and why it may count as another alert's.
+    """Return whether a post is of an alert that differs only in its link, and that one is not lost.
 
-    StockTwits shortens links. Of two alerts that differ in nothing else, and whose answers were lost, one may be taken
-    for the other: no client could tell them apart.
+    StockTwits shortens links. Of two such alerts whose answers were lost no client could tell which one a post is, so
+    they may change places, or an operator is asked.
     """
     made = next((each for each in world.stocktwits.timeline.posts if each.id == post_id), None)
-    if made is None or made.source or "https://" not in made.body:
+    if made is None or made.source or FILINGS not in made.body:
         return False
-    texts = {alert.body: alert.text for _, alert in world.published}
-    return any(PERHAPS_POSTED in reason(each) and texts.get(each.body) == made.body for each in world.dead.messages)
+    dead, body = _dead(world), made.body
+    keys = [message_id for message_id, alert in world.published if alert.text == body]
+    return any(
+        _recorded(world, key, body) or any(PERHAPS_POSTED in reason(each) for each in dead.get((key, body), []))
+        for key in keys
+    )
 
 
 def _recorded(world: World, key: str, text: str) -> int | None:

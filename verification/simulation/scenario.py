@@ -56,6 +56,9 @@ POISONS: tuple[tuple[Contrary, dict[str, Any]], ...] = (
 )
 """How a text may be refused for ever."""
 
+FILINGS = "https://filings.example/"
+"""The links of alerts that differ in nothing else."""
+
 STYLES: tuple[str, ...] = (
     "{}",
     "{} https://charts.example/a?utm_source=relay",
@@ -217,7 +220,7 @@ def _same_words(random: Random) -> list[Alert]:
     """Return, on some days, alerts that differ in nothing but their links."""
     words = random.choice(["", "New filing of $LINK "])
     after = random.uniform(0, 1800)
-    texts = [f"{words}https://filings.example/{number}" for number in range(random.choice([0, 0, 2, 3]))]
+    texts = [f"{words}{FILINGS}{number}" for number in range(random.choice([0, 0, 2, 3]))]
     return [Alert(after + random.uniform(0, 20), text, text) for text in texts]
 
 
@@ -239,7 +242,7 @@ def _lookalikes(random: Random, alerts: list[Alert]) -> tuple[list[Alert], list[
     which = random.randrange(len(alerts))
     alert = alerts[which]
     kind = random.random()
-    if kind < 0.6 or alert.text is None or alert.poison or alert.key:
+    if kind < 0.6 or alert.text is None or alert.poison or alert.key or FILINGS in alert.text:
         return alerts, []
     if kind < 0.8:
         return alerts, [(alert.after + random.uniform(-30, 600), f"{alert.text}, as I said")]

@@ -203,11 +203,11 @@ class Adapter:
         answers = [each for each in behaviours if each.kind is Kind.ANSWER][:1]
         network.log(f"{what}: {' '.join([str(reply.status), *(each.name for each in behaviours)])}")
         network.travel(random.uniform(0.02, 0.5))
-        status, named = _meaning(reply)
+        status, post_id = _meaning(reply)
         sent.keep_away_until = max(
             [sent.keep_away_until, *(_keep_away(each, network.scheduler.now) for each in answers)]
         )
-        sent.counts, sent.taken = status not in {401, 403}, named
+        sent.counts, sent.taken = status not in {401, 403}, post_id not in {None, *stocktwits._owned()}
         return _response(reply)
 
     def _misbehave(self, fault: Fault, seen: SeenRequest, what: str, sent: Request) -> Reply:
@@ -244,20 +244,21 @@ def _keep_away(behaviour: PlannedFault, now: float) -> float:
     """Return until when an answer sends for no more requests, if it says so in a form that can be read."""
     details = behaviour.details
     if behaviour.fault is Contrary.RATE_LIMIT and details["form"] in READABLE:
-        return float(now + details["seconds"])
+        return float(now + details["seconds"]) - 1  # some forms are of whole seconds
     limited = behaviour.fault is Contrary.INNER_STATUS and details["status"] == HTTPStatus.TOO_MANY_REQUESTS
     return now + RATE_LIMIT_SECONDS if limited else 0.0
 
 
-def _meaning(reply: Reply) -> tuple[int, bool]:
-    """Return the status that an answer means, which may be inside it, and whether it names a post."""
+def _meaning(reply: Reply) -> tuple[int, int | None]:
+    """Return the status that an answer means, which may be inside it, and the post that it names."""
     try:
         content = json.loads(reply.body)
         inner, message = content.get("response", {}), content.get("message", {})
         status = int(inner.get("status", reply.status)) if reply.status == HTTPStatus.OK else reply.status
-        return status, re.fullmatch(r"\d{9}", str(message.get("id"))) is not None
+        post_id = str(message.get("id"))
+        return status, int(post_id) if re.fullmatch(r"\d{9}", post_id) else None
     except (ValueError, AttributeError):
-        return reply.status, False
+        return reply.status, None
 
 
 def _seen(request: requests.PreparedRequest, at: float) -> SeenRequest:

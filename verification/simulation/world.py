@@ -43,7 +43,7 @@ POST_SECONDS, DRAIN_SECONDS = 60, 50
 PAUSE_SECONDS = 2 * 3600
 """How long the operator's pauses are meant to be, if they have an end; they are lifted long before."""
 
-MAX_SECONDS = 13 * 24 * 3600
+MAX_SECONDS = 13.5 * 24 * 3600
 """A day must end before SQS' retention period does."""
 
 OPERATOR_LOOKS_AFTER = 40 * 60
