@@ -92,7 +92,7 @@ test-browser: $(DEV) $(call ready,emulator) ## Test the dashboard in a browser (
 	@.venv/bin/python -m pytest tests/browser
 
 iam: $(LOCAL) $(call ready,emulator) ## Remove each permission in turn and report what fails without it
-	@.venv/bin/python -m verification.reliability.iam
+	@PYTHONPATH=layers/relay .venv/bin/python -m verification.reliability.iam
 
 reliability: $(DEV) $(call ready,emulator) ## Test every guarantee at length; writes docs/reliability.md
 	@PYTHONPATH=layers/relay .venv/bin/python -m verification.reliability
