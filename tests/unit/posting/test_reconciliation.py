@@ -199,6 +199,26 @@ def test_a_post_that_the_stream_says_has_another_link_is_never_taken() -> None:
     assert (found.post_id, found.doubt) == (None, "post 1000 on the account's stream is much like it")
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("https://f.example/1 https://f.example/2", "https://f.example/2 https://f.example/1"),
+        ("https://f.example/1 https://g.example/1", "https://f.example/1 https://g.example/2"),
+        ("https://f.example?id=1", "https://f.example?id=2"),
+        ("https://f.example/a?id=1", "https://f.example/a?id=2"),
+        ("https://f.example/a", "https://F.example/b"),
+    ],
+)
+def test_other_links_of_the_same_hosts_in_the_list_are_another_alerts(ours: str, theirs: str) -> None:
+    assert judged(filed(f"Up $AAPL {theirs}"), text=f"Up $AAPL {ours}").post_id is None
+
+
+@pytest.mark.parametrize("shown_as", ["http://F.example/a/", "f.example/a", "https://f.example/a"])
+def test_a_link_is_the_same_in_another_notation(shown_as: str) -> None:
+    text = "Up $AAPL https://f.example/a"
+    assert judged(shown(render(text), links=[shown_as]), text=text) == Verdict(1000, certain=True)
+
+
 def test_a_post_with_the_very_links_that_was_only_taken_for_another_keys_leaves_a_doubt() -> None:
     found = judged(filed(FILING_2), text=FILING_2, owners={1000: Owner("f-1", certain=False)})
     assert "was taken for that of key 'f-1'" in found.doubt

@@ -54,7 +54,7 @@ wrong."""
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _DOMAIN = re.compile(r"(?<![\w$@.])(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}(?![\w.-])(?:[:/?#]\S*)?", re.IGNORECASE)
-_HOST = re.compile(r"https?://([^\s/?#]*)", re.IGNORECASE)
+_HOST = re.compile(r"(?:https?://)?([^\s/?#]*)", re.IGNORECASE)
 _SHORTCODE = re.compile(r":[a-z0-9_+-]{2,40}:", re.IGNORECASE)
 _CUT_OFF = ("…", "...")
 
@@ -309,22 +309,21 @@ def _same_links(ours: Text, post: Shown) -> bool:
 
 def _leads_there(ours: Text, post: Shown) -> bool:
     """Return whether the stream says that a post's links are those of a text."""
-    return bool(ours.links) and set(map(_address, ours.links)) == set(map(_address, post.links))
+    return bool(ours.links) and _addresses(ours.links) == _addresses(post.links)
 
 
 def _leads_elsewhere(ours: Text, post: Shown) -> bool:
-    """Return whether the stream says that a post has another link of a host in the place of one of a text."""
-    theirs = set(map(_address, post.links))
-    if len(theirs) < len(set(ours.links)):
-        return False  # it does not say it of all of them
-    hosts = {_host(each) for each in post.links}
-    return any(_host(each) in hosts and _address(each) not in theirs for each in ours.links)
+    """Return whether the stream says that a post has another link of the same host where a text has one.
+
+    One of another host may be where a redirect ends, and if there are fewer, it may list only some of them.
+    """
+    mine, theirs = _addresses(ours.links), _addresses(post.links)
+    return len(mine) == len(theirs) and any(a != b and a[0] == b[0] for a, b in zip(mine, theirs, strict=True))
 
 
-def _address(link: str) -> str:
-    """Return a link as it is compared: without its scheme and a slash at its end."""
-    host = _host(link)
-    return host + _SCHEME.sub("", link)[len(host) :].rstrip("/")
+def _addresses(links: Iterable[str]) -> list[tuple[str, str]]:
+    """Return links as they are compared, each once, in order: the host, and the rest without a slash at its end."""
+    return list(dict.fromkeys((_host(link), _HOST.sub("", link, count=1).rstrip("/")) for link in links))
 
 
 def _host(link: str) -> str:
