@@ -108,8 +108,8 @@ def send(  # noqa: PLR0913  each is an option
         outbox.upload(context.stack, image)
 
     sent, failure = _publish(context, chosen)
-    sent_keys = {each.draft.relay_key for each in sent}
-    left = [each for each in chosen if each.relay_key not in sent_keys]
+    accepted = {each.draft for each in sent}
+    left = [each for each in chosen if each not in accepted]
     kept = unsent.keep(file, left, invalid) if file and (left or invalid) else None
     if failure:
         raise _incomplete(failure, left, kept)
