@@ -233,7 +233,8 @@ def _follow(context: Context, sent: list[Sent], most: timedelta) -> tuple[int, i
     try:
         for pause in gate.read(context.stack).pauses:
             until = f" until {moment(pause.until)}" if pause.until else ""
-            context.notes.print(Text(f"The gate is closed{until}: {one_line(pause.reason)}", "yellow"), soft_wrap=True)
+            words = one_line(pause.words, 1000)
+            context.notes.print(Text(f"The gate is closed{until}: {words}", "yellow"), soft_wrap=True)
         with context.notes.status(f"Waiting for up to {length(most.total_seconds())}"):
             waiting = outcomes.follow(context.stack, sent, most.total_seconds(), on_outcome, on_failure)
     except KeyboardInterrupt:
