@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote_plus, urlencode
 
 import requests
 from relay import __version__
@@ -189,8 +189,8 @@ def _quote(answer: dict[str, Any], *secrets: str) -> str:
     errors = answer.get("errors")
     words = errors[0].get("message") if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
     words = str(words or answer.get("error_description") or answer.get("error") or "")
-    for secret in secrets:
-        words = words.replace(secret, "…")
+    for secret in secrets:  # as it is, and as a form has it
+        words = words.replace(secret, "…").replace(quote_plus(secret), "…")
     return f": {one_line(words, 160)}" if words else ""
 
 

@@ -6,7 +6,7 @@ import socket
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 import pytest
 import responses
@@ -182,6 +182,18 @@ def test_any_other_answer_to_a_code_is_reported_with_what_to_do(
         client.exchange(APPLICATION, CODE)
     assert (raised.value.code, words in str(raised.value)) == (REFUSED, True), str(raised.value)
     assert len(api.calls) == 1
+
+
+def test_neither_code_nor_secret_is_repeated_as_the_form_had_them(
+    api: responses.RequestsMock, client: OAuthClient
+) -> None:
+    code, secret = "4/0A b==", "s/ecret+"
+    api.post(
+        f"{URL}/oauth/token", error_body(f"{urlencode({'code': code, 'client_secret': secret})} is bad"), status=400
+    )
+    with pytest.raises(Failure) as raised:
+        client.exchange(Application("our-client", secret, CALLBACK), code)
+    assert "(400: code=…&client_secret=… is bad)" in str(raised.value)
 
 
 # The account
