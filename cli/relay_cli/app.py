@@ -84,7 +84,7 @@ def main() -> None:
         os.umask(0o077)  # typer writes files that shells execute
     try:
         try:
-            code = app(standalone_mode=False) or 0
+            code = app(prog_name="relay", standalone_mode=False) or 0
         finally:
             if sys.stdout:  # a caller may have closed it
                 sys.stdout.flush()

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from relay.errors import Reject
-from relay.posting import alert
+from relay.posting import not_alerts
+from relay.posting.alert import fingerprint, read_message
+from relay.posting.delivery import idempotency_key
+from relay.queue_message import QueueMessage
 
 from relay_cli.failure import USAGE, Failure
 from relay_cli.text import count, one_line
@@ -20,7 +23,7 @@ from relay_cli.text import count, one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from relay.posting.alert import Alert
+    from relay.posting.alert import Alert, Reading
 
 MAX_MESSAGE_BYTES = 262_144 - 1024
 """The Outbox's MaximumMessageSize, less what the key takes; a test compares it with the template."""
@@ -35,25 +38,41 @@ class Draft:
 
     Attributes:
         body: The message's body.
-        alert: The parsed body.
+        reading: What the relay reads in it.
         relay_key: Its ``RelayKey``; if the message is sent twice because a response was lost, it is posted once.
         line: Its line number in the file; 0 if it is not from a file.
     """
 
     body: str
-    alert: Alert
+    reading: Reading
     relay_key: str
     line: int = 0
 
     @property
-    def key(self) -> str:
-        """Its key in the ledger."""
-        return self.alert.key or self.relay_key
+    def alert(self) -> Alert:
+        """What is to be posted."""
+        return self.reading.alert
 
     @property
-    def fingerprint(self) -> str:
+    def key(self) -> str:
+        """Its key in the ledger."""
+        message = QueueMessage("", self.body, "", receive_count=0, sent_at=0, relay_key=self.relay_key)
+        return idempotency_key(message, self.reading)
+
+    @property
+    def has_new_key(self) -> bool:
+        """Whether its key was made for it, so that no message before it can have the same."""
+        return self.key == self.relay_key != self.reading.envelope_id
+
+    @property
+    def body_sha256(self) -> str:
         """The hash of its text, as in the ledger."""
         return hashlib.sha256(self.alert.body.encode()).hexdigest()
+
+    @property
+    def alert_sha256(self) -> str:
+        """The hash of its text, sentiment, reply and chart, as in the ledger."""
+        return fingerprint(self.alert)
 
     @property
     def line_with_key(self) -> bytes:
@@ -100,13 +119,16 @@ class Chart:
 def draft(body: str, line: int = 0) -> Draft:
     """Check a message's body with the relay's own code.
 
+    Without a key of the publisher's, the id of its envelope is its key, as it is when it reaches the Outbox by itself.
+
     Raises:
         Reject: It cannot be posted; the reason says why.
     """
     size = len(body.encode(errors="surrogatepass"))
     if size > MAX_MESSAGE_BYTES:
         raise Reject(f"it has {size:,} bytes, more than the Outbox's limit of {MAX_MESSAGE_BYTES:,}")
-    return Draft(body, alert.read(body), secrets.token_hex(16), line)
+    reading = read_message(body)
+    return Draft(body, reading, reading.envelope_id or secrets.token_hex(16), line)
 
 
 def from_fields(text: str, fields: dict[str, Any]) -> Draft:
@@ -115,7 +137,7 @@ def from_fields(text: str, fields: dict[str, Any]) -> Draft:
     Raises:
         Failure: It cannot be posted.
     """
-    if text.lstrip().startswith("{"):
+    if _is_object(text):
         raise Failure("The text is JSON: use --from - for messages in JSON.", USAGE)
     given = {"body": text, **{name: value for name, value in fields.items() if value is not None}}
     try:
@@ -135,7 +157,7 @@ def from_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[InvalidLine]]:
         if not content.strip():
             continue
         try:
-            drafts.append(draft(_json_line(content), number))
+            drafts.append(_from_line(content, number))
         except Reject as error:
             invalid.append(InvalidLine(number, content, error.reason))
     return drafts, invalid
@@ -188,11 +210,24 @@ def without_cashtag(drafts: list[Draft]) -> str | None:
     return f"{what} without a cashtag such as $AAPL: StockTwits may refuse it, and no symbol's stream shows it."
 
 
-def _json_line(content: bytes) -> str:
+def _from_line(content: bytes, number: int) -> Draft:
     try:
         text = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise Reject("it is not in UTF-8") from None
-    if not text.startswith("{"):
+    read = draft(text, number)  # first, because the relay knows best what is wrong with it
+    if not _seen(text).startswith("{"):
         raise Reject('it is not a JSON object such as {"body": "Up 3% $AAPL"}')
-    return text
+    return read
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(_seen(text)), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _seen(text: str) -> str:
+    """Return a text as the relay reads it: without marks and code fences around JSON."""
+    return not_alerts.bare(not_alerts.trimmed(text))

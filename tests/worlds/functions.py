@@ -108,8 +108,15 @@ class Outbox(Function):
 
     def run(self, remaining_ms: float = 60_000) -> Run:
         """Receive a batch, invoke, and delete what is not reported as failed."""
+        run = self.poll(remaining_ms)
+        assert run, "the Outbox is empty: nothing would be invoked"
+        return run
+
+    def poll(self, remaining_ms: float = 60_000) -> Run | None:
+        """Do the same if there is something to receive."""
         received = self.world.receive(self.queue)
-        assert received, "the Outbox is empty: nothing would be invoked"
+        if not received:
+            return None
         run = self.invoke({"Records": [sqs_record(each, "stocktwits-relay-outbox") for each in received]}, remaining_ms)
         failed = {each["itemIdentifier"] for each in run.answer["batchItemFailures"]}
         assert failed <= {each["MessageId"] for each in received}

@@ -14,7 +14,7 @@ from relay.posting.gate import Admission, Gate, State
 from relay.posting.ledger import Ledger
 from relay.posting.outcome import Claim, Outcome, Published, Result, Settlement, Status
 from relay.posting.reconciliation import Reader
-from relay.posting.stocktwits import LONGEST_RATE_LIMIT_SECONDS, _Answer
+from relay.posting.stocktwits import LONGEST_RATE_LIMIT_SECONDS, Answer
 
 from functions.post_messages import app as post_messages
 from verification.simulation.world import WatchedGate
@@ -261,12 +261,12 @@ def an_ignored_max_not_noticed() -> AbstractContextManager[object]:
 
 def the_status_inside_ignored() -> AbstractContextManager[object]:
     """A refusal inside an answer of status 200 counts as a success without an id."""
-    return patch.object(_Answer, "meant", property(lambda self: self.status))
+    return patch.object(Answer, "meant", property(lambda self: self.status))
 
 
 def a_page_rejects() -> AbstractContextManager[object]:
     """A page of HTML with 400 or 404 rejects the message."""
-    return patch.object(_Answer, "names_errors", property(lambda _self: True))
+    return patch.object(Answer, "names_errors", property(lambda _self: True))
 
 
 def ids_as_text_unusable() -> AbstractContextManager[object]:

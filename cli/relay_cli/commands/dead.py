@@ -104,8 +104,8 @@ def retry(ctx: typer.Context, letter_ids: Ids = None, *, everything: All = False
     context: Context = ctx.obj
 
     def send(box: DeadLetterBox, letter: DeadLetter) -> None:
-        box.retry(letter)
-        text = f"Sent {letter.id[:SHORT_ID]} to the Outbox again, with its key {one_line(letter.key, 80)}."
+        key = box.retry(letter)
+        text = f"Sent {letter.id[:SHORT_ID]} to the Outbox again, with its key {one_line(key, 80)}."
         if letter.perhaps_posted:
             text += " An earlier attempt may have posted it: the relay checks the account's stream first."
         context.console.print(Text(text), soft_wrap=True)

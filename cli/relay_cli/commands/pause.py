@@ -59,4 +59,4 @@ def resume(ctx: typer.Context) -> None:
     context.console.print(words, soft_wrap=True)
     for each in gate.read(context.stack).pauses:
         end = f" until {moment(each.until)}" if each.until else ""
-        context.console.print(f"The gate is still closed{end}: {one_line(each.reason)}", soft_wrap=True)
+        context.console.print(f"The gate is still closed{end}: {one_line(each.words, 1000)}", soft_wrap=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import datetime  # noqa: TC003  typer reads them
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from relay.posting.instants import instant
 from relay.posting.outcome import Result
 from rich.text import Text
 
@@ -32,7 +34,9 @@ STYLES: dict[str, str] = {
 
 def _since(text: str) -> datetime:
     """Parse how far back to look: a duration, or a point in time."""
-    moment_named = read_moment(text)
+    with suppress(ValueError):  # in any form that `expires_at` may have
+        return instant(text)
+    moment_named = read_moment(text)  # and without a zone, in UTC
     if moment_named:
         return moment_named
     try:

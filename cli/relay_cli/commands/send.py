@@ -108,8 +108,8 @@ def send(  # noqa: PLR0913  each is an option
         outbox.upload(context.stack, image)
 
     sent, failure = _publish(context, chosen)
-    sent_keys = {each.draft.relay_key for each in sent}
-    left = [each for each in chosen if each.relay_key not in sent_keys]
+    accepted = {each.draft for each in sent}
+    left = [each for each in chosen if each not in accepted]
     kept = unsent.keep(file, left, invalid) if file and (left or invalid) else None
     if failure:
         raise _incomplete(failure, left, kept)
@@ -233,7 +233,8 @@ def _follow(context: Context, sent: list[Sent], most: timedelta) -> tuple[int, i
     try:
         for pause in gate.read(context.stack).pauses:
             until = f" until {moment(pause.until)}" if pause.until else ""
-            context.notes.print(Text(f"The gate is closed{until}: {one_line(pause.reason)}", "yellow"), soft_wrap=True)
+            words = one_line(pause.words, 1000)
+            context.notes.print(Text(f"The gate is closed{until}: {words}", "yellow"), soft_wrap=True)
         with context.notes.status(f"Waiting for up to {length(most.total_seconds())}"):
             waiting = outcomes.follow(context.stack, sent, most.total_seconds(), on_outcome, on_failure)
     except KeyboardInterrupt:

@@ -128,7 +128,7 @@ def _gate(state: GateState) -> Text:
     text = Text("open", "green") if state.open else Text("closed", "red")
     for number, pause in enumerate(state.pauses):
         end = f" until {moment(pause.until)}" if pause.until else " until `relay resume`"
-        text.append(f"{'; and' if number else ''}{end}: {one_line(pause.reason)}", "")
+        text.append(f"{'; and' if number else ''}{end}: {one_line(pause.words, 1000)}", "")
     if state.probe:
         text.append(f"; the next post is a trial, after: {one_line(state.probe)}")
     if state.dry_run:

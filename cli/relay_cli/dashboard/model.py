@@ -99,8 +99,8 @@ class DashboardModel:
             dead_letters.open_box(self.stack, failures.append) as box,
         ):
             (letter,) = box.find([letter_id])
-            box.retry(letter)
-        text = f"Sent to the Outbox again, with its key {letter.key}."
+            key = box.retry(letter)
+        text = f"Sent to the Outbox again, with its key {key}."
         if letter.perhaps_posted:
             text += " An earlier attempt may have posted it: the relay checks the account's stream first."
         return " ".join([text, *(f"{each}." for each in failures)])

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relay.errors import Reject
-from relay.posting import alert
-from relay.posting.delivery import PERHAPS_POSTED
+from relay.errors import Reject, RelayError
+from relay.posting.alert import read_message
+from relay.posting.delivery import PERHAPS_POSTED, idempotency_key
+from relay.posting.ledger import Ledger
+from relay.queue_message import QueueMessage
 
 from relay_cli.deployed import peek
-from relay_cli.failure import USAGE, Failure
+from relay_cli.failure import NO_AWS, USAGE, Failure
 from relay_cli.text import at, one_line, read_moment, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
+
+    from relay.posting.alert import Reading
 
     from relay_cli.deployed.peek import Peek
     from relay_cli.deployed.stack import Stack
@@ -57,19 +62,13 @@ class DeadLetter:
         """Whether an earlier attempt may have posted it: a retry then reads the account's stream first."""
         return PERHAPS_POSTED in self.reason
 
-    @property
-    def relay_key(self) -> str:
-        """The ``RelayKey`` that makes a retry the same post; a key in the message's body takes precedence."""
-        return self.attributes.get("RelayKey") or self.id
-
 
 class DeadLetterBox:
     """The open queue Dead letters; see `open_box`."""
 
     def __init__(self, stack: Stack, queue: Peek) -> None:
         """Receive nothing yet."""
-        self._sqs, self._outbox = stack.client("sqs"), stack.output("OutboxQueueUrl")
-        self._queue = queue
+        self._stack, self._queue = stack, queue
 
     def letters(self) -> Iterator[DeadLetter]:
         """Yield each letter once, roughly in the order in which they arrived; each stays hidden from then on."""
@@ -84,21 +83,29 @@ class DeadLetterBox:
         letters = list(self.letters())
         return [_find(each, letters) for each in dict.fromkeys(ids)]
 
-    def retry(self, letter: DeadLetter) -> None:
+    def retry(self, letter: DeadLetter) -> str:
         """Send a letter's unchanged body to the Outbox with its key, then delete it from Dead letters.
+
+        Returns:
+            Its key, which makes the retry the same post.
 
         Raises:
             ClientError, BotoCoreError: It was not sent, and remains in Dead letters.
-            Failure: It was sent, but could not be deleted from Dead letters.
+            Failure: The same; or it was sent, but could not be deleted from Dead letters.
         """
-        key = {"DataType": "String", "StringValue": letter.relay_key}
-        self._sqs.send_message(QueueUrl=self._outbox, MessageBody=letter.body, MessageAttributes={"RelayKey": key})
+        key = self._key(letter)
+        self._stack.client("sqs").send_message(
+            QueueUrl=self._stack.output("OutboxQueueUrl"),
+            MessageBody=letter.body,
+            MessageAttributes={"RelayKey": {"DataType": "String", "StringValue": key}},
+        )
         try:
             self.drop(letter)
         except Failure as failure:
             raise Failure(
                 f"{letter.id} was sent to the Outbox with its key, but {failure.reason} Drop it: it needs no retry."
             ) from None
+        return key
 
     def drop(self, letter: DeadLetter) -> None:
         """Delete a letter.
@@ -107,6 +114,20 @@ class DeadLetterBox:
             Failure: It could not be deleted.
         """
         self._queue.delete(letter.id)
+
+    def _key(self, letter: DeadLetter) -> str:
+        """Return the key under which the relay had the letter.
+
+        Version 0.1 knew a message in an envelope by its SQS id, and what it left goes on under that.
+        """
+        reading = _read(letter.body)
+        if "RelayKey" in letter.attributes or reading is None or letter.key != reading.envelope_id:
+            return letter.key
+        ledger = Ledger(self._stack.client("dynamodb"), self._stack.output("LedgerTableName"), time.time)
+        try:
+            return letter.id if ledger.known(letter.id) else letter.key
+        except RelayError as error:
+            raise Failure(f"{letter.id} stays in Dead letters: {error.reason}.", NO_AWS) from None
 
 
 @contextmanager
@@ -143,27 +164,31 @@ def _parse(received: dict[str, Any]) -> DeadLetter:
 
 
 def _letter(received: dict[str, Any], attributes: dict[str, str]) -> DeadLetter:
-    system, body, parsed = received["Attributes"], received["Body"], None
+    system, body, name = received["Attributes"], received["Body"], received["MessageId"]
     # A message that SQS moved here has its publisher's attributes, and DeadLetterQueueSourceArn. One that the relay
     # sent has the relay's attributes, and no such source. Senders can set no system attribute but AWSTraceHeader:
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
     moved = "DeadLetterQueueSourceArn" in system
     ours = {} if moved else attributes
-    try:
-        parsed = alert.read(body)
-    except Reject:
-        text = body
-    else:
-        text = parsed.body
+    reading = _read(body)
+    message = QueueMessage(name, body, "", receive_count=0, sent_at=0, relay_key=attributes.get("RelayKey"))
     attempts = read_number(ours.get("Attempts"), _MOST_ATTEMPTS)
     return DeadLetter(
-        id=received["MessageId"],
+        id=name,
         reason=ours.get("RejectReason") or (_GIVEN_UP if moved else _NO_REASON),
-        text=text,
-        key=(parsed.key if parsed else None) or attributes.get("RelayKey") or received["MessageId"],
+        text=reading.alert.body if reading else body,
+        key=idempotency_key(message, reading),
         first_seen=read_moment(ours.get("FirstSeen")) or at(int(system["SentTimestamp"]) / 1000),
         attempts=int(system["ApproximateReceiveCount"]) - 1 if attempts is None else attempts,
         status_code=read_number(ours.get("StatusCode"), _MOST_STATUS),
         body=body,
         attributes=attributes,
     )
+
+
+def _read(body: str) -> Reading | None:
+    """Read a message as the relay does; None if it refuses it."""
+    try:
+        return read_message(body)
+    except Reject:
+        return None

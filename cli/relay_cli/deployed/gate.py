@@ -23,6 +23,28 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 
+LONG_RATE_LIMIT_SECONDS = HOUR
+"""StockTwits' limits are hourly: one that lasts longer needs an operator. A test compares it with the relay's alarm."""
+
+_ONE_IS_TRIED = "nothing is lost, and at the end of this pause a single post is tried"
+_WHAT_TO_DO = {
+    "blocked": (
+        f"{_ONE_IS_TRIED}; do not try by hand, since every request prolongs the block, and write to StockTwits if it "
+        "is not over in some hours"
+    ),
+    "unexpected_answer": (
+        f"{_ONE_IS_TRIED}; if this pause comes again, see whether StockTwits works, and whether there is a newer "
+        "version of the relay"
+    ),
+}
+"""What an operator can do, where the reason of the pause does not say it all."""
+
+_LONG_RATE_LIMIT = (
+    "this is longer than an hour, although StockTwits' limits are hourly: see what else uses the account, lower "
+    "MaxPostsPerHour, and write to StockTwits if it comes again"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class GatePause:
     """A reason why nothing is posted now.
@@ -32,12 +54,19 @@ class GatePause:
         reason: The reason in words.
         until: When it ends; None if it has no end.
         who: Who imposed it: ``relay``, or the operator.
+        advice: What to do about it, beyond what the reason says; empty if there is nothing.
     """
 
     cause: str
     reason: str
     until: datetime | None
     who: str
+    advice: str = ""
+
+    @property
+    def words(self) -> str:
+        """The reason, and what to do."""
+        return f"{self.reason}; {self.advice}" if self.advice else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +134,7 @@ def read(stack: Stack) -> GateState:
         pauses = [reached]
     return GateState(
         open=not pauses,
-        pauses=tuple(dict.fromkeys(map(_gate_pause, pauses))),
+        pauses=tuple(dict.fromkeys(_gate_pause(each, now) for each in pauses)),
         probe=imposed.reason if imposed and imposed.probe and not in_force else None,
         pace=_left(without_pause, now, pace),
         dry_run=stack.parameters.get("DryRun") == "true",
@@ -143,5 +172,8 @@ def _left(state: State, now: float, pace: Pace) -> PaceLeft:
     )
 
 
-def _gate_pause(pause: Pause) -> GatePause:
-    return GatePause(pause.cause, pause.reason, at(pause.until), pause.who)
+def _gate_pause(pause: Pause, now: float) -> GatePause:
+    advice = _WHAT_TO_DO.get(pause.cause, "")
+    if pause.cause == "rate_limited" and (pause.until or 0) - now > LONG_RATE_LIMIT_SECONDS:
+        advice = _LONG_RATE_LIMIT
+    return GatePause(pause.cause, pause.reason, at(pause.until), pause.who, advice)

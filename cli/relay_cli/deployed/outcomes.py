@@ -97,19 +97,26 @@ def _from_entry(sent: Sent, entry: dict[str, Any] | None) -> Outcome | None:
     if entry is None:
         return None
     draft, status = sent.draft, _text(entry, "status")
-    same = _text(entry, "body_sha256") == draft.fingerprint
-    if not same and (
-        status != Status.REJECTED or "first_claimed_at" in entry
-    ):  # otherwise this message will get the key
-        reason = f"its key {draft.key!r} was already used for another text: give every alert a key of its own"
+    other = _other_use(draft, entry)
+    if other and (status != Status.REJECTED or "first_claimed_at" in entry):  # otherwise this message will get the key
+        reason = f"its key {draft.key!r} was already used for {other}: give every alert a key of its own"
         return Outcome(draft, Result.REJECTED, reason=reason)
     if status == Status.POSTED:
         return Outcome(draft, Result.POSTED, url=_text(entry, "url"))
-    own = same and (_text(entry, "message_id") == sent.message_id or not draft.alert.key)
+    own = other is None and (_text(entry, "message_id") == sent.message_id or draft.has_new_key)
     if own and status == Status.REJECTED:
         return Outcome(draft, Result.REJECTED, reason=_text(entry, "reason"))
     if own and status == Status.DRY_RUN:
         return Outcome(draft, Result.DRY_RUN, reason=NOTHING_SENT)
+    return None
+
+
+def _other_use(draft: Draft, entry: Mapping[str, Any]) -> str | None:
+    """Return what else the entry's key was used for, if it was; in the words of `relay.posting.ledger`."""
+    if _text(entry, "body_sha256") != draft.body_sha256:
+        return "another text"
+    if _text(entry, "alert_sha256") not in {"", draft.alert_sha256}:  # version 0.1 did not write it
+        return "this text with another sentiment, reply or chart"
     return None
 
 
@@ -118,7 +125,7 @@ def _from_letters(
 ) -> list[Sent]:
     """Look for messages in Dead letters; return those that are not there.
 
-    A message whose key is in its body is not matched: the letter may be an older message with the same key.
+    Only a message with a new key is matched: with another, the letter may be an older message with the same key.
     """
     if not queues.read(stack, ["DeadLetter"])[0].waiting:
         return list(sent)
@@ -126,7 +133,8 @@ def _from_letters(
         letters = {each.key: each for each in box.letters()}
     left = []
     for each in sent:
-        if letter := letters.get(each.draft.relay_key):
+        letter = letters.get(each.draft.key) if each.draft.has_new_key else None
+        if letter:
             on_outcome(Outcome(each.draft, Result.REJECTED, reason=letter.reason))
         else:
             left.append(each)

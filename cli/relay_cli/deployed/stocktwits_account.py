@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote_plus, urlencode
 
 import requests
 from relay import __version__
-from relay.posting.stocktwits import is_bot_protection
-from relay.tls import standard_context
-from requests.adapters import HTTPAdapter
+from relay.posting.stocktwits import Adapter, Answer, exchange, is_bot_protection
 from urllib3.exceptions import HTTPError
 
 from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
-from relay_cli.text import one_line
+from relay_cli.text import one_line, read_number
 
 SCOPE = "read,publish_messages"
 """The permissions the relay needs: to post, and to read the account's stream."""
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 20.0
-"""Timeouts in seconds, short because the operator is waiting."""
-
-MAX_ANSWER_BYTES = 1_000_000
-"""The most that is read of a response, far more than one has."""
+"""Timeouts in seconds, the second to a response's last byte; short because the operator is waiting."""
 
 _NO_CODE = "There is no code in that: paste the whole address that the browser was redirected to."
 _ADDRESS = re.compile(r"://|^[?#]|(^|[?&#])(code|error|state)=")
@@ -68,7 +62,7 @@ class OAuthClient:
         """
         self._api_url = api_url.rstrip("/")
         self._scheme = "OAuth" if auth_style == "oauth" else "Bearer"
-        self._adapter = _Adapter()
+        self._adapter = Adapter(1, tls=self._api_url.startswith("https://"))
 
     def authorize_url(self, application: Application) -> str:
         """Return the page where the account's owner authorizes the application."""
@@ -93,16 +87,18 @@ class OAuthClient:
             "grant_type": "authorization_code",
             "redirect_uri": application.redirect_uri,
         }
-        status, answer = self._request("POST", "/oauth/token", fields=fields)
-        token = answer.get("access_token")
+        answer = self._request("POST", "/oauth/token", fields=fields)
+        status, content = answer.meant, answer.json() or {}
+        token = content.get("access_token")
         if status == _OK and isinstance(token, str) and token:
-            scope = str(answer.get("scope") or SCOPE)
+            scope = str(content.get("scope") or SCOPE)
             if "publish_messages" not in scope:
                 raise Failure(
                     f"The token does not allow posting: its scope is {one_line(scope, 80)}. Authorize again.", REFUSED
                 )
             return token
-        quote = _quote(answer, application.client_secret, code)
+        _check_bot_protection(answer, "the code and the application are")
+        quote = _quote(content, application.client_secret, code)
         if status in _REFUSED:
             raise Failure(
                 f"StockTwits did not accept the code ({status}{quote}): a code works once, for a few minutes.\n"
@@ -117,55 +113,38 @@ class OAuthClient:
         Raises:
             Failure: StockTwits refused the token, or did not name an account.
         """
-        status, answer = self._request("GET", "/account/verify.json", token=token)
-        user = answer.get("user")
+        answer = self._request("GET", "/account/verify.json", token=token)
+        status, content = answer.meant, answer.json() or {}
+        user = content.get("user")
         if status == _OK and isinstance(user, dict):
-            username, user_id = user.get("username"), user.get("id")
-            if isinstance(username, str) and username and isinstance(user_id, int):
+            username, user_id = user.get("username"), read_number(user.get("id"))
+            if isinstance(username, str) and username and user_id:
                 return Account(username, user_id)
-        quote = _quote(answer, token)
-        if status == 403 and is_bot_protection(answer or None):  # noqa: PLR2004
-            raise Failure(
-                "StockTwits' bot protection blocks this computer (403), whatever the token is: try again in a quarter "
-                "of an hour, or from another network.",
-                REFUSED,
-            )
+        _check_bot_protection(answer, "the token is")
+        quote = _quote(content, token)
         if status in {401, 403}:
             raise Failure(f"StockTwits refused the token ({status}{quote}): get a new one.", REFUSED)
         raise _unexpected(status, quote)
 
     def _request(
         self, method: str, path: str, *, fields: dict[str, str] | None = None, token: str | None = None
-    ) -> tuple[int, dict[str, Any]]:
-        """Send one request; return the status and the JSON object of the response, an empty one if it has none."""
+    ) -> Answer:
+        """Send one request.
+
+        Raises:
+            Failure: There was no response, or it broke off.
+        """
         headers = {"User-Agent": f"StockTwitsRelay/{__version__}", "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"{self._scheme} {token}"
         request = requests.Request(method, self._api_url + path, headers, data=fields).prepare()
         try:
-            response = self._adapter.send(request, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
-            content = response.raw.read(MAX_ANSWER_BYTES, decode_content=False)
-            response.raw.close()
+            return exchange(self._adapter, request, CONNECT_SECONDS, READ_SECONDS)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             # Without the error's text and without its cause: both could reveal what was sent.
             raise Failure(
                 f"StockTwits could not be reached, or did not respond ({type(error).__name__}): try again.", FAILED
             ) from None
-        try:
-            answer = json.loads(content)
-        except (ValueError, RecursionError):
-            answer = None
-        return response.status_code, answer if isinstance(answer, dict) else {}
-
-
-class _Adapter(HTTPAdapter):
-    """Uses the standard library's TLS settings: StockTwits' bot protection was seen to block urllib3's own."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().init_poolmanager(*args, **kwargs, ssl_context=standard_context())
-
-    def cert_verify(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
-        """Leave the context as it is, with the system's authorities."""
 
 
 def parse_code(pasted: str) -> str:
@@ -174,17 +153,16 @@ def parse_code(pasted: str) -> str:
     Raises:
         Failure: There is no code in it, or the owner denied access.
     """
-    text = pasted.strip().strip("'\"")
+    text = pasted.strip().strip("'\"<>").strip()
     if not _ADDRESS.search(text):
         if not text or any(each.isspace() for each in text):
             raise Failure(_NO_CODE, USAGE)
         return text
-    try:
-        address = urlsplit(text if "://" in text or text.startswith(("?", "#")) else f"?{text}")
-    except ValueError:
-        raise Failure(_NO_CODE, USAGE) from None
-    # Providers put it into the query, or behind the #. A browser shows a + as it is, and a code has no spaces.
-    fields = parse_qs(address.fragment) | parse_qs(address.query)
+    # Providers put it into the query, or behind the #, some after a path of its own. Browsers may hide how an address
+    # begins, and show a + as it is; a code has no spaces.
+    before, _, fragment = text.partition("#")
+    address, mark, query = before.partition("?")
+    fields = parse_qs(fragment.rpartition("?")[2]) | parse_qs(query if mark else address)
     answer = {name: values[0] for name, values in fields.items()}
     if "error" in answer:
         why = one_line(answer.get("error_description") or answer["error"], 120)
@@ -196,13 +174,23 @@ def parse_code(pasted: str) -> str:
     return answer["code"].replace(" ", "+")
 
 
+def _check_bot_protection(answer: Answer, what_is: str) -> None:
+    """Fail if bot protection answered: what was sent may be good."""
+    if answer.meant == 403 and is_bot_protection(answer.json()):  # noqa: PLR2004
+        raise Failure(
+            f"StockTwits' bot protection blocks this computer (403), whatever {what_is}: try again in a quarter of an "
+            "hour, or from another network. If that fails, write to StockTwits.",
+            REFUSED,
+        )
+
+
 def _quote(answer: dict[str, Any], *secrets: str) -> str:
     """Quote StockTwits' error message, without secrets."""
     errors = answer.get("errors")
     words = errors[0].get("message") if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
     words = str(words or answer.get("error_description") or answer.get("error") or "")
-    for secret in secrets:
-        words = words.replace(secret, "…")
+    for secret in secrets:  # as it is, and as a form has it
+        words = words.replace(secret, "…").replace(quote_plus(secret), "…")
     return f": {one_line(words, 160)}" if words else ""
 
 

@@ -18,6 +18,7 @@ from local.stand_ins.firestream.faults import API_FAULTS
 from local.stand_ins.firestream.faults import Fault as BackupFault
 from local.stand_ins.stocktwits import faults
 from local.stand_ins.stocktwits.api import Reply
+from local.stand_ins.stocktwits.contrary import BEHAVIOURS, Contrary, Kind
 from local.stand_ins.stocktwits.faults import Fault
 from tests.e2e.leaks import MARK, Secrets, leaks, logs
 
@@ -142,15 +143,39 @@ def test_no_fault_of_stocktwits_reveals_a_secret(stack: Stack, functions: Functi
         while len(stack.stocktwits.requests) < len(slow):  # so that nothing closes the gate before them
             assert not waiting.done(), waiting.result()
             time.sleep(0.05)
-        for message in messages.values():
+        for fault, message in messages.items():
             if message not in slow:
-                assert functions.post(message) == left(message), message
+                found_at_once = fault in {Fault.NO_ID, Fault.NOT_JSON}  # on the stream
+                assert functions.post(message) == (left() if found_at_once else left(message)), message
         assert waiting.result() == left(*slow)
     stack.stocktwits.fail("5xx-before", path="streams/user")  # the first search for a possible post fails
     again = list(messages.values())
     answers = [functions.post(*again[:10]), functions.post(*again[10:])]
     assert sum(len(answer["batchItemFailures"]) for answer in answers) == 1
     assert any(seen.resource.startswith("streams/user") for seen in stack.stocktwits.requests)
+    assert leaks(stack, BROKEN) == []
+
+
+def test_no_contrary_answer_of_stocktwits_reveals_a_secret(stack: Stack, functions: Functions) -> None:
+    link = stack.firestream.grant("message", FIRST_DAY)
+    words = f"The token {stack.stocktwits.access_token} is not known: {link}"
+    behaviours = [
+        (each, draw | ({"message": words} if "message" in BEHAVIOURS[each].details else {}))
+        for each in Contrary
+        for draw in BEHAVIOURS[each].draws
+        if each is not Contrary.LATE  # as silent as a time-out
+    ]
+    for number, (behaviour, details) in enumerate(behaviours):
+        if BEHAVIOURS[behaviour].kind is not Kind.PAGE:
+            stack.stocktwits.fail(behaviour, text=f"Met {number} ", **details)
+            functions.post(alert(f"Met {number}", chart=number % 2 == 0))
+        if BEHAVIOURS[behaviour].kind is not Kind.POSTING:
+            stack.stocktwits.fail("close-after", text=f"Lost {number} ")
+            functions.post(alert(f"Lost {number}", chart=False))
+            stack.stocktwits.fail(behaviour, path="streams/user", **details)
+            functions.post(alert(f"Lost {number}", chart=False))
+    assert {each.fault for _, each in stack.stocktwits.faulted} >= {each for each, _ in behaviours}
+    assert logged(stack, "The token … is not known: https://") or logged(stack, "The token … is not known: http://")
     assert leaks(stack, BROKEN) == []
 
 

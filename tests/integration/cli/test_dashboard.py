@@ -56,6 +56,26 @@ def test_a_closed_gate_shows_why_and_until_when(page: Page, world: PostingWorld)
     assert "Pause posting" in shown.part("controls")
 
 
+def test_a_pause_that_needs_an_operator_says_what_to_do(page: Page, world: PostingWorld, outbox: Outbox) -> None:
+    world.stand_in.fail("page", status=404)
+    outbox.send("Up 3% $AAPL")
+    outbox.run()
+    assert "check StockTwitsApiUrl; nothing is lost, and at the end of this pause a single post is tried" in (
+        page.ask().part("gate")
+    )
+
+
+def test_a_post_that_is_shown_without_its_sentiment_has_that_remark(
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    outbox.send('{"body": "Up 3% $AAPL", "sentiment": "bullish"}')
+    world.stand_in.fail("sentiment")
+    cli.log(outbox.run())
+    assert "StockTwits shows it without its sentiment https://stocktwits.com/relay_demo/message/" in (
+        page.ask().part("posts")
+    )
+
+
 def test_the_queues_show_how_much_they_hold(page: Page, world: PostingWorld) -> None:
     for text in ("one $A", "two $B"):
         world.send(world.leftovers, text)

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import shellingham
 from relay.errors import Pause
-from relay.posting import alert
-from relay.posting.alert import Alert
-from relay_cli.deployed import deliveries
+from relay.posting.alert import Reading, read_message
+from relay_cli.deployed import dead_letters, deliveries
 
 from tests.worlds.cli import DONE, FAILED, NO_AWS, OVERRIDE, REFUSED, USAGE, CliHarness, control_characters, session
 from tests.worlds.cli import SHOWN as ESCAPED
@@ -199,7 +198,7 @@ def test_the_error_of_a_refused_login_steers_no_terminal(cli: CliHarness, world:
 
 
 def test_an_invalid_address_is_a_usage_error(cli: CliHarness) -> None:
-    result = cli("login", "--no-browser", *APPLICATION, typed="http://[?code=x")
+    result = cli("login", "--no-browser", *APPLICATION, typed="http://[?state=x")
     assert (result.code, "There is no code in that" in result.err) == (USAGE, True)
 
 
@@ -340,13 +339,12 @@ def test_a_reason_that_its_publisher_forged_does_not_count(cli: CliHarness, lett
 def test_a_letter_that_cannot_be_read_is_a_row_beside_the_others(
     cli: CliHarness, letters: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(body: str) -> Alert:
+    def read(body: str) -> Reading:
         if body == "broken":
             raise RecursionError
-        return well(body)
+        return read_message(body)
 
-    well = alert.read
-    monkeypatch.setattr(alert, "read", read)
+    monkeypatch.setattr(dead_letters, "read_message", read)
     letters(letter("one"), letter("odd", "broken", RelayKey="k1"), letter("two"))
     result = cli("dead", "list")
     assert (result.code, result.out.count("Up 3% $AAPL")) == (DONE, 2)

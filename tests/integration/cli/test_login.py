@@ -198,7 +198,8 @@ def test_a_token_that_is_none_is_not_stored(cli: CliHarness, token: str, code: i
 @pytest.mark.parametrize(
     ("fault", "code", "words"),
     [
-        ("403-html", REFUSED, "StockTwits responded with 403"),
+        ("403-html", REFUSED, "StockTwits' bot protection blocks this computer (403), whatever the token is"),
+        ("problem", REFUSED, "StockTwits' bot protection blocks this computer (403), whatever the token is"),
         ("5xx-before", REFUSED, "StockTwits responded with 500"),
         ("redirect", REFUSED, "StockTwits responded with 302"),
         ("reset-before", FAILED, "could not be reached"),

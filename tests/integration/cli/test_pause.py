@@ -4,7 +4,7 @@ import pytest
 from relay.errors import Pause
 
 from tests.worlds.cli import DONE, USAGE, CliHarness, iso
-from tests.worlds.functions import Outbox
+from tests.worlds.functions import Leftovers, Outbox
 from tests.worlds.posting import PostingWorld
 
 
@@ -19,6 +19,27 @@ def test_a_pause_stops_posting_until_it_is_lifted(cli: CliHarness, world: Postin
     assert cli("resume").out == "Lifted the pause of Ann: earnings call.\n"
     world.clock.forward(120)
     assert outbox.run().outcomes == ["posted"]
+
+
+@pytest.mark.parametrize("drain_at", [0, 30, 55])
+@pytest.mark.parametrize("resumed_after", [1, 60, 110, 170, 600])
+def test_what_arrives_during_a_long_pause_goes_on_within_two_minutes_of_its_end(
+    cli: CliHarness, world: PostingWorld, resumed_after: int, drain_at: int
+) -> None:
+    outbox, leftovers = Outbox(world), Leftovers(world)
+    cli("pause", "maintenance", "--for", "2h")
+    outbox.send("Up 3% $AAPL")
+    waited = 0
+    while not world.posted:
+        outbox.poll()
+        if waited % 60 == drain_at:
+            leftovers.run()
+        world.clock.forward(1)
+        waited += 1
+        if waited == resumed_after:
+            cli("resume")
+        assert waited - resumed_after <= 120
+    assert waited >= resumed_after
 
 
 def test_a_pause_with_an_end_ends_by_itself(cli: CliHarness, world: PostingWorld) -> None:

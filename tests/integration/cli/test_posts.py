@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from local.stack.stack import a_chart
+from tests.worlds.aws import sqs_record
 from tests.worlds.cli import DONE, USAGE, Answer, CliHarness, iso, session
 from tests.worlds.functions import Leftovers, Outbox
-from tests.worlds.posting import PostingWorld
+from tests.worlds.posting import CHARTS, PostingWorld
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
@@ -37,6 +39,41 @@ def test_a_posts_sentiment_is_shown(cli: CliHarness, outbox: Outbox) -> None:
     cli.log(outbox.run())
     assert {row["key"]: row["sentiment"] for row in rows(cli)} == {"k1": "bullish", "k2": None}
     assert "posted, 0.0 s after it was queued, bullish\n" in cli("posts", "--key", "k1").out
+
+
+REMARKS = [
+    ({"chart": f"s3://{CHARTS}/c.png"}, {"fault": "chart-missing"}, "StockTwits shows it without its chart"),
+    ({"sentiment": "bullish"}, {"fault": "sentiment"}, "StockTwits shows it without its sentiment"),
+    ({"sentiment": "bearish"}, {"fault": "sentiment", "form": "other"}, "StockTwits shows it without its sentiment"),
+    ({}, {"fault": "rendered", "rendering": "truncated"}, "StockTwits shows another text than was sent"),
+]
+"""Fields of an alert, what StockTwits does with it, and the remark on it."""
+
+
+@pytest.mark.parametrize(("fields", "behaviour", "remark"), REMARKS)
+def test_a_post_that_is_shown_otherwise_than_it_was_sent_has_a_remark(
+    cli: CliHarness, outbox: Outbox, fields: dict[str, str], behaviour: dict[str, Any], remark: str
+) -> None:
+    cli.world.s3.put_object(Bucket=CHARTS, Key="c.png", Body=a_chart())
+    outbox.send(json.dumps({"body": TEXT, **fields}))
+    cli.world.stand_in.fail(**behaviour)
+    cli.log(outbox.run())
+    (row,) = rows(cli)
+    assert (row["outcome"], row["reason"]) == ("posted", remark)
+    assert cli("posts").lines[-2:] == [f"    {row['url']}", f"    {remark}"]
+
+
+def test_a_remark_stays_when_sqs_hands_the_message_over_again(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    outbox.send('{"body": "Up 3% $AAPL", "sentiment": "bullish"}')
+    world.stand_in.fail("sentiment")
+    event = {"Records": [sqs_record(each, "outbox") for each in world.receive(outbox.queue)]}
+    for _ in range(2):
+        cli.log(outbox.invoke(event))
+        world.clock.forward(1)
+    (row,) = rows(cli)
+    assert (row["outcome"], row["reason"]) == ("posted", "StockTwits shows it without its sentiment")
 
 
 def test_the_lines_of_one_message_are_one_row_with_its_final_outcome(
@@ -82,7 +119,10 @@ def test_messages_of_the_last_weeks_are_found_when_there_is_nothing_newer(
     assert [row["text"] for row in rows(cli)] == [TEXT]
 
 
-@pytest.mark.parametrize("since", ["2h", "2026-11-21T15:30:00Z", "2026-11-21T15:30"])
+@pytest.mark.parametrize(
+    "since",
+    ["2h", "2026-11-21T15:30:00Z", "2026-11-21T15:30", "2026-11-21 16:30+01", "20261121T1530Z", "2026-W47-6T15:30Z"],
+)
 def test_since_leaves_out_what_is_older(cli: CliHarness, world: PostingWorld, outbox: Outbox, since: str) -> None:
     for text in ("old $A", "new $A"):
         outbox.send(text)

@@ -10,7 +10,9 @@ import pytest
 from relay.backups.backup import Backup
 from relay.errors import Pause
 from relay.posting.gate import Gate
+from relay.posting.telemetry import LONG_SECONDS
 from relay_cli.commands import status
+from relay_cli.deployed import gate
 
 from tests.worlds.backups import ARCHIVE
 from tests.worlds.cli import DONE, NO_AWS, NO_STACK, STACK, USAGE, CliHarness, iso, session
@@ -101,6 +103,51 @@ def test_an_operators_pause_comes_before_what_stocktwits_imposed(cli: CliHarness
     assert (
         f"closed until `relay resume`: paused by Ann: earnings; and until {iso(world.clock() + 600)}: StockTwits limits"
     ) in cli("status").out
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"fault": "page", "status": 404}, "check StockTwitsApiUrl; nothing is lost"),
+        ({"fault": "empty", "status": 422}, "whether there is a newer version of the relay"),
+        ({"fault": "403-html"}, "do not try by hand, since every request prolongs the block"),
+        ({"fault": "problem"}, "write to StockTwits if it is not over in some hours"),
+        ({"fault": "429", "reset_in_seconds": 7200}, "this is longer than an hour, although StockTwits' limits"),
+        ({"fault": "429-form", "seconds": 7200}, "lower MaxPostsPerHour, and write to StockTwits"),
+        ({"fault": "401"}, "store a valid one"),
+    ],
+)
+def test_a_pause_that_needs_an_operator_says_what_to_do(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, fault: dict[str, Any], words: str
+) -> None:
+    world.stand_in.fail(**fault)
+    outbox.send("Up 3% $AAPL")
+    outbox.run()
+    (pause,) = posting(cli)["gate"]["shut"]
+    assert words in f"{pause['reason']}; {pause['advice']}"
+    assert words in " ".join(cli("status").out.split())
+    assert words in cli("resume").out
+
+
+@pytest.mark.parametrize("cause", ["rate_limited", "unavailable", "pace"])
+def test_a_pause_that_ends_by_itself_asks_for_nothing(cli: CliHarness, world: PostingWorld, cause: str) -> None:
+    gate_of(cli).close(Pause(cause, "StockTwits limits the rate", world.clock() + gate.LONG_RATE_LIMIT_SECONDS))
+    assert posting(cli)["gate"]["shut"][0]["advice"] == ""
+
+
+def test_a_rate_limit_is_long_where_the_relays_alarm_begins() -> None:
+    assert gate.LONG_RATE_LIMIT_SECONDS == LONG_SECONDS
+
+
+def test_three_successes_without_an_id_are_shown_with_what_to_do(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.stand_in.fail("no-id", times=None, accepted=False)
+    outbox.send("$AAPL one", "$MSFT two", "$TSLA three")
+    outbox.run()
+    shown = " ".join(cli("status").out.split())
+    assert "StockTwits' answers no longer name the posts that it takes: check StockTwitsApiUrl" in shown
+    assert "whether there is a newer version of the relay" in shown
 
 
 def test_a_pause_of_stocktwits_that_is_over_is_none(cli: CliHarness, world: PostingWorld) -> None:

@@ -4,8 +4,9 @@ import hashlib
 import json
 
 import pytest
-from relay.posting.backoff import OUTBOX_RECEIVES
+from relay.posting.backoff import BEHIND_OTHERS_SECONDS, OUTBOX_RECEIVES
 from relay.posting.delivery import PERHAPS_POSTED
+from relay.posting.stocktwits import TOKEN_REFUSED_SECONDS
 
 from tests.worlds.functions import Function
 from tests.worlds.posting import CHARTS, TABLE, PostingWorld
@@ -204,9 +205,13 @@ def test_a_refusal_that_comes_to_one_message_alone_is_about_that_message(
 def test_a_refused_message_stays_while_nothing_else_is_posted(world: PostingWorld, leftovers: Function) -> None:
     leftovers.send("$AAPL refused")
     world.stand_in.fail("401", times=3)
+    outcomes = leftovers.run().outcomes
     for _ in range(3):
-        assert later(world, leftovers, 450).outcomes == ["deferred"]
-    assert later(world, leftovers, 450).outcomes == ["posted"]
+        waits = leftovers.visibility_timeouts()[-1]
+        assert waits >= TOKEN_REFUSED_SECONDS + BEHIND_OTHERS_SECONDS + leftovers.first_back_off
+        outcomes += later(world, leftovers, waits).outcomes
+    assert outcomes == ["deferred"] * 3 + ["posted"]
+    assert world.dead_letters() == []
 
 
 def test_bot_protection_that_answers_in_json_is_not_a_refused_token(world: PostingWorld, outbox: Function) -> None:

@@ -79,6 +79,19 @@ def test_an_event_has_the_url_of_the_post_and_the_time_of_its_message(
     }
 
 
+def test_an_event_says_what_stocktwits_does_not_show_of_the_post(
+    world: PostingWorld, function: Function, new_events: NewEvents
+) -> None:
+    function.send('{"body": "$AAPL one", "sentiment": "bullish"}')
+    world.stand_in.fail("sentiment")
+    function.run()
+    (event,) = new_events()
+    assert (event["detail-type"], event["detail"]["reason"]) == (
+        "Post Succeeded",
+        "StockTwits shows it without its sentiment",
+    )
+
+
 def test_an_event_is_put_only_for_a_final_outcome(
     world: PostingWorld, function: Function, new_events: NewEvents
 ) -> None:

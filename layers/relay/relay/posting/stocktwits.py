@@ -86,7 +86,7 @@ _IMAGE_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
     """What StockTwits answered; its content is empty if it was too long to be read."""
 
     status: int
@@ -140,7 +140,7 @@ class StockTwits:
         self._credentials = credentials
         self._now = now
         # No session: it would follow redirects, keep cookies, and read logins and proxies from the environment.
-        self._adapter = _Adapter(connections, tls=self._api_url.startswith("https://"))
+        self._adapter = Adapter(connections, tls=self._api_url.startswith("https://"))
 
     def close(self) -> None:
         """Close the connections: a function may be frozen for longer than they live, and a dead one costs a post."""
@@ -214,7 +214,7 @@ class StockTwits:
         more = cursor.get("more") if isinstance(cursor, dict) else None
         return Page([_shown(each) for each in messages], more if isinstance(more, bool) else None)
 
-    def _answered(self, request: Callable[[Credentials], _Answer]) -> tuple[_Answer, Credentials]:
+    def _answered(self, request: Callable[[Credentials], Answer]) -> tuple[Answer, Credentials]:
         """Send a request, and once more if its token is refused and a newer one is stored."""
         credentials = self._credentials()
         answer = request(credentials)
@@ -226,17 +226,17 @@ class StockTwits:
                 return request(fresh), fresh
         return answer, credentials
 
-    def _stream(self, credentials: Credentials, highest: int | None) -> _Answer:
+    def _stream(self, credentials: Credentials, highest: int | None) -> Answer:
         path = f"/streams/user/{credentials.user_id}.json"
         params = {"limit": str(PAGE_SIZE)} | ({"max": str(highest)} if highest is not None else {})
         return self._send("GET", path, credentials, params=params)
 
-    def _publish(self, fields: dict[str, str], files: Any, credentials: Credentials) -> _Answer:  # noqa: ANN401
+    def _publish(self, fields: dict[str, str], files: Any, credentials: Credentials) -> Answer:  # noqa: ANN401
         if self._auth_style == "form":
             fields = {**fields, "access_token": credentials.access_token}
         return self._send("POST", "/messages/create.json", credentials, data=fields, files=files)
 
-    def _send(self, method: str, path: str, credentials: Credentials, **what: Any) -> _Answer:  # noqa: ANN401
+    def _send(self, method: str, path: str, credentials: Credentials, **what: Any) -> Answer:  # noqa: ANN401
         """Send one request, and read its answer, up to a bound."""
         headers = {"User-Agent": f"StockTwitsRelay/{__version__}", "Accept": "application/json"}
         scheme = {"bearer": "Bearer", "oauth": "OAuth"}.get(self._auth_style)
@@ -244,24 +244,14 @@ class StockTwits:
             headers["Authorization"] = f"{scheme} {credentials.access_token}"
         request = requests.Request(method, self._api_url + path, headers, **what).prepare()
         try:
-            response = self._adapter.send(request, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS))
-            content = b""
-            # Not decoded: no encoding was asked for, and half a megabyte of gzip may become a gigabyte. To its end,
-            # since only there urllib3 distinguishes an answer that broke off from a whole one.
-            while piece := response.raw.read(MAX_ANSWER_BYTES + 1 - len(content), decode_content=False):
-                content += piece
+            return exchange(self._adapter, request, CONNECT_SECONDS, READ_SECONDS)
         except (requests.RequestException, HTTPError, ValueError) as error:  # the latter of a chunk's odd size
             # Not the exception's own text, and no cause kept: both could show what was sent.
             if _never_connected(error):
                 raise Retry(f"StockTwits could not be reached ({_root(error)})") from None
             raise Unknown(f"the connection to StockTwits broke before its answer ({_root(error)})") from None
-        if len(content) > MAX_ANSWER_BYTES:
-            response.raw.close()
-            response.raw.release_conn()  # or whoever waits for a connection waits for ever
-            content = b""
-        return _Answer(response.status_code, response.headers, content)
 
-    def _refused(self, answer: _Answer, credentials: Credentials, *, is_reply: bool = False) -> NoReturn:
+    def _refused(self, answer: Answer, credentials: Credentials, *, is_reply: bool = False) -> NoReturn:
         """Raise what an answer other than success means."""
         status = answer.meant
         quoted = _quoted(answer.json(), credentials.access_token)
@@ -304,6 +294,34 @@ class StockTwits:
         ends = (_end(headers.get(name, "").strip(), now) for name in ("Retry-After", "X-RateLimit-Reset"))
         until = next((each for each in ends if each is not None), now + RATE_LIMIT_SECONDS)
         return Pause("rate_limited", f"StockTwits limits the rate (429{quoted})", until)
+
+
+def exchange(
+    adapter: HTTPAdapter, request: requests.PreparedRequest, connect_seconds: float, read_seconds: float
+) -> Answer:
+    """Send one request, and read its answer, up to a bound.
+
+    Args:
+        adapter: An `Adapter`, which bounds the answer's time as a whole.
+        request: What to send.
+        connect_seconds: How long the connection may take to come about.
+        read_seconds: How long the answer may take, to its last byte.
+
+    Raises:
+        RequestException, HTTPError, ValueError: There was no answer, or it broke off; their texts may show what was
+            sent.
+    """
+    response = adapter.send(request, stream=True, timeout=(connect_seconds, read_seconds))
+    content = b""
+    # Not decoded: no encoding was asked for, and half a megabyte of gzip may become a gigabyte. To its end, since only
+    # there urllib3 distinguishes an answer that broke off from a whole one.
+    while piece := response.raw.read(MAX_ANSWER_BYTES + 1 - len(content), decode_content=False):
+        content += piece
+    if len(content) > MAX_ANSWER_BYTES:
+        response.raw.close()
+        response.raw.release_conn()  # or whoever waits for a connection waits for ever
+        content = b""
+    return Answer(response.status_code, response.headers, content)
 
 
 def is_bot_protection(answer: Mapping[str, Any] | None) -> bool:
@@ -368,11 +386,12 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _BoundedResponse(HTTPResponse):
-    """An answer that has to come to its end in `READ_SECONDS`, its headers and how it is cut into chunks included."""
+    """An answer that has to come to its end in the time for reading, its headers and its cuts into chunks included."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
-        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), READ_SECONDS, 2 * MAX_ANSWER_BYTES))
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(sock, *args, **kwargs)
+        # By now urllib3 has given the socket the time-out for reading.
+        self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock.gettimeout(), 2 * MAX_ANSWER_BYTES))
 
 
 class _Http(_Connects, HTTPConnection):
@@ -383,13 +402,20 @@ class _Https(_Connects, HTTPSConnection):
     response_class = _BoundedResponse
 
 
-class _Adapter(HTTPAdapter):
+class Adapter(HTTPAdapter):
     """Bounds an answer's time and size, and uses the standard library's TLS settings.
 
-    StockTwits' bot protection was seen to block urllib3's own.
+    StockTwits' bot protection was seen to block urllib3's own. What `send` gets as the time-out for reading is the time
+    for the whole answer.
     """
 
     def __init__(self, connections: int, *, tls: bool) -> None:
+        """Prepare.
+
+        Args:
+            connections: How many connections to open at most; further requests wait for one.
+            tls: Whether to read the authorities for certificates; only ``https`` needs them.
+        """
         # Only where it is needed: reading all the authorities takes as long as making an AWS client.
         self._tls: dict[str, Any] = {"ssl_context": standard_context()} if tls else {}
         super().__init__(pool_connections=1, pool_maxsize=connections, pool_block=True)
@@ -406,6 +432,7 @@ class _Adapter(HTTPAdapter):
         return response
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Make connections that bound their answers."""
         super().init_poolmanager(*args, **kwargs | self._tls)
         pools = self.poolmanager.pool_classes_by_scheme
         self.poolmanager.pool_classes_by_scheme = {
@@ -436,7 +463,7 @@ def _chain(error: BaseException) -> list[BaseException]:
         chain.append(following)
 
 
-def _token_refused(answer: _Answer) -> bool:
+def _token_refused(answer: Answer) -> bool:
     """Return whether the token was refused; bot protection answers 403, too."""
     return answer.meant == 401 or (answer.meant == 403 and not is_bot_protection(answer.json()))  # noqa: PLR2004
 
