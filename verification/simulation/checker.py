@@ -301,7 +301,7 @@ def _poisons(world: World) -> Iterator[str]:
         settled = [each for each in refused if _is_settled(world, message_id, each)]
         for first, second in pairwise(settled):
             between = any(first.answered_at < at and known_at < second.admitted_at for at, known_at in probes)
-            if between and refused[-1].at > second.at:
+            if between and refused[-1].admitted_at > second.admitted_at:  # or a newer token was tried at once
                 yield (
                     f"{alert.text!r} closed the gate twice, the last time at {clock(second.at)}, and was sent again at "
                     f"{clock(refused[-1].at)}"

@@ -238,7 +238,8 @@ class Adapter:
         fault = random.choice([*Fault, NOT_REACHED, LATE]) if network.chance(network.weather.stocktwits) else None
         if text in stocktwits.poisoned:
             fault = None
-        fault = stocktwits.lost.pop(text, fault)
+        if text in stocktwits.lost:
+            fault = stocktwits.lost.pop(text)
         network.travel(random.uniform(0.05, 1.5) * stocktwits.nature.slowness)
         if fault == NOT_REACHED:
             sent.counts = False
