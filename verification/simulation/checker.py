@@ -13,8 +13,7 @@ from relay.posting.batch import LOOK_SECONDS
 from relay.posting.delivery import CUT_OFF, MOST_CUT_OFF, NO_ID_TWICE, NOT_FOUND_IN_TIME, PERHAPS_POSTED
 from relay.posting.gate import MICROSECONDS
 from relay.posting.outcome import Status
-from relay.posting.reconciliation import CLOCK_SKEW_SECONDS, MOST_SECONDS
-from relay.posting.stocktwits import READ_SECONDS
+from relay.posting.reconciliation import CLOCK_SKEW_SECONDS
 
 from local.stand_ins.stocktwits.contrary import Contrary
 from local.stand_ins.stocktwits.rendering import LINK
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
 
 UNDER_WAY_SECONDS = LOOK_SECONDS + SLOW_SECONDS
 """How long after the gate was closed a request may still start: a look at the gate is valid for a second."""
-
-
-READING_SECONDS = MOST_SECONDS + READ_SECONDS
-"""How long after the gate was closed the stream may still be read: a search that has begun is not interrupted."""
 
 COMES_BACK_SECONDS = 60.0
 """How long a message that waits for the gate alone may be invisible once it is open: with the drain's minute, two."""
@@ -68,7 +63,7 @@ def _has_twins(day: Scenario) -> bool:
 
 def _hides_links(day: Scenario) -> bool:
     """Return whether StockTwits hides where the links lead of alerts that differ in nothing else."""
-    return _has_twins(day) and day.nature.links is not Links.SHOWN
+    return _has_twins(day) and (day.nature.links is not Links.SHOWN or _does(Contrary.LINKS)(day))
 
 
 EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
@@ -180,7 +175,7 @@ def _is_disputed(world: World, post_id: int) -> bool:
     made = next((each for each in world.stocktwits.timeline.posts if each.id == post_id), None)
     if made is None or made.source or FILINGS not in made.body:
         return False
-    if world.day.nature.links is Links.SHOWN or not LINK.sub("", made.body).strip():
+    if not _hides_links(world.day) or not LINK.sub("", made.body).strip():
         return False
     dead, body = _dead(world), made.body
     keys = [message_id for message_id, alert in world.published if alert.text == body]
@@ -234,8 +229,7 @@ def _gate(world: World) -> Iterator[str]:
     """No request starts while the gate is known to be closed, and a closed gate uses up no receives."""
     for each in (each for times in world.table.closed.values() for each in times):
         for request in world.stocktwits.requests:
-            under_way = UNDER_WAY_SECONDS if request.text else UNDER_WAY_SECONDS + READING_SECONDS
-            known = each.since + under_way < request.at < each.until
+            known = each.since + UNDER_WAY_SECONDS < request.at < each.until
             if known and not (request.probe and each.cause != "operator"):
                 yield (
                     f"{request.process} asked StockTwits at {clock(request.at)}, but the gate was closed from "
@@ -257,8 +251,7 @@ def _shared_pauses(world: World) -> Iterator[str]:
         if asked.text in rejected:  # its second refusal is held against this message alone
             continue
         for request in world.stocktwits.requests:
-            within = SHARED_WITHIN_SECONDS if request.text else SHARED_WITHIN_SECONDS + READING_SECONDS
-            if asked.at + within < request.at < asked.keep_away_until:
+            if asked.at + SHARED_WITHIN_SECONDS < request.at < asked.keep_away_until:
                 yield f"{request.process} asked StockTwits at {clock(request.at)} in the pause of {asked.process}"
 
 

@@ -7,9 +7,10 @@ import json
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message as Headers
 from enum import StrEnum
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -22,7 +23,6 @@ from local.stand_ins.stocktwits.api import DUPLICATE_SECONDS, RefusedError, Repl
 from local.stand_ins.stocktwits.contrary import CREATE, Contrary, Kind
 from local.stand_ins.stocktwits.contrary_api import ContraryApi
 from local.stand_ins.stocktwits.faults import Fault, PlannedFault, plan
-from local.stand_ins.stocktwits.rendering import LINK, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,9 +50,6 @@ and would send the post again, or leave it in Dead letters as refused."""
 
 LINKS_LATE_SECONDS = 5.0
 """How long after a post its links are shown on some days: in recorded answers they were made 3 s after the message."""
-
-EXPANDED_CHARACTERS = 26
-"""How much of the address a link leads to is shown in recorded answers, before "..."."""
 
 
 class Links(StrEnum):
@@ -180,25 +177,18 @@ class StockTwits(ContraryApi):
         return not (drawn.accepts and drawn.details.get("status") in DENIES)
 
     def _message(self, post: PostRecord) -> dict[str, Any]:
-        links = self._links(post)
-        return super()._message(post) | ({} if links is None else {"links": links})
+        return super()._message(replace(post, alterations=(partial(self._with_links, post), *post.alterations)))
 
-    def _links(self, post: PostRecord) -> list[dict[str, str]] | None:
-        """Return the list of a post's links; None if there is none."""
+    def _with_links(self, post: PostRecord, message: dict[str, Any]) -> dict[str, Any]:
+        """Show a post with the list of its links as it is on this day."""
         form = self.nature.links
-        if form is Links.MISSING:
-            return None
         age = self.settings.clock() - post.created_at.timestamp()
-        if form is Links.EMPTY or (form is Links.LATE and age < LINKS_LATE_SECONDS):
-            return []
-        return [
-            {
-                "url": shortened(link) if form is Links.SHORT else link,
-                "shortened_url": shortened(link),
-                "shortened_expanded_url": _expanded(link),
-            }
-            for link in LINK.findall(post.body)
-        ]
+        if "links" not in message or form is Links.SHOWN or (form is Links.LATE and age >= LINKS_LATE_SECONDS):
+            return message
+        if form is Links.MISSING:
+            return {name: value for name, value in message.items() if name != "links"}
+        short = [each | {"url": each["shortened_url"]} for each in message["links"]]
+        return {**message, "links": short if form is Links.SHORT else []}
 
     def _altered(self, kind: Contrary, details: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
         """Alter a post; an answer with another's id is noticed only if it is known whose that is."""
@@ -315,12 +305,6 @@ def _meaning(reply: Reply) -> tuple[int, int | None]:
         return status, int(post_id) if re.fullmatch(r"\d{9}", post_id) else None
     except (ValueError, AttributeError):
         return reply.status, None
-
-
-def _expanded(link: str) -> str:
-    """Return where a link leads, without its scheme, cut off as in recorded answers."""
-    address = link.partition("://")[2]
-    return address if len(address) <= EXPANDED_CHARACTERS else f"{address[:EXPANDED_CHARACTERS]}..."
 
 
 def _seen(request: requests.PreparedRequest, at: float) -> SeenRequest:
