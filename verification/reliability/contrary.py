@@ -39,6 +39,7 @@ class FairApi(ContraryApi):
         """Serve a stand-in; `is_settled` says whether the ledger knows whose post an id is."""
         super().__init__(stand_in)
         self._ids = stand_in.api._ids  # noqa: SLF001  ids are never reused: the ledger may know earlier ones
+        self.forget()
         self._is_settled = is_settled
 
     def draw(self, seen: SeenRequest) -> list[PlannedFault]:
