@@ -282,6 +282,7 @@ class World:
             claim=own_ledger.claim,
             settle=own_ledger.settle,
             known=own_ledger.known,
+            perhaps_posted=own_ledger.perhaps_posted,
             find=Reconciler(stocktwits.stream, own_ledger.owners, now).find,
             prepare=lambda _alert: None,
             send=stocktwits.publish,

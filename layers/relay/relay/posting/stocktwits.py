@@ -463,8 +463,14 @@ def _shown(message: object) -> Shown:
     """Read a post of the stream."""
     if not isinstance(message, dict):
         return Shown(None, None, None)
-    body = message.get("body")
-    return Shown(_id(message.get("id")), body if isinstance(body, str) else None, _moment(message.get("created_at")))
+    body, links = message.get("body"), message.get("links")
+    addresses = [each.get("url") for each in links if isinstance(each, dict)] if isinstance(links, list) else []
+    return Shown(
+        _id(message.get("id")),
+        body if isinstance(body, str) else None,
+        _moment(message.get("created_at")),
+        tuple(each for each in addresses if isinstance(each, str)),
+    )
 
 
 def _moment(date: object) -> float | None:
