@@ -125,7 +125,7 @@ FULL = Plan(
     pause_seconds=15,
     max_seconds=900,
 )
-CONTRARY = replace(FULL, contrary=7, share=0.1, max_seconds=1800)
+CONTRARY = replace(FULL, contrary=19, share=0.05, max_seconds=1500)
 PUBLISHERS = 4
 DRAINS = 2
 RESTART_SECONDS = 3
