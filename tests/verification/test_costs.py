@@ -10,6 +10,7 @@ from verification.reliability.costs import (
     BILLED_MESSAGES,
     CONDITIONS,
     MEMORY_GB,
+    MOST_WRITE_UNITS,
     OPEN_GATE,
     PACED,
     Usage,
@@ -38,11 +39,20 @@ def test_the_readme_says_what_the_bills_come_to() -> None:
     assert f"\n\n{price_list(bills(measured))}\n\n" in README.read_text()
 
 
-def test_a_message_takes_one_request_and_two_writes_beside_its_share_of_the_gate() -> None:
+def test_a_message_takes_one_request_and_three_writes_beside_its_share_of_the_gate() -> None:
     taken = usage(100, CONDITIONS[0])
     assert taken.of("stocktwits") == 100
-    assert taken.calls["dynamodb.UpdateItem"] == 200
+    assert 300 < taken.write_units <= 312
     assert taken.invocations <= 12
+
+
+def test_ten_alerts_take_at_most_31_write_units() -> None:
+    assert usage(10, OPEN_GATE).write_units <= MOST_WRITE_UNITS == 31
+
+
+def test_a_lost_answer_takes_one_request_for_the_stream_and_no_second_post() -> None:
+    taken = usage(10, OPEN_GATE, lost=1)
+    assert (taken.calls["stocktwits.stream"], taken.calls["stocktwits.create"]) == (1, 10)
 
 
 def test_a_call_that_is_made_more_often_for_each_of_many_is_found() -> None:

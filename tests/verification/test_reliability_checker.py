@@ -5,10 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from relay.posting.delivery import NO_ID_TWICE
 
 from verification.reliability import backups_under_fire, posting_under_fire
 from verification.reliability.checker import (
+    KILL,
     OPERATOR_MUST_CHECK,
+    PAGES_RAN_OUT,
     Alert,
     ArchiveChecker,
     End,
@@ -19,7 +22,8 @@ from verification.reliability.checker import (
 
 GOOD = Alert("$AAPL rises", '{"body": "$AAPL rises", "key": "a"}', "a")
 BAD = Alert("", '{"body": "", "key": "b"}', "b", refusal="body: is empty")
-LOOK = f"the stream does not reach back - {OPERATOR_MUST_CHECK}: look on StockTwits"
+LOOK = f"the account's stream could not be read back to the first attempt - {OPERATOR_MUST_CHECK}"
+REFUSED_TWICE = "StockTwits refused it twice, and took another message in between (404)"
 
 
 def checker(
@@ -34,6 +38,7 @@ def checker(
         unsure=frozenset(),
         interrupted=0,
         waiting={},
+        causes={alert.text: {KILL, PAGES_RAN_OUT}},
     )
     return replace(nothing, **seen)
 
@@ -111,6 +116,45 @@ def test_an_alert_is_left_to_an_operator_without_a_failed_request_only_after_kil
     assert len(replace(found, interrupted=0).violations()) == 1
 
 
+def test_an_alert_may_be_left_to_an_operator_only_for_a_reason_that_stocktwits_was_made_to_cause() -> None:
+    found = checker(dead=[f"post 7 is much like it - {OPERATOR_MUST_CHECK}"], unsure={GOOD.text})
+    assert found.violations()[0].startswith("left to an operator, although nothing explains it: ")
+    explained = replace(found, causes={GOOD.text: {"rendered", "page"}})
+    assert explained.violations() == []
+    assert explained.reasons(End.LEFT_TO_AN_OPERATOR) == {("is much like it", "rendered"): 1}
+
+
+def test_an_alert_may_be_refused_only_by_an_answer_that_it_got() -> None:
+    found = checker(dead=[REFUSED_TWICE], causes={GOOD.text: {"page"}})
+    assert (end(found), found.violations()) == (End.REFUSED_BY_STOCKTWITS, [])
+    assert found.reasons(End.REFUSED_BY_STOCKTWITS) == {("took another message in between", "page"): 1}
+    assert end(replace(found, causes={GOOD.text: {"rendered"}})) is End.WRONG
+
+
+def test_an_alert_that_is_refused_for_certain_is_not_posted() -> None:
+    assert end(replace(POSTED, dead={GOOD.body: [REFUSED_TWICE]}, causes={GOOD.text: {"page"}})) is End.WRONG
+
+
+def test_an_alert_that_is_published_again_after_a_refusal_may_be_posted() -> None:
+    again = replace(POSTED, dead={GOOD.body: [REFUSED_TWICE]}, causes={GOOD.text: {"page"}}, sent_again={GOOD.body})
+    assert (end(again), again.violations()) == (End.POSTED, [])
+
+
+@pytest.mark.parametrize(
+    ("settled", "owners"),
+    [({7: ["a", "b"]}, {7: "a"}), ({7: ["a"]}, {7: "b"}), ({7: ["a"]}, {})],
+    ids=["two keys", "another's", "nobody's"],
+)
+def test_a_post_under_another_key_is_found(settled: dict[int, list[str]], owners: dict[int, str]) -> None:
+    found = replace(POSTED, settled=settled, owners=owners)
+    assert found.violations() == found.under_another_key()
+    assert len(found.violations()) == 1
+
+
+def test_a_post_of_one_key_is_not_under_another_one() -> None:
+    assert replace(POSTED, settled={7: ["a"]}, owners={7: "a", 8: "b"}).under_another_key() == []
+
+
 def test_a_post_that_was_never_published_is_found() -> None:
     assert replace(POSTED, posts={7: GOOD.text, 8: "$MSFT"}).violations() == ["posted, but never published: $MSFT"]
 
@@ -179,6 +223,26 @@ def test_the_page_shows_what_was_lost_and_what_was_posted_in_a_pause() -> None:
     assert "| **lost** | 1 |" in text
     assert "| posts started during the operator's pause | 2 |" in text
     assert run.violations()[-1] == "2 posts were sent while the operator's pause was in force"
+
+
+def test_the_page_shows_why_alerts_were_left_to_an_operator_or_refused() -> None:
+    other = replace(GOOD, text="$MSFT", body="$MSFT")
+    found = replace(
+        checker(dead=[f"{NO_ID_TWICE} - {OPERATOR_MUST_CHECK}"]),
+        alerts=[GOOD, other],
+        causes={GOOD.text: {"id-missing"}, other.text: {"empty"}},
+    )
+    found = replace(found, dead={**found.dead, other.body: [REFUSED_TWICE]})
+    run = posting_under_fire.Run(posting_under_fire.CONTRARY, found.alerts, checker=found)
+    text = posting_under_fire._page_text(run)
+    assert f"| “… {NO_ID_TWICE} …” | `id-missing` | 1 |" in text
+    assert "| “… took another message in between …” | `empty` | 1 |" in text
+    assert "| refused by StockTwits; see below | 1 |" in text
+
+
+def test_the_page_of_documented_faults_does_not_speak_of_undocumented_ones() -> None:
+    run = posting_under_fire.Run(posting_under_fire.FULL, [GOOD], checker=checker())
+    assert "does not document" not in posting_under_fire._page_text(run)
 
 
 def test_the_page_shows_what_is_missing_and_what_is_unfinished() -> None:

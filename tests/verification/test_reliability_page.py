@@ -55,6 +55,14 @@ def test_the_seed_decides_what_is_published() -> None:
     assert first == again != other
 
 
+def test_texts_look_as_the_run_wants_them_in_turn() -> None:
+    made = alerts.make(40, random.Random(1), ("{}", "{} <now>"))
+    texts = {each.text for each in made}
+    assert {" <now>" in each for each in texts} == {True, False}
+    good = [each for each in made if not each.refusal]
+    assert [alert.read(each.body).body for each in good] == [each.text for each in good]
+
+
 def test_a_twentieth_of_the_messages_repeats_an_earlier_one_and_a_twentieth_is_invalid() -> None:
     made = alerts.make(2000, random.Random(1))
     different = dict.fromkeys(made)

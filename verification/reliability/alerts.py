@@ -10,7 +10,7 @@ from verification.reliability.checker import Alert
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SHARE_OF_COPIES = 0.05
 SHARE_OF_BAD = 0.05
@@ -64,10 +64,15 @@ def _unreadable(text: str, key: str) -> Alert:
     return Alert(text, json.dumps({"key": key, "body": text})[:-1], refusal="begins like a JSON object but cannot be")
 
 
-def make(messages: int, choice: random.Random) -> list[Alert]:
+def make(messages: int, choice: random.Random, styles: Sequence[str] = ("{}",)) -> list[Alert]:
     """Return the alerts of a number of messages, in the order of publishing; some are invalid, some are repeated.
 
     A repetition follows up to a hundred messages after the original.
+
+    Args:
+        messages: How many messages.
+        choice: Decides about everything.
+        styles: What the texts look like, in turn: each with ``{}`` in place of the text.
     """
     copies, bad = (round(messages * share) for share in (SHARE_OF_COPIES, SHARE_OF_BAD))
     numbers = range(messages - copies)
@@ -75,7 +80,7 @@ def make(messages: int, choice: random.Random) -> list[Alert]:
     run = f"{choice.randrange(16**8):08x}"  # the ledger still has the keys of earlier runs
     alerts = []
     for number in numbers:
-        text, key = _text(number, choice), f"fire-{run}-{number}"
+        text, key = styles[number % len(styles)].format(_text(number, choice)), f"fire-{run}-{number}"
         make_one = choice.choice(_GOOD)
         if number in invalid:
             kind = choice.randrange(len(BAD) + 1)

@@ -7,12 +7,55 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from relay.posting.delivery import CUT_OFF, NO_ID_TWICE, NOT_FOUND_IN_TIME, PERHAPS_POSTED
+
+from local.stand_ins.stocktwits.contrary import Contrary
+from local.stand_ins.stocktwits.faults import Fault
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-OPERATOR_MUST_CHECK = "an earlier attempt may have posted it"
+OPERATOR_MUST_CHECK = PERHAPS_POSTED
 """Part of the relay's reason when only an operator can find out whether a text was posted."""
+
+KILL = "kill"
+"""The cause of what a killed worker left behind."""
+
+PAGES_RAN_OUT = "pages"
+"""The cause when the stream has no more pages, although it is read as documented."""
+
+_REFUSALS = frozenset(
+    {
+        *(Contrary.PAGE, Contrary.EMPTY, Contrary.OTHER_JSON, Contrary.ERROR, Contrary.PROBLEM, Contrary.INNER_STATUS),
+        *(Fault.UNAUTHORIZED, Fault.SUSPENDED, Fault.FORBIDDEN, Fault.BOT_BLOCK, Fault.REDIRECT),
+    }
+)
+_UNREADABLE = frozenset({Contrary.ID_MISSING, Contrary.ID_ODD, Contrary.NOT_OBJECTS, Contrary.ID_TEXT})
+_NAMELESS = frozenset(
+    {
+        *(Contrary.ID_MISSING, Contrary.ID_ODD, Contrary.ID_OF_ANOTHER, Contrary.INNER_STATUS),
+        *(Contrary.PAGE, Contrary.EMPTY, Contrary.OTHER_JSON, Fault.NO_ID, Fault.NOT_JSON),
+    }
+)
+REFUSED_TWICE = "took another message in between"
+REFUSED_AS_DUPLICATE = "refused it as a duplicate"
+
+EXPLAINED: Mapping[str, tuple[str, ...]] = {
+    REFUSED_TWICE: tuple(sorted(_REFUSALS)),
+    NOT_FOUND_IN_TIME: (Contrary.DUPLICATE, Contrary.INNER_STATUS),
+    REFUSED_AS_DUPLICATE: (Contrary.DUPLICATE, Contrary.INNER_STATUS),
+    NO_ID_TWICE: tuple(sorted(_NAMELESS)),
+    "is much like it": (Contrary.RENDERED, *sorted(_UNREADABLE)),
+    "without a readable id": tuple(sorted(_UNREADABLE)),
+    "may be older than the first attempt": (Contrary.CREATED_AT, *sorted(_UNREADABLE), Contrary.ID_OF_ANOTHER),
+    "could not be read back": (
+        *(Contrary.MAX_IGNORED, Contrary.SHORT, Contrary.CURSOR, Contrary.PINNED, *sorted(_UNREADABLE)),
+        *(Contrary.CREATED_AT, Contrary.ID_OF_ANOTHER, PAGES_RAN_OUT),
+    ),
+    CUT_OFF: (KILL,),
+}
+"""Parts of the relay's reasons for Dead letters, and which behaviours of StockTwits, or what else, force it to that."""
 
 CLOCK_SECONDS = 1.0
 """The precision of the emulator's times, which have no fractions of seconds."""
@@ -23,13 +66,14 @@ class End(StrEnum):
 
     POSTED = "posted"
     REFUSED = "refused"
+    REFUSED_BY_STOCKTWITS = "refused by StockTwits"
     LEFT_TO_AN_OPERATOR = "left to an operator"
     LOST = "lost"
     TWICE = "twice"
     WRONG = "wrong"
 
 
-GUARANTEED = frozenset({End.POSTED, End.REFUSED, End.LEFT_TO_AN_OPERATOR})
+GUARANTEED = frozenset({End.POSTED, End.REFUSED, End.REFUSED_BY_STOCKTWITS, End.LEFT_TO_AN_OPERATOR})
 
 
 @dataclass(frozen=True)
@@ -69,6 +113,11 @@ class PostingChecker:
         unsure: The texts with a request that failed without a clear answer.
         interrupted: How many deliveries the kills and restarts can have interrupted.
         waiting: How many messages are left in each queue except Dead letters.
+        causes: What may have decided about an alert that ended in Dead letters, by its text: names of faults and of
+            contrary behaviours, `KILL` or `PAGES_RAN_OUT`.
+        settled: The keys with which the ledger has each id of a post as posted.
+        owners: The key to which each id belongs.
+        sent_again: The bodies that were published more than once.
     """
 
     alerts: Sequence[Alert]
@@ -78,6 +127,10 @@ class PostingChecker:
     unsure: AbstractSet[str]
     interrupted: int
     waiting: Mapping[str, int]
+    causes: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    settled: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    owners: Mapping[int, str] = field(default_factory=dict)
+    sent_again: AbstractSet[str] = frozenset()
 
     def ends(self) -> Counter[End]:
         """Return how many alerts ended in each way."""
@@ -92,10 +145,29 @@ class PostingChecker:
         posted = set(self.posts.values())
         return sum(end is End.LEFT_TO_AN_OPERATOR and alert.text in posted for end, alert in self._endings())
 
+    def reasons(self, wanted: End) -> Counter[tuple[str, str]]:
+        """Return why alerts ended in this way: a part of the relay's reason with its cause, and for how many."""
+        return Counter(why for end, alert in self._endings() if end is wanted for why in self._explanations(alert)[:1])
+
+    def under_another_key(self) -> list[str]:
+        """Describe each post that belongs to several keys, or to another one than the ledger has as posted."""
+        found = [f"post {each} is settled for {sorted(keys)}" for each, keys in self.settled.items() if len(keys) > 1]
+        return found + [
+            f"post {each} is settled for {sorted(keys)}, but belongs to {self.owners.get(each)!r}"
+            for each, keys in self.settled.items()
+            if self.owners.get(each) not in keys
+        ]
+
     def violations(self) -> list[str]:
         """Describe each violation of a guarantee in one line."""
         endings = ((end, alert) for end, alert in self._endings() if end not in GUARANTEED)
         found = [f"{end}: {alert.body[:100]} ({self._evidence(alert)})" for end, alert in endings]
+        found += self.under_another_key()
+        found += [
+            f"left to an operator, although nothing explains it: {alert.body[:100]} ({self._evidence(alert)})"
+            for end, alert in self._endings()
+            if end is End.LEFT_TO_AN_OPERATOR and not self._explanations(alert)
+        ]
         unknown = set(self.posts.values()) - {alert.text for alert in self.alerts}
         found += [f"posted, but never published: {text[:100]}" for text in sorted(unknown)]
         found += [f"{count} messages are left in {queue}" for queue, count in self.waiting.items() if count]
@@ -118,15 +190,35 @@ class PostingChecker:
             return End.TWICE
         if not ids and not reasons:
             return End.LOST
+        refused = bool(reasons) and not alert.refusal and all(self._is_refusal(alert, each) for each in reasons)
         if any(OPERATOR_MUST_CHECK in reason for reason in reasons):
             others = [each for each in reasons if OPERATOR_MUST_CHECK not in each]
-            fits = all(alert.refusal and alert.refusal in each for each in others)
+            fits = all((alert.refusal and alert.refusal in each) or self._is_refusal(alert, each) for each in others)
             return End.LEFT_TO_AN_OPERATOR if fits and not (alert.refusal and ids) else End.WRONG
         if alert.refusal:
             return End.REFUSED if not ids and all(alert.refusal in each for each in reasons) else End.WRONG
+        if refused and not ids:
+            return End.REFUSED_BY_STOCKTWITS
         entries = self.ledger.get(alert.body, ())
         known = any(each.status == "posted" for each in entries) and all(each.post_id in ids for each in entries)
-        return End.POSTED if known and not reasons else End.WRONG
+        before = refused and alert.body in self.sent_again  # another message with its key was posted then
+        return End.POSTED if known and (before or not reasons) else End.WRONG
+
+    def _is_refusal(self, alert: Alert, reason: str) -> bool:
+        """Return whether StockTwits refused a valid alert for certain, as it was made to do."""
+        certain = not alert.refusal and OPERATOR_MUST_CHECK not in reason
+        refused = any(words in reason for words in (REFUSED_TWICE, REFUSED_AS_DUPLICATE))
+        return certain and refused and bool(self._explained(alert, reason))
+
+    def _explanations(self, alert: Alert) -> list[tuple[str, str]]:
+        """Return what explains that an alert is in Dead letters: parts of the reason with their causes."""
+        return [why for reason in self.dead.get(alert.body, ()) for why in self._explained(alert, reason)]
+
+    def _explained(self, alert: Alert, reason: str) -> list[tuple[str, str]]:
+        if alert.refusal and alert.refusal in reason:
+            return [(alert.refusal, KILL)]
+        met = self.causes.get(alert.text, frozenset())
+        return [(words, str(each)) for words, by in EXPLAINED.items() if words in reason for each in by if each in met]
 
     def _evidence(self, alert: Alert) -> str:
         posts = sum(text == alert.text for text in self.posts.values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import requests
 from relay.posting.gate import Pace
 
 from verification.reliability.page import Section, table
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping, Sequence
 
+    from local.stand_ins.stocktwits.api import Reply, SeenRequest
+    from local.stand_ins.stocktwits.faults import PlannedFault
+    from verification.simulation.stocktwits import StockTwits
+
 SIZES = (10, 1_000, 10_000)
 BILLED_MESSAGES = 400
 """Enough to spread the fixed cost, and few enough for a test to count again."""
@@ -31,6 +36,13 @@ ENDLESS = 10**9
 MEMORY_GB = 0.5
 OPEN = Pace(10**6, 10**6, 0)
 """No limit: the gate never refuses."""
+
+BATCH = 10
+MOST_WRITE_UNITS = 31
+"""For ten alerts that arrive at once: for each a claim, whose its post is, and a settlement; one admission for all."""
+
+MOST_READINGS = 1
+"""How often the account's stream is requested for one alert whose answer was lost."""
 
 GROWTH, ROUNDING = 1.1, 0.05
 """How many more calls a message may need among ten times as many: 10%, plus 0.05 calls for incomplete batches."""
@@ -108,6 +120,14 @@ class Usage:
         """Return the number of calls to one service."""
         return sum(count for name, count in self.calls.items() if name.startswith(service))
 
+    @property
+    def write_units(self) -> int:
+        """The DynamoDB write units: one for each write, as no item is longer than a kilobyte.
+
+        ``tests/integration/posting/test_ledger_cost.py`` measures the items.
+        """
+        return self.calls["dynamodb.UpdateItem"] + self.calls["dynamodb.PutItem"]
+
 
 @dataclass(frozen=True)
 class Bill:
@@ -147,14 +167,21 @@ class Bill:
         return self.writes * DYNAMODB_WRITE + self.reads * DYNAMODB_READ
 
 
-def usage(messages: int, condition: Condition) -> Usage:
-    """Publish a number of messages at once, and count until the last one is posted."""
+def usage(messages: int, condition: Condition, lost: int = 0) -> Usage:
+    """Publish a number of messages at once, and count until the last one is posted.
+
+    Args:
+        messages: How many messages.
+        condition: The state of the gate while they wait.
+        lost: How many of them are posted by an attempt whose answer is lost.
+    """
     alerts = [Alert(0.0, f"$AAPL alert {number}", f"$AAPL alert {number}") for number in range(messages)]
     end = max((end for _, end in condition.pauses), default=0.0)
     day = Scenario(
         messages, alerts, Weather(), Nature(), condition.pace, 4, end, smallest_batch=10, pauses=condition.pauses
     )
     world = World(day, max_turns=ENDLESS, trace=False)
+    _lose_answers(world.stocktwits, {each.body for each in alerts[:lost]})
     world.run()
     posted = len(world.stocktwits.timeline.posts)
     if posted != messages:
@@ -168,6 +195,20 @@ def usage(messages: int, condition: Condition) -> Usage:
     )
 
 
+def _lose_answers(stocktwits: StockTwits, texts: set[str]) -> None:
+    """Let the connection break when StockTwits has made the post of each of these texts."""
+    answer = stocktwits.answer
+
+    def answer_or_break(seen: SeenRequest, *behaviours: PlannedFault) -> Reply:
+        reply = answer(seen, *behaviours)
+        if (text := seen.fields.get("body")) in texts:
+            texts.remove(text)
+            raise requests.ConnectionError
+        return reply
+
+    stocktwits.answer = answer_or_break  # type: ignore[method-assign]
+
+
 def month(posts_a_day: int, measured: Usage) -> Bill:
     """Return the bill of a month from the posts a day, the measured usage of a message, and the idle usage."""
     posts = posts_a_day * MONTH_DAYS
@@ -178,7 +219,7 @@ def month(posts_a_day: int, measured: Usage) -> Bill:
         sqs=polls + IDLE_DRAIN_REQUESTS * minutes + posts * each * measured.of("sqs"),
         lambda_requests=minutes + posts * each * measured.invocations,
         gb_seconds=minutes * IDLE_DRAIN_SECONDS * MEMORY_GB + posts * each * measured.gb_seconds,
-        writes=posts * each * (measured.calls["dynamodb.UpdateItem"] + measured.calls["dynamodb.PutItem"]),
+        writes=posts * each * measured.write_units,
         reads=2 * (minutes + posts * each * measured.calls["dynamodb.BatchGetItem"]),  # two items, read consistently
         log_gb=posts * LOG_BYTES_A_POST / 1e9,
     )
@@ -220,7 +261,13 @@ def prove() -> Section:
             if before and before.messages >= SIZES[1]:
                 violations += [f"{condition.name}: {each}" for each in grown(before, now)]
             before = now
+    together = {lost: usage(BATCH, OPEN_GATE, lost) for lost in (0, 1, BATCH)}
+    if together[0].write_units > MOST_WRITE_UNITS:
+        violations.append(f"{BATCH} alerts cost {together[0].write_units} write units, more than {MOST_WRITE_UNITS}")
+    if together[1].calls["stocktwits.stream"] > MOST_READINGS:
+        violations.append(f"one lost answer cost {together[1].calls['stocktwits.stream']} requests for the stream")
     all_bills = bills({each.name: usage(BILLED_MESSAGES, each) for each in (OPEN_GATE, PACED)})
+    lost_rows = [_of_lost(*each) for each in together.items()]
     headings = ["gate", "messages", "hours", "SQS", "DynamoDB writes", "DynamoDB reads", "Lambda", "GB s", "StockTwits"]
     text = f"""\
 ## Limits
@@ -237,6 +284,12 @@ checks whether messages wait (one request), however many they are. The Outbox de
 and Leftovers only as many as may be posted, so a message costs nothing more while the gate is closed, whether for an
 hour or for a day.
 
+{BATCH} alerts that arrive at once cost at most {MOST_WRITE_UNITS} write units of DynamoDB: for each alert a claim, the
+record whose its post is, and a settlement, and one admission for all. An alert whose answer is lost is claimed and
+settled once more, and the account's stream is requested once, for all alerts that are looked for at that time:
+
+{table(["alerts", "answers lost", "write units", "requests for the stream"], lost_rows)}
+
 The cost of a month, in US dollars at the list prices of us-east-1 for arm64, without and with the free tier:
 
 {table(["", "SQS requests", "GB s", "DynamoDB writes", "list price", "to pay"], [_billed(*each) for each in all_bills])}
@@ -250,18 +303,21 @@ the archive.
 
 def _row(condition: Condition, taken: Usage) -> list[object]:
     each = 1 / taken.messages
-    writes = taken.calls["dynamodb.UpdateItem"] + taken.calls["dynamodb.PutItem"]
     return [
         condition.name,
         taken.messages,
         f"{taken.hours:.1f}",
         f"{taken.of('sqs') * each:.2f}",
-        f"{writes * each:.2f}",
+        f"{taken.write_units * each:.2f}",
         f"{taken.calls['dynamodb.BatchGetItem'] * each:.2f}",
         f"{taken.invocations * each:.2f}",
         f"{taken.gb_seconds * each:.3f}",
         f"{taken.of('stocktwits') * each:.2f}",
     ]
+
+
+def _of_lost(lost: int, taken: Usage) -> list[object]:
+    return [taken.messages, lost, taken.write_units, taken.calls["stocktwits.stream"]]
 
 
 def _billed(description: str, bill: Bill) -> list[object]:

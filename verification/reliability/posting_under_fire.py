@@ -1,4 +1,7 @@
-"""Posting under faults: four publishers at once, StockTwits failing in every way, and workers being killed."""
+"""Posting under faults: four publishers at once, StockTwits failing in every way, and workers being killed.
+
+One run has the documented faults alone; in another one StockTwits does as well what it does not document.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,26 @@ import random
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from local.build import HOST_RUNTIME
 from local.stack.stack import Stack
 from local.stand_ins.stocktwits.api import PostRecord
+from local.stand_ins.stocktwits.contrary import CREATE, HIDING, Contrary
 from verification.reliability import alerts
-from verification.reliability.checker import Alert, End, Entry, PauseCheck, PostingChecker
+from verification.reliability.checker import KILL, PAGES_RAN_OUT, Alert, End, Entry, PauseCheck, PostingChecker
+from verification.reliability.contrary import IDS, FairApi, causes, is_unclear
 from verification.reliability.page import Section, table
 from verification.reliability.visibility import VisibilityProxy, depth, visibility_timeout, with_environment
 from verification.reliability.workers import Killer
+from verification.simulation.scenario import STYLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from local.stand_ins.stocktwits.server import StandIn
 
@@ -69,10 +75,18 @@ PAUSING = {
     "5xx-before 503": RARE,
     "5xx-after 503": RARE,
 }
-"""These close the gate for one to fifteen minutes; an operator opens it again after a second or two."""
+"""These close the gate for one to fifteen minutes; the run ends such a pause after a second or two."""
 
-CLEAR = frozenset({"429", "401", "suspended", "403-json", "403-html"})
-"""The answers after which it is certain that nothing was posted."""
+HALF_AN_HOUR = 1800
+"""How long the relay waits before it looks again for what StockTwits refused as a duplicate."""
+
+PROBE_SECONDS = 15
+"""Longer than a probe takes: one request, and looking at the stream."""
+
+LAST = 60
+LAST_SECONDS = 3.0
+"""In a contrary run, so many alerts are published after the others, one at a time: a text that is refused for ever is
+rejected only when another one was posted since."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,8 @@ class Plan:
         kills: How many workers are killed.
         pause_seconds: How long the operator's pause lasts.
         max_seconds: After how long the run ends, finished or not.
+        contrary: The seed of what StockTwits does that it does not document; None for the documented faults alone.
+        share: The share of requests, of posts and of habits that are contrary.
     """
 
     seed: int
@@ -96,6 +112,8 @@ class Plan:
     kills: int
     pause_seconds: float
     max_seconds: float
+    contrary: int | None = None
+    share: float = 0.0
 
 
 FULL = Plan(
@@ -107,6 +125,7 @@ FULL = Plan(
     pause_seconds=15,
     max_seconds=900,
 )
+CONTRARY = replace(FULL, contrary=19, share=0.05, max_seconds=1500)
 PUBLISHERS = 4
 DRAINS = 2
 RESTART_SECONDS = 3
@@ -128,6 +147,8 @@ class Run:
     drained: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     requests: int = 0
+    half_hours: int = 0
+    ended_pause: tuple[str, float] = ("", 0.0)
     pause_check: PauseCheck = field(default_factory=lambda: PauseCheck(0, 0, ()))
     checker: PostingChecker = field(default_factory=lambda: PostingChecker((), {}, {}, {}, frozenset(), 0, {}))
 
@@ -140,9 +161,18 @@ class Run:
 
 
 def prove() -> Section:
-    """Do the full run on its own stack."""
+    """Do the full run with the documented faults on its own stack."""
+    return _prove(FULL)
+
+
+def prove_contrary() -> Section:
+    """Do the full run with a contrary StockTwits on its own stack."""
+    return _prove(CONTRARY)
+
+
+def _prove(plan: Plan) -> Section:
     with Stack({"MaxPostsPerDay": 0}, enforce_iam=True) as stack:
-        run = fire(stack, FULL, print)
+        run = fire(stack, plan, print)
     return Section.of(_page_text(run), run.violations())
 
 
@@ -155,9 +185,10 @@ def fire(stack: Stack, plan: Plan, on_progress: Callable[[str], None] = lambda _
         on_progress: Called with the progress from time to time.
     """
     choice = random.Random(plan.seed)
-    copies = alerts.make(plan.messages, choice)
+    copies = alerts.make(plan.messages, choice, ("{}",) if plan.contrary is None else STYLES)
     run = Run(plan, list(dict.fromkeys(copies)))
-    _prepare(stack)
+    last = 0 if plan.contrary is None else min(LAST, len(copies) // 2)
+    copies, late = copies[: len(copies) - last], copies[len(copies) - last :]
     began = time.monotonic()
     with ExitStack() as contexts:
         proxy = contexts.enter_context(
@@ -176,36 +207,53 @@ def fire(stack: Stack, plan: Plan, on_progress: Callable[[str], None] = lambda _
             )
         for queue in ("OutboxQueue", "LeftoversQueue"):
             contexts.enter_context(visibility_timeout(stack, queue, VISIBILITY_SECONDS))
-        contexts.enter_context(_configured(stack.stocktwits))
+        contexts.enter_context(_configured(stack, plan))
+        _prepare(stack)
         stack.stocktwits.fail_at_random(plan.seed, TRANSIENT | PAUSING)
         functions = [stack.outputs[f"{each}Name"] for each in ("PostMessagesFunction", "DrainLeftoversFunction")]
         killer = Killer(stack.emulator.url, functions, random.Random(plan.seed), plan.kill_pauses, plan.kills)
         contexts.enter_context(_repeated(lambda: _reopen_gate(stack, run)))
+        contexts.enter_context(_repeated(lambda: _let_half_an_hour_pass(stack, run), 3))
         for _ in range(DRAINS):
             contexts.enter_context(_repeated(lambda: _drain(stack, run)))
-        with ThreadPoolExecutor(PUBLISHERS + 2) as pool, killer:
+        with ThreadPoolExecutor(PUBLISHERS + 3) as pool, killer:
             tasks = [pool.submit(_publish, stack, run, copies[n::PUBLISHERS], n) for n in range(PUBLISHERS)]
+            tasks.append(pool.submit(_publish_last, stack, run, late, tuple(tasks)))
             tasks += [pool.submit(task, stack, run) for task in (_restart, _pause)]
             _wait(stack, run, lambda: all(each.done() for each in tasks), on_progress)
             for each in tasks:
                 each.result()
         run.kills, run.shortened = killer.kills, proxy.shortened
-    run.seconds = time.monotonic() - began
-    _check(stack, run)
+        run.seconds = time.monotonic() - began
+        _check(stack, run)
     stack.stocktwits.reset()
     return run
 
 
 @contextmanager
-def _configured(stand_in: StandIn) -> Iterator[None]:
+def _configured(stack: Stack, plan: Plan) -> Iterator[None]:
     """Configure the stand-in for the run, and restore its settings afterwards."""
-    changes = {"latency_seconds": LATENCY_SECONDS, "stream_times": TIMES, "duplicate_seconds": 0.0}
-    before = {name: getattr(stand_in, name) for name in changes}
+    stand_in, dynamodb, table_name = stack.stocktwits, stack.client("dynamodb"), stack.outputs["LedgerTableName"]
+
+    def is_settled(post_id: int) -> bool:
+        return "Item" in dynamodb.get_item(TableName=table_name, Key={"pk": {"S": f"id#{post_id}"}})
+
+    changes: dict[str, Any] = {
+        "latency_seconds": LATENCY_SECONDS,
+        "stream_times": TIMES,
+        "duplicate_seconds": 0.0,
+        "contrary": plan.contrary,
+        "contrary_share": plan.share,
+        "contrary_behaviours": tuple(each for each in Contrary if each not in HIDING),
+    }
+    before, api = {name: getattr(stand_in, name) for name in changes}, stand_in.api
+    stand_in.api = FairApi(stand_in, is_settled)
     stand_in.configure(**changes)
     try:
         yield
     finally:
         stand_in.configure(**before)
+        stand_in.api = api
 
 
 def _prepare(stack: Stack) -> None:
@@ -220,15 +268,27 @@ def _prepare(stack: Stack) -> None:
 
 def _publish(stack: Stack, run: Run, copies: Sequence[Alert], number: int) -> None:
     """Publish a share of the messages."""
-    choice, sqs, url = random.Random(f"{run.plan.seed} {number}"), stack.client("sqs"), stack.outputs["OutboxQueueUrl"]
+    choice = random.Random(f"{run.plan.seed} {number}")
     began = time.monotonic()
     gap = run.plan.publishing_seconds / len(copies)
     due = 0.0
     for each in copies:
         due += choice.expovariate(1 / gap)
         time.sleep(max(0.0, began + due - time.monotonic()))
-        message_id = sqs.send_message(QueueUrl=url, MessageBody=each.body)["MessageId"]
-        run.message_ids.setdefault(each.body, []).append(message_id)
+        _send(stack, run, each)
+
+
+def _publish_last(stack: Stack, run: Run, copies: Sequence[Alert], others: Sequence[Future[None]]) -> None:
+    """Publish some messages one at a time, when all others are published."""
+    wait(others)
+    for each in copies:
+        time.sleep(LAST_SECONDS)
+        _send(stack, run, each)
+
+
+def _send(stack: Stack, run: Run, alert: Alert) -> None:
+    sent = stack.client("sqs").send_message(QueueUrl=stack.outputs["OutboxQueueUrl"], MessageBody=alert.body)
+    run.message_ids.setdefault(alert.body, []).append(sent["MessageId"])
 
 
 def _wait_for_posts(stack: Stack, run: Run, share: float) -> None:
@@ -261,26 +321,61 @@ def _pause(stack: Stack, run: Run) -> None:
 
 
 def _reopen_gate(stack: Stack, run: Run) -> None:
-    """End a pause of minutes, as an operator does who has fixed its cause: remove it from the gate's item."""
+    """End a pause of minutes after a second, as if its time were over: then a probe decides, as in reality."""
     dynamodb, table_name = stack.client("dynamodb"), stack.outputs["LedgerTableName"]
     key = {"pk": {"S": "gate"}}
     gate = dynamodb.get_item(TableName=table_name, Key=key, ConsistentRead=True).get("Item", {})
     pause = gate.get("shut", {}).get("M")
     if pause is None or float(pause["until"]["N"]) < time.time() + RESTART_SECONDS:
         return
+    last, ended_at = run.ended_pause
+    if last == gate["shuts"]["N"] and time.monotonic() - ended_at < PROBE_SECONDS:
+        return  # a probe is under way
     time.sleep(1)
     try:
         dynamodb.update_item(
             TableName=table_name,
             Key=key,
-            UpdateExpression="REMOVE #shut SET #version = #version + :one",
+            UpdateExpression="SET #shut.#until = :now, #version = #version + :one",
             ConditionExpression="#version = :seen",
-            ExpressionAttributeNames={"#shut": "shut", "#version": "version"},
-            ExpressionAttributeValues={":one": {"N": "1"}, ":seen": gate["version"]},
+            ExpressionAttributeNames={"#shut": "shut", "#until": "until", "#version": "version"},
+            ExpressionAttributeValues={
+                ":one": {"N": "1"},
+                ":seen": gate["version"],
+                ":now": {"N": repr(time.time())},
+            },
         )
     except dynamodb.exceptions.ConditionalCheckFailedException:
         return  # the item has changed: read it again
+    run.ended_pause = gate["shuts"]["N"], time.monotonic()
     run.reopened[pause["cause"]["S"]] += 1
+
+
+def _let_half_an_hour_pass(stack: Stack, run: Run) -> None:
+    """Let the half hour pass for which an alert waits that StockTwits refused as a duplicate: its times move back."""
+    dynamodb, table_name = stack.client("dynamodb"), stack.outputs["LedgerTableName"]
+    refused = {
+        seen.fields["body"]
+        for seen, planned in stack.stocktwits.faulted
+        if seen.resource == CREATE and planned.fault in {Contrary.DUPLICATE, Contrary.INNER_STATUS}
+    }
+    for key in (key for alert in run.alerts if alert.text in refused for key in _keys(run, alert)):
+        with suppress(dynamodb.exceptions.ConditionalCheckFailedException):
+            dynamodb.update_item(
+                TableName=table_name,
+                Key={"pk": {"S": f"post#{key}"}},
+                UpdateExpression="SET lease_until = :now, settled_at = settled_at - :time,"
+                " first_claimed_at = first_claimed_at - :time",
+                ConditionExpression="#status = :unknown AND lease_until > :soon",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues={
+                    ":unknown": {"S": "unknown"},
+                    ":now": {"N": f"{time.time():.3f}"},
+                    ":soon": {"N": f"{time.time() + HALF_AN_HOUR / 2:.3f}"},
+                    ":time": {"N": str(HALF_AN_HOUR)},
+                },
+            )
+            run.half_hours += 1
 
 
 def _drain(stack: Stack, run: Run) -> None:
@@ -323,60 +418,90 @@ def _wait(stack: Stack, run: Run, published: Callable[[], bool], on_progress: Ca
 
 def _check(stack: Stack, run: Run) -> None:
     stand_in = stack.stocktwits
-    publishes = [seen.at for seen in stand_in.requests if seen.resource == "messages/create"]
+    publishes = [seen.at for seen in stand_in.requests if seen.resource == CREATE]
     run.pause_check = PauseCheck(*run.pause, publishes)
     run.requests = len(stand_in.requests)
-    run.faults = Counter(planned.name for _, planned in stand_in.faulted)
+    contrary = run.plan.contrary is not None
+    run.faults = Counter(str(planned.fault) if contrary else planned.name for _, planned in stand_in.faulted)
+    posts = [post for post in stand_in.posts if not post.source and not post.body.startswith("Yesterday: ")]
+    of_posts = stand_in.api.of_posts(each.text for each in run.alerts) if isinstance(stand_in.api, FairApi) else {}
+    items = _items(stack)
+    dead = _dead(stack, run)
+    sent_at = {each.text: [at for _, at in dead[each.body]] for each in run.alerts if each.body in dead}
+    found = causes(stand_in.faulted, {post.body: post.created_at.timestamp() for post in posts}, of_posts, sent_at)
+    always = {KILL} if contrary else {KILL, PAGES_RAN_OUT}
     run.checker = PostingChecker(
         alerts=run.alerts,
-        posts={post.id: post.body for post in stand_in.posts if not post.body.startswith("Yesterday: ")},
-        ledger=_ledger(stack, run),
-        dead=_dead(stack, run),
-        unsure=_unsure(stand_in),
+        posts={post.id: post.body for post in posts},
+        ledger={each.body: _entries(items, _keys(run, each)) for each in run.alerts},
+        dead={body: [reason for reason, _ in letters] for body, letters in dead.items()},
+        unsure=_unsure(stand_in) | {text for text, names in of_posts.items() if not names.isdisjoint(IDS)},
         interrupted=BATCH * len(run.kills) + IN_FLIGHT * run.restarts,
         waiting={name: depth(stack, name) for name in ("OutboxQueue", "LeftoversQueue")},
+        causes={text: names | always for text, names in found.items()},
+        settled=_settled(items),
+        owners={int(pk.removeprefix("id#")): item["key"]["S"] for pk, item in items.items() if pk.startswith("id#")},
+        sent_again={body for body, message_ids in run.message_ids.items() if len(message_ids) > 1},
     )
 
 
 def _unsure(stand_in: StandIn) -> frozenset[str]:
     return frozenset(
-        seen.fields["body"]
-        for seen, planned in stand_in.faulted
-        if seen.resource == "messages/create" and planned.fault not in CLEAR
+        seen.fields["body"] for seen, planned in stand_in.faulted if seen.resource == CREATE and is_unclear(planned)
     )
 
 
-def _ledger(stack: Stack, run: Run) -> dict[str, list[Entry]]:
+def _keys(run: Run, alert: Alert) -> list[str]:
+    return [alert.key] if alert.key else run.message_ids.get(alert.body, [])
+
+
+def _items(stack: Stack) -> dict[str, dict[str, Any]]:
+    """Return the items of the ledger."""
     pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["LedgerTableName"])
-    entries = {
-        item["pk"]["S"].removeprefix("post#"): Entry(
-            item["status"]["S"], int(item["stocktwits_id"]["N"]) if "stocktwits_id" in item else None
-        )
-        for page in pages
-        for item in page["Items"]
-        if item["pk"]["S"].startswith("post#")
-    }
-    keys = {each.body: [each.key] if each.key else run.message_ids.get(each.body, []) for each in run.alerts}
-    return {body: [entries[key] for key in found if key in entries] for body, found in keys.items()}
+    return {item["pk"]["S"]: item for page in pages for item in page["Items"]}
 
 
-def _dead(stack: Stack, run: Run) -> dict[str, list[str]]:
-    """Return the reasons in Dead letters by body; empty for a dead letter without a reason."""
+def _entries(items: Mapping[str, dict[str, Any]], keys: Sequence[str]) -> list[Entry]:
+    found = (items[f"post#{key}"] for key in keys if f"post#{key}" in items)
+    return [Entry(each["status"]["S"], _post_id(each)) for each in found]
+
+
+def _settled(items: Mapping[str, dict[str, Any]]) -> dict[int, list[str]]:
+    """Return the keys for which each post is settled."""
+    settled: dict[int, list[str]] = {}
+    for pk, item in items.items():
+        post_id = _post_id(item)
+        if post_id is not None and item["status"]["S"] == "posted":
+            settled.setdefault(post_id, []).append(pk.removeprefix("post#"))
+    return settled
+
+
+def _post_id(item: Mapping[str, Any]) -> int | None:
+    return int(item["stocktwits_id"]["N"]) if "stocktwits_id" in item else None
+
+
+def _dead(stack: Stack, run: Run) -> dict[str, list[tuple[str, float]]]:
+    """Return the reasons in Dead letters, and when they were sent, by body; "" for a dead letter without a reason."""
     sqs, url = stack.client("sqs"), stack.outputs["DeadLetterQueueUrl"]
     published = {each.body for each in run.alerts}
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, list[tuple[str, float]]] = {}
     while letters := sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600, MessageAttributeNames=["All"]
+        QueueUrl=url,
+        MaxNumberOfMessages=10,
+        VisibilityTimeout=600,
+        MessageAttributeNames=["All"],
+        AttributeNames=["SentTimestamp"],
     ).get("Messages"):
         for letter in letters:
             if letter["Body"] in published:
                 reason: dict[str, Any] = letter.get("MessageAttributes", {}).get("RejectReason", {})
-                reasons.setdefault(letter["Body"], []).append(reason.get("StringValue", ""))
+                sent_at = int(letter["Attributes"]["SentTimestamp"]) / 1000
+                reasons.setdefault(letter["Body"], []).append((reason.get("StringValue", ""), sent_at))
     return reasons
 
 
 _PAGE = """\
-## Posting under faults
+## {title}
 
 {publishers} concurrent publishers sent {messages:,} messages to the deployed stack (`sam deploy` to an emulator of AWS,
 with IAM enforced). {copies} of the messages repeat the key of an earlier one, and {bad} cannot be posted, for a reason
@@ -385,7 +510,7 @@ requests with each transient fault, {seldom:.1%} with each fault that closes the
 workers of both functions were killed (`kill -9`), StockTwits was down for {gone} s, and an operator paused posting for
 {paused:.0f} s.
 
-{outcomes}
+{contrary}{outcomes}
 
 {remarks}
 
@@ -403,15 +528,39 @@ proxy between the functions and SQS gave it the receipt handles). The messages o
 {visibility} s instead of 360 (the queues' `VisibilityTimeout`), which is still longer than a function's timeout and a
 claim's lease.
 - The drain was invoked continuously, by {drains} callers at a time, in addition to its schedule.
-- Pauses of minutes (401, 403, redirects, 503) were ended after a second or two by an operator, who removed them from
-the gate's item. A 429 named a reset in 2 s.
+- Pauses of minutes (401, 403, redirects, 503) were over after a second or two: the run changed their end in the gate's
+item. A 429 named a reset in 2 s.
 - StockTwits' own check for repeated texts was off: it would have hidden duplicates.
+{also}"""
+
+_CONTRARY = """\
+In addition, StockTwits did at random what it does not document ([`local-development.md`](local-development.md) lists
+it, seed {seed}): {share:.0%} of the other requests, of the posts and of the habits were contrary, with {styles} kinds
+of texts that it may render in other ways. {last} messages were published after the others, one every {seconds:.0f} s. A
+text that it refuses for ever, with an answer that is not about the message, is rejected when another one was posted
+since.
+
+"""
+
+_ALSO = """\
+- Therefore StockTwits did nothing that hides or denies a post that was made (such as an empty stream, or a post that
+appears minutes later): any client would have posted again. The simulation has these, with a StockTwits that
+remembers texts.
+- The half hour that an alert waits which StockTwits refused as a duplicate, after an attempt with an unknown outcome,
+passed within seconds: the run moved its times in the ledger back.
 """
 
 
 def _page_text(run: Run) -> str:
     plan = run.plan
+    contrary = plan.contrary is not None
+    described = _CONTRARY.format(
+        seed=plan.contrary, share=plan.share, styles=len(STYLES), last=LAST, seconds=LAST_SECONDS
+    )
     return _PAGE.format(
+        title="Posting under faults, with a contrary StockTwits" if contrary else "Posting under faults",
+        contrary=described if contrary else "",
+        also=_ALSO if contrary else "",
         messages=plan.messages,
         publishers=PUBLISHERS,
         copies=plan.messages - len(run.alerts),
@@ -446,9 +595,11 @@ def _outcomes(run: Run) -> list[list[object]]:
     return [
         ["posted once", ends[End.POSTED]],
         ["rejected, with the expected reason", ends[End.REFUSED]],
+        *([["refused by StockTwits; see below", refused]] if (refused := ends[End.REFUSED_BY_STOCKTWITS]) else []),
         ["left to an operator, since it may be posted; see below", ends[End.LEFT_TO_AN_OPERATOR]],
         ["**lost**", ends[End.LOST]],
         ["**posted twice**", ends[End.TWICE]],
+        ["**a post under another key, by its id**", len(run.checker.under_another_key())],
         ["**other outcome**", ends[End.WRONG]],
         ["posts started during the operator's pause", run.pause_check.late(GRACE_SECONDS)],
         ["messages left in Outbox and Leftovers", sum(run.checker.waiting.values())],
@@ -460,11 +611,16 @@ def _remarks(run: Run) -> Iterator[str]:
     left_to_operator = checker.ends()[End.LEFT_TO_AN_OPERATOR]
     if left_to_operator:
         yield (
-            "Left to an operator: the answer to an attempt was lost, and at the next attempt the account's stream did "
-            "not reach back far enough. The message is in Dead letters with this reason, and is not posted again. Of "
-            f"these {left_to_operator} alerts, {checker.left_but_posted()} are on StockTwits, once; "
-            f"{checker.interrupted_without_fault()} were interrupted by a kill or the restart, not by a fault."
+            "Left to an operator: the answer to an attempt was lost, and the account's stream did not show for certain "
+            "whether it was posted. The message is in Dead letters with the reason, and is not posted again. Of these "
+            f"{left_to_operator} alerts, {checker.left_but_posted()} are on StockTwits, once; "
+            f"{checker.interrupted_without_fault()} were interrupted by a kill or the restart, not by an answer. Each "
+            "was left because of what StockTwits did to its requests, to its post or to the stream at that time:"
         )
+        yield _why(checker, End.LEFT_TO_AN_OPERATOR, "left to an operator, with this reason")
+    if checker.ends()[End.REFUSED_BY_STOCKTWITS]:
+        yield "Refused by StockTwits: no post was made, and the message is in Dead letters with StockTwits' words:"
+        yield _why(checker, End.REFUSED_BY_STOCKTWITS, "refused, with this reason")
     if run.pause_check.last:
         yield (
             "The last post after the operator's pause was written reached StockTwits "
@@ -474,11 +630,18 @@ def _remarks(run: Run) -> Iterator[str]:
         yield "No post reached StockTwits after the operator's pause was written."
 
 
+def _why(checker: PostingChecker, end: End, heading: str) -> str:
+    counted = sorted(checker.reasons(end).items(), key=lambda each: (-each[1], each[0]))
+    rows = [[f"“… {words} …”", f"`{cause}`", number] for (words, cause), number in counted]
+    return table([heading, "because of", "alerts"], rows or [["—", "—", 0]])
+
+
 def _injected(run: Run) -> list[list[object]]:
     return [
         ["workers killed", len(run.kills)],
         ["restarts of StockTwits", run.restarts],
-        ["pauses of minutes ended by an operator", run.reopened.total()],
+        ["pauses of minutes that the run ended", run.reopened.total()],
+        *([["half hours that passed", run.half_hours]] if run.half_hours else []),
         ["requests to StockTwits", run.requests],
         ["of these, with a fault", run.faults.total()],
         *(["`" + name + "`", run.faults[name]] for name in sorted(run.faults)),

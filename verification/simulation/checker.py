@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 from relay.posting.batch import LOOK_SECONDS
 from relay.posting.delivery import CUT_OFF, MOST_CUT_OFF, NO_ID_TWICE, NOT_FOUND_IN_TIME, PERHAPS_POSTED
 from relay.posting.gate import MICROSECONDS
-from relay.posting.reconciliation import CLOCK_SKEW_SECONDS, MOST_SECONDS
-from relay.posting.stocktwits import READ_SECONDS
+from relay.posting.outcome import Status
+from relay.posting.reconciliation import CLOCK_SKEW_SECONDS
 
 from local.stand_ins.stocktwits.contrary import Contrary
+from local.stand_ins.stocktwits.rendering import LINK
 from verification.simulation.network import SLOW_SECONDS
 from verification.simulation.scenario import FILINGS, START
-from verification.simulation.stocktwits import HIDES
+from verification.simulation.stocktwits import HIDES, Links
 from verification.simulation.world import DRAIN_SECONDS, key_of, reason
 
 if TYPE_CHECKING:
@@ -25,23 +27,17 @@ if TYPE_CHECKING:
 
     from verification.simulation.scenario import Scenario
     from verification.simulation.sqs import Stored
+    from verification.simulation.stocktwits import Request
     from verification.simulation.world import World
 
 UNDER_WAY_SECONDS = LOOK_SECONDS + SLOW_SECONDS
 """How long after the gate was closed a request may still start: a look at the gate is valid for a second."""
-
-
-READING_SECONDS = MOST_SECONDS + READ_SECONDS
-"""How long after the gate was closed the stream may still be read: a search that has begun is not interrupted."""
 
 COMES_BACK_SECONDS = 60.0
 """How long a message that waits for the gate alone may be invisible once it is open: with the drain's minute, two."""
 
 RATE_LIMIT_SECONDS = 3600.0
 """The longest rate limit of these days, and more: StockTwits' limits are hourly."""
-
-MOST_REFUSALS = 2
-"""How often a text may close the gate that StockTwits refuses for ever, once others can be posted."""
 
 SHARED_WITHIN_SECONDS = 10.0
 """How long after a request its pause is known to all workers, unless AWS fails too."""
@@ -61,8 +57,13 @@ def _has_lookalikes(day: Scenario) -> bool:
     return bool(day.lookalikes)
 
 
-def _has_same_words(day: Scenario) -> bool:
-    return sum(FILINGS in (each.text or "") for each in day.alerts) > 1
+def _has_twins(day: Scenario) -> bool:
+    return any(FILINGS in (each.text or "") for each in day.alerts)
+
+
+def _hides_links(day: Scenario) -> bool:
+    """Return whether StockTwits hides where the links lead of alerts that differ in nothing else."""
+    return _has_twins(day) and (day.nature.links is not Links.SHOWN or _does(Contrary.LINKS)(day))
 
 
 EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
@@ -71,13 +72,15 @@ EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
     ),
     "duplicate": _does(Contrary.DUPLICATE, Contrary.INNER_STATUS),
     "is much like it": lambda day: (
-        _has_lookalikes(day) or _has_same_words(day) or _does(Contrary.RENDERED, *_UNREADABLE)(day)
+        _has_lookalikes(day) or _has_twins(day) or _does(Contrary.RENDERED, *_UNREADABLE)(day)
     ),
     "without a readable id": _does(*_UNREADABLE),
     "may be older than the first attempt": lambda day: (
-        _has_lookalikes(day) or _does(Contrary.CREATED_AT, Contrary.ID_OF_ANOTHER, *_UNREADABLE)(day)
+        _has_lookalikes(day)
+        or _hides_links(day)
+        or _does(Contrary.CREATED_AT, Contrary.ID_OF_ANOTHER, *_UNREADABLE)(day)
     ),
-    "compare their links": _has_same_words,
+    "compare their links": _hides_links,
     "could not be read back": _does(Contrary.MAX_IGNORED, Contrary.SHORT, Contrary.ID_OF_ANOTHER, *_UNREADABLE),
     NOT_FOUND_IN_TIME: _does(*HIDES, Contrary.DUPLICATE, Contrary.INNER_STATUS),
     NO_ID_TWICE: _does(*_NAMELESS),
@@ -165,11 +168,14 @@ def _owners(world: World) -> Iterator[str]:
 def _is_disputed(world: World, post_id: int) -> bool:
     """Return whether a post is of an alert that differs only in its link, and that one is not lost.
 
-    StockTwits shortens links. Of two such alerts whose answers were lost no client could tell which one a post is, so
-    they may change places, or an operator is asked.
+    StockTwits shortens links. Where nothing else shows where they lead, of two such alerts whose answers were lost no
+    client could tell which one a post is, so they may change places, or an operator is asked. Nothing but links proves
+    nothing, so that such alerts never change places.
     """
     made = next((each for each in world.stocktwits.timeline.posts if each.id == post_id), None)
     if made is None or made.source or FILINGS not in made.body:
+        return False
+    if not _hides_links(world.day) or not LINK.sub("", made.body).strip():
         return False
     dead, body = _dead(world), made.body
     keys = [message_id for message_id, alert in world.published if alert.text == body]
@@ -180,11 +186,14 @@ def _is_disputed(world: World, post_id: int) -> bool:
 
 
 def _recorded(world: World, key: str, text: str) -> int | None:
-    """Return the post id in the ledger for a key and this text, if any."""
+    """Return the post id in the ledger for a key and this text, if any; perhaps only that it belongs to the key."""
     item = world.table.items.get(f"post#{key}", {})
-    if item.get("status", {}).get("S") != "posted" or item["body_sha256"]["S"] != _sha(text):
+    if not item or item["body_sha256"]["S"] != _sha(text):
         return None
-    return int(item["stocktwits_id"]["N"])
+    if item["status"]["S"] == Status.POSTED:
+        return int(item["stocktwits_id"]["N"])
+    owned = (pk for pk, each in world.table.items.items() if pk.startswith("id#") and each["key"]["S"] == key)
+    return next((int(pk.removeprefix("id#")) for pk in owned), None)
 
 
 def _dead_letters(world: World) -> Iterator[str]:
@@ -220,8 +229,7 @@ def _gate(world: World) -> Iterator[str]:
     """No request starts while the gate is known to be closed, and a closed gate uses up no receives."""
     for each in (each for times in world.table.closed.values() for each in times):
         for request in world.stocktwits.requests:
-            under_way = UNDER_WAY_SECONDS if request.text else UNDER_WAY_SECONDS + READING_SECONDS
-            known = each.since + under_way < request.at < each.until
+            known = each.since + UNDER_WAY_SECONDS < request.at < each.until
             if known and not (request.probe and each.cause != "operator"):
                 yield (
                     f"{request.process} asked StockTwits at {clock(request.at)}, but the gate was closed from "
@@ -243,8 +251,7 @@ def _shared_pauses(world: World) -> Iterator[str]:
         if asked.text in rejected:  # its second refusal is held against this message alone
             continue
         for request in world.stocktwits.requests:
-            within = SHARED_WITHIN_SECONDS if request.text else SHARED_WITHIN_SECONDS + READING_SECONDS
-            if asked.at + within < request.at < asked.keep_away_until:
+            if asked.at + SHARED_WITHIN_SECONDS < request.at < asked.keep_away_until:
                 yield f"{request.process} asked StockTwits at {clock(request.at)} in the pause of {asked.process}"
 
 
@@ -273,20 +280,41 @@ def _waits(world: World) -> Iterator[str]:
 
 
 def _poisons(world: World) -> Iterator[str]:
-    """A text that StockTwits refuses for ever closes the gate twice at most while others can be posted."""
-    if world.forecast.aws_fails or world.network.kills:  # then what an attempt met may be forgotten
-        return
-    for text in world.stocktwits.poisoned:
-        refused = [each.at for each in world.stocktwits.requests if each.text == text]
-        # A probe, since what it proves is known to all; and not of the same moment as a refusal.
-        probes = [each.at for each in world.stocktwits.requests if each.probe and each.taken and each.text != text]
-        between = [
-            (first, second)
-            for first, second in pairwise(refused)
-            if any(first + SHARED_WITHIN_SECONDS < each < second - SHARED_WITHIN_SECONDS for each in probes)
-        ]
-        if len(between) >= MOST_REFUSALS:
-            yield f"{text!r} closed the gate {len(refused)} times, the last time at {clock(refused[-1])}"
+    """A text that StockTwits refuses for ever closes the gate twice at most while others can be posted.
+
+    Where AWS fails or workers are killed, that holds for what is known to have been written down.
+    """
+    requests = world.stocktwits.requests
+    # A probe, since what it proves is known to all.
+    probes = [(each.at, _known_at(world, each)) for each in requests if each.probe and each.taken]
+    for message_id, alert in world.published:
+        if not alert.poison:
+            continue
+        refused = [each for each in requests if each.text == alert.text]
+        settled = [each for each in refused if _is_settled(world, message_id, each)]
+        for first, second in pairwise(settled):
+            between = any(first.answered_at < at and known_at < second.admitted_at for at, known_at in probes)
+            if between and refused[-1].admitted_at > second.admitted_at:  # or a newer token was tried at once
+                yield (
+                    f"{alert.text!r} closed the gate twice, the last time at {clock(second.at)}, and was sent again at "
+                    f"{clock(refused[-1].at)}"
+                )
+                break
+
+
+def _is_settled(world: World, key: str, request: Request) -> bool:
+    """Return whether the answer to a request is in the ledger, unless it must be."""
+    if not (world.forecast.aws_fails or world.network.kills):
+        return True
+    later = (status for at, status in world.table.statuses[f"post#{key}"] if at >= request.answered_at)
+    return next(later, Status.CLAIMED) != Status.CLAIMED
+
+
+def _known_at(world: World, probe: Request) -> float:
+    """Return when all could know that a probe was taken."""
+    if not (world.forecast.aws_fails or world.network.kills):
+        return probe.answered_at + SHARED_WITHIN_SECONDS
+    return next((at for at, posted_at in world.table.proofs if posted_at >= probe.answered_at), math.inf)
 
 
 def _pace(world: World) -> Iterator[str]:

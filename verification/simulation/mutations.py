@@ -13,7 +13,7 @@ from relay.posting import backoff, batch, delivery, ledger, reconciliation, stoc
 from relay.posting.gate import Admission, Gate, State
 from relay.posting.ledger import Ledger
 from relay.posting.outcome import Claim, Outcome, Published, Result, Settlement, Status
-from relay.posting.reconciliation import Reader
+from relay.posting.reconciliation import Reader, Shown
 from relay.posting.stocktwits import LONGEST_RATE_LIMIT_SECONDS, Answer
 
 from functions.post_messages import app as post_messages
@@ -227,7 +227,20 @@ def owners_not_read() -> AbstractContextManager[object]:
 
 def an_empty_normal_form_taken_as_evidence() -> AbstractContextManager[object]:
     """Texts that have nothing but links count as equal."""
-    return patch.object(reconciliation, "_same_links", lambda *_, **__: True)
+    same_links = reconciliation._same_links
+    return patch.object(
+        reconciliation, "_same_links", lambda ours, post: not ours.normal_form or same_links(ours, post)
+    )
+
+
+def listed_links_not_read() -> AbstractContextManager[object]:
+    """Where StockTwits says that a post's links lead does not count."""
+    return patch.object(stocktwits, "Shown", lambda *fields: Shown(*fields[:3]))
+
+
+def read_on_in_a_pause() -> AbstractContextManager[object]:
+    """A search goes on to the next page although the gate was closed."""
+    return patch.object(reconciliation, "_read_on", lambda reader, _pause: reader.read_on())
 
 
 def alike_taken_as_not_there() -> AbstractContextManager[object]:
@@ -333,7 +346,9 @@ MUTATIONS: dict[Mutation, int] = {
     cut_off_beside_others: 33,
     ids_not_owned: 0,
     owners_not_read: 19,
-    an_empty_normal_form_taken_as_evidence: 304,
+    an_empty_normal_form_taken_as_evidence: 0,
+    listed_links_not_read: 0,
+    read_on_in_a_pause: 0,
     alike_taken_as_not_there: 12,
     alike_taken_as_equal: 15,
     only_the_first_page_read: 34,

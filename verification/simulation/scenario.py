@@ -12,9 +12,9 @@ from relay.posting.delivery import CUT_OFF
 from relay.posting.gate import Pace
 
 from local.stand_ins.stocktwits.contrary import CREATE, Contrary
-from local.stand_ins.stocktwits.faults import PlannedFault, plan
+from local.stand_ins.stocktwits.faults import Fault, PlannedFault, plan
 from verification.simulation.network import Weather
-from verification.simulation.stocktwits import HIDES, Nature
+from verification.simulation.stocktwits import HIDES, Links, Nature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +59,18 @@ POISONS: tuple[tuple[Contrary, dict[str, Any]], ...] = (
 FILINGS = "https://filings.example/"
 """The links of alerts that differ in nothing else."""
 
+TWINS: tuple[tuple[str, ...], ...] = (
+    ("{0}1", "{0}2", "{0}3"),
+    ("{0}view?id=1", "{0}view?id=2"),
+    ("{0}1 {0}", "{0}2 {0}"),
+    ("{0}1 {0}2", "{0}2 {0}1"),
+)
+"""The links of such alerts."""
+
+TAKEN = (Fault.TIMEOUT_AFTER, Fault.RESET_AFTER, Fault.ERROR_AFTER)
+NOT_TAKEN = (Fault.TIMEOUT_BEFORE, Fault.RESET_BEFORE, Fault.ERROR_BEFORE)
+"""How the answer to a post is lost that StockTwits took, or did not take."""
+
 STYLES: tuple[str, ...] = (
     "{}",
     "{} https://charts.example/a?utm_source=relay",
@@ -84,6 +96,7 @@ class Alert:
         may_be_refused: Parts of the reasons for which it may end in Dead letters.
         deadly: Whether it kills the function that delivers it.
         poison: How StockTwits refuses it for ever, if it does.
+        lost: How the first answer to it is lost, if it is.
     """
 
     after: float
@@ -94,6 +107,7 @@ class Alert:
     may_be_refused: tuple[str, ...] = ()
     deadly: bool = False
     poison: PlannedFault | None = None
+    lost: Fault | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +175,8 @@ def scenario(seed: int, *, rough: bool = False) -> Scenario:
     alerts = _alerts(random, nature, crowded=bool(by_hand))
     a_day = random.choice([0, 0, 0, 3 + len(alerts) // 4])
     alerts += _deadly(Random(f"deadly {seed}"), [each.after for each in alerts])
+    alerts += _twins(Random(f"twins {seed}"))
+    nature.links = Random(f"links {seed}").choice([*Links])
     day = Scenario(
         seed=seed,
         alerts=alerts,
@@ -197,7 +213,7 @@ def _contrary(random: Random, day: Scenario) -> Scenario:
     style = random.choice(STYLES)
     alerts = [_restyled(each, style.format) for each in day.alerts]
     poisoned = _poisoned(random, [each.after for each in alerts])
-    alerts += _same_words(random) + poisoned
+    alerts += poisoned
     for poison in poisoned:  # others go on being published
         begin = max(day.storm, poison.after)
         alerts += [Alert(begin + later * HOUR, text, text) for later, text in NEXT.items()]
@@ -216,12 +232,23 @@ def _restyled(alert: Alert, style: Callable[[str], str]) -> Alert:
     return replace(alert, body=json.dumps(json.loads(alert.body) | {"body": text}), text=text)
 
 
-def _same_words(random: Random) -> list[Alert]:
-    """Return, on some days, alerts that differ in nothing but their links."""
+def _twins(random: Random) -> list[Alert]:
+    """Return, on some days, alerts that differ in nothing but their links; perhaps the first answers to all are lost.
+
+    Then one of them was taken, and of the others nobody knows.
+    """
+    if random.random() < 0.6:
+        return []
     words = random.choice(["", "New filing of $LINK "])
+    texts = [words + links.format(FILINGS) for links in random.choice(TWINS)]
     after = random.uniform(0, 1800)
-    texts = [f"{words}{FILINGS}{number}" for number in range(random.choice([0, 0, 2, 3]))]
-    return [Alert(after + random.uniform(0, 20), text, text) for text in texts]
+    twins = [Alert(after + random.uniform(0, 20), text, text) for text in texts]
+    if random.random() < 0.5:
+        return twins
+    taken = random.randrange(len(twins))
+    return [
+        replace(twin, lost=random.choice(TAKEN if place == taken else NOT_TAKEN)) for place, twin in enumerate(twins)
+    ]
 
 
 def _poisoned(random: Random, moments: list[float]) -> list[Alert]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message as Headers
+from enum import StrEnum
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -24,6 +27,7 @@ from local.stand_ins.stocktwits.faults import Fault, PlannedFault, plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from local.stand_ins.stocktwits.api import PostRecord
     from verification.simulation.network import Network
 
 URL = "http://stocktwits/api/2"
@@ -44,6 +48,25 @@ DENIES = frozenset({401, 422, 429})
 and would send the post again, or leave it in Dead letters as refused."""
 
 
+LINKS_LATE_SECONDS = 5.0
+"""How long after a post its links are shown on some days: in recorded answers they were made 3 s after the message."""
+
+
+class Links(StrEnum):
+    """What the list of a post's links shows; all of this was seen in recorded answers from 2016 to 2020."""
+
+    SHOWN = "shown"
+    """The links as they were sent, from the start."""
+    LATE = "late"
+    """Nothing at first, then the links as they were sent."""
+    SHORT = "short"
+    """Shortened links, which hide where they lead."""
+    EMPTY = "empty"
+    """Nothing."""
+    MISSING = "missing"
+    """There is no such list."""
+
+
 @dataclass
 class Nature:
     """How StockTwits behaves on a day.
@@ -55,6 +78,7 @@ class Nature:
         forgetful: Whether it accepts duplicates.
         remembers: For how many seconds it refuses a repeated text, unless it is forgetful.
         slowness: The factor by which answers take longer.
+        links: What the list of a post's links shows.
         contrary: The seed of what it does that it does not document; None if it behaves as documented.
         share: The share of requests, of posts and of habits that are contrary.
         behaviours: What it does then; see `Contrary`.
@@ -66,6 +90,7 @@ class Nature:
     forgetful: bool = False
     remembers: float = DUPLICATE_SECONDS
     slowness: int = 1
+    links: Links = Links.MISSING
     contrary: int | None = None
     share: float = 0.0
     behaviours: tuple[Contrary, ...] = ()
@@ -81,6 +106,7 @@ class Request:
         text: The text to post; None for a request for the stream.
         admitted_at: When the gate admitted it.
         probe: Whether it is the probe that decides whether the gate opens.
+        answered_at: When its answer was there; never if none came.
         keep_away_until: Until when its answer sent for no more requests.
         counts: Whether it counts towards the pace: it was received, and its token accepted.
         taken: Whether its answer named the post that it made.
@@ -92,6 +118,7 @@ class Request:
     admitted_at: float
     probe: bool
     counts: bool = True
+    answered_at: float = math.inf
     keep_away_until: float = 0.0
     taken: bool = False
 
@@ -119,6 +146,8 @@ class StockTwits(ContraryApi):
         self.requests: list[Request] = []
         self.poisoned: dict[str, PlannedFault] = {}
         """The texts that it refuses for ever, and how."""
+        self.lost: dict[str, Fault] = {}
+        """The texts whose first answer is lost, and how."""
         self.deadly: set[str] = set()
         """The texts that kill the function that sends them."""
         self.ended: Counter[str] = Counter()
@@ -146,6 +175,20 @@ class StockTwits(ContraryApi):
         if drawn.fault is Contrary.DUPLICATE and drawn.accepts:
             return False
         return not (drawn.accepts and drawn.details.get("status") in DENIES)
+
+    def _message(self, post: PostRecord) -> dict[str, Any]:
+        return super()._message(replace(post, alterations=(partial(self._with_links, post), *post.alterations)))
+
+    def _with_links(self, post: PostRecord, message: dict[str, Any]) -> dict[str, Any]:
+        """Show a post with the list of its links as it is on this day."""
+        form = self.nature.links
+        age = self.settings.clock() - post.created_at.timestamp()
+        if "links" not in message or form is Links.SHOWN or (form is Links.LATE and age >= LINKS_LATE_SECONDS):
+            return message
+        if form is Links.MISSING:
+            return {name: value for name, value in message.items() if name != "links"}
+        short = [each | {"url": each["shortened_url"]} for each in message["links"]]
+        return {**message, "links": short if form is Links.SHORT else []}
 
     def _altered(self, kind: Contrary, details: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
         """Alter a post; an answer with another's id is noticed only if it is known whose that is."""
@@ -185,6 +228,8 @@ class Adapter:
         fault = random.choice([*Fault, NOT_REACHED, LATE]) if network.chance(network.weather.stocktwits) else None
         if text in stocktwits.poisoned:
             fault = None
+        if text in stocktwits.lost:
+            fault = stocktwits.lost.pop(text)
         network.travel(random.uniform(0.05, 1.5) * stocktwits.nature.slowness)
         if fault == NOT_REACHED:
             sent.counts = False
@@ -207,6 +252,7 @@ class Adapter:
         sent.keep_away_until = max(
             [sent.keep_away_until, *(_keep_away(each, network.scheduler.now) for each in answers)]
         )
+        sent.answered_at = network.scheduler.now
         sent.counts, sent.taken = status not in {401, 403}, post_id not in {None, *stocktwits._owned()}
         return _response(reply)
 

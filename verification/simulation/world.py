@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -98,16 +99,32 @@ class Closed:
 
 
 class Ledgers(Table):
-    """The table, and the times in which its items closed the gate."""
+    """The table, and its history.
+
+    Attributes:
+        closed: The times in which its items closed the gate.
+        proofs: When the gate's item was written, and when a probe had last been posted by then.
+        statuses: For each item of a key, when it was changed, and to which status.
+    """
 
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__()
         self._scheduler = scheduler
         self.closed: dict[str, list[Closed]] = {"gate": [], "pause": []}
+        self.proofs: list[tuple[float, float]] = []
+        self.statuses: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
 
     def put_item(self, Item: dict[str, Any], **options: Any) -> dict[str, Any]:
         answer = super().put_item(Item, **options)
         self._record_pause(Item["pk"]["S"])
+        if Item["pk"]["S"] == "gate":
+            self.proofs.append((self._scheduler.now, float(Item["posted"]["N"])))
+        return answer
+
+    def update_item(self, Key: dict[str, Any], UpdateExpression: str, **options: Any) -> dict[str, Any]:
+        answer = super().update_item(Key, UpdateExpression, **options)
+        pk = Key["pk"]["S"]
+        self.statuses[pk].append((self._scheduler.now, self.items[pk]["status"]["S"]))
         return answer
 
     def delete_item(self, Key: dict[str, Any]) -> dict[str, Any]:
@@ -224,6 +241,8 @@ class World:
             self.stocktwits.deadly.add(alert.text)
         if alert.poison and alert.text:
             self.stocktwits.poisoned[alert.text] = alert.poison
+        if alert.lost and alert.text:
+            self.stocktwits.lost[alert.text] = alert.lost
 
     def _operate(self, what: str, action: Callable[[Any], Any], item: Any) -> None:
         self.network.log(what, "operator")
@@ -282,6 +301,7 @@ class World:
             claim=own_ledger.claim,
             settle=own_ledger.settle,
             known=own_ledger.known,
+            perhaps_posted=own_ledger.perhaps_posted,
             find=Reconciler(stocktwits.stream, own_ledger.owners, now).find,
             prepare=lambda _alert: None,
             send=stocktwits.publish,

@@ -72,6 +72,8 @@ def altered_message(kind: Contrary, details: Details, message: dict[str, Any], a
             altered = {**message, "entities": _without(message.get("entities", {}), "chart")}
         case Contrary.SENTIMENT:
             altered = _with_sentiment(details["form"], message)
+        case Contrary.LINKS:
+            altered = _without(message, "links") | _links(details["form"], message.get("links"))
         case _:
             altered = message
     return altered
@@ -157,6 +159,25 @@ def _with_sentiment(form: str, message: dict[str, Any]) -> dict[str, Any]:
     other = {"basic": "Bearish" if entities.get("sentiment") == {"basic": "Bullish"} else "Bullish"}
     shown = {"sentiment": other} if form == "other" else {}
     return {**message, "entities": _without(entities, "sentiment") | shown}
+
+
+def _links(form: str, shown: object) -> dict[str, Any]:
+    """Return the list of a post's links in one of the forms."""
+    if not isinstance(shown, list):  # it has none, or another behaviour changed it before
+        return {}
+    addresses: dict[str, Callable[[str], str]] = {
+        "untracked": lambda url: url.partition("?")[0],
+        "elsewhere": lambda url: f"https://t.example/{len(url)}",
+        "slash": lambda url: f"{url}/",
+    }
+    forms: dict[str, object] = {
+        "null": None,
+        "empty": [],
+        "first": shown[:1],
+        "text": [each["url"] for each in shown],
+        **{name: [each | {"url": to(each["url"])} for each in shown] for name, to in addresses.items()},
+    }
+    return {} if form == "missing" else {"links": forms[form]}
 
 
 def _moment(form: str, now: float, seconds: float) -> str:

@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from local.stand_ins.stocktwits.rendering import CASHTAG, LINK, render
+from local.stand_ins.stocktwits.rendering import CASHTAG, LINK, render, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -383,6 +383,8 @@ class Api:
         if post.chart:
             address = post.chart.url or f"{self._settings.url}/charts/{post.id}"
             entities["chart"] = dict.fromkeys(("thumb", "large", "original", "url"), address)
+        # As in the API's own sample, a link's address is whole, whatever the text shows.
+        links = [{"title": link, "url": link, "shortened_url": shortened(link)} for link in LINK.findall(post.body)]
         parents = dict.fromkeys(("parent_message_id", "in_reply_to_message_id"), post.in_reply_to)
         message: dict[str, Any] = {
             "id": post.id,
@@ -392,6 +394,7 @@ class Api:
             "source": {"id": 1, "title": post.source or "StockTwits stand-in", "url": self._settings.url},
             "symbols": [{"symbol": symbol, "title": symbol} for symbol in symbols],
             "entities": entities,
+            **({"links": links} if links else {}),
             **({"conversation": {**parents, "parent": False, "replies": 0}} if post.in_reply_to else {}),
         }
         for alter in post.alterations:

@@ -44,6 +44,7 @@ class Contrary(StrEnum):
     CREATED_AT = "created-at"
     CHART_MISSING = "chart-missing"
     SENTIMENT = "sentiment"
+    LINKS = "links"
     MAX_IGNORED = "max-ignored"
     SHUFFLED = "shuffled"
     PINNED = "pinned"
@@ -253,6 +254,13 @@ BEHAVIOURS: Mapping[Contrary, Behaviour] = MappingProxyType(
             {"form": "missing", **_OF_A_POST},
             "form",
             ("missing", "other", "no-entities"),
+        ),
+        Contrary.LINKS: Behaviour(
+            Kind.MESSAGE,
+            "where the post's links lead is not shown, only of the first one, or by another address",
+            {"form": "missing", **_OF_A_POST},
+            "form",
+            ("missing", "null", "empty", "first", "text", "untracked", "elsewhere", "slash"),
         ),
         Contrary.MAX_IGNORED: Behaviour(Kind.PAGE, "`max` is ignored, so each page repeats the first"),
         Contrary.SHUFFLED: Behaviour(Kind.PAGE, "the posts of a page are in no order"),

@@ -70,6 +70,14 @@ def test_a_key_may_be_settled_with_its_post_again(ledger: Ledger, clock: Clock) 
     assert ledger.owners([7]) == {7: Owner("k-1")}
 
 
+@pytest.mark.parametrize(("first", "then", "kept"), [(True, False, True), (False, True, True), (False, False, False)])
+def test_what_was_certain_of_a_post_stays_certain(ledger: Ledger, first: bool, then: bool, kept: bool) -> None:
+    claim = claimed(ledger, "k-1")
+    ledger.settle(claim, posted_as(7, certain=first))
+    ledger.settle(claim, posted_as(7, certain=then))
+    assert ledger.owners([7]) == {7: Owner("k-1", certain=kept)}
+
+
 def test_a_key_that_was_posted_twice_keeps_both_posts_from_other_keys(ledger: Ledger, clock: Clock) -> None:
     late = claimed(ledger, "k-1")
     clock.forward(LEASE_SECONDS)
@@ -168,6 +176,28 @@ def test_a_key_is_known_from_its_first_claim_on(ledger: Ledger, *, settle: bool)
     if settle:
         ledger.settle(claim, Settlement(Status.RELEASED))
     assert (ledger.known("k-1"), ledger.known("k-2")) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("settlement", "perhaps"),
+    [
+        (None, True),
+        (Settlement(Status.UNKNOWN), True),
+        (Settlement(Status.REJECTED, perhaps_posted=True), True),
+        (Settlement(Status.REJECTED), False),
+        (Settlement(Status.RELEASED), False),
+        (posted_as(7), True),
+    ],
+    ids=lambda value: value.status if isinstance(value, Settlement) else None,
+)
+def test_a_key_may_be_posted_unless_every_attempt_is_known_to_have_posted_nothing(
+    ledger: Ledger, settlement: Settlement | None, perhaps: bool
+) -> None:
+    claim = claimed(ledger, "k-1")
+    if settlement:
+        ledger.settle(claim, settlement)
+    assert ledger.perhaps_posted("k-1") == perhaps
+    assert not ledger.perhaps_posted("k-2")
 
 
 def test_neither_a_post_nor_the_gate_is_a_known_key(world: PostingWorld, ledger: Ledger) -> None:

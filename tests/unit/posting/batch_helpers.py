@@ -86,9 +86,10 @@ class FakeBatchDelivery:
     dead_letters: list[tuple[str, str]] = field(default_factory=list)
     dead_letter: Callable[[QueueMessage, Outcome], bool] | None = None
     on_outcome: Callable[[QueueMessage, Outcome], None] = lambda *_: None
+    perhaps_posted: Callable[[str], bool] = lambda _: False
     claim: Callable[[str, Alert, str], Claim] | None = None
     settle: Callable[[Claim, Settlement], None] | None = None
-    find: Callable[[Lost, float], Verdict] = lambda *_: NOT_THERE
+    find: Callable[[Lost, float, Callable[[], Pause | None]], Verdict] = lambda *_: NOT_THERE
 
     def __post_init__(self) -> None:
         self.gate: Any = MemoryGate(self.clock)
@@ -98,6 +99,7 @@ class FakeBatchDelivery:
             claim=self.claim or self._claim,
             settle=self.settle or self._settle,
             known=lambda _: False,
+            perhaps_posted=self.perhaps_posted,
             find=self.find,
             page=lambda post_id: published(post_id).url,
             prepare=lambda _: None,

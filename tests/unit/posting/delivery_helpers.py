@@ -8,7 +8,7 @@ from relay.errors import Duplicate, Pause
 from relay.posting.alert import Alert, Reading
 from relay.posting.delivery import Delivery
 from relay.posting.outcome import Claim, Outcome, Published, Settlement
-from relay.posting.reconciliation import NOT_THERE, Lost, Verdict
+from relay.posting.reconciliation import NOT_THERE, Interrupted, Lost, Verdict
 
 from tests.factories import NOW, a_claim, a_message, an_alert, published
 
@@ -80,6 +80,7 @@ class FakeDelivery:
             "claim": self._claim,
             "settle": self._settle,
             "known": lambda _: False,
+            "perhaps_posted": lambda _: False,
             "find": self._find,
             "prepare": self._prepare,
             "send": self._send,
@@ -121,7 +122,9 @@ class FakeDelivery:
         self.happened.append("settle")
         self.settled.append(settlement)
 
-    def _find(self, lost: Lost, after: float) -> Verdict:
+    def _find(self, lost: Lost, after: float, pause: Callable[[], Pause | None]) -> Verdict:
+        if found := pause():
+            raise Interrupted(found)
         self.happened.append("find")
         self.looked_for.append((lost, after))
         return NOT_THERE

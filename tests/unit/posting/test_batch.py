@@ -1,11 +1,12 @@
 """A batch to its outcomes: each message keeps its own, and what is rejected is moved to Dead letters."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from relay.errors import Reject, Retry, Unknown
 from relay.posting.alert import Alert, Reading
-from relay.posting.delivery import PERHAPS_POSTED
+from relay.posting.delivery import NOT_POSTED, PERHAPS_POSTED
 from relay.posting.outcome import Claim, Outcome, Result, Settlement, Status
 from relay.queue_message import QueueMessage
 
@@ -153,12 +154,28 @@ def test_the_outcome_mentions_that_dead_letters_has_the_message_without_its_reas
 # --- Giving up
 
 
-def test_after_two_hundred_receives_a_message_is_given_up_with_its_last_reason() -> None:
-    fake = FakeBatchDelivery(answers={"a": Unknown("reset by peer", status=502)})
+def cannot_know(_: str) -> bool:
+    raise Retry("the ledger did not answer")
+
+
+@pytest.mark.parametrize(
+    ("perhaps_posted", "remark"),
+    [(lambda _: True, PERHAPS_POSTED), (lambda _: False, NOT_POSTED), (cannot_know, PERHAPS_POSTED)],
+)
+def test_after_two_hundred_receives_a_message_is_given_up_with_its_last_reason_and_whether_it_may_be_posted(
+    perhaps_posted: Callable[[str], bool], remark: str
+) -> None:
+    fake = FakeBatchDelivery(answers={"a": Retry("no connection")}, perhaps_posted=perhaps_posted)
     (outcome,) = fake.deliver([a_message("a", receive_count=200)])
-    assert (outcome.result, outcome.status) == (Result.REJECTED, 502)
-    reason = f"given up after 200 receives, the last one: reset by peer - {PERHAPS_POSTED}"
-    assert fake.dead_letters == [("a", reason)]
+    assert outcome.result is Result.REJECTED
+    assert fake.dead_letters == [("a", f"given up after 200 receives, the last one: no connection - {remark}")]
+
+
+def test_a_message_is_looked_up_under_the_key_that_earlier_versions_gave_it_too() -> None:
+    asked: list[str] = []
+    fake = FakeBatchDelivery(answers={"a": Retry("no connection")}, perhaps_posted=lambda key: bool(asked.append(key)))
+    fake.deliver([a_message("a", receive_count=200, relay_key="k-1")])
+    assert set(asked) == {"k-1", a_message("a").id}
 
 
 def test_before_two_hundred_receives_a_message_is_not_given_up() -> None:
@@ -182,5 +199,5 @@ def test_a_left_over_message_is_moved_to_dead_letters_the_day_before_sqs_deletes
     fake = FakeBatchDelivery(answers={"a": Retry("reset by peer")})
     (outcome,) = fake.deliver(messages("a", receive_count=receives, sent_at=NOW - days * 24 * 3600))
     assert str(outcome.result) == result
-    reason = f"given up after 13 days and 4 receives, the last one: reset by peer - {PERHAPS_POSTED}"
+    reason = f"given up after 13 days and 4 receives, the last one: reset by peer - {NOT_POSTED}"
     assert fake.dead_letters == ([("a", reason)] if result == "rejected" else [])

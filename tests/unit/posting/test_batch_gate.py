@@ -377,7 +377,7 @@ def test_another_failure_neither_lengthens_nor_ends_the_row(error: Exception) ->
 
 def test_a_post_without_an_id_that_the_stream_shows_ends_the_row() -> None:
     fake = taking_without_ids("a", "b", "c")
-    fake.find = lambda lost, _: Verdict(3) if lost.text == "b" else NOT_THERE
+    fake.find = lambda lost, *_: Verdict(3) if lost.text == "b" else NOT_THERE
     fake.deliver(messages("a", "b", "c"))
     assert (fake.gate.closed_by, fake.gate.state.no_ids) == ([], 1)
 

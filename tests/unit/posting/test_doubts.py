@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from relay.errors import Duplicate, Pause, Reject, RelayError, Retry, Unknown
 from relay.posting.alert import Reading
-from relay.posting.backoff import LEFTOVERS_RECEIVES
-from relay.posting.batch import BatchDelivery
 from relay.posting.delivery import DUPLICATE_WINDOW_SECONDS, NOT_FOUND_IN_TIME, PERHAPS_POSTED, Delivery
-from relay.posting.outcome import Claim, Outcome, Result, Settlement
+from relay.posting.outcome import Claim, Result, Settlement
 from relay.posting.reconciliation import NOT_THERE, Lost, Page, Reconciler, Shown, judge
 
 from tests.factories import NOW, a_message, an_alert
@@ -41,6 +39,7 @@ class Attempt:
             claim=lambda *_: claim,
             settle=lambda _, settlement: self.settled.append(settlement),
             known=lambda _: True,
+            perhaps_posted=lambda _: True,
             find=find,
             prepare=lambda _: None,
             send=send,
@@ -103,7 +102,9 @@ def test_a_page_whose_ids_cannot_be_read_is_not_the_end_of_the_stream() -> None:
     pages: Sequence[Page] = [Page(newest, more=True), Page(nameless, more=True)]
     left = iter(pages)
     with pytest.raises(Reject, match="could not be read back"):
-        Reconciler(lambda _: next(left), lambda _: {}, lambda: NOW).find(Lost("ours", "$AAPL up", NOW - 60), NOW - 1)
+        Reconciler(lambda _: next(left), lambda _: {}, lambda: NOW).find(
+            Lost("ours", "$AAPL up", NOW - 60), NOW - 1, lambda: None
+        )
 
 
 def test_a_text_that_is_cut_off_before_a_note_is_alike() -> None:
@@ -115,22 +116,6 @@ def test_a_text_that_is_cut_off_before_a_note_is_alike() -> None:
 def test_a_text_with_three_full_stops_in_it_is_not_alike_to_every_other() -> None:
     post = Shown(1000, "Watching... the close", NOW)
     assert judge(Lost("ours", "$AAPL breaks out", NOW), [post], {}, reached=True) == NOT_THERE
-
-
-def test_who_gives_a_message_up_says_that_it_may_have_been_posted() -> None:
-    letters: list[str] = []
-
-    def dead_letter(_: object, outcome: Outcome) -> bool:
-        letters.append(outcome.reason)
-        return True
-
-    outcome = Outcome(Result.DEFERRED, "m-1", "reset by peer")
-    delivery: Any = SimpleNamespace(deliver=lambda *_, **__: outcome)
-    admission = SimpleNamespace(granted=1, pause=None, probe=False, state=SimpleNamespace(no_ids=0, posted_at=0.0))
-    gate: Any = SimpleNamespace(admit=lambda _: admission, give_back=lambda *_: None, pause_since=lambda _: None)
-    batches = BatchDelivery(delivery, gate, dead_letter, 1, lambda: NOW)
-    batches.deliver([a_message(receive_count=LEFTOVERS_RECEIVES)], lambda: 60.0)
-    assert letters == [f"given up after 200 receives, the last one: reset by peer - {PERHAPS_POSTED}"]
 
 
 def test_what_aws_does_not_do_leaves_what_stocktwits_said_known() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from relay.errors import Reject
 from relay.posting import reconciliation
-from relay.posting.reconciliation import MOST_PAGES, PAGE_SIZE, Lost, Owner, Page, Reconciler, Shown
+from relay.posting.reconciliation import MOST_PAGES, PAGE_SIZE, Lost, Owner, Page, Reconciler, Shown, Text
 
 from tests.factories import NOW
 
@@ -29,7 +29,7 @@ class Account:
 
     def find(self, text: str, since: float) -> None:
         with pytest.raises(Reject):
-            Reconciler(self.read, self.owners, lambda: NOW).find(Lost("k-1", text, since), NOW - 1)
+            Reconciler(self.read, self.owners, lambda: NOW).find(Lost("k-1", text, since), NOW - 1, lambda: None)
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     texts: list[str | None] = []
     likeness = reconciliation._likeness
 
-    def recorded(ours: str, theirs: str | None) -> str:
-        texts.append(theirs)
+    def recorded(ours: Text, theirs: Shown) -> str:
+        texts.append(theirs.body)
         return likeness(ours, theirs)
 
     monkeypatch.setattr(reconciliation, "_likeness", recorded)

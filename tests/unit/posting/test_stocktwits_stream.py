@@ -142,3 +142,18 @@ def test_no_entry_of_a_stream_raises(entry: object) -> None:
     shown = _shown(entry)
     assert shown.id is None or 0 < shown.id <= MAX_ID
     assert shown.body is None or isinstance(shown.body, str)
+
+
+@pytest.mark.parametrize(
+    ("links", "read"),
+    [
+        ([{"title": "a", "url": "https://a.example/1"}, {"url": "https://b.example"}], 2),
+        ([{"url": None}, {"title": "a"}, "https://a.example", None], 0),
+        ({"url": "https://a.example"}, 0),
+        ("https://a.example", 0),
+        ([], 0),
+        (None, 0),
+    ],
+)
+def test_where_a_posts_links_lead_is_read_from_their_list(links: object, read: int) -> None:
+    assert _shown({**POST, "links": links}).links == ("https://a.example/1", "https://b.example")[:read]

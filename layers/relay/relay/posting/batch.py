@@ -19,7 +19,7 @@ from relay.errors import Pause, Reject, RelayError
 from relay.posting import alert as alerts
 from relay.posting.alert import Reading
 from relay.posting.backoff import GIVE_UP_SECONDS, LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
-from relay.posting.delivery import PERHAPS_POSTED, idempotency_key, unexpected
+from relay.posting.delivery import idempotency_key, unexpected
 from relay.posting.outcome import Outcome, Result
 
 if TYPE_CHECKING:
@@ -258,9 +258,9 @@ class _BatchRun:
         too_old = left_over and self.batches.now() - message.sent_at >= GIVE_UP_SECONDS
         if not outcome.done and (message.receive_count >= LEFTOVERS_RECEIVES or too_old):
             waited = "13 days and " if too_old else ""
-            # Whatever came of the last receive, of the others any may have posted it.
             given_up = f"given up after {waited}{message.receive_count} receives"
-            reason = f"{given_up}, the last one: {outcome.reason} - {PERHAPS_POSTED}"
+            remark = self.batches.delivery.given_up(message, outcome.key)
+            reason = f"{given_up}, the last one: {outcome.reason} - {remark}"
             outcome = replace(outcome, result=Result.REJECTED, reason=reason)
         if outcome.result is Result.REJECTED:
             try:

@@ -82,6 +82,7 @@ def container() -> Container:
         claim=ledger.claim,
         settle=ledger.settle,
         known=ledger.known,
+        perhaps_posted=ledger.perhaps_posted,
         find=Reconciler(stocktwits.stream, ledger.owners, time.time).find,
         page=stocktwits.page,
         prepare=Charts(lambda: clients.get("s3"), settings.chart_bucket_name).fetch,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from relay.errors import Duplicate, Halt, NoId, NotYet, Pause, Reject, RelayError, Retry, Unknown
 from relay.posting.alert import Alert, Reading
 from relay.posting.outcome import Claim, IdTaken, Outcome, Published, Result, Settlement, Status
-from relay.posting.reconciliation import Lost, Verdict
+from relay.posting.reconciliation import Interrupted, Lost, Verdict
 from relay.queue_message import QueueMessage
 
 DUPLICATE_WINDOW_SECONDS = 30 * 60
@@ -28,6 +28,9 @@ PERHAPS_POSTED = (
     "an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
 )
 """The remark on a rejected message whose earlier attempt ended without a known outcome."""
+
+NOT_POSTED = "no attempt posted it: once the cause is gone, send it again"
+"""The remark on a message that is given up although it could be posted."""
 
 NOT_FOUND_IN_TIME = "StockTwits refused it as a duplicate, and half an hour later its stream does not show it either"
 """The reason of a message that StockTwits refuses as a duplicate, although nothing shows of what."""
@@ -87,7 +90,9 @@ class Delivery:
         settle: ``(claim, settlement)``; raises `IdTaken` if the post is another key's. Whatever else it raises, the
             entry stays claimed, which is safe.
         known: Whether the ledger has an entry for a key.
-        find: What the account's stream shows of a lost alert, read after a moment; raises `RelayError`.
+        perhaps_posted: Whether an attempt under a key may have posted its alert, as far as the ledger knows.
+        find: What the account's stream shows of a lost alert, read after a moment and while nothing pauses it; raises
+            `RelayError` or `Interrupted`.
         send: Publishes an alert; None in a dry run. Raises `RelayError`; any other exception counts as unknown.
         page: The page of a post, by its id.
         prepare: Fetches an alert's chart and checks it before there is a request; raises `Reject` or `Retry`.
@@ -97,7 +102,8 @@ class Delivery:
     claim: Callable[[str, Alert, str], Claim]
     settle: Callable[[Claim, Settlement], None]
     known: Callable[[str], bool]
-    find: Callable[[Lost, float], Verdict]
+    perhaps_posted: Callable[[str], bool]
+    find: Callable[[Lost, float, Callable[[], Pause | None]], Verdict]
     prepare: Callable[[Alert], bytes | None]
     send: Callable[[Alert, bytes | None], Published] | None
     page: Callable[[int], str]
@@ -143,6 +149,15 @@ class Delivery:
         except Exception as error:  # noqa: BLE001  a defect of ours must not count as "nothing was sent"
             return attempt.failed(Unknown(unexpected(error)))
 
+    def given_up(self, message: QueueMessage, key: str) -> str:
+        """Return the remark on a message that is given up: whether any attempt may have posted it."""
+        try:
+            # Earlier versions knew it by its SQS id if it has no key of the publisher's.
+            perhaps = any(self.perhaps_posted(each) for each in {key, message.id})
+        except Exception:  # noqa: BLE001  who cannot know must look
+            perhaps = True
+        return PERHAPS_POSTED if perhaps else NOT_POSTED
+
 
 @dataclass
 class _Attempt:
@@ -175,11 +190,11 @@ class _Attempt:
 
     def _look(self) -> Outcome | None:
         """Look for an earlier attempt's post; None when it is certain that there is none, and it may be posted."""
-        with self.requests.slot():
-            pause = self.requests.pause()
-            if pause:
-                return self._untried(pause)
-            found = self._find(self.claim.ended_at)
+        try:
+            with self.requests.slot():
+                found = self._find(self.claim.ended_at)
+        except Interrupted as interrupted:
+            return self._untried(interrupted.pause)
         if found:
             return self._posted(found, FOUND_ON_STREAM)
         if self.claim.status == HTTPStatus.UNPROCESSABLE_ENTITY:
@@ -252,7 +267,7 @@ class _Attempt:
         """Look for this alert's post on the stream; None when it is certain that it was not posted."""
         lost = Lost(self.claim.key, self.alert.body, self.claim.first_claimed_at)
         try:
-            found = self.delivery.find(lost, after)
+            found = self.delivery.find(lost, after, self.requests.pause)
         except RelayError as error:
             if error.pause:
                 self.requests.stop(error.pause)
@@ -296,13 +311,12 @@ class _Attempt:
         """
         self.perhaps_posted = True
         self.no_id = isinstance(error, NoId)
-        pause = self.requests.pause()
-        if pause:
-            return self._unclear(error, f"the account's stream was not checked: {pause.reason}")
         try:
             found = self._find(self.delivery.now())
             if found:
                 return self._posted(found, FOUND_ON_STREAM)
+        except Interrupted as interrupted:
+            return self._unclear(error, f"the account's stream was not checked: {interrupted.pause.reason}")
         except Reject:
             raise
         except RelayError as unreadable:

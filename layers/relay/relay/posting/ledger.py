@@ -197,6 +197,15 @@ class Ledger:
         """
         return bool(self._read([f"post#{key}"]))
 
+    def perhaps_posted(self, key: str) -> bool:
+        """Return whether an attempt under a key may have posted its alert.
+
+        Raises:
+            Retry: DynamoDB did not answer.
+            Halt: The table cannot be used until an operator fixes it.
+        """
+        return any("first_claimed_at" in item for item in self._read([f"post#{key}"]))
+
     def owners(self, ids: Sequence[int]) -> dict[int, Owner]:
         """Return to whom the ids of posts belong, as far as the ledger knows.
 
@@ -241,12 +250,15 @@ class Ledger:
                     "certain": {"BOOL": certain},
                     "expires_at": number(math.ceil(self._now() + RETENTION_SECONDS)),
                 },
-                ConditionExpression="attribute_not_exists(pk) OR #key = :key",
+                ConditionExpression="attribute_not_exists(pk) OR (#key = :key AND certain = :false)",
                 ExpressionAttributeNames={"#key": "key"},
-                ExpressionAttributeValues={":key": {"S": key}},
+                ExpressionAttributeValues={":key": {"S": key}, ":false": {"BOOL": False}},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            raise IdTaken(post_id) from None
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
+            found: dict[str, Any] = {**error.response}
+            if _text(found["Item"], "key") != key:  # or it was written before, and what was certain stays so
+                raise IdTaken(post_id) from None
 
     def _read(self, keys: Sequence[str]) -> list[dict[str, AttributeValueTypeDef]]:
         """Read up to `MOST_KEYS` items as they are now."""

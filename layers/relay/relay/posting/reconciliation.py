@@ -11,6 +11,7 @@ import re
 import threading
 import unicodedata
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ from relay.posting.alert import MAX_ENTITY_LEVELS, unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from relay.errors import Pause
 
 CLOCK_SKEW_SECONDS = 30
 """How far StockTwits' clock may be off ours."""
@@ -51,12 +54,50 @@ wrong."""
 _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _DOMAIN = re.compile(r"(?<![\w$@.])(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}(?![\w.-])(?:[:/?#]\S*)?", re.IGNORECASE)
-_HOST = re.compile(r"https?://([^\s/?#]*)", re.IGNORECASE)
+_HOST = re.compile(r"(?:https?://)?([^\s/?#]*)", re.IGNORECASE)
 _SHORTCODE = re.compile(r":[a-z0-9_+-]{2,40}:", re.IGNORECASE)
 _CUT_OFF = ("…", "...")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Text:
+    """A text, and the forms in which it is compared with others; each is made once."""
+
+    written: str
+
+    @cached_property
+    def plain(self) -> str | None:
+        """The text with its HTML entities resolved; None if they go deeper than those of any post of ours."""
+        return unescaped(self.written, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS)
+
+    @cached_property
+    def normal_form(self) -> str:
+        """What survives StockTwits; a text whose entities go too deep stays as it is, and so equals none of ours."""
+        if self.plain is None:
+            return self.written
+        return " ".join(_LINK.sub(" ", unicodedata.normalize("NFC", _marks_in_order(self.plain))).split())
+
+    @cached_property
+    def links(self) -> list[str]:
+        """Its links, in order."""
+        return _LINK.findall(self.plain or self.written)
+
+    @cached_property
+    def skeletons(self) -> set[str]:
+        """Its letters and digits, with and without its links and the names of emoji.
+
+        A domain alone may have become a link, and an emoji its name between colons.
+        """
+        return _skeletons(self.plain or self.written)
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The letters and digits of its words, without links and the names of emoji."""
+        bare = _without_links(_SHORTCODE.sub(" ", self.plain or self.written))
+        return [word for word in map(_letters, bare.split()) if word]
+
+
+@dataclass(frozen=True)
 class Shown:
     """A post as the stream shows it.
 
@@ -64,14 +105,21 @@ class Shown:
         id: Its id; None if it cannot be read.
         body: Its text; None if it cannot be read.
         created_at: When it was made, in seconds since the epoch; None if its date names no moment.
+        links: Where its links lead, as far as the stream says so; its text may show them shortened.
     """
 
     id: int | None
     body: str | None
     created_at: float | None
+    links: tuple[str, ...] = ()
+
+    @cached_property
+    def text(self) -> Text:
+        """Its text, to be compared."""
+        return Text(self.body or "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lost:
     """An alert of which nobody knows whether it was posted.
 
@@ -84,6 +132,11 @@ class Lost:
     key: str
     text: str
     since: float
+
+    @cached_property
+    def sent(self) -> Text:
+        """The text, to be compared."""
+        return Text(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +210,8 @@ def _judge_one(lost: Lost, post: Shown, posts: Sequence[Shown], owner: Owner | N
     """Judge by one post whether it is the alert's, or perhaps."""
     if owner and owner.key == lost.key:
         return Verdict(post.id, owner.certain)
-    likeness, verbatim = _likeness(lost.text, post.body), _is_verbatim(lost.text, post.body)
-    if not likeness or (owner and (owner.certain or verbatim)):
+    likeness = _likeness(lost.sent, post)
+    if not likeness or (owner and owner.certain):
         return NOT_THERE
     moment = _moment(post, posts, lost.since)
     which = f"post {post.id}" if post.id is not None else "a post without a readable id"
@@ -173,13 +226,13 @@ def _judge_one(lost: Lost, post: Shown, posts: Sequence[Shown], owner: Owner | N
     elif moment == "unsure":
         doubt = f"{which} on the account's stream has its text, but may be older than the first attempt"
     else:
-        return Verdict(post.id, verbatim)
+        return Verdict(post.id, _is_verbatim(lost.sent, post))
     return Verdict(doubt=doubt)
 
 
 def candidates(lost: Lost, posts: Iterable[Shown]) -> list[int]:
     """Return the ids of the posts whose owner decides something."""
-    return [post.id for post in posts if post.id is not None and _likeness(lost.text, post.body)]
+    return [post.id for post in posts if post.id is not None and _likeness(lost.sent, post)]
 
 
 def is_as_sent(sent: str, shown: str) -> bool:
@@ -188,14 +241,8 @@ def is_as_sent(sent: str, shown: str) -> bool:
 
 
 def normal_form(text: str) -> str:
-    """Reduce a text to what survives StockTwits: entities resolved, links taken out, white space collapsed.
-
-    One whose entities go deeper than those of any post of ours stays as it is, and so equals none of ours.
-    """
-    plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS)
-    if plain is None:
-        return text
-    return " ".join(_LINK.sub(" ", unicodedata.normalize("NFC", _marks_in_order(plain))).split())
+    """Reduce a text to what survives StockTwits: entities resolved, links taken out, white space collapsed."""
+    return Text(text).normal_form
 
 
 def _moment(post: Shown, posts: Iterable[Shown], since: float) -> str:
@@ -224,37 +271,59 @@ def _moment(post: Shown, posts: Iterable[Shown], since: float) -> str:
     return by_ids if own in {"unsure", by_ids} else "unsure"
 
 
-def _likeness(ours: str, theirs: str | None) -> str:
+def _likeness(ours: Text, post: Shown) -> str:
     """Return "equal", "alike", or nothing: what StockTwits may have made of our text is alike."""
-    if theirs is None:
+    if post.body is None:
         return "alike"  # it may be anything
-    mine, other = normal_form(ours), normal_form(theirs)
-    if mine == other and _same_links(ours, theirs, certain=not mine):
+    theirs = post.text
+    same_words = ours.normal_form == theirs.normal_form
+    if same_words and _same_links(ours, post):
         return "equal"
-    if mine == other or _skeletons(ours) & _skeletons(theirs) or _continues(ours, theirs):
+    if same_words or ours.skeletons & theirs.skeletons or _continues(ours, theirs):
         return "alike"
     return ""
 
 
-def _is_verbatim(ours: str, theirs: str | None) -> bool:
-    """Return whether a post shows a text with all its links as they were sent."""
-    mine, other = (unescaped(each or "", MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) for each in (ours, theirs))
-    return mine is not None and other is not None and mine.split() == other.split()
+def _is_verbatim(ours: Text, post: Shown) -> bool:
+    """Return whether a post with the words of a text shows its links as they were sent, too."""
+    mine, other = ours.plain, post.text.plain
+    return (mine is not None and other is not None and mine.split() == other.split()) or _leads_there(ours, post)
 
 
-def _same_links(ours: str, theirs: str, *, certain: bool) -> bool:
-    """Return whether two texts may have the same links; if `certain`, whether they show the same.
+def _same_links(ours: Text, post: Shown) -> bool:
+    """Return whether a post with the words of a text may have its links; without words, whether it shows them.
 
     StockTwits shortens links: one of another host proves nothing, one of the same host is another link.
     """
-    mine, other = (
-        _LINK.findall(unescaped(each, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or each) for each in (ours, theirs)
-    )
+    if _leads_there(ours, post):
+        return True
+    if post.links and _leads_elsewhere(ours, post):
+        return False
+    mine, other = ours.links, post.text.links
     if mine == other:
-        return bool(mine) or not certain
-    if certain or len(mine) != len(other):
+        return bool(mine) or bool(ours.normal_form)
+    if not ours.normal_form or len(mine) != len(other):
         return False
     return all(a == b or _host(a) != _host(b) for a, b in zip(mine, other, strict=True))
+
+
+def _leads_there(ours: Text, post: Shown) -> bool:
+    """Return whether the stream says that a post's links are those of a text."""
+    return bool(ours.links) and _addresses(ours.links) == _addresses(post.links)
+
+
+def _leads_elsewhere(ours: Text, post: Shown) -> bool:
+    """Return whether the stream says that a post has another link of the same host where a text has one.
+
+    One of another host may be where a redirect ends, and if there are fewer, it may list only some of them.
+    """
+    mine, theirs = _addresses(ours.links), _addresses(post.links)
+    return len(mine) == len(theirs) and any(a != b and a[0] == b[0] for a, b in zip(mine, theirs, strict=True))
+
+
+def _addresses(links: Iterable[str]) -> list[tuple[str, str]]:
+    """Return links as they are compared, each once, in order: the host, and the rest without a slash at its end."""
+    return list(dict.fromkeys((_host(link), _HOST.sub("", link, count=1).rstrip("/")) for link in links))
 
 
 def _host(link: str) -> str:
@@ -262,12 +331,7 @@ def _host(link: str) -> str:
     return found[1].lower() if found else ""
 
 
-def _skeletons(text: str) -> set[str]:
-    """Return a text's letters and digits, with and without its links and the names of emoji.
-
-    A domain alone may have become a link, and an emoji its name between colons.
-    """
-    plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or text
+def _skeletons(plain: str) -> set[str]:
     named = _SHORTCODE.sub(" ", plain)
     return {_letters(each) for text in (plain, named) for each in (_SCHEME.sub("", text), _without_links(text))}
 
@@ -284,19 +348,15 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, folded)).casefold()
 
 
-def _words(text: str) -> list[str]:
-    plain = unescaped(text, MAX_ENTITY_LEVELS + ADDED_ENTITY_LEVELS) or text
-    return [word for word in map(_letters, _without_links(_SHORTCODE.sub(" ", plain)).split()) if word]
-
-
-def _continues(ours: str, theirs: str) -> bool:
+def _continues(ours: Text, theirs: Text) -> bool:
     """Return whether their text is ours with something added around it, or ours cut off."""
-    mine, other = _words(ours), _words(theirs)
+    mine, other = ours.words, theirs.words
     if not mine or other[: len(mine)] == mine or other[-len(mine) :] == mine:  # without words, anything may be it
         return True
     # It may be cut within a word, or within a link, and something added behind that.
-    parts = {part for part in _skeletons(_before_cut(theirs).rpartition(" ")[0]) if part or _is_cut_off(theirs)}
-    return any(whole.startswith(part) for whole in _skeletons(ours) for part in parts)
+    before_cut = Text(_before_cut(theirs.written).rpartition(" ")[0])
+    parts = {part for part in before_cut.skeletons if part or _is_cut_off(theirs.written)}
+    return any(whole.startswith(part) for whole in ours.skeletons for part in parts)
 
 
 def _is_cut_off(text: str) -> bool:
@@ -378,7 +438,21 @@ class Reader:
             self.floor = reached if self.floor is None else min(self.floor, reached)
             # Up to and including: of a page with few posts, nothing but the newest is certain.
             self._next = self.floor if len(ids) > MOST_PINNED + 1 else ids[0] - 1
+            self.ended = self._next < 1
         self.stuck |= not self.ended and self.pages >= MOST_PAGES
+
+
+class Interrupted(Exception):
+    """The stream may not be read further now.
+
+    Attributes:
+        pause: Why.
+    """
+
+    def __init__(self, pause: Pause) -> None:
+        """Keep why."""
+        super().__init__(pause.reason)
+        self.pause = pause
 
 
 class Reconciler:
@@ -403,14 +477,16 @@ class Reconciler:
         self._lock = threading.Lock()
         self._reader: Reader | None = None
 
-    def find(self, lost: Lost, after: float) -> Verdict:
+    def find(self, lost: Lost, after: float, pause: Callable[[], Pause | None]) -> Verdict:
         """Return the alert's post, or `NOT_THERE` when it is certain that it was not posted.
 
         Args:
             lost: What is known of the alert.
             after: The stream must have been read after this moment: when the last attempt had ended.
+            pause: Asked before each request; a pause ends the search.
 
         Raises:
+            Interrupted: There was a pause.
             Reject: Only an operator can find out.
             RelayError: The stream cannot be read now.
         """
@@ -421,7 +497,7 @@ class Reconciler:
             reader, likely, looked_at = self._reader, list[int](), 0
             while True:
                 if not reader.pages:
-                    reader.read_on()
+                    _read_on(reader, pause)
                 # Each post is compared once, and all are judged when that may decide something.
                 found = candidates(lost, reader.posts[looked_at:])
                 looked_at = len(reader.posts)
@@ -434,7 +510,15 @@ class Reconciler:
                         break
                 if self._now() - began > MOST_SECONDS:
                     raise Retry("the account's stream takes too long to be read back to the first attempt")
-                reader.read_on()
+                _read_on(reader, pause)
         if verdict.doubt:
             raise Reject(verdict.doubt)
         return verdict
+
+
+def _read_on(reader: Reader, pause: Callable[[], Pause | None]) -> None:
+    """Read the next page unless there is a pause."""
+    found = pause()
+    if found:
+        raise Interrupted(found)
+    reader.read_on()

@@ -265,7 +265,7 @@ class StockTwits:
         if status == 403:  # noqa: PLR2004
             until = self._now() + BLOCKED_SECONDS
             reason = (
-                "StockTwits' bot protection blocks this client (403 with a page): contact StockTwits if this continues"
+                "StockTwits' bot protection blocks this client (403): contact StockTwits if this continues"
             )
             raise Halt(Pause("blocked", reason, until, probe=True), status=status, answer=words)
         if status in _ABOUT_THE_MESSAGE and answer.names_errors:
@@ -490,8 +490,14 @@ def _shown(message: object) -> Shown:
     """Read a post of the stream."""
     if not isinstance(message, dict):
         return Shown(None, None, None)
-    body = message.get("body")
-    return Shown(_id(message.get("id")), body if isinstance(body, str) else None, _moment(message.get("created_at")))
+    body, links = message.get("body"), message.get("links")
+    addresses = [each.get("url") for each in links if isinstance(each, dict)] if isinstance(links, list) else []
+    return Shown(
+        _id(message.get("id")),
+        body if isinstance(body, str) else None,
+        _moment(message.get("created_at")),
+        tuple(each for each in addresses if isinstance(each, str)),
+    )
 
 
 def _moment(date: object) -> float | None:
