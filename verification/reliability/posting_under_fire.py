@@ -85,8 +85,8 @@ PROBE_SECONDS = 15
 
 LAST = 60
 LAST_SECONDS = 3.0
-"""In a contrary run, so many alerts are published after the others, one at a time: a text that is refused for ever is
-rejected only when another one was posted since."""
+"""In a contrary run, so many alerts are published when few others are left, one at a time: a text that is refused for
+ever is rejected only when another one was posted since."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ FULL = Plan(
     pause_seconds=15,
     max_seconds=900,
 )
-CONTRARY = replace(FULL, contrary=19, share=0.05, max_seconds=1500)
+CONTRARY = replace(FULL, messages=1000, publishing_seconds=100, contrary=19, share=0.05, max_seconds=1200)
 PUBLISHERS = 4
 DRAINS = 2
 RESTART_SECONDS = 3
@@ -279,11 +279,18 @@ def _publish(stack: Stack, run: Run, copies: Sequence[Alert], number: int) -> No
 
 
 def _publish_last(stack: Stack, run: Run, copies: Sequence[Alert], others: Sequence[Future[None]]) -> None:
-    """Publish some messages one at a time, when all others are published."""
+    """Publish some messages one at a time, when all others are published and few of them are left."""
     wait(others)
+    began = time.monotonic()
+    while _waiting(stack) > len(copies) // 2 and time.monotonic() - began < run.plan.max_seconds:
+        time.sleep(LAST_SECONDS)
     for each in copies:
         time.sleep(LAST_SECONDS)
         _send(stack, run, each)
+
+
+def _waiting(stack: Stack) -> int:
+    return sum(depth(stack, name) for name in ("OutboxQueue", "LeftoversQueue"))
 
 
 def _send(stack: Stack, run: Run, alert: Alert) -> None:
@@ -536,8 +543,8 @@ item. A 429 named a reset in 2 s.
 _CONTRARY = """\
 In addition, StockTwits did at random what it does not document ([`local-development.md`](local-development.md) lists
 it, seed {seed}): {share:.0%} of the other requests, of the posts and of the habits were contrary, with {styles} kinds
-of texts that it may render in other ways. {last} messages were published after the others, one every {seconds:.0f} s. A
-text that it refuses for ever, with an answer that is not about the message, is rejected when another one was posted
+of texts that it may render in other ways. {last} messages were published when few others were left, one every
+{seconds:.0f} s. A text that it refuses for ever, with an answer that is not about the message, is rejected when another one was posted
 since.
 
 """
