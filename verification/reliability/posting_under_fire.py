@@ -544,8 +544,8 @@ _CONTRARY = """\
 In addition, StockTwits did at random what it does not document ([`local-development.md`](local-development.md) lists
 it, seed {seed}): {share:.0%} of the other requests, of the posts and of the habits were contrary, with {styles} kinds
 of texts that it may render in other ways. {last} messages were published when few others were left, one every
-{seconds:.0f} s. A text that it refuses for ever, with an answer that is not about the message, is rejected when another one was posted
-since.
+{seconds:.0f} s: a text that it refuses for ever, with an answer that is not about the message, is rejected when another
+one was posted since.
 
 """
 
