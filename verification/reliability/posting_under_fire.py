@@ -125,7 +125,7 @@ FULL = Plan(
     pause_seconds=15,
     max_seconds=900,
 )
-CONTRARY = replace(FULL, messages=1000, publishing_seconds=100, contrary=19, share=0.05, max_seconds=1200)
+CONTRARY = replace(FULL, contrary=19, share=0.05, max_seconds=1800)
 PUBLISHERS = 4
 DRAINS = 2
 RESTART_SECONDS = 3
@@ -436,7 +436,7 @@ def _check(stack: Stack, run: Run) -> None:
     dead = _dead(stack, run)
     sent_at = {each.text: [at for _, at in dead[each.body]] for each in run.alerts if each.body in dead}
     found = causes(stand_in.faulted, {post.body: post.created_at.timestamp() for post in posts}, of_posts, sent_at)
-    always = {KILL} if contrary else {KILL, PAGES_RAN_OUT}
+    always = (KILL,) if contrary else (KILL, PAGES_RAN_OUT)
     run.checker = PostingChecker(
         alerts=run.alerts,
         posts={post.id: post.body for post in posts},
@@ -445,7 +445,7 @@ def _check(stack: Stack, run: Run) -> None:
         unsure=_unsure(stand_in) | {text for text, names in of_posts.items() if not names.isdisjoint(IDS)},
         interrupted=BATCH * len(run.kills) + IN_FLIGHT * run.restarts,
         waiting={name: depth(stack, name) for name in ("OutboxQueue", "LeftoversQueue")},
-        causes={text: names | always for text, names in found.items()},
+        causes={text: (*names, *always) for text, names in found.items()},
         settled=_settled(items),
         owners={int(pk.removeprefix("id#")): item["key"]["S"] for pk, item in items.items() if pk.startswith("id#")},
         sent_again={body for body, message_ids in run.message_ids.items() if len(message_ids) > 1},
@@ -639,8 +639,13 @@ def _remarks(run: Run) -> Iterator[str]:
 
 def _why(checker: PostingChecker, end: End, heading: str) -> str:
     counted = sorted(checker.reasons(end).items(), key=lambda each: (-each[1], each[0]))
-    rows = [[f"“… {words} …”", f"`{cause}`", number] for (words, cause), number in counted]
+    rows = [[f"“… {words} …”", _cause(cause), number] for (words, cause), number in counted]
     return table([heading, "because of", "alerts"], rows or [["—", "—", 0]])
+
+
+def _cause(cause: str) -> str:
+    name, space, where = cause.partition(" ")
+    return f"`{name}`{space}{where}"
 
 
 def _injected(run: Run) -> list[list[object]]:
