@@ -553,6 +553,9 @@ _ALSO = """\
 - Therefore StockTwits did nothing that hides or denies a post that was made (such as an empty stream, or a post that
 appears minutes later): any client would have posted again. The simulation has these, with a StockTwits that
 remembers texts.
+"""
+
+_HALF_HOURS = """\
 - The half hour that an alert waits which StockTwits refused as a duplicate, after an attempt with an unknown outcome,
 passed within seconds: the run moved its times in the ledger back.
 """
@@ -567,7 +570,7 @@ def _page_text(run: Run) -> str:
     return _PAGE.format(
         title="Posting under faults, with a contrary StockTwits" if contrary else "Posting under faults",
         contrary=described if contrary else "",
-        also=_ALSO if contrary else "",
+        also=(_ALSO if contrary else "") + (_HALF_HOURS if run.half_hours else ""),
         messages=plan.messages,
         publishers=PUBLISHERS,
         copies=plan.messages - len(run.alerts),
