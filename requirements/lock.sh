@@ -12,7 +12,7 @@ all=$(mktemp)
 trap 'rm -f "$all"' EXIT
 compile requirements/local.in requirements/dev.in -o "$all"
 compile --constraint "$all" requirements/layer.in -o layers/relay/requirements.txt
-compile --constraint "$all" requirements/usual.in -o benchmarks/usual_recipe/layer/requirements.txt
+compile --constraint "$all" requirements/usual.in -o verification/benchmarks/usual_recipe/layer/requirements.txt
 for name in requirements/local requirements/dev requirements/bench requirements/fuzz; do
     compile --constraint "$all" "$name.in" -o "$name.txt"
 done
@@ -21,4 +21,4 @@ for name in requirements/emulator requirements/runtime requirements/scan require
 done
 bounds="python_full_version < '3.15' and platform_python_implementation == 'CPython' and sys_platform != 'win32'"
 sed -i "s/ ; $bounds\( \\\\\)$/\\1/" requirements/*.txt layers/relay/requirements.txt \
-    benchmarks/usual_recipe/layer/requirements.txt
+    verification/benchmarks/usual_recipe/layer/requirements.txt
