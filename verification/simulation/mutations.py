@@ -238,6 +238,12 @@ def listed_links_not_read() -> AbstractContextManager[object]:
     return patch.object(stocktwits, "Shown", lambda *fields: Shown(*fields[:3]))
 
 
+def links_in_any_order() -> AbstractContextManager[object]:
+    """Texts with the same links in another order count as the same."""
+    addresses = reconciliation._addresses
+    return patch.object(reconciliation, "_addresses", lambda links: sorted(addresses(links)))
+
+
 def read_on_in_a_pause() -> AbstractContextManager[object]:
     """A search goes on to the next page although the gate was closed."""
     return patch.object(reconciliation, "_read_on", lambda reader, _pause: reader.read_on())
@@ -349,6 +355,7 @@ MUTATIONS: dict[Mutation, int] = {
     owners_not_read: 13,
     an_empty_normal_form_taken_as_evidence: 54,
     listed_links_not_read: 136,
+    links_in_any_order: 86,
     read_on_in_a_pause: 36,
     alike_taken_as_not_there: 6,
     alike_taken_as_equal: 54,
