@@ -243,8 +243,8 @@ def _duplicates(world: World) -> Iterator[str]:
         keys[alert.text or ""].add(alert.key or message_id)
     creates = [each for each in world.stocktwits.requests if each.text]
     for place, request in enumerate(creates):
-        owners = keys[request.text or ""]
-        if not request.duplicate or len(owners) > 1 or _status_after(world, *owners, request) != Status.UNKNOWN:
+        key, *others = keys[request.text or ""]
+        if not request.duplicate or others or _status_after(world, key, request) != Status.UNKNOWN:
             continue
         if again := [each for each in creates[place + 1 :] if each.text == request.text]:
             yield f"{request.text!r} was a duplicate at {clock(request.at)}, and was sent again at {clock(again[0].at)}"
