@@ -83,7 +83,7 @@ def names_a_reason(text: str) -> bool:
 
 REASONS = sorted(
     {*(reason for path in POSTING.glob("*.py") for reason in raised(path) if names_a_reason(reason))}
-    | {f"… - {delivery.PERHAPS_POSTED}", delivery.NOT_FOUND_IN_TIME, delivery.NO_ID_TWICE, delivery.CUT_OFF}
+    | {f"… - {delivery.PERHAPS_POSTED}", delivery.NOT_POSTED}
 )
 TEXTS = {
     *REASONS,

@@ -53,7 +53,7 @@ def inside(row: Row) -> Row:
 
 LIMIT = error_body("Rate limit exceeded. Client may not make more than 400 requests an hour.")
 LIMITED = "StockTwits limits the rate (429: Rate limit exceeded. Client may not make more than 400 requests an hour.)"
-BLOCKED = "StockTwits' bot protection blocks this client (403 with a page): contact StockTwits if this continues"
+BLOCKED = "StockTwits' bot protection blocks this client (403): contact StockTwits if this continues"
 OF_BOT_PROTECTION = {"cloudflare_error", "ray_id", "error_code"}
 NOT_IDS = (
     b"true",

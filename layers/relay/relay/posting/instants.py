@@ -15,6 +15,8 @@ _FORM = re.compile(
     r" *(?P<brackets>\[.*\])?"
 )
 
+_EPOCH = r"[0-9]{10}(?:[0-9]{3})?(?:\.[0-9]*)?"  # seconds or milliseconds since 1970
+
 _DAY = timedelta(days=1)
 _LEAP = timedelta(hours=23, minutes=59)  # the minute that may have 61 seconds, in UTC
 
@@ -32,6 +34,8 @@ def instant(text: str) -> datetime:
         ValueError: It names none; the words complete a sentence about it.
     """
     form = _FORM.fullmatch(text.strip())
+    if re.fullmatch(_EPOCH, text.strip()):
+        raise ValueError("it is a number: write a date, a time of day and a zone, as in 2026-11-21T16:00:00Z")
     if not form:
         raise ValueError("it is not a date and a time of day in one of its forms")
     try:

@@ -265,7 +265,7 @@ class StockTwits:
         if status == 403:  # noqa: PLR2004
             until = self._now() + BLOCKED_SECONDS
             reason = (
-                "StockTwits' bot protection blocks this client (403 with a page): contact StockTwits if this continues"
+                "StockTwits' bot protection blocks this client (403): contact StockTwits if this continues"
             )
             raise Halt(Pause("blocked", reason, until, probe=True), status=status, answer=words)
         if status in _ABOUT_THE_MESSAGE and answer.names_errors:
