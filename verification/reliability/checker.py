@@ -11,9 +11,10 @@ from relay.posting.delivery import CUT_OFF, NO_ID_TWICE, NOT_FOUND_IN_TIME, PERH
 
 from local.stand_ins.stocktwits.contrary import Contrary
 from local.stand_ins.stocktwits.faults import Fault
+from verification.reliability.contrary import OF_ANOTHER_POST, ON_THE_STREAM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 OPERATOR_MUST_CHECK = PERHAPS_POSTED
@@ -31,7 +32,7 @@ _REFUSALS = frozenset(
         *(Fault.UNAUTHORIZED, Fault.SUSPENDED, Fault.FORBIDDEN, Fault.BOT_BLOCK, Fault.REDIRECT),
     }
 )
-_UNREADABLE = frozenset({Contrary.ID_MISSING, Contrary.ID_ODD, Contrary.NOT_OBJECTS, Contrary.ID_TEXT})
+_UNREADABLE = frozenset({Contrary.ID_MISSING, Contrary.ID_ODD, Contrary.NOT_OBJECTS})
 _NAMELESS = frozenset(
     {
         *(Contrary.ID_MISSING, Contrary.ID_ODD, Contrary.ID_OF_ANOTHER, Contrary.INNER_STATUS),
@@ -41,19 +42,32 @@ _NAMELESS = frozenset(
 REFUSED_TWICE = "took another message in between"
 REFUSED_AS_DUPLICATE = "refused it as a duplicate"
 
-EXPLAINED: Mapping[str, tuple[str, ...]] = {
-    REFUSED_TWICE: tuple(sorted(_REFUSALS)),
-    NOT_FOUND_IN_TIME: (Contrary.DUPLICATE, Contrary.INNER_STATUS),
-    REFUSED_AS_DUPLICATE: (Contrary.DUPLICATE, Contrary.INNER_STATUS),
-    NO_ID_TWICE: tuple(sorted(_NAMELESS)),
-    "is much like it": (Contrary.RENDERED, *sorted(_UNREADABLE)),
-    "without a readable id": tuple(sorted(_UNREADABLE)),
-    "may be older than the first attempt": (Contrary.CREATED_AT, *sorted(_UNREADABLE), Contrary.ID_OF_ANOTHER),
-    "could not be read back": (
-        *(Contrary.MAX_IGNORED, Contrary.SHORT, Contrary.CURSOR, Contrary.PINNED, *sorted(_UNREADABLE)),
-        *(Contrary.CREATED_AT, Contrary.ID_OF_ANOTHER, PAGES_RAN_OUT),
+
+def _shown(*names: str) -> frozenset[str]:
+    """Return what may alter how a post is shown: by itself, or on the stream."""
+    return frozenset(f"{name}{where}" for name in names for where in ("", ON_THE_STREAM))
+
+
+EXPLAINED: Mapping[str, AbstractSet[str]] = {
+    REFUSED_TWICE: _REFUSALS,
+    NOT_FOUND_IN_TIME: frozenset({Contrary.DUPLICATE, Contrary.INNER_STATUS}),
+    REFUSED_AS_DUPLICATE: frozenset({Contrary.DUPLICATE, Contrary.INNER_STATUS}),
+    NO_ID_TWICE: _NAMELESS,
+    "is much like it": _shown(Contrary.RENDERED, *_UNREADABLE),
+    "without a readable id": _shown(*_UNREADABLE),
+    "may be older than the first attempt": frozenset(
+        {*_shown(Contrary.CREATED_AT, *_UNREADABLE), f"{Contrary.CREATED_AT}{OF_ANOTHER_POST}"}
     ),
-    CUT_OFF: (KILL,),
+    "could not be read back": frozenset(
+        {
+            PAGES_RAN_OUT,
+            *(
+                f"{name}{ON_THE_STREAM}"
+                for name in (Contrary.MAX_IGNORED, Contrary.CURSOR, Contrary.CREATED_AT, *_UNREADABLE)
+            ),
+        }
+    ),
+    CUT_OFF: frozenset({KILL}),
 }
 """Parts of the relay's reasons for Dead letters, and which behaviours of StockTwits, or what else, force it to that."""
 
@@ -114,7 +128,7 @@ class PostingChecker:
         interrupted: How many deliveries the kills and restarts can have interrupted.
         waiting: How many messages are left in each queue except Dead letters.
         causes: What may have decided about an alert that ended in Dead letters, by its text: names of faults and of
-            contrary behaviours, `KILL` or `PAGES_RAN_OUT`.
+            contrary behaviours, `KILL` or `PAGES_RAN_OUT`, the likeliest one first.
         settled: The keys with which the ledger has each id of a post as posted.
         owners: The key to which each id belongs.
         sent_again: The bodies that were published more than once.
@@ -127,7 +141,7 @@ class PostingChecker:
     unsure: AbstractSet[str]
     interrupted: int
     waiting: Mapping[str, int]
-    causes: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    causes: Mapping[str, Collection[str]] = field(default_factory=dict)
     settled: Mapping[int, Sequence[str]] = field(default_factory=dict)
     owners: Mapping[int, str] = field(default_factory=dict)
     sent_again: AbstractSet[str] = frozenset()
@@ -217,8 +231,8 @@ class PostingChecker:
     def _explained(self, alert: Alert, reason: str) -> list[tuple[str, str]]:
         if alert.refusal and alert.refusal in reason:
             return [(alert.refusal, KILL)]
-        met = self.causes.get(alert.text, frozenset())
-        return [(words, str(each)) for words, by in EXPLAINED.items() if words in reason for each in by if each in met]
+        met = self.causes.get(alert.text, ())
+        return [(words, str(each)) for words, by in EXPLAINED.items() if words in reason for each in met if each in by]
 
     def _evidence(self, alert: Alert) -> str:
         posts = sum(text == alert.text for text in self.posts.values())

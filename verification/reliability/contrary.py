@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from local.stand_ins.stocktwits.faults import PlannedFault
     from local.stand_ins.stocktwits.server import StandIn
 
+ON_THE_STREAM, OF_ANOTHER_POST = " on the stream", " of another post"
+
 SEEN_SECONDS = 60
 """How long before a dead letter the stream was read, and other posts were made, that may have decided about it."""
 
@@ -90,7 +92,7 @@ def causes(
     posts: Mapping[str, float],
     of_posts: Mapping[str, frozenset[str]],
     dead: Mapping[str, Sequence[float]],
-) -> dict[str, frozenset[str]]:
+) -> dict[str, tuple[str, ...]]:
     """Return what may have decided about each text that ended in Dead letters.
 
     Args:
@@ -100,19 +102,21 @@ def causes(
         dead: When its dead letters were sent, by text.
 
     Returns:
-        The names of faults and behaviours: of its own requests and post, and of the stream just before.
+        The names of faults and behaviours: of its own requests and of its own post; then, with `ON_THE_STREAM`, of what
+        the stream answered just before; then, with `OF_ANOTHER_POST`, of other posts made just before.
     """
-    own: dict[str, set[str]] = {}
+    own: dict[str, list[str]] = {}
     stream: list[tuple[float, str]] = []
     for seen, planned in faulted:
         if seen.resource == CREATE:
-            own.setdefault(seen.fields.get("body", ""), set()).add(str(planned.fault))
+            own.setdefault(seen.fields.get("body", ""), []).append(str(planned.fault))
         elif seen.resource.startswith(STREAM):
-            stream.append((seen.at, str(planned.fault)))
-    shown = [(at, name) for text, at in posts.items() for name in of_posts.get(text, ())]
-    return {
-        text: frozenset(own.get(text, set()))
-        | of_posts.get(text, frozenset())
-        | {name for at, name in (*stream, *shown) if any(sent - SEEN_SECONDS <= at <= sent + 1 for sent in moments)}
-        for text, moments in dead.items()
-    }
+            stream.append((seen.at, f"{planned.fault}{ON_THE_STREAM}"))
+    others = [(at, f"{name}{OF_ANOTHER_POST}") for text, at in posts.items() for name in of_posts.get(text, ())]
+    found = {}
+    for text, moments in dead.items():
+        near = [
+            name for at, name in (*stream, *others) if any(sent - SEEN_SECONDS <= at <= sent + 1 for sent in moments)
+        ]
+        found[text] = tuple(dict.fromkeys([*own.get(text, ()), *sorted(of_posts.get(text, ())), *near]))
+    return found

@@ -85,8 +85,8 @@ PROBE_SECONDS = 15
 
 LAST = 60
 LAST_SECONDS = 3.0
-"""In a contrary run, so many alerts are published after the others, one at a time: a text that is refused for ever is
-rejected only when another one was posted since."""
+"""In a contrary run, so many alerts are published when few others are left, one at a time: a text that is refused for
+ever is rejected only when another one was posted since."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ FULL = Plan(
     pause_seconds=15,
     max_seconds=900,
 )
-CONTRARY = replace(FULL, contrary=19, share=0.05, max_seconds=1500)
+CONTRARY = replace(FULL, contrary=19, share=0.05, max_seconds=1800)
 PUBLISHERS = 4
 DRAINS = 2
 RESTART_SECONDS = 3
@@ -279,11 +279,18 @@ def _publish(stack: Stack, run: Run, copies: Sequence[Alert], number: int) -> No
 
 
 def _publish_last(stack: Stack, run: Run, copies: Sequence[Alert], others: Sequence[Future[None]]) -> None:
-    """Publish some messages one at a time, when all others are published."""
+    """Publish some messages one at a time, when all others are published and few of them are left."""
     wait(others)
+    began = time.monotonic()
+    while _waiting(stack) > len(copies) // 2 and time.monotonic() - began < run.plan.max_seconds:
+        time.sleep(LAST_SECONDS)
     for each in copies:
         time.sleep(LAST_SECONDS)
         _send(stack, run, each)
+
+
+def _waiting(stack: Stack) -> int:
+    return sum(depth(stack, name) for name in ("OutboxQueue", "LeftoversQueue"))
 
 
 def _send(stack: Stack, run: Run, alert: Alert) -> None:
@@ -429,7 +436,7 @@ def _check(stack: Stack, run: Run) -> None:
     dead = _dead(stack, run)
     sent_at = {each.text: [at for _, at in dead[each.body]] for each in run.alerts if each.body in dead}
     found = causes(stand_in.faulted, {post.body: post.created_at.timestamp() for post in posts}, of_posts, sent_at)
-    always = {KILL} if contrary else {KILL, PAGES_RAN_OUT}
+    always = (KILL,) if contrary else (KILL, PAGES_RAN_OUT)
     run.checker = PostingChecker(
         alerts=run.alerts,
         posts={post.id: post.body for post in posts},
@@ -438,7 +445,7 @@ def _check(stack: Stack, run: Run) -> None:
         unsure=_unsure(stand_in) | {text for text, names in of_posts.items() if not names.isdisjoint(IDS)},
         interrupted=BATCH * len(run.kills) + IN_FLIGHT * run.restarts,
         waiting={name: depth(stack, name) for name in ("OutboxQueue", "LeftoversQueue")},
-        causes={text: names | always for text, names in found.items()},
+        causes={text: (*names, *always) for text, names in found.items()},
         settled=_settled(items),
         owners={int(pk.removeprefix("id#")): item["key"]["S"] for pk, item in items.items() if pk.startswith("id#")},
         sent_again={body for body, message_ids in run.message_ids.items() if len(message_ids) > 1},
@@ -536,9 +543,9 @@ item. A 429 named a reset in 2 s.
 _CONTRARY = """\
 In addition, StockTwits did at random what it does not document ([`local-development.md`](local-development.md) lists
 it, seed {seed}): {share:.0%} of the other requests, of the posts and of the habits were contrary, with {styles} kinds
-of texts that it may render in other ways. {last} messages were published after the others, one every {seconds:.0f} s. A
-text that it refuses for ever, with an answer that is not about the message, is rejected when another one was posted
-since.
+of texts that it may render in other ways. {last} messages were published when few others were left, one every
+{seconds:.0f} s: a text that it refuses for ever, with an answer that is not about the message, is rejected when another
+one was posted since.
 
 """
 
@@ -546,6 +553,9 @@ _ALSO = """\
 - Therefore StockTwits did nothing that hides or denies a post that was made (such as an empty stream, or a post that
 appears minutes later): any client would have posted again. The simulation has these, with a StockTwits that
 remembers texts.
+"""
+
+_HALF_HOURS = """\
 - The half hour that an alert waits which StockTwits refused as a duplicate, after an attempt with an unknown outcome,
 passed within seconds: the run moved its times in the ledger back.
 """
@@ -560,7 +570,7 @@ def _page_text(run: Run) -> str:
     return _PAGE.format(
         title="Posting under faults, with a contrary StockTwits" if contrary else "Posting under faults",
         contrary=described if contrary else "",
-        also=_ALSO if contrary else "",
+        also=(_ALSO if contrary else "") + (_HALF_HOURS if run.half_hours else ""),
         messages=plan.messages,
         publishers=PUBLISHERS,
         copies=plan.messages - len(run.alerts),
@@ -632,8 +642,13 @@ def _remarks(run: Run) -> Iterator[str]:
 
 def _why(checker: PostingChecker, end: End, heading: str) -> str:
     counted = sorted(checker.reasons(end).items(), key=lambda each: (-each[1], each[0]))
-    rows = [[f"“… {words} …”", f"`{cause}`", number] for (words, cause), number in counted]
+    rows = [[f"“… {words} …”", _cause(cause), number] for (words, cause), number in counted]
     return table([heading, "because of", "alerts"], rows or [["—", "—", 0]])
+
+
+def _cause(cause: str) -> str:
+    name, space, where = cause.partition(" ")
+    return f"`{name}`{space}{where}"
 
 
 def _injected(run: Run) -> list[list[object]]:

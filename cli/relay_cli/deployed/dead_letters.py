@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from relay.errors import Reject, RelayError
+from relay.errors import Reject
 from relay.posting.alert import read_message
 from relay.posting.delivery import PERHAPS_POSTED, idempotency_key
-from relay.posting.ledger import Ledger
 from relay.queue_message import QueueMessage
 
 from relay_cli.deployed import peek
-from relay_cli.failure import NO_AWS, USAGE, Failure
+from relay_cli.failure import USAGE, Failure
 from relay_cli.text import at, one_line, read_moment, read_number
 
 if TYPE_CHECKING:
@@ -123,11 +121,13 @@ class DeadLetterBox:
         reading = _read(letter.body)
         if "RelayKey" in letter.attributes or reading is None or letter.key != reading.envelope_id:
             return letter.key
-        ledger = Ledger(self._stack.client("dynamodb"), self._stack.output("LedgerTableName"), time.time)
-        try:
-            return letter.id if ledger.known(letter.id) else letter.key
-        except RelayError as error:
-            raise Failure(f"{letter.id} stays in Dead letters: {error.reason}.", NO_AWS) from None
+        table, item = self._stack.output("LedgerTableName"), {"pk": {"S": f"post#{letter.id}"}}
+        answer = self._stack.client("dynamodb").batch_get_item(
+            RequestItems={table: {"Keys": [item], "ConsistentRead": True}}
+        )
+        if answer.get("UnprocessedKeys"):
+            raise Failure(f"{letter.id} stays in Dead letters: the ledger is too busy. Try again.")
+        return letter.id if answer["Responses"][table] else letter.key
 
 
 @contextmanager

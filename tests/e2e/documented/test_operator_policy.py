@@ -70,8 +70,10 @@ def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     secrets = {"login": stack.stocktwits.access_token, "login firestream": stack.firestream.password}
 
     def letter() -> str:
+        """Add one in an envelope: to retry it, its key is looked up in the ledger."""
         url = stack.outputs["DeadLetterQueueUrl"]
-        return str(sqs.send_message(QueueUrl=url, MessageBody="It never came about $AAPL")["MessageId"])
+        event = {"id": "e-1", "detail-type": "alert", "source": "scanner", "detail": "It never came about $AAPL"}
+        return str(sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))["MessageId"])
 
     def run(command: str, statements: set[str]) -> "subprocess.CompletedProcess[str]":
         document = {

@@ -326,4 +326,12 @@ def test_a_letter_stays_when_nobody_can_say_under_which_key_it_was_tried(cli: Cl
     cli.plan("BatchGetItem", "AccessDeniedException")
     result = cli("dead", "retry", "--all")
     assert (result.code, world.count(world.outbox)) == (NO_AWS, 0)
-    assert f"sqs-1 stays in Dead letters: the ledger table {TABLE} cannot be used (AccessDeniedException)" in result.err
+    assert "sqs-1 stays in Dead letters: AWS does not allow you to call BatchGetItem" in result.err
+
+
+def test_a_letter_stays_when_the_ledger_is_too_busy(cli: CliHarness, world: PostingWorld) -> None:
+    moved(cli, event({"body": TEXT}))
+    cli.plan("BatchGetItem", lambda sent: {"Responses": {TABLE: []}, "UnprocessedKeys": sent["RequestItems"]})
+    result = cli("dead", "retry", "--all")
+    assert (result.code, world.count(world.outbox)) == (FAILED, 0)
+    assert "sqs-1 stays in Dead letters: the ledger is too busy. Try again." in result.err

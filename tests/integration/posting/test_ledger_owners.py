@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -96,7 +97,15 @@ def test_settling_a_post_is_idempotent_when_an_answer_was_lost(
     assert (world.status("k-1"), ledger.owners([7])) == ("posted", {7: Owner("k-1")})
 
 
-def test_that_a_post_exists_is_written_even_if_its_owner_could_not_be(world: PostingWorld, ledger: Ledger) -> None:
+def test_a_post_that_was_only_found_is_not_settled_without_its_owner(world: PostingWorld, ledger: Ledger) -> None:
+    claim = claimed(ledger, "k-1")
+    world.aws.answer("PutItem", "AccessDeniedException")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ledger.settle(claim, replace(posted_as(7), answered=False))
+    assert (world.status("k-1"), ledger.owners([7])) == ("claimed", {})
+
+
+def test_a_post_that_stocktwits_named_is_settled_even_without_its_owner(world: PostingWorld, ledger: Ledger) -> None:
     claim = claimed(ledger, "k-1")
     world.aws.answer("PutItem", "AccessDeniedException")
     with pytest.raises(ClientError, match="AccessDenied"):

@@ -43,7 +43,7 @@ def test_an_alert_that_may_be_posted_already_is_looked_for_before_it_is_sent() -
 def test_an_alert_that_the_stream_shows_is_settled_as_posted_and_not_sent_again(*, certain: bool) -> None:
     fake = FakeDelivery(PERHAPS_POSTED, find=lambda *_: Verdict(3, certain=certain))
     assert fake.deliver() == Outcome(Result.POSTED, "m-1", FOUND_REMARK, published(3))
-    assert fake.settlement == Settlement(Status.POSTED, published=published(3), certain=certain)
+    assert fake.settlement == Settlement(Status.POSTED, published=published(3), certain=certain, answered=False)
     assert fake.sent == []
 
 
@@ -86,7 +86,7 @@ def test_what_stocktwits_answered_for_a_message_is_not_forgotten_for_what_it_ans
 
 
 def test_a_post_that_stocktwits_names_but_that_is_another_messages_is_looked_for_at_once() -> None:
-    fake = FakeDelivery(settle=one_after_the_other(IdTaken(), None), find=lambda *_: FOUND)
+    fake = FakeDelivery(settle=one_after_the_other(IdTaken(7), None), find=lambda *_: FOUND)
     outcome = fake.deliver()
     assert outcome == Outcome(Result.POSTED, "m-1", FOUND_REMARK, published(3), sent=True)
 
@@ -97,7 +97,7 @@ def test_a_post_that_stocktwits_names_but_that_is_another_messages_leaves_the_ou
     def settle(_: Claim, settlement: Settlement) -> None:
         settled.append(settlement)
         if settlement.published:
-            raise IdTaken
+            raise IdTaken(settlement.published.id)
 
     outcome = FakeDelivery(settle=settle).deliver()
     assert (outcome.result, outcome.published, outcome.no_id, outcome.sent) == (Result.DEFERRED, None, True, True)
@@ -106,14 +106,14 @@ def test_a_post_that_stocktwits_names_but_that_is_another_messages_leaves_the_ou
 
 
 def test_a_second_answer_that_names_another_messages_post_leaves_it_to_an_operator() -> None:
-    fake = FakeDelivery(WITHOUT_ID_BEFORE, settle=one_after_the_other(IdTaken(), None))
+    fake = FakeDelivery(WITHOUT_ID_BEFORE, settle=one_after_the_other(IdTaken(3), None))
     outcome = fake.deliver()
     assert (outcome.result, outcome.no_id) == (Result.REJECTED, True)
     assert outcome.reason.endswith(LOOK_ON_STOCKTWITS)
 
 
 def test_a_post_on_the_stream_that_another_message_took_meanwhile_leaves_the_outcome_unknown() -> None:
-    fake = FakeDelivery(REFUSED_AS_DUPLICATE, find=lambda *_: FOUND, settle=one_after_the_other(IdTaken(), None))
+    fake = FakeDelivery(REFUSED_AS_DUPLICATE, find=lambda *_: FOUND, settle=one_after_the_other(IdTaken(3), None))
     outcome = fake.deliver()
     assert (outcome.result, outcome.published, outcome.no_id, outcome.sent) == (Result.DEFERRED, None, False, False)
     assert outcome.reason == "post 3 on the account's stream is another message's by now"
@@ -121,12 +121,19 @@ def test_a_post_on_the_stream_that_another_message_took_meanwhile_leaves_the_out
 
 def test_the_second_look_of_a_post_that_another_message_took_is_made_with_a_slot() -> None:
     happened: list[str] = []
-    fake = FakeDelivery(settle=one_after_the_other(IdTaken(), None), find=lambda *_: happened.append("find") or FOUND)
+    fake = FakeDelivery(settle=one_after_the_other(IdTaken(3), None), find=lambda *_: happened.append("find") or FOUND)
     fake.deliver(slot=RecordingSlot(happened))
     assert " ".join(happened) == "( ) ( find )"
 
 
-def test_other_failures_of_the_ledger_do_not_undo_a_post() -> None:
+def test_a_post_on_the_stream_is_looked_for_again_unless_the_ledger_has_whose_it_is() -> None:
+    fake = FakeDelivery(PERHAPS_POSTED, find=lambda *_: FOUND, settle=one_after_the_other(OSError("secret"), None))
+    outcome = fake.deliver()
+    assert (outcome.result, outcome.sent) == (Result.DEFERRED, False)
+    assert outcome.reason == "the account's stream shows it, but the ledger could not be updated: OSError"
+
+
+def test_other_failures_of_the_ledger_do_not_undo_what_stocktwits_answered() -> None:
     outcome = FakeDelivery(settle=raising(OSError("secret"))).deliver()
     assert (outcome.result, outcome.published) == (Result.POSTED, published(7))
 
@@ -137,7 +144,7 @@ def test_other_failures_of_the_ledger_do_not_undo_a_post() -> None:
 def test_a_success_without_an_id_is_posted_if_the_stream_shows_it_at_once() -> None:
     fake = FakeDelivery(send=raising(NO_ID), find=lambda *_: FOUND)
     assert fake.deliver() == Outcome(Result.POSTED, "m-1", FOUND_REMARK, published(3), sent=True)
-    assert fake.settlement == Settlement(Status.POSTED, published=published(3))
+    assert fake.settlement == Settlement(Status.POSTED, published=published(3), answered=False)
 
 
 def test_a_success_without_an_id_is_looked_for_after_the_answer() -> None:
@@ -215,7 +222,7 @@ def test_a_duplicate_at_the_first_attempt_is_rejected() -> None:
 def test_a_duplicate_after_an_unknown_attempt_is_looked_for_again() -> None:
     fake = FakeDelivery(PERHAPS_POSTED, send=raising(DUPLICATE), find=one_after_the_other(NOT_THERE, FOUND))
     assert fake.deliver() == Outcome(Result.POSTED, "m-1", FOUND_REMARK, published(3), sent=True)
-    assert fake.settlement == Settlement(Status.POSTED, published=published(3))
+    assert fake.settlement == Settlement(Status.POSTED, published=published(3), answered=False)
 
 
 def test_a_duplicate_that_the_stream_does_not_show_waits_until_stocktwits_has_forgotten_it() -> None:

@@ -225,7 +225,7 @@ class _Attempt:
                     raise
                 return self._perhaps_our_own(error)
         try:
-            return self._posted(published, published.remark)
+            return self._posted(Settlement(Status.POSTED, published=published), published.remark)
         except NoId as error:
             with self.requests.slot():
                 return self._perhaps_our_own(error)
@@ -263,7 +263,7 @@ class _Attempt:
         remark = self._settle(self._nothing_tried())
         return Outcome(Result.DEFERRED, self.claim.key, pause.reason + remark, pause=pause, tried=False)
 
-    def _find(self, after: float) -> Verdict | None:
+    def _find(self, after: float) -> Settlement | None:
         """Look for this alert's post on the stream; None when it is certain that it was not posted."""
         lost = Lost(self.claim.key, self.alert.body, self.claim.first_claimed_at)
         try:
@@ -272,7 +272,10 @@ class _Attempt:
             if error.pause:
                 self.requests.stop(error.pause)
             raise
-        return found if found.post_id is not None else None
+        if found.post_id is None:
+            return None
+        published = Published(found.post_id, self.delivery.page(found.post_id))
+        return Settlement(Status.POSTED, published=published, certain=found.certain, answered=False)
 
     def _publish(self, send: Callable[[Alert, bytes | None], Published], chart: bytes | None) -> Published:
         """Publish; a refusal that pauses everyone, and comes to this message alone, is about this message."""
@@ -289,17 +292,14 @@ class _Attempt:
                 self.requests.stop(error.pause)
             raise
 
-    def _posted(self, found: Published | Verdict, remark: str) -> Outcome:
-        if isinstance(found, Verdict) and found.post_id is not None:
-            published, certain = Published(found.post_id, self.delivery.page(found.post_id)), found.certain
-        elif isinstance(found, Published):
-            published, certain = found, True
+    def _posted(self, settlement: Settlement, remark: str) -> Outcome:
+        published = settlement.published
         try:
-            remark += self._settle(Settlement(Status.POSTED, published=published, certain=certain))
-        except IdTaken:
-            if isinstance(found, Verdict):
-                raise Unknown(f"post {published.id} on the account's stream is another message's by now") from None
-            reason = f"StockTwits answered with post {published.id}, which is another message's"
+            remark += self._settle(settlement)
+        except IdTaken as taken:
+            if not settlement.answered:
+                raise Unknown(f"post {taken} on the account's stream is another message's by now") from None
+            reason = f"StockTwits answered with post {taken}, which is another message's"
             raise NoId(reason, status=HTTPStatus.OK) from None
         return Outcome(Result.POSTED, self.claim.key, remark, published, sent=self.sent)
 
@@ -367,13 +367,17 @@ class _Attempt:
 
         Raises:
             IdTaken: The post is another key's.
+            Retry: The post was found on the stream, and nobody knows whether it is another key's.
         """
         try:
             self.delivery.settle(self.claim, settlement)
         except IdTaken:
             raise
         except Exception as error:  # noqa: BLE001  an unsettled claim reads as "perhaps posted": always safe
-            return f" (the ledger could not be updated: {type(error).__name__})"
+            remark = f"the ledger could not be updated: {type(error).__name__}"
+            if not settlement.answered:
+                raise Retry(f"the account's stream shows it, but {remark}") from None
+            return f" ({remark})"
         return ""
 
 

@@ -158,13 +158,16 @@ class Ledger:
 
         Raises:
             IdTaken: The post belongs to another key; nothing is settled.
-            ClientError, BotoCoreError: The entry stays claimed, which reads as "perhaps posted" when its lease is over.
+            ClientError, BotoCoreError: The entry stays claimed, which reads as "perhaps posted" when its lease is over;
+                or, if StockTwits' answer named the post, it is settled, and nobody owns the post.
         """
         posted, failure = settlement.published, None
         if posted:
             try:
                 self._own(claim.key, posted.id, certain=settlement.certain)
             except AWS_ERRORS as error:
+                if not settlement.answered:
+                    raise  # it may be another key's
                 failure = error  # that it is posted is worth more than whose the id is
         fields: dict[str, Any] = {
             "status": {"S": settlement.status},

@@ -94,6 +94,7 @@ class Settlement:
         lease_until: Until when nobody else may claim an unknown outcome, in seconds since the epoch.
         cut_off: The claim's count of attempts that were cut off, if this attempt was not made after all.
         certain: Whether the post is this alert's by StockTwits' answer, or by its very text.
+        answered: Whether StockTwits' answer named the post; otherwise it was found on the stream.
         late: How many attempts ended because a chart or a parent was not there yet.
         refused_at: When StockTwits last refused this message so that everyone was paused; 0 if it never did.
     """
@@ -106,6 +107,7 @@ class Settlement:
     lease_until: float = 0.0
     cut_off: int = 0
     certain: bool = True
+    answered: bool = True
     late: int = 0
     refused_at: float = 0.0
 

@@ -264,9 +264,7 @@ class StockTwits:
             )
         if status == 403:  # noqa: PLR2004
             until = self._now() + BLOCKED_SECONDS
-            reason = (
-                "StockTwits' bot protection blocks this client (403): contact StockTwits if this continues"
-            )
+            reason = "StockTwits' bot protection blocks this client (403): contact StockTwits if this continues"
             raise Halt(Pause("blocked", reason, until, probe=True), status=status, answer=words)
         if status in _ABOUT_THE_MESSAGE and answer.names_errors:
             if status == 422 and "duplicate" in quoted.lower():  # noqa: PLR2004
