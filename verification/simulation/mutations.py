@@ -68,7 +68,8 @@ def every_duplicate_taken_for_posted() -> AbstractContextManager[object]:
 
     def mutated(self: Any, error: Any) -> Any:
         if isinstance(error, Duplicate):
-            return self._posted(Published(1, "https://stocktwits.com/1"), "")
+            published = Published(1, "https://stocktwits.com/1")
+            return self._posted(Settlement(Status.POSTED, published=published), "")
         return failed(self, error)
 
     failed = delivery._Attempt.failed
