@@ -11,6 +11,7 @@ from verification.simulation.dynamodb import ConditionalCheckFailedException, Ta
 from verification.simulation.mutations import MUTATIONS, Mutation
 from verification.simulation.run import run
 from verification.simulation.scenario import scenario
+from verification.simulation.stocktwits import Links
 
 DAYS = 500
 SECONDS = 60
@@ -48,16 +49,17 @@ def test_the_same_seed_is_the_same_day() -> None:
 
 
 def test_the_days_contain_what_they_should_test() -> None:
-    """Collected over the first hundred days."""
+    """Collected over the first hundred days, and two more for what is rare."""
     met: set[str] = set()
-    for seed in range(100):
+    for seed in (*range(100), 182, 337):
         day = run(seed).world
         trace = " ".join(what for _, _, what in day.network.trace)
         met |= {words for words in EXPECTED if words in trace}
         met |= {"workers killed"} if day.network.kills else set()
         met |= {"a retry by the operator"} if day.retried else set()
         met |= {"two at once"} if scenario(seed).two_drains else set()
-    assert met == {*EXPECTED, "workers killed", "a retry by the operator", "two at once"}
+        met |= {day.day.nature.links}
+    assert met == {*EXPECTED, *Links, "workers killed", "a retry by the operator", "two at once"}
 
 
 EXPECTED = (
@@ -82,6 +84,7 @@ EXPECTED = (
     "took another message in between",
     "may have posted it",
     "is much like it",
+    "compare their links",
     "without a readable id",
     "may be older than the first attempt",
     "could not be read back",

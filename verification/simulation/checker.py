@@ -20,7 +20,7 @@ from local.stand_ins.stocktwits.rendering import LINK
 from verification.simulation.network import SLOW_SECONDS
 from verification.simulation.scenario import FILINGS, START
 from verification.simulation.stocktwits import HIDES, Links
-from verification.simulation.world import DRAIN_SECONDS, key_of, reason
+from verification.simulation.world import DRAIN_SECONDS, POST_SECONDS, key_of, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -96,7 +96,10 @@ def violations(world: World) -> Iterator[str]:
     yield from _each_once(world)
     yield from _owners(world)
     yield from _dead_letters(world)
+    yield from _leases(world)
+    yield from _duplicates(world)
     yield from _cut_off(world)
+    yield from _alone(world)
     yield from _gate(world)
     yield from _shared_pauses(world)
     yield from _rate_limits(world)
@@ -225,6 +228,49 @@ def _cut_off(world: World) -> Iterator[str]:
             yield f"{text!r} killed a function {times} times"
 
 
+def _leases(world: World) -> Iterator[str]:
+    """Whoever claims a key has it alone, for as long as a function may run."""
+    for pk, changes in world.table.changes.items():
+        for first, second in pairwise(changes):
+            if first.status == second.status == Status.CLAIMED and second.at < first.at + POST_SECONDS:
+                yield f"{second.by} claimed {pk} at {clock(second.at)}, but {first.by} had it"
+
+
+def _duplicates(world: World) -> Iterator[str]:
+    """What was refused as a duplicate of perhaps its own post is never sent again."""
+    keys: defaultdict[str, set[str]] = defaultdict(set)
+    for message_id, alert in world.published:
+        keys[alert.text or ""].add(alert.key or message_id)
+    creates = [each for each in world.stocktwits.requests if each.text]
+    for place, request in enumerate(creates):
+        key, *others = keys[request.text or ""]
+        if not request.duplicate or others or _status_after(world, key, request) != Status.UNKNOWN:
+            continue
+        if again := [each for each in creates[place + 1 :] if each.text == request.text]:
+            yield f"{request.text!r} was a duplicate at {clock(request.at)}, and was sent again at {clock(again[0].at)}"
+
+
+def _alone(world: World) -> Iterator[str]:
+    """A message whose delivery was cut off before is delivered alone, so that no other one is blamed for it."""
+    if world.forecast.throttled or world.forecast.answer_lost:  # others may look claimed that are done with
+        return
+    deadly = {alert.text: f"post#{message_id}" for message_id, alert in world.published if alert.deadly}
+    for request in world.stocktwits.requests:
+        if request.text not in deadly:
+            continue
+        claimed = dict(_claimed_by(world, request))
+        if claimed.pop(deadly[request.text], 0) > 1 and claimed:
+            yield f"{request.text!r} ended {request.process} at {clock(request.at)}, which had {[*claimed]} as well"
+
+
+def _claimed_by(world: World, request: Request) -> Iterator[tuple[str, int]]:
+    """Yield what a worker had claimed when it made a request, and how many claims in a row were not settled."""
+    for pk, changes in world.table.changes.items():
+        last = next((each for each in reversed(changes) if each.at <= request.at), None)
+        if last and last.by == request.process and last.status == Status.CLAIMED:
+            yield pk, last.unsettled
+
+
 def _gate(world: World) -> Iterator[str]:
     """No request starts while the gate is known to be closed, and a closed gate uses up no receives."""
     for each in (each for times in world.table.closed.values() for each in times):
@@ -306,8 +352,13 @@ def _is_settled(world: World, key: str, request: Request) -> bool:
     """Return whether the answer to a request is in the ledger, unless it must be."""
     if not (world.forecast.aws_fails or world.network.kills):
         return True
-    later = (status for at, status in world.table.statuses[f"post#{key}"] if at >= request.answered_at)
-    return next(later, Status.CLAIMED) != Status.CLAIMED
+    return _status_after(world, key, request) != Status.CLAIMED
+
+
+def _status_after(world: World, key: str, request: Request) -> str:
+    """Return the status of a key that was written first after the answer to a request; "claimed" if none was."""
+    later = (each.status for each in world.table.changes[f"post#{key}"] if each.at >= request.answered_at)
+    return next(later, Status.CLAIMED)
 
 
 def _known_at(world: World, probe: Request) -> float:

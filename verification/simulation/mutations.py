@@ -68,7 +68,8 @@ def every_duplicate_taken_for_posted() -> AbstractContextManager[object]:
 
     def mutated(self: Any, error: Any) -> Any:
         if isinstance(error, Duplicate):
-            return self._posted(Published(1, "https://stocktwits.com/1"), "")
+            published = Published(1, "https://stocktwits.com/1")
+            return self._posted(Settlement(Status.POSTED, published=published), "")
         return failed(self, error)
 
     failed = delivery._Attempt.failed
@@ -238,6 +239,12 @@ def listed_links_not_read() -> AbstractContextManager[object]:
     return patch.object(stocktwits, "Shown", lambda *fields: Shown(*fields[:3]))
 
 
+def links_in_any_order() -> AbstractContextManager[object]:
+    """Texts with the same links in another order count as the same."""
+    addresses = reconciliation._addresses
+    return patch.object(reconciliation, "_addresses", lambda links: sorted(addresses(links)))
+
+
 def read_on_in_a_pause() -> AbstractContextManager[object]:
     """A search goes on to the next page although the gate was closed."""
     return patch.object(reconciliation, "_read_on", lambda reader, _pause: reader.read_on())
@@ -325,41 +332,43 @@ def a_duplicate_posted_again_in_the_end() -> AbstractContextManager[object]:
 
 MUTATIONS: dict[Mutation, int] = {
     no_ledger: 0,
-    no_lease: 581,
+    no_lease: 0,
+    a_lease_shorter_than_a_run: 4,
     settled_before_posted: 2,
     unknown_ignored: 2,
     every_duplicate_taken_for_posted: 2,
-    every_duplicate_rejected: 6,
+    every_duplicate_rejected: 2,
     no_gate_in_the_drain: 0,
-    received_before_the_gate_is_asked: 2,
-    released_on_time_out: 8,
-    acknowledged_before_in_dead_letters: 56,
-    a_failed_dead_letter_forgotten: 116,
-    any_old_post_taken_for_this_one: 76,
-    the_first_attempt_forgotten: 4,
-    everything_acknowledged: 1,
+    received_before_the_gate_is_asked: 0,
+    released_on_time_out: 2,
+    acknowledged_before_in_dead_letters: 26,
+    a_failed_dead_letter_forgotten: 29,
+    any_old_post_taken_for_this_one: 14,
+    the_first_attempt_forgotten: 6,
+    everything_acknowledged: 0,
     admissions_not_written_down: 1,
-    everything_given_back: 34,
-    pauses_kept_from_others: 21,
-    no_look_at_the_gate: 95,
-    cut_off_deliveries_forgotten: 1,
-    cut_off_beside_others: 33,
+    everything_given_back: 23,
+    pauses_kept_from_others: 0,
+    no_look_at_the_gate: 36,
+    cut_off_deliveries_forgotten: 7,
+    cut_off_beside_others: 159,
     ids_not_owned: 0,
-    owners_not_read: 19,
-    an_empty_normal_form_taken_as_evidence: 0,
-    listed_links_not_read: 0,
-    read_on_in_a_pause: 0,
-    alike_taken_as_not_there: 12,
-    alike_taken_as_equal: 15,
-    only_the_first_page_read: 34,
-    an_ignored_max_not_noticed: 137,
-    the_status_inside_ignored: 17,
+    owners_not_read: 13,
+    an_empty_normal_form_taken_as_evidence: 54,
+    listed_links_not_read: 136,
+    links_in_any_order: 86,
+    read_on_in_a_pause: 36,
+    alike_taken_as_not_there: 6,
+    alike_taken_as_equal: 54,
+    only_the_first_page_read: 6,
+    an_ignored_max_not_noticed: 144,
+    the_status_inside_ignored: 32,
     a_page_rejects: 2,
     ids_as_text_unusable: 34,
-    posted_again_without_an_id: 6,
-    refusals_never_held_against_a_message: 15,
-    milliseconds_taken_for_seconds: 96,
+    posted_again_without_an_id: 2,
+    refusals_never_held_against_a_message: 9,
+    milliseconds_taken_for_seconds: 200,
     invisible_until_the_planned_end: 1,
-    a_duplicate_posted_again_in_the_end: 182,
+    a_duplicate_posted_again_in_the_end: 31,
 }
 """Each defect, and the first day to simulate: one on which it is found."""

@@ -19,7 +19,7 @@ import requests
 import urllib3
 from relay.posting.stocktwits import BLOCKED_SECONDS, RATE_LIMIT_SECONDS, READ_SECONDS, _NeverConnected
 
-from local.stand_ins.stocktwits.api import DUPLICATE_SECONDS, RefusedError, Reply, SeenRequest, Settings
+from local.stand_ins.stocktwits.api import DUPLICATE, DUPLICATE_SECONDS, RefusedError, Reply, SeenRequest, Settings
 from local.stand_ins.stocktwits.contrary import CREATE, Contrary, Kind
 from local.stand_ins.stocktwits.contrary_api import ContraryApi
 from local.stand_ins.stocktwits.faults import Fault, PlannedFault, plan
@@ -110,6 +110,7 @@ class Request:
         keep_away_until: Until when its answer sent for no more requests.
         counts: Whether it counts towards the pace: it was received, and its token accepted.
         taken: Whether its answer named the post that it made.
+        duplicate: Whether its answer refused it as a duplicate.
     """
 
     at: float
@@ -121,6 +122,7 @@ class Request:
     answered_at: float = math.inf
     keep_away_until: float = 0.0
     taken: bool = False
+    duplicate: bool = False
 
 
 class StockTwits(ContraryApi):
@@ -253,6 +255,7 @@ class Adapter:
             [sent.keep_away_until, *(_keep_away(each, network.scheduler.now) for each in answers)]
         )
         sent.answered_at = network.scheduler.now
+        sent.duplicate = status == HTTPStatus.UNPROCESSABLE_ENTITY and DUPLICATE.encode() in reply.body
         sent.counts, sent.taken = status not in {401, 403}, post_id not in {None, *stocktwits._owned()}
         return _response(reply)
 

@@ -98,13 +98,30 @@ class Closed:
     cause: str
 
 
+@dataclass(frozen=True)
+class Change:
+    """A change of a key's item in the ledger.
+
+    Attributes:
+        at: When it was made.
+        by: The worker.
+        status: The status from then on.
+        unsettled: How many claims there were, in a row, that nobody has settled.
+    """
+
+    at: float
+    by: str
+    status: str
+    unsettled: int
+
+
 class Ledgers(Table):
     """The table, and its history.
 
     Attributes:
         closed: The times in which its items closed the gate.
         proofs: When the gate's item was written, and when a probe had last been posted by then.
-        statuses: For each item of a key, when it was changed, and to which status.
+        changes: The changes of each item of a key.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -112,7 +129,7 @@ class Ledgers(Table):
         self._scheduler = scheduler
         self.closed: dict[str, list[Closed]] = {"gate": [], "pause": []}
         self.proofs: list[tuple[float, float]] = []
-        self.statuses: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+        self.changes: defaultdict[str, list[Change]] = defaultdict(list)
 
     def put_item(self, Item: dict[str, Any], **options: Any) -> dict[str, Any]:
         answer = super().put_item(Item, **options)
@@ -124,7 +141,10 @@ class Ledgers(Table):
     def update_item(self, Key: dict[str, Any], UpdateExpression: str, **options: Any) -> dict[str, Any]:
         answer = super().update_item(Key, UpdateExpression, **options)
         pk = Key["pk"]["S"]
-        self.statuses[pk].append((self._scheduler.now, self.items[pk]["status"]["S"]))
+        item = self.items[pk]
+        unsettled = int(item.get("unsettled", {"N": "0"})["N"])
+        change = Change(self._scheduler.now, self._scheduler.process.name, item["status"]["S"], unsettled)
+        self.changes[pk].append(change)
         return answer
 
     def delete_item(self, Key: dict[str, Any]) -> dict[str, Any]:
