@@ -55,6 +55,27 @@ def test_the_post_of_another_key_is_not_taken_for_one_with_another_link(
     assert world.posted == [first, second]
 
 
+@pytest.mark.parametrize("words", ["New 8-K $AAPL ", ""])
+@pytest.mark.parametrize("listed", [True, False])
+def test_of_two_lost_answers_to_the_same_words_each_finds_its_own_post_where_links_are_listed(
+    world: PostingWorld, outbox: Function, words: str, *, listed: bool
+) -> None:
+    texts = [f"{words}https://filings.example/{number}" for number in (1, 2)]
+    for number, text in enumerate(texts):
+        if not listed:
+            world.stand_in.fail("links", form="missing")
+        world.stand_in.fail("close-after")
+        outbox.send(message(text, key=f"f-{number}"))
+        outbox.run()
+    later(world, outbox)
+    assert (world.posted, len(world.publishes)) == (texts, 2)
+    if listed:
+        owned = [world.item(f"id#{post.id}") for post in world.stand_in.posts]
+        assert [(each["key"], each["certain"]) for each in owned] == [("f-0", True), ("f-1", True)]
+    elif not words:
+        assert all(each[1]["RejectReason"].endswith(PERHAPS_POSTED) for each in world.dead_letters())
+
+
 def test_an_id_belongs_to_the_key_that_was_posted_with_it(world: PostingWorld, outbox: Function) -> None:
     outbox.send(message("$AAPL one", key="k"))
     outbox.run()
@@ -102,7 +123,7 @@ def test_an_altered_text_is_a_metric_and_a_remark(world: PostingWorld, outbox: F
     assert run.reason == "StockTwits shows another text than was sent"
 
 
-def test_shortened_links_are_no_alteration(world: PostingWorld, outbox: Function) -> None:
+def test_a_shortened_link_is_not_an_alteration(world: PostingWorld, outbox: Function) -> None:
     outbox.send("$AAPL & <3 https://example.com/a")
     run = outbox.run()
     assert (run.outcomes, run.reason, run.metric("TextAltered")) == (["posted"], "", 0)
