@@ -124,9 +124,7 @@ def test_a_text_that_is_a_message_in_json_is_refused_with_the_option_for_it(cli:
         ("NaN", "body: is NaN: the value was missing when the message was made"),
     ],
 )
-def test_a_text_that_is_not_an_alert_is_refused_for_the_functions_reason(
-    cli: CliHarness, text: str, reason: str
-) -> None:
+def test_what_is_not_an_alert_is_refused_for_the_functions_reason(cli: CliHarness, text: str, reason: str) -> None:
     result = cli("send", text)
     assert (result.code, result.err) == (USAGE, f"relay: The message is invalid: {reason}.\n")
 
