@@ -61,9 +61,18 @@ def _has_twins(day: Scenario) -> bool:
     return any(FILINGS in (each.text or "") for each in day.alerts)
 
 
+def _has_repeats(day: Scenario) -> bool:
+    """Return whether a text is sent more than once: as other alerts, or without a key."""
+    return len({each.text for each in day.alerts}) < len(day.alerts)
+
+
 def _hides_links(day: Scenario) -> bool:
+    return day.nature.links is not Links.SHOWN or _does(Contrary.LINKS)(day)
+
+
+def _hides_links_of_twins(day: Scenario) -> bool:
     """Return whether StockTwits hides where the links lead of alerts that differ in nothing else."""
-    return _has_twins(day) and (day.nature.links is not Links.SHOWN or _does(Contrary.LINKS)(day))
+    return _has_twins(day) and _hides_links(day)
 
 
 EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
@@ -77,10 +86,10 @@ EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
     "without a readable id": _does(*_UNREADABLE),
     "may be older than the first attempt": lambda day: (
         _has_lookalikes(day)
-        or _hides_links(day)
+        or _hides_links_of_twins(day)
         or _does(Contrary.CREATED_AT, Contrary.ID_OF_ANOTHER, *_UNREADABLE)(day)
     ),
-    "compare their links": _hides_links,
+    "compare their links": lambda day: _hides_links(day) and (_has_twins(day) or _has_repeats(day)),
     "could not be read back": _does(Contrary.MAX_IGNORED, Contrary.SHORT, Contrary.ID_OF_ANOTHER, *_UNREADABLE),
     NOT_FOUND_IN_TIME: _does(*HIDES, Contrary.DUPLICATE, Contrary.INNER_STATUS),
     NO_ID_TWICE: _does(*_NAMELESS),
