@@ -84,12 +84,12 @@ def response(status: str, *headers: str, body: bytes = b"") -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status}", "Connection: close", *headers, "", ""]).encode() + body
 
 
-def always(status: int, body: bytes = b"") -> Serve:
+def always(status: int, body: bytes = b"", *headers: str) -> Serve:
     """Answer each request with this status."""
 
     def serve(connection: socket.socket) -> None:
         request_of(connection)
-        connection.sendall(response(f"{status} So", f"Content-Length: {len(body)}", body=body))
+        connection.sendall(response(f"{status} So", f"Content-Length: {len(body)}", *headers, body=body))
 
     return serve
 
@@ -101,8 +101,8 @@ def both_hosts(*responses: bytes) -> Serve:
     def serve(connection: socket.socket) -> None:
         request = request_of(connection)
         if b"GET /backups/" in request:
-            host = request.partition(b"Host: ")[2].partition(b"\r\n")[0]
-            connection.sendall(FOUND % (b"http://%b/link" % host))
+            port = request.partition(b"Host: ")[2].partition(b"\r\n")[0].rpartition(b":")[2]
+            connection.sendall(FOUND % (b"http://localhost:%b/link" % port))  # another host than 127.0.0.1
         else:
             connection.sendall(left.pop(0) if len(left) > 1 else left[0])
 

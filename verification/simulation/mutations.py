@@ -9,12 +9,13 @@ from typing import Any
 from unittest.mock import patch
 
 from relay.errors import Duplicate, Reject, Retry
+from relay.limits import LONGEST_LIMIT_SECONDS
 from relay.posting import backoff, batch, delivery, ledger, reconciliation, stocktwits
 from relay.posting.gate import Admission, Gate, State
 from relay.posting.ledger import Ledger
 from relay.posting.outcome import Claim, Outcome, Published, Result, Settlement, Status
 from relay.posting.reconciliation import Reader, Shown
-from relay.posting.stocktwits import LONGEST_RATE_LIMIT_SECONDS, Answer
+from relay.posting.stocktwits import Answer
 
 from functions.post_messages import app as post_messages
 from verification.simulation.world import WatchedGate
@@ -310,9 +311,9 @@ def milliseconds_taken_for_seconds() -> AbstractContextManager[object]:
     def mutated(header: str, now: float) -> float | None:
         seconds = float(header) if header.isdecimal() else 0.0
         end = seconds if seconds > now else now + seconds
-        return min(end, now + LONGEST_RATE_LIMIT_SECONDS) if seconds else None
+        return min(end, now + LONGEST_LIMIT_SECONDS) if seconds else None
 
-    return patch.object(stocktwits, "_end", mutated)
+    return patch.object(stocktwits, "limit_end", mutated)
 
 
 def invisible_until_the_planned_end() -> AbstractContextManager[object]:

@@ -92,6 +92,10 @@ class NoId(Unknown):
     """StockTwits answered with success, but with no id that can be this message's."""
 
 
+class Refused(RelayError):
+    """Firestream refuses this backup, though not its login: that is this day's failure alone."""
+
+
 class Absent(RelayError):
     """Firestream has no such backup; its age decides whether it may still come."""
 
@@ -104,7 +108,7 @@ class _Pausing(RelayError):
 
 
 class Wait(_Pausing):
-    """StockTwits limits the rate: nothing is posted until the pause ends."""
+    """StockTwits or Firestream limits the rate: nothing is asked for until the pause ends."""
 
 
 class Halt(_Pausing):

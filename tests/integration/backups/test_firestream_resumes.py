@@ -3,8 +3,8 @@
 import threading
 
 import pytest
-from relay.backups.firestream import MAX_FAILURES, Firestream
-from relay.errors import Retry, StartOver
+from relay.backups.firestream import HOLD_SECONDS, MAX_FAILURES, Firestream
+from relay.errors import Retry, StartOver, Wait
 
 from local.stand_ins.firestream.faults import Fault
 from local.stand_ins.firestream.server import FirestreamStandIn
@@ -95,9 +95,9 @@ def test_a_transfer_without_a_further_byte_is_given_up(client: Firestream, stand
     assert ranges(stand_in) == [None, *["bytes=5-"] * MAX_FAILURES]
 
 
-def test_the_waits_between_failures_double(
-    stand_in: FirestreamStandIn, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits of clients, which take no time."""
     waits: list[float] = []
     really_wait = threading.Event.wait
 
@@ -108,6 +108,25 @@ def test_the_waits_between_failures_double(
         return False
 
     monkeypatch.setattr(threading.Event, "wait", wait)
+    return waits
+
+
+def test_a_short_wait_that_is_asked_for_is_taken_at_once(
+    waits: list[float], make_client: MakeClient, clock: Clock
+) -> None:
+    busy = response("503 So", f"Retry-After: {HOLD_SECONDS:.0f}")
+    with tcp_server(both_hosts(busy, response("200 OK", "Content-Length: 2", body=b"ok"))) as server:
+        assert download_all(make_client(f"http://127.0.0.1:{server.port}")) == b"ok"
+    assert waits == [HOLD_SECONDS]
+
+
+def test_who_asks_to_wait_again_and_again_is_asked_later(waits: list[float], make_client: MakeClient) -> None:
+    with tcp_server(both_hosts(response("503 So", "Retry-After: 2"))) as server:
+        assert type(failure(make_client(f"http://127.0.0.1:{server.port}"))) is Wait
+    assert waits == [2] * MAX_FAILURES
+
+
+def test_the_waits_between_failures_double(stand_in: FirestreamStandIn, clock: Clock, waits: list[float]) -> None:
     stand_in.fail(Fault.ERROR, times=None)
     client = Firestream(stand_in.url, StoredLogin(), clock)
     assert type(failure(client)) is Retry
@@ -295,12 +314,39 @@ def test_a_server_without_ranges_makes_the_caller_start_over(client: Firestream,
         read_all(download)
 
 
-@pytest.mark.parametrize("etag", [[], ['ETag: W/"0123"'], ["ETag: "]])
-def test_without_a_strong_etag_the_caller_starts_over(make_client: MakeClient, etag: list[str]) -> None:
-    with tcp_server(both_hosts(response("200 OK", "Content-Length: 9", *etag, body=b"half"))) as server:
+NO_STRONG_ETAG = [[], ['ETag: W/"0123"'], ["ETag: "]]
+DATE = "Last-Modified: Wed, 03 Jan 2024 04:05:06 GMT"
+
+
+@pytest.mark.parametrize("etag", NO_STRONG_ETAG)
+@pytest.mark.parametrize("known", [["Content-Length: 9"], [DATE]])
+def test_without_a_strong_etag_or_a_date_and_a_size_the_caller_starts_over(
+    make_client: MakeClient, etag: list[str], known: list[str]
+) -> None:
+    with tcp_server(both_hosts(response("200 OK", *known, *etag, body=b"half"))) as server:
         error = failure(make_client(f"http://127.0.0.1:{server.port}"))
     assert type(error) is StartOver
-    assert error.reason == "message 2024-01-02 broke at byte 4, and cannot be resumed because it has no ETag"
+    assert error.reason.startswith("message 2024-01-02 broke at byte 4, and cannot be resumed because it has neither")
+
+
+@pytest.mark.parametrize("etag", NO_STRONG_ETAG)
+@pytest.mark.parametrize("date", [[DATE], []])
+def test_without_a_strong_etag_the_date_and_the_size_are_the_condition(
+    make_client: MakeClient, etag: list[str], date: list[str]
+) -> None:
+    half = response("200 OK", "Content-Length: 9", DATE, *etag, body=b"half")
+    rest = response("206 Partial", "Content-Range: bytes 4-8/9", *date, body=b"-done")
+    with tcp_server(both_hosts(half, rest)) as server:
+        assert download_all(make_client(f"http://127.0.0.1:{server.port}")) == b"half-done"
+    assert b"If-Unmodified-Since: Wed, 03 Jan 2024 04:05:06 GMT\r\n" in server.received
+    assert b"If-Match" not in server.received
+
+
+def test_the_rest_of_a_file_with_another_date_is_not_taken(make_client: MakeClient) -> None:
+    half = response("200 OK", "Content-Length: 9", DATE, body=b"half")
+    rest = response("206 Partial", "Content-Range: bytes 4-8/9", DATE.replace("03", "04"), body=b"-done")
+    with tcp_server(both_hosts(half, rest)) as server:
+        assert type(failure(make_client(f"http://127.0.0.1:{server.port}"))) is StartOver
 
 
 @pytest.mark.parametrize(

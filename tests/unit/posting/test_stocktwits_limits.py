@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay.errors import Wait
-from relay.posting.stocktwits import _end
+from relay.limits import limit_end
 
 from tests.factories import NOW
 from tests.unit.posting.stocktwits_helpers import Clients, FakeApi, error_body, failure
@@ -134,11 +134,11 @@ def test_a_date_without_a_zone_is_in_utc_wherever_the_relay_runs(
     st.text() | st.integers().map(str) | st.floats().map(str) | st.datetimes().map("{:%a, %d %b %Y %H:%M:%S}".format)
 )
 def test_no_header_means_the_past_or_more_than_a_day(header: str) -> None:
-    end = _end(header, NOW)
+    end = limit_end(header, NOW)
     assert end is None or NOW < end <= NOW + DAY
 
 
 @given(st.floats(0.5, DAY, exclude_min=True))
 def test_a_wait_within_a_day_is_never_cut_short(seconds: float) -> None:
-    end = _end(f"{seconds:.3f}", NOW)
+    end = limit_end(f"{seconds:.3f}", NOW)
     assert end == pytest.approx(NOW + seconds, abs=0.01)

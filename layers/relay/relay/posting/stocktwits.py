@@ -12,8 +12,6 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,6 +22,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from relay import __version__
 from relay.errors import Duplicate, Halt, NoId, NotYet, Pause, Reject, Retry, Unknown, Wait
+from relay.limits import limit_end, moment
 from relay.posting.alert import printable
 from relay.posting.outcome import Published
 from relay.posting.reconciliation import PAGE_SIZE, Page, Shown, is_as_sent
@@ -45,9 +44,6 @@ is for each piece of it, so that an answer in small pieces would never end."""
 RATE_LIMIT_SECONDS = 60
 """The pause after a 429 without a time at which it ends; the reset header was not always seen."""
 
-LONGEST_RATE_LIMIT_SECONDS = 24 * 3600
-"""A reset later than this does not say when the limit ends: limits are hourly."""
-
 TOKEN_REFUSED_SECONDS = 300
 """The pause after a 401, or a 403 in JSON, before one probe."""
 
@@ -62,12 +58,6 @@ MAX_ANSWER_BYTES = 1_000_000
 
 MAX_ID = 2**63 - 1
 """The largest id that is believed. Ids have nine or ten digits today; DynamoDB's numbers have 38 at most."""
-
-MAX_NUMBER_CHARACTERS = 20
-"""The longest number that is read from a header; Python refuses to read some thousands of digits at all."""
-
-MAX_DATE_CHARACTERS = 40
-"""The longest date that is read from a header; HTTP's has 29 characters."""
 
 MAX_QUOTED_CHARACTERS = 300
 """How much of StockTwits' own error text goes into a reason."""
@@ -289,7 +279,7 @@ class StockTwits:
 
     def _rate_limited(self, headers: Mapping[str, str], quoted: str) -> Pause:
         now = self._now()
-        ends = (_end(headers.get(name, "").strip(), now) for name in ("Retry-After", "X-RateLimit-Reset"))
+        ends = (limit_end(headers.get(name, "").strip(), now) for name in ("Retry-After", "X-RateLimit-Reset"))
         until = next((each for each in ends if each is not None), now + RATE_LIMIT_SECONDS)
         return Pause("rate_limited", f"StockTwits limits the rate (429{quoted})", until)
 
@@ -493,18 +483,9 @@ def _shown(message: object) -> Shown:
     return Shown(
         _id(message.get("id")),
         body if isinstance(body, str) else None,
-        _moment(message.get("created_at")),
+        moment(message.get("created_at")),
         tuple(each for each in addresses if isinstance(each, str)),
     )
-
-
-def _moment(date: object) -> float | None:
-    """Return the moment of an ISO 8601 date with a zone, in seconds since the epoch; None if it names none."""
-    try:
-        moment = datetime.fromisoformat(str(date))
-        return moment.timestamp() if moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _remark(alert: Alert, message: Mapping[str, Any]) -> tuple[str, bool]:
@@ -522,26 +503,6 @@ def _remark(alert: Alert, message: Mapping[str, Any]) -> tuple[str, bool]:
         if alert.sentiment in {"bullish", "bearish"} and basic.lower() != alert.sentiment:
             remarks.append("StockTwits shows it without its sentiment")
     return "; ".join(remarks), altered
-
-
-def _end(header: str, now: float) -> float | None:
-    """Return the moment that a header means, in seconds since the epoch: the first sensible reading of it.
-
-    It may be seconds or milliseconds, since the epoch or from now on, or a date as in HTTP or ISO 8601. Limits are
-    hourly, so what ends in the past or more than a day from now is not sensible; None if no reading is.
-    """
-    readings: list[float] = []
-    with suppress(ValueError):
-        if len(header) <= MAX_NUMBER_CHARACTERS and header.isascii():
-            number = float(header)
-            readings = [now + number, number, now + number / 1000, number / 1000]
-    if not readings and len(header) <= MAX_DATE_CHARACTERS:
-        with suppress(ValueError, TypeError, IndexError, OverflowError):
-            date = parsedate_to_datetime(header)
-            readings = [(date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()]
-        if not readings and (moment := _moment(header)):
-            readings = [moment]
-    return next((each for each in readings if now < each <= now + LONGEST_RATE_LIMIT_SECONDS), None)
 
 
 def _page(post_id: int, username: str) -> str:
