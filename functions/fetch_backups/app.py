@@ -5,7 +5,7 @@ from typing import Any
 
 from relay.backups.bootstrap import container, telemetry
 from relay.backups.events import Backfill, Requests, read_event
-from relay.backups.fetcher import requests_back_off
+from relay.backups.fetcher import retry_seconds
 from relay.queues import from_record, with_jitter
 
 
@@ -20,8 +20,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
 
     Returns:
         For records, ``{"batchItemFailures": [{"itemIdentifier": message id}, ...]}``; otherwise how many backups came
-        to each end: ``stored``, ``already_there``, ``not_yet``, ``absent``, ``failed``, ``queued`` (as requests, the
-        failed ones too), ``bytes``, ``lines``, and why it ``stopped`` early, if it did.
+        to each end: ``stored``, ``already_there``, ``not_yet``, ``absent``, ``failed``, ``held`` (Firestream asks to
+        wait), ``queued`` (as requests, the failed and held ones too), ``bytes``, ``lines``, and why it ``stopped``
+        early, if it did.
 
     Raises:
         Reject: The event is none of these; the reason names the field.
@@ -36,10 +37,14 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
             if isinstance(request, Requests):
                 messages = [from_record(record) for record in request.records]
                 fulfilled = backups.fulfil(messages, seconds_left, log.backup)
-                left = [message for message, outcome in fulfilled if not outcome.done]
-                timeouts = [(each, with_jitter(requests_back_off(each.receive_count))) for each in left]
+                now = backups.now()
+                timeouts = [
+                    (message, with_jitter(retry_seconds(message, outcome, now)))
+                    for message, outcome in fulfilled
+                    if not outcome.done
+                ]
                 log.failures(services.queue.set_visibility(timeouts))
-                return {"batchItemFailures": [{"itemIdentifier": each.id} for each in left]}
+                return {"batchItemFailures": [{"itemIdentifier": message.id} for message, _ in timeouts]}
             run = (
                 backups.backfill(request, seconds_left, log.backup)
                 if isinstance(request, Backfill)

@@ -95,11 +95,13 @@ class BackupsWorld:
     def nightly(self, remaining_ms: float = 900_000) -> BackupRun:
         return self.invoke({"run": "nightly"}, remaining_ms)
 
-    def fulfil(self, *bodies: str | Backup, receive_count: int = 1, remaining_ms: float = 900_000) -> BackupRun:
-        """Invoke with a record for each body; the message id of the n-th one is `record n`."""
-        return self.invoke(self.event(*bodies, receive_count=receive_count), remaining_ms)
+    def fulfil(
+        self, *bodies: str | Backup, receive_count: int = 1, age: float = 0, remaining_ms: float = 900_000
+    ) -> BackupRun:
+        """Invoke with a record for each body, first received `age` seconds ago; the n-th message id is `record n`."""
+        return self.invoke(self.event(*bodies, receive_count=receive_count, age=age), remaining_ms)
 
-    def event(self, *bodies: str | Backup, receive_count: int = 1) -> dict[str, Any]:
+    def event(self, *bodies: str | Backup, receive_count: int = 1, age: float = 0) -> dict[str, Any]:
         return {
             "Records": [
                 sqs_record(
@@ -111,6 +113,7 @@ class BackupsWorld:
                         "Attributes": {
                             "ApproximateReceiveCount": str(receive_count),
                             "SentTimestamp": str(round(self.clock() * 1000)),
+                            "ApproximateFirstReceiveTimestamp": str(round((self.clock() - age) * 1000)),
                         },
                     },
                     REQUESTS_QUEUE,

@@ -47,6 +47,7 @@ def from_record(record: Mapping[str, Any]) -> QueueMessage:
     """Read a record of a Lambda event from SQS."""
     attributes = record["attributes"]
     relay_key = record.get("messageAttributes", {}).get("RelayKey", {}).get("stringValue")
+    first_received = attributes.get("ApproximateFirstReceiveTimestamp", "")
     return QueueMessage(
         id=record["messageId"],
         body=record["body"],
@@ -54,6 +55,7 @@ def from_record(record: Mapping[str, Any]) -> QueueMessage:
         receive_count=int(attributes["ApproximateReceiveCount"]),
         sent_at=int(attributes["SentTimestamp"]) / 1000,
         relay_key=relay_key,
+        first_received_at=int(first_received) / 1000 if first_received.isdecimal() else None,
     )
 
 
@@ -130,8 +132,8 @@ class Queue:
             failures += _failures("rescheduled", [each for each, _ in batch], failed)
         return failures
 
-    def send(self, bodies: Sequence[str]) -> list[str]:
-        """Send messages; return the bodies of those that SQS did not take.
+    def send(self, bodies: Sequence[str], delay: int = 0) -> list[str]:
+        """Send messages, to be received after so many seconds; return the bodies of those that SQS did not take.
 
         A whole call that fails does not stop it: the next one may succeed, and the caller knows what is missing.
         """
@@ -139,7 +141,10 @@ class Queue:
         for batch in _batches(bodies):
             try:
                 answer = self._sqs().send_message_batch(
-                    QueueUrl=self._url, Entries=[{"Id": str(i), "MessageBody": body} for i, body in enumerate(batch)]
+                    QueueUrl=self._url,
+                    Entries=[
+                        {"Id": str(i), "MessageBody": body, "DelaySeconds": delay} for i, body in enumerate(batch)
+                    ],
                 )
                 failed: Sequence[Mapping[str, Any]] = answer.get("Failed", [])
             except AWS_ERRORS as error:

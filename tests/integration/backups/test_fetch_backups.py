@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from relay.backups.backup import Backup, days
+from relay.backups.fetcher import GIVE_UP_SECONDS
 from relay.errors import Misconfigured, Reject
 
 from local.stand_ins.firestream.faults import Fault
@@ -85,9 +86,11 @@ def test_a_failed_request_waits_longer_each_time(backups: BackupsWorld, receives
     assert seconds < entry["VisibilityTimeout"] <= seconds + 16
 
 
-def test_after_the_fifth_receive_a_request_is_moved_to_dead_letters_with_its_reason(backups: BackupsWorld) -> None:
-    backups.firestream.fail("flipped-byte")
-    run = backups.fulfil(BACKUP, receive_count=5)
+def test_after_a_day_of_failures_a_request_is_moved_to_dead_letters_with_its_reason(backups: BackupsWorld) -> None:
+    backups.firestream.fail("flipped-byte", times=2)
+    run = backups.fulfil(BACKUP, receive_count=5, age=GIVE_UP_SECONDS - 1)
+    assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}]}
+    run = backups.fulfil(BACKUP, receive_count=5, age=GIVE_UP_SECONDS)
     assert run.answer == {"batchItemFailures": []}
     ((body, attributes),) = backups.dead_letters()
     assert body == BACKUP.request
@@ -192,7 +195,7 @@ def test_the_first_nightly_run_fetches_a_week_and_logs_a_summary(backups: Backup
     assert sorted(backups.listing()) == sorted(each.key for each in expected)
     assert all(backups.content(each) == backups.source(each) for each in expected)
     size = sum(len(backups.source(each)) for each in expected)
-    summary = {"stored": 14, "already_there": 0, "not_yet": 0, "absent": 0, "queued": 0, "failed": 0}
+    summary = {"stored": 14, "already_there": 0, "not_yet": 0, "absent": 0, "queued": 0, "failed": 0, "held": 0}
     assert run.answer == {**summary, "bytes": size, "lines": 14 * 40, "stopped": ""}
     assert {name: run.summary[name] for name in run.answer} == run.answer
     assert run.counted("BackupsStored") == {"activity": 7, "message": 7}

@@ -8,7 +8,7 @@ from relay.backups.backup import Backup
 from relay.backups.events import Backfill
 from relay.backups.fetcher import Backups, Outcome, Run
 from relay.backups.upload import Receipt
-from relay.errors import Absent, Halt, Pause, Reject, RelayError
+from relay.errors import Absent, Halt, Pause, Reject, RelayError, Wait
 from relay.queue_message import QueueMessage
 
 from tests.factories import NOW, Clock
@@ -16,6 +16,7 @@ from tests.factories import NOW, Clock
 TODAY = datetime.fromtimestamp(NOW, UTC).date()
 TYPES = ("activity", "message")
 REFUSED = Halt(Pause("firestream_refused", "Firestream refused the login of me (401)", NOW + 300), status=401)
+BUSY = Wait(Pause("firestream_limited", "Firestream asks to wait (429)", NOW + 3600), status=429)
 RECEIPT = Receipt(1000, 7, "5a" * 32)
 ENDLESS = float("inf")
 
@@ -59,6 +60,7 @@ class FakeBackups:
         self.closed = 0
         self.listings = 0
         self.sent: list[list[str]] = []
+        self.delays: list[int] = []
         self.refused: set[str] = set()
         self.dead_letters: list[tuple[str, str]] = []
         self.taken: bool | Exception = True
@@ -116,13 +118,14 @@ class FakeBackups:
     def open(self, backup: Backup, seconds_left: Callable[[], float]) -> FakeDownload:
         self.asked.append(backup)
         answers = self.answers.get(backup)
-        if answers and isinstance(answers[0], Absent | Halt | Reject):
+        if answers and isinstance(answers[0], Absent | Halt | Reject | Wait):
             raise answers[0]
         return FakeDownload(self)
 
-    def request(self, bodies: Sequence[str]) -> list[str]:
+    def request(self, bodies: Sequence[str], delay: int) -> list[str]:
         assert bodies
         self.sent.append(list(bodies))
+        self.delays.append(delay)
         return [body for body in bodies if body in self.refused]
 
     def dead_letter(self, message: QueueMessage, outcome: Outcome) -> bool:

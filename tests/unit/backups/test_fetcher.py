@@ -6,8 +6,9 @@ import pytest
 from relay.backups.backup import Backup
 from relay.backups.fetcher import ENQUEUE_SECONDS, MAX_STARTS, START_SECONDS, Backups, Outcome, Result
 from relay.backups.upload import Receipt
-from relay.errors import Absent, Corrupt, Reject, RelayError, Retry, StartOver
+from relay.errors import Absent, Corrupt, Pause, Reject, RelayError, Retry, StartOver, Wait
 
+from tests.factories import NOW
 from tests.unit.backups.fetcher_helpers import ENDLESS, RECEIPT, REFUSED, TODAY, TYPES, FakeBackups, ago, counted
 
 # --- One backup
@@ -261,3 +262,16 @@ def test_a_night_without_time_left_stops_before_it_requests_anything(fake: FakeB
         run.stopped == f"time ran out before {ago(7, 'activity')} was requested: request the remaining days from there"
     )
     assert (fake.asked, fake.sent) == ([], [])
+
+
+@pytest.mark.parametrize(("seconds", "delay"), [(60, 60), (3600, 900)])
+def test_when_firestream_asks_to_wait_the_night_requests_the_rest_for_later(
+    fake: FakeBackups, seconds: float, delay: int
+) -> None:
+    fake.fail(ago(5), Wait(Pause("firestream_limited", "Firestream asks to wait (429)", NOW + seconds), status=429))
+    run = fake.nightly()
+    held = [each for each in fake.outcomes if each.result is Result.HELD]
+    assert [each.backup.day if each.backup else None for each in held] == [ago(5).day]
+    assert run.stopped == ""
+    assert len(fake.requested) == run.counts[Result.QUEUED] == 14 - run.counts[Result.STORED]
+    assert fake.delays == [delay]

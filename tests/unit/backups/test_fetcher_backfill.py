@@ -60,10 +60,10 @@ def test_a_backfill_that_runs_out_of_time_names_where_to_ask_again(fake: FakeBac
     fake.left = ENQUEUE_SECONDS
     send = fake.backups.request
 
-    def slow(bodies: Sequence[str]) -> list[str]:
+    def slow(bodies: Sequence[str], delay: int) -> list[str]:
         if len(fake.sent) == 2:
             fake.left = ENQUEUE_SECONDS - 0.001
-        return send(bodies)
+        return send(bodies, delay)
 
     backups = Backups(**{**vars(fake.backups), "request": slow})
     run = backups.backfill(Backfill(*ALL, None, False), lambda: fake.left, fake.outcomes.append)

@@ -1,16 +1,17 @@
 """Requests for backups: fulfilled, left in their queue, or moved to BackupFailures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from relay.backups.backup import Backup
-from relay.backups.fetcher import REQUEST_RECEIVES, START_SECONDS, Outcome, Result, requests_back_off
+from relay.backups.fetcher import REQUEST_RECEIVES, START_SECONDS, Outcome, Result, retry_seconds
 from relay.errors import Absent, Corrupt, Reject, RelayError, Retry
 from relay.queue_message import QueueMessage
 
-from tests.factories import a_message
-from tests.unit.backups.fetcher_helpers import REFUSED, TODAY, FakeBackups, ago
+from tests.factories import NOW, a_message
+from tests.unit.backups.fetcher_helpers import BUSY, REFUSED, TODAY, FakeBackups, ago
 
 
 def requests(*backups: Backup, receive_count: int = 1) -> list[QueueMessage]:
@@ -74,21 +75,45 @@ def test_a_request_without_a_valid_backup_is_a_dead_letter_at_once_and_leaves_it
     assert outcomes[1].done
 
 
+DAY = 24 * 3600
+
+
 @pytest.mark.parametrize(
-    ("receives", "result"), [(4, "failed"), (5, "failed as a dead letter"), (6, "failed as a dead letter")]
+    ("first_received_at", "receives", "result"),
+    [
+        (NOW - DAY + 1, 49, "failed"),
+        (NOW - DAY, 2, "failed as a dead letter"),
+        (NOW, 50, "failed as a dead letter"),
+        (None, 49, "failed"),
+    ],
 )
-def test_the_fifth_receive_is_the_last(fake: FakeBackups, receives: int, result: str) -> None:
-    assert REQUEST_RECEIVES == 5
+def test_a_request_that_has_failed_for_a_day_is_given_up_with_its_reason_and_its_attempts(
+    fake: FakeBackups, first_received_at: float | None, receives: int, result: str
+) -> None:
     fake.fail(ago(50), Retry("Firestream answered 500", status=500))
-    (outcome,) = fake.fulfil(*requests(ago(50), receive_count=receives))
-    assert results([outcome]) == [result]
-    assert (outcome.done, outcome.reason) == (outcome.dead_lettered, "Firestream answered 500")
-    assert fake.dead_letters == ([(ago(50).request, "Firestream answered 500")] if outcome.dead_lettered else [])
+    (request,) = requests(ago(50), receive_count=receives)
+    (outcome,) = fake.fulfil(replace(request, sent_at=NOW - 10 * DAY, first_received_at=first_received_at))
+    assert (results([outcome]), outcome.done) == ([result], outcome.dead_lettered)
+    reason = f"Firestream answered 500 (given up after {receives} receives)"
+    assert fake.dead_letters == ([(ago(50).request, reason)] if outcome.dead_lettered else [])
 
 
-def test_a_success_at_the_fifth_receive_is_not_a_dead_letter(fake: FakeBackups) -> None:
-    assert results(fake.fulfil(*requests(ago(50), receive_count=5))) == ["stored"]
+def test_a_success_after_a_day_is_not_a_dead_letter(fake: FakeBackups) -> None:
+    (request,) = requests(ago(50), receive_count=REQUEST_RECEIVES)
+    assert results(fake.fulfil(replace(request, first_received_at=NOW - DAY))) == ["stored"]
     assert fake.dead_letters == []
+
+
+def test_a_request_is_held_as_long_as_firestream_asks_and_never_given_up_for_it(fake: FakeBackups) -> None:
+    fake.fail(ago(50), BUSY)
+    held, *others = (
+        replace(each, first_received_at=NOW - 2 * DAY) for each in requests(ago(50), ago(51), receive_count=49)
+    )
+    outcomes = fake.fulfil(held, *others)
+    assert results(outcomes) == ["held", "held"]
+    assert fake.asked == [ago(50)]
+    assert [retry_seconds(held, each, NOW + 600) for each in outcomes] == [3000, 3000]
+    assert (fake.dead_letters, [each.done for each in outcomes]) == ([], [False, False])
 
 
 @pytest.mark.parametrize(
@@ -159,4 +184,5 @@ def test_a_request_stays_in_its_queue_when_s3_does_not_list_what_is_there(fake: 
 
 @pytest.mark.parametrize(("receives", "seconds"), [(1, 300), (2, 1200), (3, 4800), (4, 14400), (5, 14400), (99, 14400)])
 def test_requests_back_off_four_times_longer_each_time_up_to_four_hours(receives: int, seconds: float) -> None:
-    assert requests_back_off(receives) == seconds
+    failed = Outcome(backup=None, result=Result.FAILED)
+    assert retry_seconds(a_message(receive_count=receives), failed, NOW) == seconds

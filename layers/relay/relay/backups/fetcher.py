@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.backups.backup import Backup, days
 from relay.backups.events import read_request
-from relay.errors import Absent, Halt, Reject, RelayError, Retry, StartOver
+from relay.errors import Absent, Halt, Reject, RelayError, Retry, StartOver, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,8 +35,17 @@ ENQUEUE_AT_ONCE = 100
 MAX_STARTS = 3
 """How often a download is begun because the file changed while it was read."""
 
-REQUEST_RECEIVES = 5
-"""After so many receives a request is given up and moved to BackupFailures; a test compares it with the template."""
+REQUEST_RECEIVES = 50
+"""After so many receives SQS moves a request to BackupFailures: what is left of one that ends its worker each time. A
+test compares it with the template."""
+
+GIVE_UP_SECONDS = 24 * 3600
+"""A request that still fails so long after its first receive is given up, and moved to BackupFailures. Not after it was
+sent: the requests of a backfill of years wait longer for their turn."""
+
+HOLD_LIMIT_SECONDS = 900
+"""How long a new request can be held back:
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html."""
 
 
 class Result(StrEnum):
@@ -47,6 +56,7 @@ class Result(StrEnum):
     NOT_YET = "not_yet"
     ABSENT = "absent"
     QUEUED = "queued"
+    HELD = "held"
     FAILED = "failed"
 
 
@@ -62,6 +72,7 @@ class Outcome:
         final: Whether another attempt would be pointless.
         dead_lettered: Whether its request waits for an operator in BackupFailures.
         pause: The pause that makes further attempts pointless now, if there is one.
+        held_until: Until when Firestream asks to wait, in seconds since the epoch, if it does.
         bytes: How much was stored.
         lines: How many objects it contains.
         resumes: How often the transfer broke and was taken up again.
@@ -74,6 +85,7 @@ class Outcome:
     final: bool = False
     dead_lettered: bool = False
     pause: Pause | None = None
+    held_until: float | None = None
     bytes: int = 0
     lines: int = 0
     resumes: int = 0
@@ -81,7 +93,7 @@ class Outcome:
     @property
     def done(self) -> bool:
         """Whether its request, if it has one, may leave the queue."""
-        return self.result is not Result.FAILED or self.dead_lettered
+        return self.result not in {Result.FAILED, Result.HELD} or self.dead_lettered
 
 
 @dataclass(slots=True)
@@ -113,7 +125,7 @@ class Run:
         self.counts[outcome.result] += 1
         self.bytes += outcome.bytes
         self.lines += outcome.lines
-        if outcome.pause:
+        if outcome.pause and outcome.held_until is None:
             self.stopped = outcome.reason
         self.on_outcome(outcome)
 
@@ -130,7 +142,8 @@ class Backups:
     Attributes:
         archive: What is there, and where to store.
         open: Begins a download, as `relay.backups.firestream.Firestream.open`.
-        request: Sends requests; returns those that were not taken.
+        request: ``(requests, delay)`` sends requests, to be received after so many seconds; returns those that were
+            not taken.
         dead_letter: Sends a request to BackupFailures; False when its reason could not go with it.
         file_types: The types that are kept.
         lag_days: The age in days up to which a missing file may still come.
@@ -140,7 +153,7 @@ class Backups:
 
     archive: Archive
     open: Callable[[Backup, Callable[[], float]], Download]
-    request: Callable[[Sequence[str]], list[str]]
+    request: Callable[[Sequence[str], int], list[str]]
     dead_letter: Callable[[QueueMessage, Outcome], bool]
     file_types: Sequence[str]
     lag_days: int
@@ -157,6 +170,16 @@ class Backups:
             return self._fetch(backup, seconds_left)
         except Absent as absent:
             return self._absent(backup, absent)
+        except Wait as wait:
+            until = wait.pause.until if wait.pause else None
+            return Outcome(
+                backup=backup,
+                result=Result.HELD,
+                reason=wait.reason,
+                status=wait.status,
+                pause=wait.pause,
+                held_until=until,
+            )
         except RelayError as error:
             return Outcome(
                 backup=backup,
@@ -185,19 +208,23 @@ class Backups:
         today = self.today()
         first, last = today - timedelta(days=self.lookback_days), today - timedelta(days=1)
         missing = self._missing(run, self.file_types, first, last, retry_absent=False)
-        later = []
-        for backup in missing:
+        later, held_until = list[Backup](), 0.0
+        for place, backup in enumerate(missing):
             if seconds_left() < START_SECONDS:
                 later.append(backup)
                 continue
             outcome = self.fetch(backup, seconds_left)
             run.note(outcome)
+            if outcome.held_until is not None:
+                held_until = outcome.held_until
+                later += missing[place:]
+                break
             if run.stopped:  # nothing can be fetched before an operator acts, and the next night looks at the same days
                 later = []
                 break
             if outcome.result is Result.FAILED:
                 later.append(backup)
-        self._enqueue(run, later, seconds_left)
+        self._enqueue(run, later, seconds_left, held_until - self.now())
         run.newest = {file_type: self.archive.newest(file_type) for file_type in self.file_types}
         never = self.lookback_days + 1  # the age of what is not there at all: more than any that is looked for
         ages = [(today - newest).days if newest else never for newest in run.newest.values()]
@@ -235,7 +262,7 @@ class Backups:
             outcome = self._fulfil(request, seconds_left, refused)
             if outcome.pause:
                 refused = outcome
-            if outcome.result is Result.FAILED and (outcome.final or request.receive_count >= REQUEST_RECEIVES):
+            if outcome.result is Result.FAILED and (outcome.final or self._given_up(request)):
                 outcome = self._dead_letter(request, outcome)
             on_outcome(outcome)
             fulfilled.append((request, outcome))
@@ -290,7 +317,9 @@ class Backups:
             missing += [Backup(day, file_type) for day in days(first, last) if day not in stored | absent]
         return sorted(missing)
 
-    def _enqueue(self, run: Run, backups: Sequence[Backup], seconds_left: Callable[[], float]) -> None:
+    def _enqueue(
+        self, run: Run, backups: Sequence[Backup], seconds_left: Callable[[], float], delay: float = 0
+    ) -> None:
         for start in range(0, len(backups), ENQUEUE_AT_ONCE):
             if seconds_left() < ENQUEUE_SECONDS:
                 run.stopped = (
@@ -298,7 +327,7 @@ class Backups:
                 )
                 return
             batch = {each.request: each for each in backups[start : start + ENQUEUE_AT_ONCE]}
-            refused = self.request(list(batch))
+            refused = self.request(list(batch), max(0, min(round(delay), HOLD_LIMIT_SECONDS)))
             run.counts[Result.QUEUED] += len(batch) - len(refused)
             for body in refused:
                 reason = "SQS did not accept the request: request the backup again"
@@ -321,8 +350,14 @@ class Backups:
             return Outcome(backup=backup, result=Result.ALREADY_THERE)
         return self.fetch(backup, seconds_left)
 
+    def _given_up(self, request: QueueMessage) -> bool:
+        first_received_at = self.now() if request.first_received_at is None else request.first_received_at
+        return self.now() - first_received_at >= GIVE_UP_SECONDS or request.receive_count >= REQUEST_RECEIVES
+
     def _dead_letter(self, request: QueueMessage, outcome: Outcome) -> Outcome:
         try:
+            if not outcome.final:
+                outcome = replace(outcome, reason=f"{outcome.reason} (given up after {request.receive_count} receives)")
             with_reason = self.dead_letter(request, outcome)
         except Exception as error:  # noqa: BLE001  whatever happened, it is not in BackupFailures yet
             return replace(outcome, reason=f"{outcome.reason}; BackupFailures did not take it ({type(error).__name__})")
@@ -330,6 +365,8 @@ class Backups:
         return replace(outcome, dead_lettered=True, reason=reason)
 
 
-def requests_back_off(receive_count: int) -> float:
-    """Return the seconds to wait before a backup is asked for again: 300, 1200, 4800, 14400."""
-    return float(min(300 * 4 ** min(receive_count - 1, 4), 14400))
+def retry_seconds(request: QueueMessage, outcome: Outcome, now: float) -> float:
+    """Return the seconds to wait before a backup is asked for again: as long as asked, or 300, 1200, 4800, 14400."""
+    if outcome.held_until is not None:
+        return max(0.0, outcome.held_until - now)
+    return float(min(300 * 4 ** min(request.receive_count - 1, 4), 14400))
