@@ -72,6 +72,11 @@ def test_what_does_not_fit_a_type_is_null_in_the_copy() -> None:
     assert copied(sql, archive) == [(None, None, None, None, None)]
 
 
+def test_a_number_in_quotes_is_a_number_in_the_copy() -> None:
+    archive = stored("message", DECEMBER, {"id": "1", "user": {"id": "7"}})
+    assert copied("SELECT id, user_id FROM messages_by_month", archive) == [(1, 7)]
+
+
 def test_both_statements_select_the_same() -> None:
     first, second = (sqlglot.parse_one(sql, read="athena").expression for sql in (CREATE, ADD))
     assert [str(each) for each in first.expressions] == [str(each) for each in second.expressions]

@@ -220,6 +220,7 @@ def test_a_flat_activity_is_read() -> None:
         ("try_cast(json_extract(links, '$') AS array(json))", "message", {"links": [{"url": "a"}]}, ['{"url":"a"}']),
         ("try_cast(json_extract(links, '$') AS array(json))", "message", {"links": "a"}, None),
         ("try_cast(id AS bigint)", "message", {"id": 7}, 7),
+        ("try_cast(id AS bigint)", "message", {"id": "7"}, 7),
         ("try_cast(id AS bigint)", "message", {"id": "seven"}, None),
     ],
 )
