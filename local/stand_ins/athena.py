@@ -165,9 +165,12 @@ def answer(sql: str, archive: Mapping[str, bytes], declared: Collection[Table]) 
         TemporaryDirectory(prefix="relay-athena-") as folder,
     ):
         connection.execute(_MACROS)
+        statements = [each for each in sqlglot.parse(sql, read="athena") if each]
+        used = {table.name for statement in statements for table in statement.find_all(exp.Table)}
         for table in declared:
-            _load(connection, table, archive, Path(folder) / "rows.json")
-        for statement in filter(None, sqlglot.parse(sql, read="athena")):
+            if table.name in used:
+                _load(connection, table, archive, Path(folder) / "rows.json")
+        for statement in statements:
             result = connection.execute(_translated(statement, schema))
             if isinstance(statement, exp.Create):
                 created = connection.table(statement.this.name)
