@@ -188,7 +188,7 @@ def _load(connection: duckdb.DuckDBPyConnection, table: Table, archive: Mapping[
             if date := table.date_of(key):
                 for line in _lines(gzip.decompress(content)):
                     values = _fields(line, table.columns) if table.is_json else {"line": line}
-                    rows.write(json.dumps({**values, table.partition: date}, ensure_ascii=False) + "\n")
+                    rows.write(_ENCODER.encode({**values, table.partition: date}) + "\n")
     if file.stat().st_size:
         connection.read_json(
             str(file), columns=dict.fromkeys(columns, "VARCHAR"), format="newline_delimited"
@@ -223,7 +223,7 @@ def _fields(line: str, columns: Collection[str]) -> Mapping[str, str | None]:
 def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _last_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -231,6 +231,7 @@ def _last_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict({name.lower(): (name, value) for name, value in pairs}.values())
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(strict=False, object_pairs_hook=_last_of_each, parse_constant=str)
 
 
