@@ -4,8 +4,9 @@ The tables are those of the template: their partition projection determines whic
 their SerDe how a line becomes a row. Only the features of Athena that the archive uses are implemented. Lines are read
 as Trino's sources have it (``lib/trino-hive-formats``: ``TextLineReader``, ``OpenXJsonDeserializer`` with its
 ``JsonReader`` and ``JsonWriter``, ``SimpleDeserializer``; commits d878ce8, of release 412, and the later 110c981), with
-three exceptions: names without quotes, single quotes and comments, which ``JsonReader`` takes, make a row of nulls
-here; a number that is not whole is written as Python writes it; and ``json_parse`` takes ``NaN``, as DuckDB does.
+three exceptions: what ``JsonReader`` takes beyond JSON, such as names without quotes and comments, makes a row of nulls
+here; a number that is not whole is written as Python writes it; and ``json_parse`` takes what DuckDB does, such as
+``NaN`` and a comma before a brace.
 """
 
 import codecs

@@ -34,8 +34,7 @@ OBJECTS = [
     ('{"id":1,"id":2}', ["2"]),
     ('{"id":1,"ID":2}', ["2"]),
     ('{"id":1,"body":"\\u001b]0;owned\\u0007\\u001b[2J"}', ["1"]),
-    ('{"id":1,"likes":NaN}', ["1"]),
-    (b'{"id":1,"body":"\xff"}', ["1"]),
+    ('{"id":1,"body":"\\u0000"}', ["1"]),
     ('{"id":12345678901234567890}', ["12345678901234567890"]),
     ('{"id":"one"}', ["one"]),
     ('{"id":true}', ["true"]),
@@ -43,7 +42,6 @@ OBJECTS = [
     ('{"id":null}', [None]),
     ("{}", [None]),
 ]
-HALF_A_SURROGATE_PAIR = '{"id":1,"body":"\\ud83d"}'  # an object for Python, but not for json_parse
 # Lines that are not, and the ids that Athena reads: a lone carriage return makes two rows.
 ODD = [
     ("not JSON", [None]),
@@ -55,13 +53,22 @@ ODD = [
     ("null", [None]),
     ("[]", [None]),
     ('[1,"text"]', ["1"]),
+    ('{"id":1,"body":"a\tb"}', ["1"]),
+    ('{"id":1,"body":"a\x01b"}', ["1"]),
     ('{"id":2}{"id":3}', ["2"]),
     ('{"id":2},', ["2"]),
     ('\ufeff{"id":1}', [None]),
     ('{"id":1,\r"body":"x"}', [None, None]),
 ]
+# Lines on which Python, DuckDB and Athena's json_parse disagree: whether they are found cannot be tested here.
+DISPUTED: list[tuple[str | bytes, list[str | None]]] = [
+    ('{"id":1,"body":"\\ud83d"}', ["1"]),
+    (b'{"id":1,"body":"\xff"}', ["1"]),
+    ('{"id":1,"likes":NaN}', ["1"]),
+    ('{"id":1,}', [None]),
+]
 EMPTY = ["", " ", "\t", "\r"]
-ALL_LINES = [line for line, _ in (*OBJECTS, *ODD)] + EMPTY + [HALF_A_SURROGATE_PAIR]
+ALL_LINES = [line for line, _ in (*OBJECTS, *ODD, *DISPUTED)] + EMPTY
 OTHER_VALUES: list[Any] = ["text", '{"cut', "[", "", 7, 1.5, True, None, {"a": {}}, {}, ["a"], [{"a": 1}], []]
 
 
@@ -105,7 +112,7 @@ def test_symbols_of_another_shape_are_not_counted_and_the_others_are(symbols: An
 
 @pytest.mark.parametrize(
     ("line", "ids"),
-    [*OBJECTS, *ODD, *((line, [None]) for line in EMPTY), (HALF_A_SURROGATE_PAIR, ["1"])],
+    [*OBJECTS, *ODD, *DISPUTED, *((line, [None]) for line in EMPTY)],
     ids=repr,
 )
 def test_any_line_is_read_and_so_are_those_around_it(line: str | bytes, ids: list[str | None]) -> None:
@@ -181,6 +188,23 @@ def test_an_object_or_an_array_is_json_without_white_space() -> None:
     archive = stored("message", DAY, '{"user": {"Name": "é </a>", "likes": null}, "links": [1, "b", false]}')
     ((user, links),) = rows('SELECT "user", links FROM messages', archive)
     assert (user, links) == ('{"Name":"é </a>","likes":null}', '[1,"b",false]')
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ('{"body": "as it is"}', "as it is"),
+        ('{"body": 7}', "7"),
+        ('{"body": 1.5}', "1.5"),
+        ('{"body": true}', "true"),
+        ('{"body": null}', None),
+        ('{"Body": "in upper case"}', "in upper case"),
+        ('{"body": "\\ud83d"}', "?"),
+        (b'{"body": "\xff"}', "�"),
+    ],
+)
+def test_what_is_neither_an_object_nor_an_array_is_its_text(line: str | bytes, text: str | None) -> None:
+    assert rows("SELECT body FROM messages", stored("message", DAY, line)) == [(text,)]
 
 
 def test_an_activity_in_an_envelope_is_read() -> None:
