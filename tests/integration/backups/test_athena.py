@@ -3,7 +3,6 @@
 DuckDB stands in for Athena, by way of `local.stand_ins.athena`; the tables are those that the template declares.
 """
 
-import gzip
 import json
 import re
 from collections import Counter
@@ -11,33 +10,19 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import boto3
-import duckdb
 import pytest
 from moto import mock_aws
 from relay.backups.backup import Backup
 
-from local.build import ROOT
 from local.stand_ins import athena
 from local.stand_ins.firestream import data
 from tests.template import TEMPLATE
+from tests.worlds.athena import DAY, NEXT_DAY, STATEMENTS, TABLES, key_of, rows, stored
 
-TABLES = athena.tables()
-QUERIES = athena.documented()
+QUERIES = dict(list(STATEMENTS.items())[:3])
 MESSAGES_A_DAY, MOST_MENTIONED, BULLISH_AGAINST_BEARISH = QUERIES.values()
 
-DAY, NEXT_DAY = date(2016, 12, 5), date(2016, 12, 6)
 TODAY = datetime.now(UTC).date()
-
-
-def key_of(file_type: str, day: date) -> str:
-    """The key that the function gives a backup."""
-    return Backup(file_type=file_type, day=day).key
-
-
-def stored(file_type: str, day: date, *lines: Any) -> dict[str, bytes]:
-    """A backup as it is in the bucket."""
-    text = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
-    return {key_of(file_type, day): gzip.compress(text.encode())}
 
 
 def about(*symbols: str) -> dict[str, Any]:
@@ -48,14 +33,10 @@ def marked(sentiment: str | None) -> dict[str, Any]:
     return {"id": 1, "entities": {"sentiment": sentiment and {"basic": sentiment}}}
 
 
-def rows(sql: str, archive: dict[str, bytes]) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in athena.answer(sql, archive, TABLES)]
-
-
 # The queries
 
 
-def test_the_page_has_the_three_queries() -> None:
+def test_the_page_has_the_three_queries_first() -> None:
     assert list(QUERIES) == ["Messages a day", "Most mentioned symbols", "Bullish against bearish by day"]
 
 
@@ -150,24 +131,29 @@ def test_the_queries_agree_with_a_count_in_python_over_the_stand_ins_backups() -
 
 
 @pytest.mark.parametrize(("file_type", "table"), [("message", "messages"), ("activity", "activities")])
-def test_each_type_of_file_is_a_table_of_its_own(file_type: str, table: str) -> None:
-    (found,) = [each for each in TABLES if each.date_of(key_of(file_type, DAY))]
-    assert found.name == table
+def test_each_type_of_file_has_tables_of_its_own(file_type: str, table: str) -> None:
+    assert [each.name for each in TABLES if each.date_of(key_of(file_type, DAY))] == [table, f"{file_type}_lines"]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_day_from_2009_to_today_is_in_the_table(table: athena.Table) -> None:
-    file_type = {"messages": "message", "activities": "activity"}[table.name]
+    file_type = table.folder.removesuffix("/")
     first, today, yet_to_come = date(2009, 1, 1), TODAY, TODAY + timedelta(days=2)
     found = [table.date_of(key_of(file_type, day)) for day in (first, today, yet_to_come)]
     assert found == ["2009/01/01", f"{today:%Y/%m/%d}", None]
 
 
 @pytest.mark.parametrize(
-    "key", [Backup(day=DAY, file_type="message").absent_key, "athena-results/1.csv", "message/2016/12/5/lines.gz"]
+    "key",
+    [
+        Backup(day=DAY, file_type="message").absent_key,
+        f"damaged/{key_of('message', DAY)}",
+        "athena-results/1.csv",
+        "message/2016/12/5/lines.gz",
+    ],
 )
 def test_other_objects_in_the_bucket_are_in_no_table(key: str) -> None:
-    assert [each.date_of(key) for each in TABLES] == [None, None]
+    assert not [each for each in TABLES if each.date_of(key)]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -187,77 +173,19 @@ def test_a_declaration_that_finds_no_file_is_refused() -> None:
         athena.Table.declared({"TableInput": properties["TableInput"] | {"Parameters": parameters}})
 
 
-# How lines are read
-
-
-def test_every_declared_field_of_a_message_is_read() -> None:
-    (line,) = [json.loads(each) for each in data.lines("message", DAY, 1)]
-    archive = {key_of("message", DAY): data.backup("message", DAY, 1)}
-    (row,) = athena.answer("SELECT * FROM messages", archive, TABLES)
-
-    def declared(value: Any, read: Any) -> Any:
-        """A field as far as the table declares it."""
-        if isinstance(read, dict):
-            return {name: declared(value.get(name), each) for name, each in read.items()}
-        if isinstance(read, list):
-            return [declared(*pair) for pair in zip(value, read, strict=True)]
-        return value
-
-    assert row.pop("day") == "2016/12/05"
-    assert row == {name: declared(line.get(name), read) for name, read in row.items()}
-    assert {name for name, read in row.items() if read is not None} >= line.keys() - {"entities"}
-
-
-@pytest.mark.parametrize("line", ["{", "not JSON", '{"id": 1, "body": }'])
-def test_a_line_that_is_not_json_is_skipped(line: str) -> None:
-    assert rows(MESSAGES_A_DAY, stored("message", DAY, {"id": 1}, line, {"id": 2})) == [("2016/12/05", 2)]
-
-
-def test_a_file_that_is_not_gzip_fails_the_query() -> None:
-    with pytest.raises(duckdb.Error):
-        rows(MESSAGES_A_DAY, {key_of("message", DAY): b"not gzip"})
-
-
-def test_an_activity_in_an_envelope_is_read() -> None:
-    data = {"id": 9, "user_id": 7}
-    line = {"object": "LikeMessage", "action": "create", "data": data, "time": "2016-12-05T13:30:00Z"}
-    (row,) = athena.answer("SELECT * FROM activities", stored("activity", DAY, line), TABLES)
-    assert json.loads(row.pop("data")) == data
-    assert {name: value for name, value in row.items() if value is not None} == {
-        "object": "LikeMessage",
-        "action": "create",
-        "time": "2016-12-05T13:30:00Z",
-        "day": "2016/12/05",
-    }
-
-
-def test_a_flat_activity_is_read() -> None:
-    line = {
-        "object": "Message",
-        "object_id": 9,
-        "subject": "User",
-        "subject_id": 7,
-        "action": "create",
-        "created_at": "2016-12-05T13:30:00Z",
-    }
-    (row,) = athena.answer("SELECT * FROM activities", stored("activity", DAY, line), TABLES)
-    assert {name: value for name, value in row.items() if value is not None} == line | {"day": "2016/12/05"}
-
-
-def test_a_field_within_an_envelope_can_be_queried() -> None:
-    (expression,) = re.findall(r"`(json_extract_scalar\(.*?\))`", (ROOT / "docs" / "athena.md").read_text())
-    archive = stored("activity", DAY, {"object": "Block", "data": {"user_id": 7}})
-    assert rows(f"SELECT {expression} FROM activities", archive) == [("7",)]
-
-
-def test_both_forms_of_an_activity_have_its_time() -> None:
-    (sql,) = re.findall(r"`(SELECT .* FROM activities)`", (ROOT / "docs" / "athena.md").read_text())
-    flat = {"object": "Block", "action": "create", "created_at": "2016-12-05T01:00:00Z"}
-    envelope = {"object": "Block", "action": "destroy", "data": {}, "time": "2016-12-05T02:00:00Z"}
-    assert rows(sql, stored("activity", DAY, flat, envelope)) == [
-        ("Block", "create", "2016-12-05T01:00:00Z"),
-        ("Block", "destroy", "2016-12-05T02:00:00Z"),
-    ]
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"Columns": [{"Name": "id", "Type": "bigint"}]}, "of another type would fail the query"),
+        ({"Columns": [{"Name": "symbols", "Type": "array<string>"}]}, "of another type would fail the query"),
+        ({"SerdeInfo": {"SerializationLibrary": "org.openx.data.jsonserde.JsonSerDe", "Parameters": {}}}, "not JSON"),
+    ],
+)
+def test_a_declaration_with_which_a_line_can_fail_a_query_is_refused(change: dict[str, Any], reason: str) -> None:
+    declared = TEMPLATE["Resources"]["MessagesTable"]["Properties"]["TableInput"]
+    storage = declared["StorageDescriptor"] | change
+    with pytest.raises(ValueError, match=reason):
+        athena.Table.declared({"TableInput": declared | {"StorageDescriptor": storage}})
 
 
 def test_a_buckets_objects_are_all_fetched() -> None:
