@@ -72,6 +72,7 @@ def test_another_process_can_see_the_counts(client: Client) -> None:
         "redirects": 2,
         "most_at_once": 1,
         "served": {"message/2024-01-02": 10},
+        "counts": {"message/2024-01-02": {"api": {"small": 2}, "link": {"body": 1}}},
     }
 
 
