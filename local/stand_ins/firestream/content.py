@@ -120,22 +120,15 @@ def reissued(form: str, share: float, content: bytes) -> bytes:
 def damaged(form: str, content: bytes) -> bytes:
     """Return a gzip file that is not whole: `form` says where it ends, or what is wrong in its last eight bytes."""
     end = len(content)
-    if end < _TRAILER_BYTES:
-        return content[: end // 2]
-    match form:
-        case "crc" | "length":
-            position = end - _TRAILER_BYTES + (0 if form == "crc" else 4)
-            return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
-        case "header":
-            return content[:5]
-        case "half":
-            return content[: end // 2]
-        case "trailer":
-            return content[: end - _TRAILER_BYTES]
-        case "within-trailer":
-            return content[: end - _TRAILER_BYTES // 2]
-        case _:  # second-member
-            return content + content[: end // 2]
+    trailer = max(end - _TRAILER_BYTES, 0)
+    ends = {"header": 5, "half": end // 2, "trailer": trailer, "within-trailer": trailer + 4}
+    if form in ends:
+        return content[: ends[form]]
+    if form == "second-member":
+        return content + content[: end // 2]
+    position = trailer if form == "crc" else trailer + 4
+    flipped = bytes(each ^ 1 for each in content[position : position + 1])
+    return content[:position] + flipped + content[position + 1 :]
 
 
 def _lines(content: bytes) -> list[bytes]:

@@ -245,10 +245,19 @@ def test_what_is_not_gzip_is_altered_as_it_is(client: Client, stand_in: Firestre
         if behaviour.kind is Kind.CONTENT
     ],
 )
-@pytest.mark.parametrize("content", [b"", gzip.compress(b""), gzip.compress(b'{"id":1}')])
+@pytest.mark.parametrize("text", [b"", b'{"id":1}'], ids=["none", "one"])
 def test_every_odd_content_can_be_made_of_a_file_of_a_line_or_none(
-    client: Client, stand_in: FirestreamStandIn, content: bytes, fault: str, details: dict[str, Any]
+    client: Client, stand_in: FirestreamStandIn, text: bytes, fault: str, details: dict[str, Any]
 ) -> None:
-    stand_in.put("message", DAY, content)
+    stand_in.put("message", DAY, gzip.compress(text))
     stand_in.fail(fault, **details)
     assert client.get(client.link()).status_code == 200
+
+
+@pytest.mark.parametrize("form", BEHAVIOURS[Contrary.DAMAGED].forms)
+def test_a_file_without_bytes_can_be_planned_to_be_damaged(
+    client: Client, stand_in: FirestreamStandIn, form: str
+) -> None:
+    stand_in.put("message", DAY, b"")
+    stand_in.fail("damaged", form=form)
+    assert client.download() == b""
