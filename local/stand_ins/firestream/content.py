@@ -1,4 +1,7 @@
-"""The content of backups in every odd kind: pure functions from the bytes of a gzip file to others."""
+"""The content of backups in every odd kind: pure functions from the bytes of a gzip file to others.
+
+What is damaged already stays as it is, and what is not gzip is taken as the lines themselves.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from local.stand_ins.firestream.contrary import Contrary, Details
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+_GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head>\n<body>We will be back soon</body></html>\n"
 _XML_ERROR = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code></Error>\n'
@@ -60,7 +64,7 @@ def altered(kind: Contrary, details: Details, content: bytes) -> bytes:
         details: All of its details.
         content: A gzip file with a JSON object in each line.
     """
-    return _altered(kind, json.dumps(dict(details)), content)
+    return _unless_damaged(content, lambda: _altered(kind, json.dumps(dict(details)), content))
 
 
 @lru_cache(maxsize=32)  # a link is often followed several times
@@ -79,6 +83,13 @@ def _altered(kind: Contrary, details_json: str, content: bytes) -> bytes:
             return packed(_text(kind, details, _lines(content)))
 
 
+def _unless_damaged(content: bytes, change: Callable[[], bytes]) -> bytes:
+    try:
+        return change()
+    except (OSError, EOFError, zlib.error):  # what gzip raises
+        return content
+
+
 def packed(text: bytes) -> bytes:
     """Return the text as one gzip member: always the same bytes."""
     return gzip.compress(text, mtime=0)
@@ -86,7 +97,7 @@ def packed(text: bytes) -> bytes:
 
 def first_lines(count: int, content: bytes) -> bytes:
     """Return the file with its first lines only."""
-    return packed(_joined(_lines(content)[:count]))
+    return _unless_damaged(content, lambda: packed(_joined(_lines(content)[:count])))
 
 
 def emptied(form: str) -> bytes:
@@ -102,6 +113,10 @@ def reissued(form: str, share: float, content: bytes) -> bytes:
         share: The share of the lines that a shorter file lacks, and that a longer one repeats.
         content: The file.
     """
+    return _unless_damaged(content, lambda: _reissued(form, share, content))
+
+
+def _reissued(form: str, share: float, content: bytes) -> bytes:
     lines = _lines(content)
     moved = round(len(lines) * share)
     match form:
@@ -132,11 +147,8 @@ def damaged(form: str, content: bytes) -> bytes:
 
 
 def _lines(content: bytes) -> list[bytes]:
-    """Return the lines without their line feeds; what is not gzip is taken as it is."""
-    try:
-        text = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error):
-        text = content
+    """Return the lines without their line feeds."""
+    text = gzip.decompress(content) if content.startswith(_GZIP) else content
     lines = text.split(b"\n")
     return lines if lines[-1] else lines[:-1]
 
@@ -199,7 +211,12 @@ def _with_empty_lines(form: str, count: int, lines: list[bytes]) -> bytes:
 
 
 def _with_odd_value(form: str, line: bytes) -> bytes:
-    record = json.loads(line)
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        return line
     messages = "body" in record
     odd: dict[str, object] = {
         "lone-surrogate": record | {"body": "cut in two: \ud83d"},

@@ -231,6 +231,19 @@ def test_an_odd_content_that_is_planned_for_ever_keeps_its_etag(client: Client, 
     assert offered.read() == first.content != stand_in.content("message", DAY)
 
 
+@pytest.mark.parametrize("fault", [Contrary.CRLF, Contrary.MEMBERS, Contrary.FEW_LINES])
+def test_what_is_damaged_already_stays_as_it_is(client: Client, stand_in: FirestreamStandIn, fault: Contrary) -> None:
+    damaged = gzip.compress(b'{"id":1}\n')[:-1]
+    stand_in.put("message", DAY, damaged)
+    stand_in.fail(fault)
+    assert client.download() == damaged
+
+
+def test_a_line_that_is_not_an_object_gets_no_odd_values(client: Client, stand_in: FirestreamStandIn) -> None:
+    stand_in.put("message", DAY, gzip.compress(b"\n[1]\nwords\n"))
+    assert odd_lines(client, stand_in, "odd-values", places=None) == [b"\n", b"[1]\n", b"words\n"]
+
+
 def test_what_is_not_gzip_is_altered_as_it_is(client: Client, stand_in: FirestreamStandIn) -> None:
     stand_in.put("message", DAY, b'{"id":1}\n')
     assert odd_lines(client, stand_in, "crlf") == [b'{"id":1}\r\n']

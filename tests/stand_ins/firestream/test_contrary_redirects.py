@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -10,21 +10,9 @@ import urllib3
 
 from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.servers import self_signed
-from tests.stand_ins.firestream.client import DAY, LOGIN, Client, refusal
+from tests.stand_ins.firestream.client import DAY, LOGIN, Client, follow, refusal
 
 STATUSES = [301, 302, 303, 307, 308]
-
-
-def follow(client: Client, most: int = 9) -> list[requests.Response]:
-    """Follow redirects with the login for the API's host alone, as `curl -L -u` does; return all answers."""
-    url, answers = f"{client.stand_in.url}/backups/message/2024/01/02", []
-    for _ in range(most + 1):
-        login = LOGIN if urlsplit(url).netloc == urlsplit(client.stand_in.url).netloc else None
-        answers.append(client.send("GET", url, auth=login, verify=False))
-        if not answers[-1].is_redirect:
-            break
-        url = urljoin(url, answers[-1].headers["Location"])
-    return answers
 
 
 def hosts(client: Client, answers: Sequence[requests.Response]) -> list[str]:
