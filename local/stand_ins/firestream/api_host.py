@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from local.stand_ins.firestream import data
 from local.stand_ins.firestream.answers import TEXT, replacement
 from local.stand_ins.firestream.contrary import Contrary
-from local.stand_ins.firestream.faults import Stage, catalogue
+from local.stand_ins.firestream.faults import Stage, catalogue, instant
 from local.stand_ins.firestream.redirects import HOPS
 from local.stand_ins.firestream.state import SMALL
 from local.stand_ins.http_server import Handler, Server, UnreadableError
@@ -142,8 +142,9 @@ def _refusal(status: int) -> RefusedError:
     return RefusedError(status, _TEXTS[status])
 
 
-def _put(stand_in: State, file_type: str, day: str, file: str | None, at: float | None = None) -> None:
-    stand_in.put(file_type, date.fromisoformat(day), None if file is None else Path(file), at)
+def _put(stand_in: State, file_type: str, day: str, file: str | None, at: str | float | None = None) -> None:
+    content, moment = None if file is None else Path(file), None if at is None else instant(at)
+    stand_in.put(file_type, date.fromisoformat(day), content, moment)
 
 
 def _counts(stand_in: State) -> dict[str, dict[str, dict[str, int]]]:

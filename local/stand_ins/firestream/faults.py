@@ -62,7 +62,6 @@ CONTENT_FAULTS = frozenset(
         Fault.NO_LENGTH,
     }
 )
-LINK_FAULTS = frozenset(Fault) - API_FAULTS - CONTENT_FAULTS
 
 # The details that a fault accepts, with their defaults.
 _HALF: dict[str, Any] = {"after": 0.5}
@@ -165,8 +164,8 @@ class PlannedFault:
         if self.details["hours"] is not None:
             end_of_day = datetime.combine(day, time(), UTC) + timedelta(days=1)
             return end_of_day.timestamp() + float(self.details["hours"]) * 3600
-        at = self.details["at"]
-        return None if at is None else float(at)
+        at: float | None = self.details["at"]
+        return at
 
     def reached(self, day: date, now: float, asked: int) -> bool:
         """Return whether the moment has come at which a day changes; without a moment, it never comes.
@@ -248,8 +247,16 @@ def _check(kind: Contrary, details: dict[str, Any]) -> None:
     given = [name for name in _MOMENTS if details[name] is not None]
     if len(given) != 1 and not (kind is Contrary.FEW_LINES and not given):
         raise ValueError(f"{kind} takes one moment: {', '.join(_MOMENTS[:-1])} or {_MOMENTS[-1]}")
-    if isinstance(details["at"], str):
-        details["at"] = datetime.fromisoformat(details["at"]).timestamp()
+    if details["at"] is not None:
+        details["at"] = instant(details["at"])
+
+
+def instant(moment: str | float) -> float:
+    """Read a moment: seconds since the epoch, or `2024-01-02T03:00:00Z`; UTC, unless it says otherwise."""
+    if not isinstance(moment, str):
+        return float(moment)
+    read = datetime.fromisoformat(moment)
+    return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
 
 
 def with_fault(backup: Backup, planned: PlannedFault) -> Backup:

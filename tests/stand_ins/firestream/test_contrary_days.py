@@ -18,7 +18,9 @@ def statuses(client: Client, *paths: str) -> list[int]:
     return [client.ask(path).status_code for path in paths or ["message/2024/01/02"]]
 
 
-@pytest.mark.parametrize("at", [MORNING.timestamp(), "2024-01-11T06:00:00Z", "2024-01-11T07:00:00+01:00"])
+@pytest.mark.parametrize(
+    "at", [MORNING.timestamp(), "2024-01-11T06:00:00Z", "2024-01-11T07:00:00+01:00", "2024-01-11T06:00:00"]
+)
 def test_a_day_can_be_late_until_a_moment(
     client: Client, stand_in: FirestreamStandIn, clock: Clock, at: str | float
 ) -> None:
