@@ -99,7 +99,8 @@ class ApiHandler(Handler):
         if link is None or not hop.isdecimal():
             raise RefusedError(404, "There is nothing here")
         stand_in.count_answer("api", link.file_type, link.day, SMALL)
-        self._check_login()
+        if link.way.wants_login(int(hop)):
+            self._check_login()
         self._redirect(link.way, int(hop))
 
     def _control(self, request: str, body: bytes) -> object:

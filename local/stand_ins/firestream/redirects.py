@@ -47,6 +47,13 @@ class Way:
         """The status of each redirect."""
         return int(self.planned.details["status"]) if self.planned else _FOUND
 
+    def wants_login(self, hop: int) -> bool:
+        """Return whether a hop on the API's host requires the login.
+
+        Not after the host of the links was asked: curl drops a login when it is sent to another host, for good.
+        """
+        return self.planned is None or hop == 1 or self.planned.details.get("via") == "api"
+
     def location(self, hop: int) -> str | None:
         """Return the `Location` that is given after so many hops; None if it is left out."""
         if self.planned is None:

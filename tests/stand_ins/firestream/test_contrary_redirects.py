@@ -1,5 +1,7 @@
 """The redirects from the API of the stand-in for Firestream to its links: several, relative, endless, and bad ones."""
 
+import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -77,6 +79,32 @@ def test_the_addresses_in_between_want_the_login_on_the_host_of_the_api_alone(
     second = client.send("GET", first, auth=LOGIN).headers["Location"]
     assert refusal(client.send("GET", second, auth=LOGIN)) == (400, "InvalidArgument")
     assert [seen.path for seen in stand_in.leaked_logins] == ["/hops/2"]
+
+
+def test_a_way_back_to_the_api_needs_no_login(client: Client, stand_in: FirestreamStandIn) -> None:
+    stand_in.fail("redirect", via="both", hops=3)
+    second = client.send("GET", client.link(), auth=LOGIN).headers["Location"]
+    third = client.get(second).headers["Location"]
+    assert third.startswith(f"{stand_in.url}/hops/3?")
+    assert [client.send("GET", third, auth=login).status_code for login in (None, LOGIN)] == [302, 302]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.usefixtures("ten")
+@pytest.mark.parametrize("form", ["absolute", "root", "relative", "scheme"])
+@pytest.mark.parametrize("via", ["api", "link", "both"])
+def test_the_documented_client_gets_the_file_over_any_redirects(
+    client: Client, stand_in: FirestreamStandIn, tmp_path: Path, form: str, via: str
+) -> None:
+    stand_in.fail("redirect", form=form, via=via, hops=5, status=307)
+    url, file = f"{stand_in.url}/backups/message/2024/01/02", tmp_path / "day.gz"
+    subprocess.run(
+        ["curl", "--silent", "--noproxy", "*", "-L", "-u", ":".join(LOGIN), "-o", str(file), url],
+        check=True,
+        timeout=20,
+    )
+    assert file.read_bytes() == b"0123456789"
+    assert stand_in.leaked_logins == []
 
 
 @pytest.mark.parametrize("via", ["api", "link", "both"])
