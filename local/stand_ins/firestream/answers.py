@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 TEXT, XML = {"Content-Type": "text/plain; charset=utf-8"}, {"Content-Type": "application/xml"}
 _HTML = {"Content-Type": "text/html; charset=utf-8"}
-_API_TEXTS = {
+API_TEXTS = {
+    400: "Please verify that the date is correct",
+    401: "The username or the password is wrong",
     403: "This date is not in your plan",
     404: "The file was not found",
     429: "Too many requests",
+    500: "Something went wrong",
     503: "The service is not available",
 }
+"""The text of each status of the API; 400 as https://firestream.stocktwits.com/documentation (backups) has it."""
 _CODES = {
     400: "InvalidRequest",
     403: "AccessDenied",
@@ -72,7 +76,7 @@ def replacement(planned: PlannedFault, now: float) -> Answer:
         code = details.get("code") or _CODES.get(status, "UnknownError")
         answer = s3_error(status, code, message or _S3_MESSAGES.get(code, "The request was not carried out."))
     else:
-        answer = Answer(status, (message or _API_TEXTS.get(status, "Something went wrong")).encode(), TEXT)
+        answer = Answer(status, (message or API_TEXTS.get(status, "Something went wrong")).encode(), TEXT)
     if planned.fault is not Contrary.RETRY_AFTER:
         return answer
     wait = retry_after(details["form"], details["seconds"], now)

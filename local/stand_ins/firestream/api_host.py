@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from local.stand_ins.firestream import data
-from local.stand_ins.firestream.answers import TEXT, replacement
+from local.stand_ins.firestream.answers import API_TEXTS, TEXT, replacement
 from local.stand_ins.firestream.contrary import Contrary
 from local.stand_ins.firestream.faults import Stage, catalogue, instant
 from local.stand_ins.firestream.redirects import HOPS
@@ -25,13 +25,7 @@ if TYPE_CHECKING:
     from local.stand_ins.firestream.state import SeenRequest, State
 
 _BACKUP = re.compile(r"/backups/([^/]+)/([0-9]{4})/([0-9]{2})/([0-9]{2})")
-_TEXTS = {
-    400: "Please verify that the date is correct",
-    401: "The username or the password is wrong",
-    404: "The file was not found",
-    500: "Something went wrong",
-    503: "The service is not available",
-}
+_TEXTS = API_TEXTS
 
 
 class RefusedError(Exception):

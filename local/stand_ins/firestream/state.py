@@ -115,7 +115,7 @@ class State(Settings):
             return sum(
                 count
                 for key, count in self.counts.items()
-                if all(want in (None, is_) for want, is_ in zip(asked, key, strict=True))
+                if all(wanted in (None, value) for wanted, value in zip(asked, key, strict=True))
             )
 
     def put(self, file_type: str, day: date, content: bytes | Path | None, at: float | None = None) -> None:

@@ -71,10 +71,12 @@ class Client:
 
 
 def follow(client: Client, path: str = "message/2024/01/02", most: int = 9) -> list[requests.Response]:
-    """Follow redirects with the login for the API's host alone, as `curl -L -u` does; return all answers."""
+    """Follow redirects as `curl -L -u` does, which drops the login for good at another host; return all answers."""
     url, answers = f"{client.stand_in.url}/backups/{path}", []
+    login: tuple[str, str] | None = LOGIN
     for _ in range(most + 1):
-        login = LOGIN if urlsplit(url).netloc == urlsplit(client.stand_in.url).netloc else None
+        if urlsplit(url).netloc != urlsplit(client.stand_in.url).netloc:
+            login = None
         answers.append(client.send("GET", url, auth=login, verify=False))
         if not answers[-1].is_redirect:
             break

@@ -26,7 +26,7 @@ def test_every_day_can_be_outside_the_plan(client: Client, stand_in: FirestreamS
 @pytest.mark.parametrize(
     ("details", "status", "text"),
     [
-        ({"status": 401}, 401, "Something went wrong"),
+        ({"status": 401}, 401, "The username or the password is wrong"),
         ({"status": 403, "message": "Your login may not read backups"}, 403, "Your login may not read backups"),
         ({"status": 404}, 404, "The file was not found"),
         ({"status": 504}, 504, "Something went wrong"),
