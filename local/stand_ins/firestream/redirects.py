@@ -52,7 +52,9 @@ class Way:
 
         Not after the host of the links was asked: curl drops a login when it is sent to another host, for good.
         """
-        return self.planned is None or hop == 1 or self.planned.details.get("via") == "api"
+        if self.planned is None or self.planned.details.get("via") == "api":
+            return True
+        return hop == 1 and self.planned.fault is Contrary.REDIRECT
 
     def location(self, hop: int) -> str | None:
         """Return the `Location` that is given after so many hops; None if it is left out."""
