@@ -79,7 +79,8 @@ def replacement(planned: PlannedFault, now: float) -> Answer:
         answer = Answer(status, (message or API_TEXTS.get(status, "Something went wrong")).encode(), TEXT)
     if planned.fault is not Contrary.RETRY_AFTER:
         return answer
-    wait = retry_after(details["form"], details["seconds"], now)
+    seconds = details["seconds"] if details["until"] is None else details["until"] - now
+    wait = retry_after(details["form"], seconds, now)
     return answer if wait is None else Answer(status, answer.body, {**answer.headers, "Retry-After": wait})
 
 

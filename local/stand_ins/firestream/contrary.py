@@ -89,7 +89,7 @@ class Behaviour:
 
 _MOMENT = {"at": None, "hours": None, "asked": None}
 _SOME, _EVERY = {"places": [0.5]}, {"places": None}
-_API = {"host": "api"}
+_API = {"host": "api", "until": None}
 _WAY = {"status": 302, "via": "api"}
 REDIRECTS = (301, 302, 303, 307, 308)
 VIA = ("api", "link", "both")

@@ -154,6 +154,11 @@ class PlannedFault:
         """Return whether the fault applies to a request for this backup."""
         return self.file_type in (None, file_type) and self.day in (None, day)
 
+    def over(self, now: float) -> bool:
+        """Return whether its time is over; it affects no request any more."""
+        until: float | None = self.details.get("until")
+        return until is not None and now >= until
+
     def cut(self, length: int) -> int:
         """Return how many of `length` bytes or lines come before the fault: `after`, a number or a fraction."""
         after = self.details["after"]
@@ -192,7 +197,8 @@ def plan(
         file_type: The type of the files that it affects; None for both.
         day: Their day; None for all.
         details: What the fault accepts. A moment is `at`, in seconds since the epoch or as `2024-01-02T03:00:00Z`,
-            or `hours` after the end of the day, or after the file was `asked` for so many times.
+            or `hours` after the end of the day, or after the file was `asked` for so many times. `until` is a moment
+            in one of the first two forms.
 
     Raises:
         ValueError: The name, a detail or its value is unknown.
@@ -242,13 +248,14 @@ def _check(kind: Contrary, details: dict[str, Any]) -> None:
     for name in allowed.keys() & details.keys():
         if details[name] not in allowed[name]:
             raise ValueError(f"{name} of {kind} must be one of {list(allowed[name])}")
+    for name in ("at", "until"):
+        if details.get(name) is not None:
+            details[name] = instant(details[name])
     if behaviour.kind is not Kind.DAY:
         return
     given = [name for name in _MOMENTS if details[name] is not None]
     if len(given) != 1 and not (kind is Contrary.FEW_LINES and not given):
         raise ValueError(f"{kind} takes one moment: {', '.join(_MOMENTS[:-1])} or {_MOMENTS[-1]}")
-    if details["at"] is not None:
-        details["at"] = instant(details["at"])
 
 
 def instant(moment: str | float) -> float:

@@ -206,10 +206,10 @@ class State(Settings):
 
     def take(self, stage: Stage, file_type: str | None, day: date | None) -> PlannedFault | None:
         """Return the first fault that applies to a request, and count it; else what the contrary mode draws."""
-        mode = self._mode()
+        mode, now = self._mode(), self.clock()
         with self._lock:
-            matching = (each for each in self._faults if each.stage is stage and each.matches(file_type, day))
-            planned = next(matching, None)
+            there = [each for each in self._faults if each.stage is stage and not each.over(now)]
+            planned = next((each for each in there if each.matches(file_type, day)), None)
             if planned and planned.times is not None:
                 planned.times -= 1
                 if not planned.times:

@@ -110,6 +110,27 @@ def test_a_time_to_wait_can_be_a_date(
     assert until.timestamp() == clock.now + seconds
 
 
+@pytest.mark.parametrize("until", [1_704_888_000 + 3600, "2024-01-10T13:00:00Z"])
+def test_a_host_can_ask_to_wait_until_a_moment(
+    client: Client, stand_in: FirestreamStandIn, clock: Clock, until: str | float
+) -> None:
+    stand_in.fail("retry-after", times=None, until=until)
+    waits = []
+    for _ in range(3):
+        answer = client.ask()
+        waits.append((answer.status_code, answer.headers.get("Retry-After")))
+        clock.now += 1800
+    assert waits == [(429, "3600"), (429, "1800"), (302, None)]
+
+
+def test_an_error_can_last_until_a_moment(client: Client, stand_in: FirestreamStandIn, clock: Clock) -> None:
+    stand_in.fail("error", status=404, host="link", times=None, until=clock.now + 1)
+    link = client.link()
+    assert [client.get(link).status_code for _ in range(2)] == [404, 404]
+    clock.now += 1
+    assert client.get(link).status_code == 200
+
+
 @pytest.mark.parametrize("status", [200, 403, 503])
 @pytest.mark.parametrize("host", ["api", "link"])
 def test_a_page_can_come_in_place_of_an_answer(
@@ -127,6 +148,7 @@ def test_a_page_can_come_in_place_of_an_answer(
         {"fault": "retry-after", "form": "odd"},
         {"fault": "error", "host": "elsewhere"},
         {"fault": "page", "times": 0},
+        {"fault": "page", "until": "soon"},
         {"fault": "redirect", "status": 304},
         {"fault": "redirect", "via": "elsewhere"},
         {"fault": "redirect-bad", "hops": 3},
