@@ -6,8 +6,10 @@ Tests use a `FirestreamStandIn` in their own process; other processes run `pytho
 and control it over HTTP, at the API's address:
 
     POST /_standin/faults     {"fault": "truncated", "file_type": "message", "day": "2024-01-02", "after": 9}
+    POST /_standin/faults     {"fault": "reissued", "file_type": "message", "day": "2024-01-02", "asked": 1}
     POST /_standin/settings   {"password": "new", "link_seconds": 5, "lag_days": 2, "missing": ["2024-01-02"]}
-    POST /_standin/put        {"file_type": "message", "day": "2024-01-02", "file": "large.gz"}
+    POST /_standin/settings   {"contrary": 7, "contrary_share": 0.2, "contrary_behaviours": ["late", "crlf"]}
+    POST /_standin/put        {"file_type": "message", "day": "2024-01-02", "file": "large.gz", "at": "2024-01-09"}
     POST /_standin/reset
-    GET  /_standin/requests, /_standin/stats
+    GET  /_standin/requests, /_standin/stats, /_standin/faults
 """

@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--missing", type=date.fromisoformat, nargs="*", default=[], help="days without backups")
     parser.add_argument("--messages-per-day", type=int, default=own.messages_per_day, help="(default: %(default)s)")
     parser.add_argument("--activities-per-day", type=int, default=own.activities_per_day, help="(default: %(default)s)")
+    parser.add_argument("--contrary", type=int, metavar="SEED", help="behave in undocumented ways, drawn by this seed")
+    parser.add_argument("--contrary-share", type=float, default=own.contrary_share, help="(default: %(default)s)")
     options = vars(parser.parse_args(arguments))
 
     # Blocked before the first thread starts, so that only `sigwait` receives the signals.

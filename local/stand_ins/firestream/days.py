@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from local.stand_ins.firestream import data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    import ssl
+    from collections.abc import Callable, Collection, Sequence
 
 
 @dataclass(eq=False, repr=False)
@@ -22,7 +23,9 @@ class Settings:
 
     There are backups from `first_day` to `last_day`, by default until `lag_days` before `today` (by default the clock's
     date in UTC), except for the days in `missing`, for every file type, or as a pair for one. A backup that was put
-    always exists.
+    always exists. With the seed `contrary`, the share `contrary_share` of requests, of files and of habits of the run
+    each get one of the behaviours in `contrary_behaviours` (empty for all). With `tls`, the API has TLS, but its links
+    do not.
     """
 
     port: int = 0
@@ -38,12 +41,16 @@ class Settings:
     missing: Collection[date | tuple[str, date]] = field(default_factory=frozenset)
     messages_per_day: int = 2000
     activities_per_day: int = 4000
+    contrary: int | None = None
+    contrary_share: float = 0.2
+    contrary_behaviours: Sequence[str] = ()
+    tls: ssl.SSLContext | None = None
     clock: Callable[[], float] = time
 
     @property
     def url(self) -> str:
         """The root URL of the API."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def link_url(self) -> str:
@@ -92,20 +99,28 @@ class Days:
     def __init__(self, settings: Settings) -> None:
         """Start without stored backups."""
         self._settings = settings
-        self._put: dict[tuple[str, date], Backup] = {}
+        self._put: dict[tuple[str, date], list[tuple[float, Backup | None]]] = {}
 
-    def put(self, file_type: str, day: date, content: bytes | Path) -> None:
-        """Store this content as the backup of a day."""
+    def put(self, file_type: str, day: date, content: bytes | Path | None, at: float | None = None) -> None:
+        """Store this content as the backup of a day, or None for no backup.
+
+        Without `at`, it replaces all others; with it, seconds since the epoch, it replaces them from then on.
+        """
         if file_type not in data.FILE_TYPES:
             raise ValueError(f"There are backups of {data.FILE_TYPES}, not of {file_type}")
         if isinstance(content, Path) and not content.is_file():
             raise FileNotFoundError(content)
-        self._put[file_type, day] = Backup(content, self._settings.clock())
+        modified = self._settings.clock() if at is None else at
+        backup = None if content is None else Backup(content, modified)
+        earlier = [] if at is None else self._put.get((file_type, day), [])
+        starts = float("-inf") if at is None else at
+        self._put[file_type, day] = sorted([*earlier, (starts, backup)], key=lambda each: each[0])
 
     def find(self, file_type: str, day: date) -> Backup | None:
         """Return the backup of a day, if there is one."""
-        if put := self._put.get((file_type, day)):
-            return put
+        now = self._settings.clock()
+        if put := [backup for starts, backup in self._put.get((file_type, day), []) if starts <= now]:
+            return put[-1]
         if not self._settings.exists(file_type, day):
             return None
         own = self._settings

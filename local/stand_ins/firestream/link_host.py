@@ -8,23 +8,27 @@ import re
 import select
 import termios
 from contextlib import contextmanager, suppress
-from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from local.stand_ins.firestream.faults import LINK_FAULTS, Fault, PlannedFault
+from local.stand_ins.firestream.answers import replacement, s3_error
+from local.stand_ins.firestream.conditions import NOT_MODIFIED, PRECONDITION_FAILED
+from local.stand_ins.firestream.contrary import Contrary
+from local.stand_ins.firestream.faults import Fault, PlannedFault, Stage
+from local.stand_ins.firestream.redirects import HOPS
+from local.stand_ins.firestream.state import BODY, SMALL
 from local.stand_ins.http_server import Handler, Server, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from local.stand_ins.firestream.conditions import Identity
     from local.stand_ins.firestream.days import Backup
     from local.stand_ins.firestream.state import Link, State
 
 PIECE = 1 << 20
 _DRAIN_SECONDS, _DRAIN_CHECKS = 0.005, 1000
-_XML = {"Content-Type": "application/xml"}
 
 
 class RefusedError(Exception):
@@ -53,16 +57,34 @@ class LinkHandler(Handler):
             self._refuse(*refused.args)
 
     def _refuse(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
-        error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
-        self.answer(status, f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'.encode(), {**_XML, **(headers or {})})
+        error = s3_error(status, code, message)
+        self._count_small()
+        self.answer(status, error.body, {**error.headers, **(headers or {})})
+
+    def _count_small(self) -> None:
+        """Count a request that is answered without a body of a backup, if it is known for which one it was."""
+        query = dict(parse_qsl(urlsplit(self.path).query))
+        link = self.server.stand_in.link(query.get("X-Amz-Signature", ""))
+        if link:
+            self.server.stand_in.count_answer("link", link.file_type, link.day, SMALL)
 
     def _download(self) -> None:
         stand_in = self.server.stand_in
         link = self._authorized_link()
+        if (hop := self._hop()) is not None:
+            location = link.way.location(hop)
+            self._count_small()
+            self.answer(link.way.status, b"", {} if location is None else {"Location": location})
+            return
         backup = stand_in.target(link)
         if backup is None:
             raise RefusedError(404, "NoSuchKey", "The specified key does not exist.")
-        planned = stand_in.take(LINK_FAULTS, link.file_type, link.day)
+        planned = stand_in.take(Stage.LINK, link.file_type, link.day)
+        if planned and isinstance(planned.fault, Contrary):
+            answer = replacement(planned, stand_in.clock())
+            self._count_small()
+            self.answer(answer.status, answer.body, answer.headers)
+            return
         fault = planned.fault if planned else None
         if fault is Fault.SERVER_ERROR:
             raise RefusedError(503, "SlowDown", "Please reduce your request rate.")
@@ -71,14 +93,27 @@ class LinkHandler(Handler):
             link.expires_at = float("-inf")
             if planned and planned.details["after"] is None:
                 raise _expired()
-        if self.headers.get("If-Match", "*") not in ("*", backup.etag):
+        identity = stand_in.identify(link, backup)
+        outcome = None if stand_in.ignores_conditions(link) else identity.outcome(self.headers)
+        if outcome == PRECONDITION_FAILED:
             raise RefusedError(
                 412, "PreconditionFailed", "At least one of the preconditions you specified did not hold"
             )
+        if outcome == NOT_MODIFIED:
+            self._count_small()
+            self._send_status(NOT_MODIFIED, _identifying(identity))
+            return
         part = None if fault is Fault.NO_RANGE else self._part(backup.size)
         if fault is Fault.CHANGED:
             stand_in.rewrite(link, backup)
-        self._deliver(link, backup, part, planned)
+        stand_in.count_answer("link", link.file_type, link.day, BODY)
+        self._deliver(link, backup, identity, part, planned)
+
+    def _hop(self) -> int | None:
+        """Return which of the addresses on the way to a link is requested; None if it is the link."""
+        path = urlsplit(self.path).path
+        hop = path.removeprefix(HOPS)
+        return int(hop) if path.startswith(HOPS) and hop.isdecimal() else None
 
     def _authorized_link(self) -> Link:
         """Return the link of a request; RefusedError if it is not valid."""
@@ -94,7 +129,8 @@ class LinkHandler(Handler):
             )
         link = stand_in.link(query.get("X-Amz-Signature", ""))
         # A link is signed for one method.
-        if link is None or target.path != link.path or self.command != "GET":
+        there = link and (target.path == link.path or self._hop() is not None)
+        if link is None or not there or self.command != "GET":
             raise RefusedError(
                 403, "SignatureDoesNotMatch", "The request signature we calculated does not match the one you provided."
             )
@@ -112,13 +148,21 @@ class LinkHandler(Handler):
             raise RefusedError(416, "InvalidRange", "The requested range is not satisfiable", headers)
         return int(found[1]), min(int(found[2]) + 1, size) if found[2] else size
 
-    def _deliver(self, link: Link, backup: Backup, part: tuple[int, int] | None, planned: PlannedFault | None) -> None:
+    def _deliver(
+        self,
+        link: Link,
+        backup: Backup,
+        identity: Identity,
+        part: tuple[int, int] | None,
+        planned: PlannedFault | None,
+    ) -> None:
         """Send a backup, or a range of it, up to where a fault interrupts it."""
         fault, details = (planned.fault, planned.details) if planned else (None, {})
         start, stop = part or (0, backup.size)
         cut = start + planned.cut(stop - start) if planned and "after" in details else stop
         chunked = bool(details.get("chunked"))
-        self._send_headers(backup, part, measured=fault is not Fault.TRUNCATED_UNDECLARED, chunked=chunked)
+        measured = fault is not Fault.TRUNCATED_UNDECLARED
+        self._send_headers(backup, identity, part, measured=measured, chunked=chunked)
         if chunked and start < cut:
             self.wfile.write(f"{cut - start:x}\r\n".encode())
         self.wfile.flush()
@@ -140,12 +184,13 @@ class LinkHandler(Handler):
         elif fault and cut < stop:
             self.close_connection = True
 
-    def _send_headers(self, backup: Backup, part: tuple[int, int] | None, *, measured: bool, chunked: bool) -> None:
-        """Send the status and the headers."""
+    def _send_headers(
+        self, backup: Backup, identity: Identity, part: tuple[int, int] | None, *, measured: bool, chunked: bool
+    ) -> None:
+        """Send the status and the headers of a backup."""
         start, stop = part or (0, backup.size)
         headers = {
-            "ETag": backup.etag,
-            "Last-Modified": formatdate(backup.modified, usegmt=True),
+            **_identifying(identity),
             "Accept-Ranges": "bytes",
             "Content-Type": "binary/octet-stream",
             "Content-Encoding": backup.encoding,
@@ -157,7 +202,11 @@ class LinkHandler(Handler):
             headers["Content-Length"] = str(stop - start)
         else:
             headers["Connection"] = "close"  # which then ends the body
-        self.send_response(206 if part else 200)
+        self._send_status(206 if part else 200, headers)
+
+    def _send_status(self, status: int, headers: Mapping[str, str | None]) -> None:
+        """Send a status and the headers that have a value."""
+        self.send_response(status)
         for name, value in headers.items():
             if value is not None:
                 self.send_header(name, value)
@@ -197,6 +246,10 @@ class LinkHandler(Handler):
                 waiting = fcntl.ioctl(self.connection, termios.TIOCOUTQ, bytes(4))
                 if waiting == bytes(4) or self._disconnected(_DRAIN_SECONDS):
                     break
+
+
+def _identifying(identity: Identity) -> dict[str, str | None]:
+    return {"ETag": identity.etag, "Last-Modified": identity.last_modified}
 
 
 def _expired() -> RefusedError:

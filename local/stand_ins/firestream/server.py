@@ -23,6 +23,9 @@ class FirestreamStandIn(State):
         api, links = Server(self.port, ApiHandler, self), Server(self.link_port, LinkHandler, self)
         self.port, self.link_port = api.server_port, links.server_port
         self._servers = [api, links]
+        if self.tls:
+            # The handshake is left to each connection's own thread.
+            api.socket = self.tls.wrap_socket(api.socket, server_side=True, do_handshake_on_connect=False)
         for server in self._servers:
             server.start()
         return self

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from local.stand_ins.firestream.server import FirestreamStandIn
-from tests.stand_ins.firestream.client import ROOT, Client, records
+from tests.stand_ins.firestream.client import ROOT, Client, Clock, records
 
 
 @pytest.mark.usefixtures("ten")
@@ -63,6 +63,18 @@ def test_another_process_can_put_a_file(client: Client, tmp_path: Path) -> None:
     assert client.control("put", **put | {"file": str(tmp_path / "nothing.gz")}).status_code == 400
 
 
+def test_another_process_can_put_a_file_or_none_from_a_moment_on(client: Client, clock: Clock, tmp_path: Path) -> None:
+    (tmp_path / "day.gz").write_bytes(b"exactly this")
+    put = {"file_type": "message", "day": "2024-01-02"}
+    client.control("put", **put, file=str(tmp_path / "day.gz"), at="2024-01-10T12:00:10Z")
+    client.control("put", **put, file=None, at=clock.now + 20)
+    assert client.download() != b"exactly this"
+    clock.now += 10
+    assert client.download() == b"exactly this"
+    clock.now += 10
+    assert client.ask().status_code == 404
+
+
 @pytest.mark.usefixtures("ten")
 def test_another_process_can_see_the_counts(client: Client) -> None:
     client.download()
@@ -72,6 +84,7 @@ def test_another_process_can_see_the_counts(client: Client) -> None:
         "redirects": 2,
         "most_at_once": 1,
         "served": {"message/2024-01-02": 10},
+        "counts": {"message/2024-01-02": {"api": {"small": 2}, "link": {"body": 1}}},
     }
 
 
