@@ -139,15 +139,15 @@ def test_a_field_without_a_name_is_refused(relay: ArchiveCli, fields: str) -> No
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (lines_of({"id": 1})[:-9], "is damaged, and so may be the lines above: the gzip data ends early"),
-        (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), "is not a list of JSON objects: line 2"),
+        (lines_of({"id": 1})[:-9], " is damaged, and so may be the lines above: the gzip data ends early"),
+        (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), ", line 2: it is not JSON: "),
     ],
 )
 def test_a_damaged_backup_is_reported(relay: ArchiveCli, content: bytes, reason: str) -> None:
     put(relay, BACKUP, content)
     result = relay("cat", "message", "2016-12-05")
     assert result.code == FAILED
-    assert result.err.startswith(f"relay: message 2016-12-05 {reason}")
+    assert result.err.startswith(f"relay: message 2016-12-05{reason}")
 
 
 # A broken pipe

@@ -53,8 +53,7 @@ class StoredObject(io.RawIOBase):
         """
         while True:
             try:
-                # Not into the buffer itself: an error's traceback may keep views of it.
-                piece = self._body.read(len(buffer))
+                size: int = self._body.readinto(buffer)
             except FlexibleChecksumError:
                 raise Corrupt("its bytes do not match S3's checksum") from None
             except BotoCoreError:
@@ -62,8 +61,6 @@ class StoredObject(io.RawIOBase):
                     raise
                 self._resume()
                 continue
-            size = len(piece)
-            buffer[:size] = piece
             self._at += size
             if size:
                 self._resumes = 0
