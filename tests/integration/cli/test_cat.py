@@ -150,6 +150,78 @@ def test_a_damaged_backup_is_reported(relay: ArchiveCli, content: bytes, reason:
     assert result.err.startswith(f"relay: message 2016-12-05{reason}")
 
 
+# Bad lines
+
+GOOD = b'{"id":1,"body":"up"}\n'
+
+
+def test_the_lines_before_a_bad_one_are_printed_and_the_rest_too_if_it_is_skipped(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress(900 * GOOD + b'{"id":1,"body":"u}\n' + 2000 * GOOD))
+    stopped = relay("cat", "message", "2016-12-05")
+    assert (stopped.code, stopped.out) == (FAILED, 900 * GOOD.decode())
+    assert stopped.err.startswith("relay: message 2016-12-05, line 901: it is not JSON: ")
+    assert stopped.err.endswith(" To read the other lines, add --errors skip.\n")
+    skipped = relay("cat", "message", "2016-12-05", "--errors", "skip")
+    assert (skipped.code, skipped.out) == (DONE, 2900 * GOOD.decode())
+    first, last = skipped.err.splitlines()
+    assert first.startswith("line 901: it is not JSON: ")
+    assert last == "Skipped 1 line that cannot be read."
+
+
+def test_a_bad_line_after_the_limit_is_not_reported(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress(10 * GOOD + b"late\n"))
+    result = relay("cat", "message", "2016-12-05", "--limit", "10")
+    assert (result.code, result.out, result.err) == (DONE, 10 * GOOD.decode(), "")
+
+
+def test_all_skipped_lines_are_counted_and_the_first_five_reported(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress((GOOD + b"no\n\n[]\n") * 1000))
+    result = relay("cat", "message", "2016-12-05", "--errors", "skip", "--fields", "id")
+    assert (result.code, result.out) == (DONE, "1\n" * 1000)
+    assert [line.partition(":")[0] for line in result.err.splitlines()] == [
+        "line 2", "line 4", "line 6", "line 8", "line 10", "Skipped 2,000 lines that cannot be read."
+    ]  # fmt: skip
+
+
+def test_what_to_do_about_a_bad_line_is_one_of_two_words(relay: ArchiveCli) -> None:
+    result = relay("cat", "message", "2016-12-05", "--errors", "ignore")
+    assert (result.code, result.out) == (USAGE, "")
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b" \n", b"\t\r\n"])
+def test_white_space_and_a_byte_order_mark_around_a_line_are_not_printed(relay: ArchiveCli, end: bytes) -> None:
+    put(relay, BACKUP, gzip.compress(b"\xef\xbb\xbf" + GOOD.replace(b"\n", end) * 2 + end))
+    assert relay("cat", "message", "2016-12-05").out == 2 * GOOD.decode()
+    assert relay("cat", "message", "2016-12-05", "--fields", "id,body").out == "1\tup\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (rb'"\ud83d up"', r"\ud83d up"),
+        (b"NaN", "NaN"),
+        (b"[-Infinity,1]", "-Infinity,1"),
+        (b'{"a":NaN}', '{"a":NaN}'),
+        (rb'{"\udc00":"\ud800"}', r'{"\udc00":"\ud800"}'),
+        (b"1e999", "Infinity"),
+        (b"123456789012345678901234567890", "123456789012345678901234567890"),
+        (b"1.50", "1.5"),
+        (b"null", ""),
+    ],
+)
+def test_what_only_the_standard_library_reads_is_printed_too(relay: ArchiveCli, value: bytes, shown: str) -> None:
+    line = b'{"a":' + value + b"}"
+    put(relay, BACKUP, gzip.compress(line + b"\n"))
+    assert relay("cat", "message", "2016-12-05", "--fields", "a").out == f"{shown}\n"
+    assert relay("cat", "message", "2016-12-05").out == line.decode() + "\n"
+
+
+def test_a_post_that_rewrites_the_title_and_clears_the_screen_is_shown_escaped(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress(rb'{"id":1,"body":"\u001b]0;owned\u0007\u001b[2J"}'))
+    result = relay("cat", "message", "2016-12-05", "--fields", "id,body")
+    assert result.out == r"1	\x1b]0;owned\x07\x1b[2J" + "\n"
+
+
 # A broken pipe
 
 
@@ -229,4 +301,5 @@ def test_a_line_that_is_nested_very_deeply_ends_in_a_text(relay: ArchiveCli, dep
     put(relay, BACKUP, gzip.compress(b'{"a": ' + b"[" * depth + b"]" * depth + b"}\n"))
     result = relay("cat", "message", "2016-12-05", "--fields", "a")
     assert (result.code, result.err.count("\n")) == (FAILED, 1)
-    assert result.err.startswith("relay: message 2016-12-05 ")
+    assert result.err.startswith("relay: message 2016-12-05")
+    assert "nested too deeply" in result.err
