@@ -218,13 +218,13 @@ class _Reading:
             yield value
 
     def _long_line(self, line: _LongLine) -> Iterator[Any]:
-        if line.size <= MAX_LINE_BYTES:
-            yield from self._lines(line.text)
-        elif not line.text.isspace():
-            self._number += 1
-            self._report(line.text, f"it is longer than {MAX_LINE_BYTES} bytes")
-        else:
-            self._number += 1
+        text = line.text
+        if line.size <= MAX_LINE_BYTES and text:
+            yield from self._lines(text)
+            return
+        self._number += 1
+        if text:
+            self._report(text, f"it is longer than {MAX_LINE_BYTES} bytes")
 
     def _decode_object(self, line: bytes) -> Any:  # noqa: ANN401  of the type
         if not content(line).startswith(b"{"):
@@ -261,15 +261,15 @@ class _LongLine:
     def add(self, piece: bytes) -> None:
         """Go on with the next bytes of it."""
         self.size += len(piece) - piece.endswith(b"\n")
-        if self._pieces or not piece.isspace():
+        if self._pieces or content(piece):
             self._pieces.append(piece)
         if self.size > MAX_LINE_BYTES:
             del self._pieces[1:]
 
     @property
     def text(self) -> bytes:
-        """Its bytes, without white space at its beginning."""
-        return b"".join(self._pieces) or b"\n"
+        """Its bytes; pieces of nothing that counts at its beginning are left out."""
+        return b"".join(self._pieces)
 
 
 def _open(source: Source, s3: S3Client | None, closing: ExitStack) -> Any:  # noqa: ANN401  a binary file
