@@ -76,7 +76,7 @@ def by_braces(file: bytes) -> Content:
     parsed = False
     full = [number for number, kind in enumerate(kinds) if kind != "empty"]
     for number in full:
-        is_long = len(lines[number]) >= SMALL_BLOCK - 1
+        is_long = len(lines[number]) >= SMALL_BLOCK
         if kinds[number] == "braces" and not is_long and (not parsed or number == full[-1]):
             if number in {each - 1 for each in reference(gzip.compress(text)).bad}:
                 kinds[number] = "odd"

@@ -30,6 +30,9 @@ LINES_AT_A_TIME = 512
 """So many lines' ends are compared at a time: a list of them all would take many times the block for short lines, and a
 longer one would wake the garbage collector (after 700 new objects on Python 3.11 and 3.12)."""
 
+MIXED_BYTES = 16 * 1024
+"""How many of a block's lines are looked at one by one if one of them is not as simple as most."""
+
 HEAD_BYTES = 256
 """How much is kept of what a file begins with, to name what it is if it is not a backup."""
 
@@ -135,6 +138,9 @@ class _Text:
             self._long.add(bytes(self._block[:start]))
             self._count_long(self._long)
             self._long = None
+        if not self._parsed and not self._text[start:end].strip(WHITE_SPACE):
+            self._empty += self._text.count(b"\n", start, end)
+            return
         while not self._parsed and start < end:
             begin, start = start, self._text.find(b"\n", start) + 1
             self._count_one(bytes(self._block[begin:start]))
@@ -143,19 +149,28 @@ class _Text:
 
     def _count(self, start: int, end: int) -> None:
         """Count lines, of which most often all are objects without anything around them."""
-        lines = self._block[start:end]
-        count = _count_objects(lines)
+        count = _count_objects(self._block[start:end])
         if count is None:
-            # CR LF is what a whole file has, or nothing. Without the CR, its lines have their braces at their ends.
-            unix = bytes(lines).replace(b"\r\n", b"\n")
-            count = _count_objects(unix) if len(unix) < len(lines) else None
-        if count is None:
-            for line in io.BytesIO(lines):
-                self._count_one(line)
+            self._count_mixed(bytes(self._block[start:end]))
             return
         self._objects += count
         self._last = bytes(self._block[max(start, self._text.rfind(b"\n", 0, end - 1) + 1) : end])
         self._last_number = self._number
+
+    def _count_mixed(self, text: bytes) -> None:
+        """Count lines, a few at a time, since most of them may still be as simple."""
+        read_lines = io.BytesIO(text.replace(b"\r\n", b"\n")).readlines
+        while lines := read_lines(MIXED_BYTES):
+            full = list(filter(b"\n".__ne__, lines))
+            if list(map(_ends, full)).count(_BRACES) < len(full):
+                for line in lines:
+                    self._count_one(line)
+                continue
+            if full:
+                self._last = full[-1]
+                self._last_number = self._number + len(lines) - lines[::-1].index(self._last)
+            self._objects += len(full)
+            self._empty += len(lines) - len(full)
 
     def _count_one(self, line: bytes) -> None:
         """Count one line; parse it if none was parsed with success."""
@@ -211,7 +226,7 @@ class _LongLine:
         self.last = text[-1:] or self.last
 
 
-def _count_objects(lines: memoryview | bytes) -> int | None:
+def _count_objects(lines: memoryview) -> int | None:
     """Count lines if all of them have braces at their very ends; None if not."""
     count = 0
     ends_of_all = map(_ends, io.BytesIO(lines))
