@@ -172,9 +172,14 @@ class _Reading:
                     if long:
                         start = text.find(b"\n") + 1
                         long.add(bytes(block[:start]))
-                        yield from self._long_line(long)
+                        for values in self._decode_long(long):
+                            yield from values
                         long = None
-                    yield from self._lines(bytes(block[start:end]))
+                    for values in self._decode_lines(bytes(block[start:end])):
+                        yield from values
+                        del (
+                            values
+                        )  # before more are made: new objects take the memory of old ones, which is in the cache
                     block[: filled - end] = block[end:filled]
                 kept = filled - end
                 if kept == BLOCK_BYTES:
@@ -183,12 +188,14 @@ class _Reading:
                     kept = 0
             if long:
                 long.add(bytes(block[:kept]))
-                yield from self._long_line(long)
+                for values in self._decode_long(long):
+                    yield from values
             else:
-                yield from self._lines(bytes(block[:kept]))
+                for values in self._decode_lines(bytes(block[:kept])):
+                    yield from values
 
-    def _lines(self, text: bytes) -> Iterator[Any]:
-        """Yield what becomes of whole lines."""
+    def _decode_lines(self, text: bytes) -> Iterator[list[Any]]:
+        """Yield what becomes of whole lines, as many at a time as there are before the next bad one."""
         lines = io.BytesIO(text)
         end = 0
         while end < len(text):
@@ -199,28 +206,28 @@ class _Reading:
             except _UNREADABLE:
                 refused = True
             self._number += len(values)
-            yield from values
+            yield values
+            del values  # as where they go
             end = lines.tell()
             if refused:
-                yield from self._line(text[text.rfind(b"\n", 0, end - 1) + 1 : end])
+                yield self._decode_again(text[text.rfind(b"\n", 0, end - 1) + 1 : end])
 
-    def _line(self, line: bytes) -> Iterator[Any]:
-        """Yield what becomes of a line that msgspec does not take as it is."""
+    def _decode_again(self, line: bytes) -> list[Any]:
+        """Return what becomes of a line that msgspec does not take as it is: a value, or nothing."""
         self._number += 1
         text = content(line)
         if not text:
-            return
+            return []
         try:
-            value = self._convert(parse(line), text)
+            return [self._convert(parse(line), text)]
         except (ValueError, msgspec.ValidationError) as error:
             self._report(line, str(error))
-        else:
-            yield value
+            return []
 
-    def _long_line(self, line: _LongLine) -> Iterator[Any]:
+    def _decode_long(self, line: _LongLine) -> Iterator[list[Any]]:
         text = line.text
         if line.size <= MAX_LINE_BYTES and text:
-            yield from self._lines(text)
+            yield from self._decode_lines(text)
             return
         self._number += 1
         if text:
