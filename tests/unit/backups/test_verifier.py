@@ -392,7 +392,7 @@ def test_a_line_of_64_mebibytes_is_an_object_and_a_longer_one_is_odd() -> None:
         (b"\xef\xbb\xbf<!doctype HTML>", "a web page"),
         (b'<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code></Error>', "XML"),
         (b'[{"id":1},\n{"id":2}]', "a JSON list"),
-        (b'{\n  "id": 1\n}\n', "JSON objects that are cut, or take several lines each"),
+        (b'{\n  "id": 1\n}\n', "JSON objects that are cut, too long, or on several lines each"),
         (b'{"id":1', "JSON objects that are cut"),
         ('{"id":1}\n{"id":2}\n'.encode("utf-16"), "text in UTF-16"),
         ('{"id":1}\n{"id":2}\n'.encode("utf-16-le"), "text in UTF-16"),

@@ -255,7 +255,7 @@ _LOOKS = (
     ((b"<",), "XML, such as an error of the storage"),
     ((b"[",), "a JSON list"),
     ((b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{"), "text in UTF-16"),
-    ((b"{",), "JSON objects that are cut, or take several lines each"),
+    ((b"{",), "JSON objects that are cut, too long, or on several lines each"),
 )
 """What a file begins with, in lower case, and what it is then."""
 
