@@ -79,7 +79,7 @@ def print_json(value: object) -> None:
 
 
 def write_lines(lines: Iterable[bytes]) -> None:
-    """Write lines that are already escaped, for example by `ascii_json`."""
+    """Write lines that are already escaped, for example by `ascii_json`, or that do not go to a terminal."""
     write = sys.stdout.buffer.write
     for line in lines:
         write(line)

@@ -58,7 +58,8 @@ def cat(  # noqa: PLR0913  the arguments of a command
 ) -> None:
     r"""Print the lines of one backup: its JSON, or some of its fields.
 
-    The JSON has the stored values in ASCII: other characters are escaped, as in \u00eb.
+    The JSON goes into a file or a pipe as it is stored. On a terminal, it has the same values in ASCII: other
+    characters are escaped, as in \u00eb.
 
     A dot selects a field of an object, or of each object in a list; the values of a list are separated by commas.
     A missing field is empty. Within a value, tabs and line breaks are escaped as \t, \n and \r, and backslashes are
@@ -70,12 +71,18 @@ def cat(  # noqa: PLR0913  the arguments of a command
     """
     context: Context = ctx.obj
     backup = calendar.parse_backup(file_type, day)
+    rows: Iterator[bytes]
     columns = Columns(fields) if fields is not None else None
     skipped = Skipped(context.notes)
     on_error: OnError = skipped if errors is Errors.SKIP else "raise"
     with StoredBackup(context.stack, backup) as stored:
         try:
-            rows = columns.rows(stored, on_error) if columns else _lines(stored, on_error)
+            if columns:
+                rows = columns.rows(stored, on_error)
+            else:
+                rows = map(bytes, read_backup(cast("BinaryIO", stored), type=msgspec.Raw, errors=on_error))
+                if context.console.is_terminal:
+                    rows = map(ascii_json, rows)
             write_lines(islice(rows, limit))
         except Corrupt as error:
             raise Failure(
@@ -91,10 +98,6 @@ def cat(  # noqa: PLR0913  the arguments of a command
         context.notes.print(f"Skipped {count(skipped.lines, 'line')} that cannot be read.")
     if columns and columns.unknown:
         context.notes.print(f"No line has {', '.join(columns.unknown)}.")
-
-
-def _lines(stored: StoredBackup, errors: OnError) -> Iterator[bytes]:
-    return map(ascii_json, map(bytes, read_backup(cast("BinaryIO", stored), type=msgspec.Raw, errors=errors)))
 
 
 class Skipped:

@@ -28,40 +28,56 @@ from tests.worlds.backups import ARCHIVE
 from tests.worlds.cli import control_characters
 
 
-def test_the_lines_have_the_values_that_are_stored_in_ascii(relay: ArchiveCli) -> None:
+@pytest.fixture
+def terminal(relay: ArchiveCli) -> ArchiveCli:
+    """An operator whose standard output is a terminal."""
+    relay.patch.setenv("FORCE_COLOR", "1")
+    return relay
+
+
+def test_a_file_or_a_pipe_gets_the_lines_as_they_are_stored(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     result = relay("cat", "message", "2016-12-05")
     content = gzip.decompress(relay.backups.content(BACKUP))
     assert (result.code, result.err) == (DONE, "")
-    assert (result.out.isascii(), content.isascii()) == (True, False)
-    assert values(result.out) == values(content)
+    assert (result.out.encode(), content.isascii()) == (content, False)
 
 
-def test_a_line_of_printable_ascii_comes_as_it_is_stored(relay: ArchiveCli) -> None:
+def test_on_a_terminal_the_lines_have_the_same_values_in_ascii(terminal: ArchiveCli) -> None:
+    terminal.store(BACKUP)
+    result = terminal("cat", "message", "2016-12-05")
+    assert (result.code, result.err, result.out.isascii()) == (DONE, "", True)
+    assert values(result.out) == values(gzip.decompress(terminal.backups.content(BACKUP)))
+
+
+def test_a_line_of_printable_ascii_comes_as_it_is_stored(terminal: ArchiveCli) -> None:
     line = b'{ "id":1.50, "body" : "caf\\u00E9 \\/ \\n" }'
-    put(relay, BACKUP, gzip.compress(line + b"\n"))
-    assert relay("cat", "message", "2016-12-05").out.encode() == line + b"\n"
+    put(terminal, BACKUP, gzip.compress(line + b"\n"))
+    assert terminal("cat", "message", "2016-12-05").out.encode() == line + b"\n"
 
 
 @pytest.mark.parametrize(
     "text", ["\x7f", "\x9b31m", "\x85", "\u202egpj.exe", "\u2066", "\u200f", "\u061c", "\U000e0041", "\U0001f680"]
 )
-def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(relay: ArchiveCli, text: str) -> None:
-    put(relay, BACKUP, gzip.compress(json.dumps({"body": text}, ensure_ascii=False).encode() + b"\n"))
-    result = relay("cat", "message", "2016-12-05")
+def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(terminal: ArchiveCli, text: str) -> None:
+    stored = json.dumps({"body": text}, ensure_ascii=False)
+    put(terminal, BACKUP, gzip.compress(stored.encode() + b"\n"))
+    result = terminal("cat", "message", "2016-12-05")
     assert control_characters(result.out) == set()
     assert result.out.isascii()
     assert values(result.out) == [{"body": text}]
+    terminal.patch.delenv("FORCE_COLOR")
+    assert terminal("cat", "message", "2016-12-05").out == f"{stored}\n"
 
 
-def test_white_space_between_values_that_overwrites_what_was_shown_comes_as_spaces(relay: ArchiveCli) -> None:
-    put(relay, BACKUP, gzip.compress(b'{"body": "hidden",\r"id":\t1}\r\n'))
-    assert relay("cat", "message", "2016-12-05").out == '{"body": "hidden", "id": 1}\n'
+def test_white_space_between_values_that_overwrites_what_was_shown_comes_as_spaces(terminal: ArchiveCli) -> None:
+    put(terminal, BACKUP, gzip.compress(b'{"body": "hidden",\r"id":\t1}\r\n'))
+    assert terminal("cat", "message", "2016-12-05").out == '{"body": "hidden", "id": 1}\n'
 
 
-def test_bytes_that_are_not_utf_8_come_as_replacement_characters(relay: ArchiveCli) -> None:
-    put(relay, BACKUP, gzip.compress(b'{"body": "\xff\xed\xa0\x80"}\n'))
-    assert relay("cat", "message", "2016-12-05").out == '{"body": "' + r"\ufffd" * 4 + '"}\n'
+def test_bytes_that_are_not_utf_8_come_as_replacement_characters(terminal: ArchiveCli) -> None:
+    put(terminal, BACKUP, gzip.compress(b'{"body": "\xff\xed\xa0\x80"}\n'))
+    assert terminal("cat", "message", "2016-12-05").out == '{"body": "' + r"\ufffd" * 4 + '"}\n'
 
 
 @pytest.mark.parametrize(
