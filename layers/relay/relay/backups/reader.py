@@ -177,9 +177,8 @@ class _Reading:
                         long = None
                     for values in self._decode_lines(bytes(block[start:end])):
                         yield from values
-                        del (
-                            values
-                        )  # before more are made: new objects take the memory of old ones, which is in the cache
+                        # New objects then take the memory of these, which is in the processor's cache.
+                        del values
                     block[: filled - end] = block[end:filled]
                 kept = filled - end
                 if kept == BLOCK_BYTES:
@@ -207,7 +206,7 @@ class _Reading:
                 refused = True
             self._number += len(values)
             yield values
-            del values  # as where they go
+            del values
             end = lines.tell()
             if refused:
                 yield self._decode_again(text[text.rfind(b"\n", 0, end - 1) + 1 : end])
