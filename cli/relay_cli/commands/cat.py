@@ -16,7 +16,7 @@ from relay_cli.commands.options import Day, FileType  # noqa: TC001  typer reads
 from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
-from relay_cli.output import ascii_json, write_lines
+from relay_cli.output import ascii_json, goes_to_a_terminal, write_lines
 from relay_cli.text import Escapes, count, is_plain, one_line
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def cat(  # noqa: PLR0913  the arguments of a command
                 rows = columns.rows(stored, on_error)
             else:
                 rows = map(bytes, read_backup(cast("BinaryIO", stored), type=msgspec.Raw, errors=on_error))
-                if context.console.is_terminal:
+                if goes_to_a_terminal():
                     rows = map(ascii_json, rows)
             write_lines(islice(rows, limit))
         except Corrupt as error:

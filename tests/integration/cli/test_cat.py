@@ -3,12 +3,14 @@
 import gzip
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from relay_cli.commands import cat
 
 from local.build import ROOT
 from local.stand_ins.http_server import Handler, Server
@@ -31,7 +33,7 @@ from tests.worlds.cli import control_characters
 @pytest.fixture
 def terminal(relay: ArchiveCli) -> ArchiveCli:
     """An operator whose standard output is a terminal."""
-    relay.patch.setenv("FORCE_COLOR", "1")
+    relay.patch.setattr(cat, "goes_to_a_terminal", lambda: True)
     return relay
 
 
@@ -60,14 +62,11 @@ def test_a_line_of_printable_ascii_comes_as_it_is_stored(terminal: ArchiveCli) -
     "text", ["\x7f", "\x9b31m", "\x85", "\u202egpj.exe", "\u2066", "\u200f", "\u061c", "\U000e0041", "\U0001f680"]
 )
 def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(terminal: ArchiveCli, text: str) -> None:
-    stored = json.dumps({"body": text}, ensure_ascii=False)
-    put(terminal, BACKUP, gzip.compress(stored.encode() + b"\n"))
+    put(terminal, BACKUP, gzip.compress(json.dumps({"body": text}, ensure_ascii=False).encode() + b"\n"))
     result = terminal("cat", "message", "2016-12-05")
     assert control_characters(result.out) == set()
     assert result.out.isascii()
     assert values(result.out) == [{"body": text}]
-    terminal.patch.delenv("FORCE_COLOR")
-    assert terminal("cat", "message", "2016-12-05").out == f"{stored}\n"
 
 
 def test_white_space_between_values_that_overwrites_what_was_shown_comes_as_spaces(terminal: ArchiveCli) -> None:
@@ -283,6 +282,33 @@ def test_who_has_read_enough_is_left_in_peace(shop: str, tmp_path: Path, fields:
         process.stdout.close()
         assert (process.wait(60), process.stderr.read()) == (0, b"")
     assert b"0" * 60 in first
+
+
+@pytest.mark.parametrize("fields", [[], ["--fields", "body"]], ids=["lines", "fields"])
+def test_a_real_terminal_is_not_steered(
+    shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: list[str]
+) -> None:
+    stored = json.dumps({"body": "\x9b31m\u202e"}, ensure_ascii=False).encode() + b"\n"
+    monkeypatch.setattr(Shop, "content", gzip.compress(stored))
+    terminal, standard_output = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-c", "from relay_cli.app import main; main()", "cat", "message", "2016-12-05", *fields],
+            env=os.environ
+            | {
+                "AWS_ENDPOINT_URL": shop,
+                "PYTHONPATH": os.pathsep.join([str(CLI), str(ROOT / "layers" / "relay")]),
+                "FORCE_COLOR": "",  # which is no reason to believe that it is not a terminal
+            },
+            cwd=tmp_path,
+            stdout=standard_output,
+            check=True,
+        )
+        shown = os.read(terminal, 1000).decode()
+    finally:
+        os.close(terminal)
+        os.close(standard_output)
+    assert shown.splitlines() == [r"\x9b31m\u202e" if fields else r'{"body": "\u009b31m\u202e"}']
 
 
 def test_a_backup_is_printed_in_little_memory(shop: str, tmp_path: Path) -> None:
