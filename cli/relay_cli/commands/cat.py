@@ -94,8 +94,9 @@ def cat(  # noqa: PLR0913  the arguments of a command
             raise Failure(
                 f"{backup}, {one_line(error.reason)}. To read the other lines, add --errors skip.", FAILED
             ) from None
-    if skipped.lines:
-        context.notes.print(f"Skipped {count(skipped.lines, 'line')} that cannot be read.")
+        finally:
+            if skipped.lines:
+                context.notes.print(f"Skipped {count(skipped.lines, 'line')} that cannot be read.")
     if columns and columns.unknown:
         context.notes.print(f"No line has {', '.join(columns.unknown)}.")
 
@@ -169,5 +170,7 @@ def _values(value: object, path: Sequence[str]) -> Iterator[object]:
 def _text(value: object) -> str:
     if value is None:
         return ""
+    if type(value) is int:  # most often, and several times as fast
+        return str(value)
     text = value if isinstance(value, str) else _json(value)
     return text if is_plain(text) and "\\" not in text else text.translate(_ESCAPES)

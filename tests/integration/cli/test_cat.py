@@ -198,6 +198,13 @@ def test_all_skipped_lines_are_counted_and_the_first_five_reported(relay: Archiv
     ]  # fmt: skip
 
 
+def test_skipped_lines_are_counted_also_if_the_backup_is_damaged_further_on(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress(GOOD + b"no\n" + os.urandom(500_000).hex().encode())[:-9])
+    result = relay("cat", "message", "2016-12-05", "--errors", "skip")
+    assert (result.code, result.out) == (FAILED, GOOD.decode())
+    assert "Skipped 1 line that cannot be read.\nrelay: message 2016-12-05 is damaged" in result.err
+
+
 def test_what_to_do_about_a_bad_line_is_one_of_two_words(relay: ArchiveCli) -> None:
     result = relay("cat", "message", "2016-12-05", "--errors", "ignore")
     assert (result.code, result.out) == (USAGE, "")
