@@ -78,8 +78,13 @@ def print_json(value: object) -> None:
     sys.stdout.write("\n")
 
 
+def goes_to_a_terminal() -> bool:
+    """Return whether standard output is a terminal, whatever the environment says about colours."""
+    return sys.stdout.isatty()
+
+
 def write_lines(lines: Iterable[bytes]) -> None:
-    """Write lines that are already escaped, for example by `ascii_json`."""
+    """Write lines that are already escaped, for example by `ascii_json`, or that do not go to a terminal."""
     write = sys.stdout.buffer.write
     for line in lines:
         write(line)

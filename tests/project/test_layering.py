@@ -167,8 +167,8 @@ RANKS = {
     "backups": [
         {"bootstrap"},
         {"fetcher", "telemetry"},
-        {"firestream", "bucket", "upload", "settings"},
-        {"backup", "events", "verifier", "reader", "gunzip"},
+        {"firestream", "bucket", "upload", "settings", "reader", "stored_object"},
+        {"backup", "events", "verifier", "gunzip", "lines"},
     ],
 }
 """The modules of each half: what builds it, its work, its clients, and what knows neither."""
@@ -212,6 +212,7 @@ PURE = [
     "relay.backups.backup",
     "relay.backups.events",
     "relay.backups.gunzip",
+    "relay.backups.lines",
     "relay.backups.reader",
     "relay.backups.verifier",
 ]
@@ -230,6 +231,7 @@ TALKS_TO_AWS = {
     "relay.credentials",
     "relay.queues",
     "relay.backups.reader",
+    "relay.backups.stored_object",
     "relay.backups.upload",
 }
 

@@ -291,7 +291,7 @@ PLANTED = [
     ("relay.posting.alert._quoted", str, messages, targets.message),
     ("relay.posting.alert.MAX_BODY_CHARACTERS", 1001, st.integers(990, 1010).map("x".__mul__), targets.message),
     ("relay.backups.gunzip._DAMAGED", OSError, damaged(files), lambda content: targets.backup(content, 7)),
-    ("relay.backups.verifier._check_json", lambda *_: None, files, lambda content: targets.backup(content, 7)),
+    ("relay.backups.verifier._is_object", lambda *_: True, files, lambda content: targets.backup(content, 7)),
     ("relay.backups.events._is_count", lambda _: True, events, targets.event),
     ("relay.backups.events.FIRST_DAY", targets.date.min, requests, targets.request),
 ]

@@ -83,11 +83,14 @@ NOTHING_BUT_BLOCKS = """[[bytes([31, 139, 8, 0]) + bytes(6)], times(bytes([0, 0,
 @pytest.mark.parametrize(
     ("stream", "result"),
     [
-        (BOMB, f"Content(lines={125 * 16 * 1024}, text_bytes={125 * 16 * MEBIBYTE})"),
-        (ENDLESS_LINE, f"line 1 is longer than {MEBIBYTE} bytes"),
+        (BOMB, f"Content(lines={125 * 16 * 1024}, text_bytes={125 * 16 * MEBIBYTE}, empty=0, odd=0, first_odd=None)"),
+        (
+            ENDLESS_LINE,
+            "the file holds JSON objects that are cut, too long, or on several lines each: its only line is not",
+        ),
         (ENDLESS_HEADER, "the gzip data is damaged within the first "),
-        (ENDLESS_PADDING, "Content(lines=1, text_bytes=2)"),
-        (NOTHING_BUT_MEMBERS, "Content(lines=0, text_bytes=0)"),
+        (ENDLESS_PADDING, "Content(lines=1, text_bytes=2, "),
+        (NOTHING_BUT_MEMBERS, "Content(lines=0, text_bytes=0, "),
         (NOTHING_BUT_BLOCKS, "the gzip data ends early"),
     ],
     ids=["bomb", "endless line", "endless header", "endless padding", "members", "blocks"],
@@ -105,7 +108,7 @@ def test_a_file_takes_the_same_few_megabytes_whatever_its_content(stream: str, r
     found = json.loads(done.stdout)
     assert found["result"].startswith(result)
     assert found["took"] < 16 * MEBIBYTE
-    if "longer" in result or "damaged" in result:
+    if "damaged" in result:
         assert found["read"] <= MEBIBYTE  # refused as soon as it is found, not at the end
 
 

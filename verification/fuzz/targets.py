@@ -24,6 +24,7 @@ from relay.backups.events import Backfill, Requests, read_event, read_request
 from relay.backups.fetcher import Backups, Outcome, Result, Run
 from relay.backups.firestream import Download, Firestream
 from relay.backups.gunzip import READ_BYTES
+from relay.backups.lines import MAX_LINE_BYTES
 from relay.backups.verifier import BLOCK_BYTES, Content, verify
 from relay.errors import Absent, Corrupt, Reject
 from relay.posting.alert import (
@@ -233,7 +234,8 @@ def _agrees(found: Content | None, content: bytes) -> bool:
 
     - An empty file is not a backup.
     - A gzip header of half a megabyte is refused, and so is one with a wrong checksum, which gzip does not check.
-    - A line has at most a megabyte. Of the lines between the first and the last, only the braces are checked.
+    - An object is told by its braces. Only the lines up to the first object are parsed, and the last one, if they are
+      not longer than a block. A file that has lines, but no object, is refused.
     - isal accepts an incomplete code, which zlib refuses, if the data does not use the missing part. Length and CRC
       are checked anyway.
     """
@@ -245,10 +247,27 @@ def _agrees(found: Content | None, content: bytes) -> bool:
         return found is None or any(words in str(error) for words in _INCOMPLETE)
     if not content or not all(_is_good_header(header) for header in _headers(content)):
         return found is None
+    return found == _content(text)
+
+
+def _content(text: bytes) -> Content | None:
+    """Return what a decoded file contains; None if it is not a backup."""
     lines = text.removesuffix(b"\n").split(b"\n") if text else []
-    good = all(len(line) < BLOCK_BYTES and line[:1] + line[-1:] == b"{}" for line in lines)
-    good = good and all(map(_is_json_object, lines[:1] + lines[-1:]))
-    return found == (Content(len(lines), len(text)) if good else None)
+    inner = [line.strip(b" \t\r").removeprefix(b"\xef\xbb\xbf").strip(b" \t\r") for line in lines]
+    full = [number for number, line in enumerate(inner) if line]
+    good = {number for number in full if inner[number][:1] + inner[number][1:][-1:] == b"{}"}
+    good = {number for number in good if len(lines[number]) <= MAX_LINE_BYTES}
+    parsed = False
+    for number in full:
+        if len(lines[number]) < BLOCK_BYTES and number in good and (not parsed or number == full[-1]):
+            if _is_json_object(lines[number].strip(b" \t\r")):
+                parsed = True
+            else:
+                good.remove(number)
+    odd = [number + 1 for number in full if number not in good]
+    if odd and not good:
+        return None
+    return Content(len(good), len(text), len(lines) - len(full), len(odd), odd[0] if odd else None)
 
 
 _INCOMPLETE = ("invalid distances set", "invalid literal/lengths set", "invalid code lengths set")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, cast
 
 import msgspec
 import typer
@@ -14,18 +16,34 @@ from relay_cli.commands.options import Day, FileType  # noqa: TC001  typer reads
 from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
-from relay_cli.output import ascii_json, write_lines
-from relay_cli.text import Escapes, is_plain, one_line
+from relay_cli.output import ascii_json, goes_to_a_terminal, write_lines
+from relay_cli.text import Escapes, count, is_plain, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from relay.backups.reader import BadLine
 
     from relay_cli.context import Context
+    from relay_cli.output import SafeConsole
+
+    OnError = Literal["raise"] | Callable[[BadLine], object]
+
+REPORTED = 5
+"""How many bad lines are reported one by one; the others are counted."""
 
 _ESCAPES = Escapes({ord("\\"): "\\\\"})
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def cat(
+class Errors(StrEnum):
+    """What to do about a bad line."""
+
+    RAISE = "raise"
+    SKIP = "skip"
+
+
+def cat(  # noqa: PLR0913  the arguments of a command
     ctx: typer.Context,
     file_type: FileType,
     day: Day,
@@ -34,24 +52,37 @@ def cat(
         str | None, typer.Option(help="Print these fields, separated by tabs: id,body,symbols.symbol.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The maximum number of lines.")] = None,
+    errors: Annotated[
+        Errors, typer.Option(help="At a line that is not a JSON object: stop, or skip it and count it.")
+    ] = Errors.RAISE,
 ) -> None:
     r"""Print the lines of one backup: its JSON, or some of its fields.
 
-    The JSON has the stored values in ASCII: other characters are escaped, as in \u00eb.
+    The JSON goes into a file or a pipe as it is stored. On a terminal, it has the same values in ASCII: other
+    characters are escaped, as in \u00eb.
 
     A dot selects a field of an object, or of each object in a list; the values of a list are separated by commas.
     A missing field is empty. Within a value, tabs and line breaks are escaped as \t, \n and \r, and backslashes are
     doubled; characters that would control your terminal are escaped, as in \x1b or \u202e.
 
     [dim]relay cat message 2016-12-05 --limit 10
-    relay cat message 2016-12-05 --fields id,user.username,symbols.symbol,body | grep AAPL[/dim]
+    relay cat message 2016-12-05 --fields id,user.username,symbols.symbol,body | grep AAPL
+    relay cat message 2016-12-05 --errors skip[/dim]
     """
     context: Context = ctx.obj
     backup = calendar.parse_backup(file_type, day)
+    rows: Iterator[bytes]
     columns = Columns(fields) if fields is not None else None
+    skipped = Skipped(context.notes)
+    on_error: OnError = skipped if errors is Errors.SKIP else "raise"
     with StoredBackup(context.stack, backup) as stored:
         try:
-            rows = columns.rows(stored) if columns else _lines(stored)
+            if columns:
+                rows = columns.rows(stored, on_error)
+            else:
+                rows = map(bytes, read_backup(cast("BinaryIO", stored), type=msgspec.Raw, errors=on_error))
+                if goes_to_a_terminal():
+                    rows = map(ascii_json, rows)
             write_lines(islice(rows, limit))
         except Corrupt as error:
             raise Failure(
@@ -60,13 +91,33 @@ def cat(
         except RecursionError:
             raise Failure(f"{backup} has a line that is nested too deeply to be decoded.", FAILED) from None
         except Reject as error:
-            raise Failure(f"{backup} is not a list of JSON objects: {one_line(error.reason)}.", FAILED) from None
+            raise Failure(
+                f"{backup}, {one_line(error.reason)}. To read the other lines, add --errors skip.", FAILED
+            ) from None
+        finally:
+            if skipped.lines:
+                context.notes.print(f"Skipped {count(skipped.lines, 'line')} that cannot be read.")
     if columns and columns.unknown:
         context.notes.print(f"No line has {', '.join(columns.unknown)}.")
 
 
-def _lines(stored: StoredBackup) -> Iterator[bytes]:
-    return map(ascii_json, map(bytes, read_backup(cast("BinaryIO", stored), type=msgspec.Raw)))
+class Skipped:
+    """Counts the lines that cannot be read, and reports the first of them.
+
+    Attributes:
+        lines: How many there were.
+    """
+
+    def __init__(self, notes: SafeConsole) -> None:
+        """Report to a console."""
+        self._notes = notes
+        self.lines = 0
+
+    def __call__(self, bad: BadLine) -> None:
+        """Count a line."""
+        self.lines += 1
+        if self.lines <= REPORTED:
+            self._notes.print(f"line {bad.number}: {one_line(bad.reason)}", soft_wrap=True)
 
 
 class Columns:
@@ -92,9 +143,9 @@ class Columns:
             rename={attribute: name for name, attribute in self._attributes.items()},
         )
 
-    def rows(self, stored: StoredBackup) -> Iterator[bytes]:
-        """Yield a row for each line."""
-        for line in read_backup(cast("BinaryIO", stored), type=self._line):
+    def rows(self, stored: StoredBackup, errors: OnError = "raise") -> Iterator[bytes]:
+        """Yield a row for each line; `errors` as for `read_backup`."""
+        for line in read_backup(cast("BinaryIO", stored), type=self._line, errors=errors):
             yield "\t".join(self._cell(line, path) for path in self._paths).encode()
 
     def _cell(self, line: object, path: Sequence[str]) -> str:
@@ -119,5 +170,7 @@ def _values(value: object, path: Sequence[str]) -> Iterator[object]:
 def _text(value: object) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if type(value) is int:  # most often, and several times as fast
+        return str(value)
+    text = value if isinstance(value, str) else _json(value)
     return text if is_plain(text) and "\\" not in text else text.translate(_ESCAPES)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
+from botocore.exceptions import ClientError
 from relay.aws_errors import error_code
-from relay.errors import Corrupt
+from relay.backups.stored_object import StoredObject
+from relay.errors import StartOver
 
 from relay_cli.deployed import calendar
 from relay_cli.deployed.calendar import Status
@@ -19,17 +19,13 @@ if TYPE_CHECKING:
 
     from relay_cli.deployed.stack import Stack
 
-MAX_RESUMES = 5
-"""How often a transfer is resumed without receiving a byte."""
-
 _NOT_THERE = frozenset({"NoSuchKey", "404"})
 
 
-class StoredBackup(io.RawIOBase):
+class StoredBackup(StoredObject):
     """The bytes of a backup; a broken transfer is resumed where it broke.
 
     Attributes:
-        size: The number of bytes.
         sha256: The checksum in the backup's tag, in hexadecimal; None if it has no such tag.
     """
 
@@ -39,55 +35,21 @@ class StoredBackup(io.RawIOBase):
         Raises:
             Failure: It is not stored; the reason says why.
         """
-        self._s3 = stack.client("s3")
-        self._where = {"Bucket": stack.output("BackupBucketName"), "Key": backup.key}
-        self._at = self._resumes = 0
         try:
-            answer = self._s3.get_object(**self._where)
+            super().__init__(stack.client("s3"), stack.output("BackupBucketName"), backup.key)
         except ClientError as error:
             if error_code(error) in _NOT_THERE:
                 raise _not_stored(stack, backup) from None
             raise
-        self._body, self._etag = answer["Body"], answer["ETag"]
-        self.size: int = answer["ContentLength"]
+        self._backup = backup
         self.sha256 = self._tags().get("sha256")
 
-    def readable(self) -> bool:
-        """Return that it is readable."""
-        return True
-
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401  as in the parent
-        """Read into the buffer; return the number of bytes, 0 at the end.
-
-        Raises:
-            Corrupt: The bytes do not match S3's checksum.
-            ClientError, BotoCoreError: The transfer failed.
-        """
-        while True:
-            try:
-                size: int = self._body.readinto(buffer)
-            except FlexibleChecksumError:
-                raise Corrupt("its bytes do not match S3's checksum") from None
-            except BotoCoreError:
-                if self._resumes == MAX_RESUMES:
-                    raise
-                self._resume()
-                continue
-            self._at += size
-            if size:
-                self._resumes = 0
-            return size
-
-    def close(self) -> None:
-        """Close the connection."""
-        super().close()
-        if hasattr(self, "_body"):
-            self._body.close()
-
-    def _resume(self) -> None:
-        self._resumes += 1
-        self._body.close()
-        self._body = self._s3.get_object(**self._where, Range=f"bytes={self._at}-", IfMatch=self._etag)["Body"]
+        """Read into the buffer; raises `Failure` if the transfer broke and the backup was replaced meanwhile."""
+        try:
+            return super().readinto(buffer)
+        except StartOver as error:
+            raise Failure(f"{self._backup} cannot be read to its end: {error.reason}.", FAILED) from None
 
     def _tags(self) -> dict[str, str]:
         try:

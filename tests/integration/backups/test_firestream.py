@@ -138,7 +138,6 @@ def test_an_empty_file_with_its_length_ends_at_once(client: Firestream, stand_in
     [
         (Fault.FLIPPED_BYTE, "damaged"),
         (Fault.TRAILING_GARBAGE, "the gzip data"),
-        (Fault.NOT_JSON, "line 201 is not a JSON object"),
         (Fault.EMPTY, "the file is empty"),
         (Fault.CUT, "ends early"),
     ],
@@ -149,6 +148,15 @@ def test_damaged_content_is_returned_unchanged_and_the_verifier_rejects_it(
     stand_in.fail(fault)
     with client.open(MESSAGES, plenty) as download, pytest.raises(Corrupt, match=expected):
         verify(io.BytesIO(read_all(download)))
+
+
+def test_a_file_with_an_odd_line_is_returned_unchanged_and_the_verifier_counts_it(
+    client: Firestream, stand_in: FirestreamStandIn
+) -> None:
+    stand_in.fail(Fault.NOT_JSON)
+    with client.open(MESSAGES, plenty) as download:
+        found = verify(io.BytesIO(read_all(download)))
+    assert (found.lines, found.odd, found.first_odd) == (400, 1, 201)
 
 
 def test_a_file_of_two_gzip_members_is_returned_unchanged(client: Firestream, stand_in: FirestreamStandIn) -> None:

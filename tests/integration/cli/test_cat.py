@@ -3,12 +3,14 @@
 import gzip
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from relay_cli.commands import cat
 
 from local.build import ROOT
 from local.stand_ins.http_server import Handler, Server
@@ -28,40 +30,53 @@ from tests.worlds.backups import ARCHIVE
 from tests.worlds.cli import control_characters
 
 
-def test_the_lines_have_the_values_that_are_stored_in_ascii(relay: ArchiveCli) -> None:
+@pytest.fixture
+def terminal(relay: ArchiveCli) -> ArchiveCli:
+    """An operator whose standard output is a terminal."""
+    relay.patch.setattr(cat, "goes_to_a_terminal", lambda: True)
+    return relay
+
+
+def test_a_file_or_a_pipe_gets_the_lines_as_they_are_stored(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     result = relay("cat", "message", "2016-12-05")
     content = gzip.decompress(relay.backups.content(BACKUP))
     assert (result.code, result.err) == (DONE, "")
-    assert (result.out.isascii(), content.isascii()) == (True, False)
-    assert values(result.out) == values(content)
+    assert (result.out.encode(), content.isascii()) == (content, False)
 
 
-def test_a_line_of_printable_ascii_comes_as_it_is_stored(relay: ArchiveCli) -> None:
+def test_on_a_terminal_the_lines_have_the_same_values_in_ascii(terminal: ArchiveCli) -> None:
+    terminal.store(BACKUP)
+    result = terminal("cat", "message", "2016-12-05")
+    assert (result.code, result.err, result.out.isascii()) == (DONE, "", True)
+    assert values(result.out) == values(gzip.decompress(terminal.backups.content(BACKUP)))
+
+
+def test_a_line_of_printable_ascii_comes_as_it_is_stored(terminal: ArchiveCli) -> None:
     line = b'{ "id":1.50, "body" : "caf\\u00E9 \\/ \\n" }'
-    put(relay, BACKUP, gzip.compress(line + b"\n"))
-    assert relay("cat", "message", "2016-12-05").out.encode() == line + b"\n"
+    put(terminal, BACKUP, gzip.compress(line + b"\n"))
+    assert terminal("cat", "message", "2016-12-05").out.encode() == line + b"\n"
 
 
 @pytest.mark.parametrize(
     "text", ["\x7f", "\x9b31m", "\x85", "\u202egpj.exe", "\u2066", "\u200f", "\u061c", "\U000e0041", "\U0001f680"]
 )
-def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(relay: ArchiveCli, text: str) -> None:
-    put(relay, BACKUP, gzip.compress(json.dumps({"body": text}, ensure_ascii=False).encode() + b"\n"))
-    result = relay("cat", "message", "2016-12-05")
+def test_a_line_that_steers_a_terminal_comes_escaped_with_its_value(terminal: ArchiveCli, text: str) -> None:
+    put(terminal, BACKUP, gzip.compress(json.dumps({"body": text}, ensure_ascii=False).encode() + b"\n"))
+    result = terminal("cat", "message", "2016-12-05")
     assert control_characters(result.out) == set()
     assert result.out.isascii()
     assert values(result.out) == [{"body": text}]
 
 
-def test_white_space_between_values_that_overwrites_what_was_shown_comes_as_spaces(relay: ArchiveCli) -> None:
-    put(relay, BACKUP, gzip.compress(b'{"body": "hidden",\r"id":\t1}\r\n'))
-    assert relay("cat", "message", "2016-12-05").out == '{"body": "hidden", "id": 1}\n'
+def test_white_space_between_values_that_overwrites_what_was_shown_comes_as_spaces(terminal: ArchiveCli) -> None:
+    put(terminal, BACKUP, gzip.compress(b'{"body": "hidden",\r"id":\t1}\r\n'))
+    assert terminal("cat", "message", "2016-12-05").out == '{"body": "hidden", "id": 1}\n'
 
 
-def test_bytes_that_are_not_utf_8_come_as_replacement_characters(relay: ArchiveCli) -> None:
-    put(relay, BACKUP, gzip.compress(b'{"body": "\xff\xed\xa0\x80"}\n'))
-    assert relay("cat", "message", "2016-12-05").out == '{"body": "' + r"\ufffd" * 4 + '"}\n'
+def test_bytes_that_are_not_utf_8_come_as_replacement_characters(terminal: ArchiveCli) -> None:
+    put(terminal, BACKUP, gzip.compress(b'{"body": "\xff\xed\xa0\x80"}\n'))
+    assert terminal("cat", "message", "2016-12-05").out == '{"body": "' + r"\ufffd" * 4 + '"}\n'
 
 
 @pytest.mark.parametrize(
@@ -139,15 +154,94 @@ def test_a_field_without_a_name_is_refused(relay: ArchiveCli, fields: str) -> No
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (lines_of({"id": 1})[:-9], "is damaged, and so may be the lines above: the gzip data ends early"),
-        (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), "is not a list of JSON objects: line 2"),
+        (lines_of({"id": 1})[:-9], " is damaged, and so may be the lines above: the gzip data ends early"),
+        (gzip.compress(b'{"id": 1}\nno JSON\n', mtime=0), ", line 2: it is not JSON: "),
     ],
 )
 def test_a_damaged_backup_is_reported(relay: ArchiveCli, content: bytes, reason: str) -> None:
     put(relay, BACKUP, content)
     result = relay("cat", "message", "2016-12-05")
     assert result.code == FAILED
-    assert result.err.startswith(f"relay: message 2016-12-05 {reason}")
+    assert result.err.startswith(f"relay: message 2016-12-05{reason}")
+
+
+# Bad lines
+
+GOOD = b'{"id":1,"body":"up"}\n'
+
+
+def test_the_lines_before_a_bad_one_are_printed_and_the_rest_too_if_it_is_skipped(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress(900 * GOOD + b'{"id":1,"body":"u}\n' + 2000 * GOOD))
+    stopped = relay("cat", "message", "2016-12-05")
+    assert (stopped.code, stopped.out) == (FAILED, 900 * GOOD.decode())
+    assert stopped.err.startswith("relay: message 2016-12-05, line 901: it is not JSON: ")
+    assert stopped.err.endswith(" To read the other lines, add --errors skip.\n")
+    skipped = relay("cat", "message", "2016-12-05", "--errors", "skip")
+    assert (skipped.code, skipped.out) == (DONE, 2900 * GOOD.decode())
+    first, last = skipped.err.splitlines()
+    assert first.startswith("line 901: it is not JSON: ")
+    assert last == "Skipped 1 line that cannot be read."
+
+
+def test_a_bad_line_after_the_limit_is_not_reported(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress(10 * GOOD + b"late\n"))
+    result = relay("cat", "message", "2016-12-05", "--limit", "10")
+    assert (result.code, result.out, result.err) == (DONE, 10 * GOOD.decode(), "")
+
+
+def test_all_skipped_lines_are_counted_and_the_first_five_reported(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress((GOOD + b"no\n\n[]\n") * 1000))
+    result = relay("cat", "message", "2016-12-05", "--errors", "skip", "--fields", "id")
+    assert (result.code, result.out) == (DONE, "1\n" * 1000)
+    assert [line.partition(":")[0] for line in result.err.splitlines()] == [
+        "line 2", "line 4", "line 6", "line 8", "line 10", "Skipped 2,000 lines that cannot be read."
+    ]  # fmt: skip
+
+
+def test_skipped_lines_are_counted_also_if_the_backup_is_damaged_further_on(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress(GOOD + b"no\n" + os.urandom(500_000).hex().encode())[:-9])
+    result = relay("cat", "message", "2016-12-05", "--errors", "skip")
+    assert (result.code, result.out) == (FAILED, GOOD.decode())
+    assert "Skipped 1 line that cannot be read.\nrelay: message 2016-12-05 is damaged" in result.err
+
+
+def test_what_to_do_about_a_bad_line_is_one_of_two_words(relay: ArchiveCli) -> None:
+    result = relay("cat", "message", "2016-12-05", "--errors", "ignore")
+    assert (result.code, result.out) == (USAGE, "")
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b" \n", b"\t\r\n"])
+def test_white_space_and_a_byte_order_mark_around_a_line_are_not_printed(relay: ArchiveCli, end: bytes) -> None:
+    put(relay, BACKUP, gzip.compress(b"\xef\xbb\xbf" + GOOD.replace(b"\n", end) * 2 + end))
+    assert relay("cat", "message", "2016-12-05").out == 2 * GOOD.decode()
+    assert relay("cat", "message", "2016-12-05", "--fields", "id,body").out == "1\tup\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (rb'"\ud83d up"', r"\ud83d up"),
+        (b"NaN", "NaN"),
+        (b"[-Infinity,1]", "-Infinity,1"),
+        (b'{"a":NaN}', '{"a":NaN}'),
+        (rb'{"\udc00":"\ud800"}', r'{"\udc00":"\ud800"}'),
+        (b"1e999", "Infinity"),
+        (b"123456789012345678901234567890", "123456789012345678901234567890"),
+        (b"1.50", "1.5"),
+        (b"null", ""),
+    ],
+)
+def test_what_only_the_standard_library_reads_is_printed_too(relay: ArchiveCli, value: bytes, shown: str) -> None:
+    line = b'{"a":' + value + b"}"
+    put(relay, BACKUP, gzip.compress(line + b"\n"))
+    assert relay("cat", "message", "2016-12-05", "--fields", "a").out == f"{shown}\n"
+    assert relay("cat", "message", "2016-12-05").out == line.decode() + "\n"
+
+
+def test_a_post_that_rewrites_the_title_and_clears_the_screen_is_shown_escaped(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, gzip.compress(rb'{"id":1,"body":"\u001b]0;owned\u0007\u001b[2J"}'))
+    result = relay("cat", "message", "2016-12-05", "--fields", "id,body")
+    assert result.out == r"1	\x1b]0;owned\x07\x1b[2J" + "\n"
 
 
 # A broken pipe
@@ -197,6 +291,33 @@ def test_who_has_read_enough_is_left_in_peace(shop: str, tmp_path: Path, fields:
     assert b"0" * 60 in first
 
 
+@pytest.mark.parametrize("fields", [[], ["--fields", "body"]], ids=["lines", "fields"])
+def test_a_real_terminal_is_not_steered(
+    shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: list[str]
+) -> None:
+    stored = json.dumps({"body": "\x9b31m\u202e"}, ensure_ascii=False).encode() + b"\n"
+    monkeypatch.setattr(Shop, "content", gzip.compress(stored))
+    terminal, standard_output = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-c", "from relay_cli.app import main; main()", "cat", "message", "2016-12-05", *fields],
+            env=os.environ
+            | {
+                "AWS_ENDPOINT_URL": shop,
+                "PYTHONPATH": os.pathsep.join([str(CLI), str(ROOT / "layers" / "relay")]),
+                "FORCE_COLOR": "",  # which is no reason to believe that it is not a terminal
+            },
+            cwd=tmp_path,
+            stdout=standard_output,
+            check=True,
+        )
+        shown = os.read(terminal, 1000).decode()
+    finally:
+        os.close(terminal)
+        os.close(standard_output)
+    assert shown.splitlines() == [r"\x9b31m\u202e" if fields else r'{"body": "\u009b31m\u202e"}']
+
+
 def test_a_backup_is_printed_in_little_memory(shop: str, tmp_path: Path) -> None:
     program = (
         "import sys; from relay_cli.app import main\n"
@@ -229,4 +350,5 @@ def test_a_line_that_is_nested_very_deeply_ends_in_a_text(relay: ArchiveCli, dep
     put(relay, BACKUP, gzip.compress(b'{"a": ' + b"[" * depth + b"]" * depth + b"}\n"))
     result = relay("cat", "message", "2016-12-05", "--fields", "a")
     assert (result.code, result.err.count("\n")) == (FAILED, 1)
-    assert result.err.startswith("relay: message 2016-12-05 ")
+    assert result.err.startswith("relay: message 2016-12-05")
+    assert "nested too deeply" in result.err

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 from moto.core.botocore_stubber import MockRawResponse
+from relay.backups import stored_object
 from relay_cli.commands import get
-from relay_cli.deployed import backup_file
 from urllib3.exceptions import ProtocolError
 
 from tests.strict_s3 import refuse
@@ -89,7 +89,7 @@ def tagged(relay: ArchiveCli, **tags: str) -> None:
     ("content", "tags", "reason"),
     [
         (lines_of({"id": 1})[:-9], {}, "the gzip data ends early"),
-        (gzip.compress(b"no JSON\n", mtime=0), {}, "line 1 is not a JSON object"),
+        (gzip.compress(b"no JSON\n", mtime=0), {}, "the file holds other text: its only line is not a JSON object"),
         (lines_of({"id": 1}), {"sha256": "0" * 64}, "its bytes do not match the sha256 in its tag"),
     ],
     ids=["cut", "no-json", "another-sum"],
@@ -137,7 +137,7 @@ def test_a_transfer_that_breaks_is_taken_up_where_it_broke(relay: ArchiveCli, co
 
 def test_a_transfer_that_never_gets_on_is_given_up_and_nothing_kept(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
-    relay.backups.strict.after("GetObject", broken(relay, 0), times=1 + backup_file.MAX_RESUMES)
+    relay.backups.strict.after("GetObject", broken(relay, 0), times=1 + stored_object.MAX_RESUMES)
     result = relay("get", "message", "2016-12-05")
     assert (result.code, result.err.count("\n"), list(relay.folder.iterdir())) == (NO_AWS, 1, [])
 

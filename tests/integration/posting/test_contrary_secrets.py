@@ -19,6 +19,8 @@ from tests.worlds.posting import SECRET_QUERY, TOKEN, PostingWorld
 LINK = f"https://files.example/a?{SECRET_QUERY}"
 QUOTED = f" {TOKEN} {LINK} {quote(LINK, safe='')}"
 DRAWS = {each: BEHAVIOURS[each].draws for each in Contrary} | {Contrary.LATE: ({"seconds": 1.0},)}
+SOME = {each: draws[:: max(1, len(draws) // 4)] for each, draws in DRAWS.items()}
+"""Enough to take every way out of the function; what each of them makes an error say is tested on the client."""
 ON_THE_STREAM = [each for each in Contrary if BEHAVIOURS[each].kind is not Kind.POSTING]
 
 
@@ -88,23 +90,23 @@ def test_no_answer_to_a_post_brings_a_secret_out(world: PostingWorld, outbox: Fu
     world.shorten_read_timeout()
     quote_secrets(world)
     outcomes = []
-    for number, details in enumerate(DRAWS[behaviour]):
+    for number, details in enumerate(SOME[behaviour]):
         kind = BEHAVIOURS[behaviour].kind
         if kind is Kind.PAGE:
             world.stand_in.fail("close-after")
         world.stand_in.fail(behaviour, **details)
         outcomes += deliver(world, outbox, an_alert(number))
-    assert len(outcomes) >= len(DRAWS[behaviour])
+    assert len(outcomes) >= len(SOME[behaviour])
     assert_no_secret_left_the_relay(world)
 
 
 @pytest.mark.parametrize("behaviour", ON_THE_STREAM)
 def test_no_stream_brings_a_secret_out(world: PostingWorld, outbox: Function, behaviour: Contrary) -> None:
-    for number, details in enumerate(DRAWS[behaviour]):
+    for number, details in enumerate(SOME[behaviour]):
         world.stand_in.fail("close-after")
         world.stand_in.fail(behaviour, path=STREAM, **details)
         deliver(world, outbox, an_alert(number))
-    assert world.readings >= len(DRAWS[behaviour])
+    assert world.readings >= len(SOME[behaviour])
     assert_no_secret_left_the_relay(world)
 
 

@@ -1,30 +1,40 @@
-"""Whether bytes are a whole backup: gzip to its end marker, its CRC right, and every line a JSON object. Pure.
+"""Whether bytes are a whole backup: gzip to its end marker, its CRC right, and objects in it. Pure.
 
-A line counts as an object when it begins and ends with braces; parsing all of them would cost more than the
-decoding. The first and the last are parsed.
+`relay.backups.lines` says what a line is. The verifier tells an object by its braces, because parsing all of them would
+cost more than the decoding: a line counts as an object when it begins and ends with braces. Only the lines up to the
+first object are parsed, and the last line, which a program that was stopped may have cut; lines longer than a block are
+not. The reader parses all.
+
+Odd lines do not make a file less whole: they are counted. Refused is what has lines, but not one object.
 """
 
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from relay.backups.gunzip import Gunzip
+from relay.backups.lines import MAX_LINE_BYTES, WHITE_SPACE, content, has_braces, parse
 from relay.errors import Corrupt
 
 if TYPE_CHECKING:
     from relay.backups.gunzip import Readable
 
 BLOCK_BYTES = 1024 * 1024
-"""How much text is looked at at a time; also the longest line that does not count as damage."""
+"""How much text is looked at at a time. Of a longer line, only what it begins and ends with is kept."""
 
 LINES_AT_A_TIME = 512
 """So many lines' ends are compared at a time: a list of them all would take many times the block for short lines, and a
 longer one would wake the garbage collector (after 700 new objects on Python 3.11 and 3.12)."""
+
+MIXED_BYTES = 16 * 1024
+"""How many of a block's lines are looked at one by one if one of them is not as simple as most."""
+
+HEAD_BYTES = 256
+"""How much is kept of what a file begins with, to name what it is if it is not a backup."""
 
 _BRACES = (ord("{"), ord("}"))
 _ends = itemgetter(0, -2)  # a line's last byte is its newline
@@ -36,11 +46,17 @@ class Content:
 
     Attributes:
         lines: How many objects.
-        text_bytes: Their length, newlines included.
+        text_bytes: The length of everything, newlines included.
+        empty: How many lines are empty.
+        odd: How many lines are neither empty nor an object.
+        first_odd: The number of the first odd line, from 1; None if there is none.
     """
 
     lines: int
     text_bytes: int
+    empty: int = 0
+    odd: int = 0
+    first_odd: int | None = None
 
 
 def verify(file: Readable) -> Content:
@@ -53,7 +69,7 @@ def verify(file: Readable) -> Content:
         What it contains.
 
     Raises:
-        Corrupt: It is not a whole gzip file, or a line is not a JSON object; the reason says which and where.
+        Corrupt: It is not a whole gzip file, or it has lines, but no object; the reason says what it is instead.
     """
     text = _Text()
     decoded = Gunzip(file)
@@ -69,9 +85,14 @@ class _Text:
         self._text = bytearray(BLOCK_BYTES)
         self._block = memoryview(self._text)
         self._kept = 0  # the beginning of a line, moved to the block's beginning
-        self._lines = 0
+        self._long: _LongLine | None = None  # what came before it, if the line is longer than a block
         self._bytes = 0
-        self._last = b""
+        self._objects = self._empty = self._odd = 0
+        self._first_odd: int | None = None
+        self._parsed = False  # whether a line was an object to the parser, too
+        self._head = b""
+        self._last = b""  # the last line that is not empty, if it counts as an object by its braces alone
+        self._last_number = 0
 
     @property
     def free(self) -> memoryview:
@@ -84,47 +105,164 @@ class _Text:
         end = self._text.rfind(b"\n", self._kept, filled) + 1
         self._bytes += size
         if end:
-            self._check(end)
+            self._look(end)
             self._block[: filled - end] = self._block[end:filled]
-            self._kept = filled - end
-        else:
-            self._kept = filled
+        self._kept = filled - end
         if self._kept == BLOCK_BYTES:
-            raise Corrupt(f"line {self._lines + 1} is longer than {BLOCK_BYTES} bytes")
+            self._long = self._long or _LongLine()
+            self._long.add(bytes(self._block))
+            self._kept = 0
 
     def end(self) -> Content:
         """Look at the last line, whether or not a newline ends it."""
-        if self._kept:
+        if self._kept or self._long:
             self._block[self._kept : self._kept + 1] = b"\n"
-            self._check(self._kept + 1)
-        if self._lines:
-            _check_json(self._last, self._lines)
-        return Content(self._lines, self._bytes)
+            self._look(self._kept + 1)
+        if self._last and not _is_object(self._last):
+            self._objects -= 1
+            self._count_odd(self._last_number)
+        if self._odd and not self._objects:
+            raise Corrupt(_not_a_backup(self._head, self._odd))
+        return Content(self._objects, self._bytes, self._empty, self._odd, self._first_odd)
 
-    def _check(self, end: int) -> None:
-        """Check the whole lines before `end`."""
-        count, whole = 0, True
-        lines_ends = map(_ends, io.BytesIO(self._block[:end]))
-        try:
-            while ends := list(islice(lines_ends, LINES_AT_A_TIME)):
-                count += len(ends)
-                whole = whole and ends.count(_BRACES) == len(ends)
-        except IndexError:  # a line of nothing but its newline
-            whole = False
-        if not whole:
-            lines = enumerate(io.BytesIO(self._block[:end]), self._lines + 1)
-            number = next(number for number, line in lines if len(line) == 1 or _ends(line) != _BRACES)
-            raise Corrupt(f"line {number} is not a JSON object")
-        if not self._lines:
-            _check_json(bytes(self._block[: self._text.find(b"\n")]), 1)
-        self._lines += count
-        self._last = bytes(self._block[self._text.rfind(b"\n", 0, end - 1) + 1 : end])
+    @property
+    def _number(self) -> int:
+        """How many lines there were."""
+        return self._objects + self._empty + self._odd
+
+    def _look(self, end: int) -> None:
+        """Count the whole lines before `end`."""
+        start = 0
+        if self._long:
+            start = self._text.find(b"\n") + 1
+            self._long.add(bytes(self._block[:start]))
+            self._count_long(self._long)
+            self._long = None
+        if not self._parsed and not self._text[start:end].strip(WHITE_SPACE):
+            self._empty += self._text.count(b"\n", start, end)
+            return
+        while not self._parsed and start < end:
+            begin, start = start, self._text.find(b"\n", start) + 1
+            self._count_one(bytes(self._block[begin:start]))
+        if start < end:
+            self._count(start, end)
+
+    def _count(self, start: int, end: int) -> None:
+        """Count lines, of which most often all are objects without anything around them."""
+        count = _count_objects(self._block[start:end])
+        if count is None:
+            self._count_mixed(bytes(self._block[start:end]))
+            return
+        self._objects += count
+        self._last = bytes(self._block[max(start, self._text.rfind(b"\n", 0, end - 1) + 1) : end])
+        self._last_number = self._number
+
+    def _count_mixed(self, text: bytes) -> None:
+        """Count lines, a few at a time, since most of them may still be as simple."""
+        read_lines = io.BytesIO(text.replace(b"\r\n", b"\n")).readlines
+        while lines := read_lines(MIXED_BYTES):
+            full = list(filter(b"\n".__ne__, lines))
+            if list(map(_ends, full)).count(_BRACES) < len(full):
+                for line in lines:
+                    self._count_one(line)
+                continue
+            if full:
+                self._last = full[-1]
+                self._last_number = self._number + len(lines) - lines[::-1].index(self._last)
+            self._objects += len(full)
+            self._empty += len(lines) - len(full)
+
+    def _count_one(self, line: bytes) -> None:
+        """Count one line; parse it if none was parsed with success."""
+        text = content(line)
+        if not text:
+            self._empty += 1
+            return
+        self._head = self._head or text[:HEAD_BYTES]
+        self._last = b""
+        if not has_braces(text) or not (self._parsed or _is_object(line)):
+            self._count_odd(self._number + 1)
+            return
+        self._objects += 1
+        if self._parsed:
+            self._last, self._last_number = line, self._number
+        self._parsed = True
+
+    def _count_long(self, line: _LongLine) -> None:
+        """Count a line that is longer than a block."""
+        self._head = self._head or line.first
+        if not line.first:
+            self._empty += 1
+            return
+        self._last = b""
+        if has_braces(line.first + line.last) and line.size <= MAX_LINE_BYTES:
+            self._objects += 1
+        else:
+            self._count_odd(self._number + 1)
+
+    def _count_odd(self, number: int) -> None:
+        self._odd += 1
+        self._first_odd = min(number, self._first_odd or number)
 
 
-def _check_json(line: bytes, number: int) -> None:
+class _LongLine:
+    """What a line that is longer than a block begins and ends with.
+
+    Attributes:
+        size: Its length, without its newline.
+        first: What its content begins with.
+        last: The last byte of its content.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.first = self.last = b""
+
+    def add(self, piece: bytes) -> None:
+        """Go on with the next bytes of it."""
+        self.size += len(piece) - piece.endswith(b"\n")
+        text = piece.strip(WHITE_SPACE) if self.first else content(piece)
+        self.first = self.first or text[:HEAD_BYTES]
+        self.last = text[-1:] or self.last
+
+
+def _count_objects(lines: memoryview) -> int | None:
+    """Count lines if all of them have braces at their very ends; None if not."""
+    count = 0
+    ends_of_all = map(_ends, io.BytesIO(lines))
     try:
-        whole = isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        whole = False
-    if not whole:
-        raise Corrupt(f"line {number} is not a JSON object")
+        while ends := list(islice(ends_of_all, LINES_AT_A_TIME)):
+            if ends.count(_BRACES) < len(ends):
+                return None
+            count += len(ends)
+    except IndexError:  # a line of nothing but its newline
+        return None
+    return count
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        parse(line)
+    except ValueError:
+        return False
+    return True
+
+
+_LOOKS = (
+    ((b"\x1f\x8b",), "gzip data within the gzip file, which was compressed twice"),
+    ((b"pk\x03\x04",), "a ZIP archive"),
+    ((b"<!doctype html", b"<html"), "a web page"),
+    ((b"<",), "XML, such as an error of the storage"),
+    ((b"[",), "a JSON list"),
+    ((b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{"), "text in UTF-16"),
+    ((b"{",), "JSON objects that are cut, too long, or on several lines each"),
+)
+"""What a file begins with, in lower case, and what it is then."""
+
+
+def _not_a_backup(head: bytes, lines: int) -> str:
+    """Return why a file is refused that begins with `head`, and has no object in so many lines."""
+    looks = (what for beginnings, what in _LOOKS if head.lower().startswith(beginnings))
+    what = next(looks, "binary data" if b"\0" in head else "other text")
+    each = "its only line is not a JSON object" if lines == 1 else f"none of its {lines} lines is a JSON object"
+    return f"the file holds {what}: {each}; if Firestream keeps sending it, report it to StockTwits"
