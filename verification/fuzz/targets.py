@@ -377,7 +377,7 @@ class _Context:
 def _handler_alone(sent: list[str]) -> Iterator[None]:
     """Replace the services of the handler; `sent` receives its requests."""
 
-    def send(bodies: Sequence[str]) -> list[str]:
+    def send(bodies: Sequence[str], _delay: int) -> list[str]:
         sent.extend(bodies)
         return []
 
