@@ -14,6 +14,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from relay_cli.app import main
 from relay_cli.commands import login, pause, posts, send, status
 from relay_cli.deployed import backups, deliveries, gate, outbox, outcomes
@@ -68,6 +69,17 @@ def session() -> boto3.Session:
     own.events.register("before-call.*.*", _answer_call)  # before there are clients
     own.client = cache(own.client)
     return own
+
+
+def losing_the_answer(world: PostingWorld) -> Answer:
+    """SQS takes the messages, and its answer does not come back."""
+
+    def answer(call: dict[str, Any]) -> dict[str, Any]:
+        for each in call["Entries"]:
+            world.send(world.outbox, each["MessageBody"], RelayKey=each["MessageAttributes"]["RelayKey"]["StringValue"])
+        raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+
+    return answer
 
 
 class CliHarness:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 from relay.posting.backoff import LEFTOVERS_RECEIVES
 
-from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, Answer, CliHarness
+from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness, losing_the_answer
 from tests.worlds.functions import Leftovers, Outbox
 from tests.worlds.posting import TABLE, PostingWorld
 
@@ -160,17 +159,6 @@ def test_of_two_lines_with_one_envelope_one_is_posted(cli: CliHarness, world: Po
     cli("send", "--from", "-", typed=f"{notification(TEXT)}\n{notification(TEXT)}")
     assert sorted(outbox.run().outcomes) == ["already_posted", "posted"]
     assert world.posted == [TEXT]
-
-
-def losing_the_answer(world: PostingWorld) -> Answer:
-    """SQS takes the messages, and its answer does not come back."""
-
-    def answer(call: dict[str, Any]) -> dict[str, Any]:
-        for each in call["Entries"]:
-            world.send(world.outbox, each["MessageBody"], RelayKey=each["MessageAttributes"]["RelayKey"]["StringValue"])
-        raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
-
-    return answer
 
 
 @pytest.mark.parametrize("line", [OBJECT, event({"body": TEXT}), notification(TEXT), notification(TEXT, relay_key="r")])

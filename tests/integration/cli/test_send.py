@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 from relay.posting.alert import Alert
 from relay_cli.commands.send import Sentiment
 from relay_cli.drafts import MAX_MESSAGE_BYTES, draft
 
 from local.build import ROOT
 from local.stack.stack import a_chart
-from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, Answer, CliHarness
+from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, Answer, CliHarness, losing_the_answer
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import CHARTS, TABLE, PostingWorld
 
@@ -305,17 +304,6 @@ def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(cli: Cli
     assert [each["body"] for each in kept] == [f"{number} $A" for number in range(10, 23)]
     keys = [each["MessageAttributes"]["RelayKey"]["StringValue"] for each in failed]
     assert [each["key"] for each in kept][:10] == keys
-
-
-def losing_the_answer(world: PostingWorld) -> Answer:
-    """SQS takes the messages, and its answer does not come back."""
-
-    def answer(call: dict[str, Any]) -> dict[str, Any]:
-        for each in call["Entries"]:
-            world.send(world.outbox, each["MessageBody"], RelayKey=each["MessageAttributes"]["RelayKey"]["StringValue"])
-        raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
-
-    return answer
 
 
 def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(

@@ -28,11 +28,6 @@ MakeClaim = Callable[..., Claim]
 
 
 @pytest.fixture
-def ledger(world: PostingWorld) -> Ledger:
-    return world.ledger()
-
-
-@pytest.fixture
 def claim(ledger: Ledger) -> MakeClaim:
     def make(key: str = "a-key", message_id: str = "message-1", body: str = "$AAPL up", **alert: Any) -> Claim:
         return ledger.claim(key, Alert(body=body, **alert), message_id)

@@ -19,11 +19,6 @@ from tests.worlds.posting import PostingWorld
 LARGEST_ID = 2**63 - 1
 
 
-@pytest.fixture
-def ledger(world: PostingWorld) -> Ledger:
-    return world.ledger()
-
-
 def claimed(ledger: Ledger, key: str) -> Claim:
     return ledger.claim(key, Alert(body="$AAPL up"), f"message of {key}")
 

@@ -297,7 +297,7 @@ def _same_links(ours: Text, post: Shown) -> bool:
     """
     if _leads_there(ours, post):
         return True
-    if post.links and _leads_elsewhere(ours, post):
+    if _leads_elsewhere(ours, post):
         return False
     mine, other = ours.links, post.text.links
     if mine == other:
