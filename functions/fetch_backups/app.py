@@ -5,7 +5,7 @@ from typing import Any
 
 from relay.backups.bootstrap import container, telemetry
 from relay.backups.events import Backfill, Requests, read_event
-from relay.backups.fetcher import retry_seconds
+from relay.backups.runs import retry_seconds
 from relay.queues import from_record, with_jitter
 
 
@@ -14,15 +14,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
 
     Args:
         event: ``{"run": "nightly"}``; a backfill's ``{"first_day": "2009-01-01", "last_day": "2025-12-31"}``, with
-            ``file_types`` and ``retry_absent`` if wanted; or records of BackupRequests, whose
+            ``file_types``, ``retry_absent`` and ``again`` if wanted; or records of BackupRequests, whose
             ``FunctionResponseTypes`` include ``ReportBatchItemFailures``.
         context: Lambda's context.
 
     Returns:
         For records, ``{"batchItemFailures": [{"itemIdentifier": message id}, ...]}``; otherwise how many backups came
         to each end: ``stored``, ``already_there``, ``not_yet``, ``absent``, ``failed``, ``held`` (Firestream asks to
-        wait), ``queued`` (as requests, the failed and held ones too), ``bytes``, ``lines``, and why it ``stopped``
-        early, if it did.
+        wait), ``queued`` (as requests, the failed and held ones too), how many stored ones ``replaced`` another
+        version, ``bytes``, ``lines``, and why it ``stopped`` early, if it did.
 
     Raises:
         Reject: The event is none of these; the reason names the field.

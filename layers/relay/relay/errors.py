@@ -12,6 +12,8 @@
     ├── Unknown         it may or may not be posted: leave it, and read the account's stream before trying again
     │   └── NoId        StockTwits says that it is posted, but not as which post
     ├── Absent          Firestream has no such backup: not yet, or never
+    ├── Refused         Firestream refuses this backup alone: leave it, go on with the others
+    ├── Unchanged       Firestream's file is still the stored one: there is nothing to do
     ├── Wait            StockTwits limits the rate: pause everyone until then
     ├── Halt            an operator must fix something: pause everyone, raise an alarm
     └── Misconfigured   this function cannot start: a setting is missing or unreadable
@@ -98,6 +100,10 @@ class Refused(RelayError):
 
 class Absent(RelayError):
     """Firestream has no such backup; its age decides whether it may still come."""
+
+
+class Unchanged(RelayError):
+    """Firestream's file is the one that is stored."""
 
 
 class _Pausing(RelayError):

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from relay.backups.backup import Backup
-from relay.backups.fetcher import ENQUEUE_SECONDS, MAX_STARTS, START_SECONDS, Backups, Outcome, Result
+from relay.backups.fetcher import MAX_STARTS, Outcome, Result
+from relay.backups.identity import Identity
+from relay.backups.runs import ENQUEUE_SECONDS, START_SECONDS, Backups
 from relay.backups.upload import Receipt
 from relay.errors import Absent, Corrupt, Pause, Reject, RelayError, Retry, StartOver, Wait
 
@@ -16,15 +18,15 @@ from tests.unit.backups.fetcher_helpers import ENDLESS, RECEIPT, REFUSED, TODAY,
 
 def test_a_backup_that_is_stored_is_tagged_and_its_size_is_in_the_outcome(fake: FakeBackups) -> None:
     assert fake.fetch(ago(1)) == Outcome(backup=ago(1), result=Result.STORED, bytes=1000, lines=7, resumes=2)
-    assert fake.tags == {ago(1): (RECEIPT, '"tag"')}
+    assert fake.tagged == {ago(1): (RECEIPT, Identity("tag"))}
     assert fake.closed == 1
 
 
 def test_a_backup_that_another_worker_stored_keeps_its_tags(fake: FakeBackups) -> None:
     fake.there.add(ago(1))
-    outcome = fake.fetch(ago(1))
+    outcome = fake.backups.fetcher.fetch(ago(1), lambda: ENDLESS)
     assert (outcome.result, outcome.bytes, outcome.done) == (Result.ALREADY_THERE, 0, True)
-    assert fake.tags == {}
+    assert fake.tagged == {}
 
 
 def test_a_backup_whose_tags_could_not_be_written_is_stored_all_the_same(fake: FakeBackups) -> None:
@@ -83,39 +85,14 @@ def test_a_refused_login_is_a_pause_for_everyone(fake: FakeBackups) -> None:
     assert (outcome.result, outcome.pause, outcome.final) == (Result.FAILED, REFUSED.pause, False)
 
 
-@pytest.mark.parametrize("age", [1, 2])
-def test_a_backup_that_is_missing_within_the_lag_is_not_there_yet(fake: FakeBackups, age: int) -> None:
-    fake.fail(ago(age), Absent("Firestream has no file for it (404)", status=404))
-    outcome = fake.fetch(ago(age))
-    assert (outcome.result, outcome.reason, outcome.status) == (
-        Result.NOT_YET,
-        "Firestream has no file for it (404)",
-        404,
+def test_a_backup_that_firestream_does_not_have_is_not_there_yet(fake: FakeBackups) -> None:
+    fake.fail(ago(3), Absent("Firestream has no file for it (404)", status=404))
+    outcome = fake.fetch(ago(3))
+    assert outcome == Outcome(
+        backup=ago(3), result=Result.NOT_YET, reason="Firestream has no file for it (404)", status=404
     )
     assert outcome.done
     assert fake.recorded_absent == set()
-
-
-def test_an_older_backup_that_is_missing_is_recorded_as_absent(fake: FakeBackups) -> None:
-    fake.fail(ago(3), Absent("Firestream has no file for it (404)", status=404))
-    outcome = fake.fetch(ago(3))
-    assert (outcome.result, outcome.status, outcome.done) == (Result.ABSENT, 404, True)
-    assert fake.recorded_absent == {ago(3)}
-
-
-def test_the_age_is_counted_in_days_of_utc(fake: FakeBackups) -> None:
-    fake.fail(ago(2), Absent("no", status=404))
-    fake.clock.now += 16 * 3600 - 1
-    assert fake.fetch(ago(2)).result is Result.NOT_YET
-    fake.clock.now += 1
-    assert fake.fetch(ago(2)).result is Result.ABSENT
-
-
-def test_an_absence_that_cannot_be_recorded_is_a_failure(fake: FakeBackups) -> None:
-    fake.fail(ago(3), Absent("no", status=404))
-    fake.broken["mark"] = Retry("S3 did not write the note (SlowDown)")
-    outcome = fake.fetch(ago(3))
-    assert (outcome.result, outcome.reason) == (Result.FAILED, "S3 did not write the note (SlowDown)")
 
 
 # --- The nightly run
@@ -149,13 +126,15 @@ def test_how_far_back_is_a_setting(fake: FakeBackups) -> None:
     assert fake.asked == [ago(3), ago(2), ago(1)]
 
 
-def test_a_missing_day_is_fetched_and_what_is_there_is_not_asked_for(fake: FakeBackups) -> None:
+def test_a_missing_day_is_fetched_first_and_then_what_is_there_is_compared_newest_first(fake: FakeBackups) -> None:
     fake.nightly()
     fake.asked.clear()
     missing = ago(4)
     fake.there.remove(missing)
     run = fake.nightly()
     assert fake.asked == [missing]
+    others = [ago(age, file_type) for age in range(1, 8) for file_type in reversed(TYPES)]
+    assert fake.compared == [each for each in others if each != missing]
     assert counted(run) == {"stored": 1, "already_there": 13, "bytes": 1000, "lines": 7}
 
 
@@ -169,18 +148,43 @@ def test_a_file_that_was_not_there_yet_is_asked_for_again_the_next_night(fake: F
     assert fake.asked == [ago(1)]
 
 
-def test_a_file_that_is_absent_is_not_asked_for_again(fake: FakeBackups) -> None:
-    fake.fail(ago(5), Absent("no", status=404))
-    assert counted(fake.nightly())["absent"] == 1
-    fake.asked.clear()
-    assert counted(fake.nightly()) == {"already_there": 13, "absent": 1}
-    assert fake.asked == []
+@pytest.mark.parametrize(
+    ("age", "result"), [(1, "not_yet"), (2, "not_yet"), (3, "not_yet"), (6, "not_yet"), (7, "absent")]
+)
+def test_an_absence_is_recorded_when_its_day_leaves_the_look_back(fake: FakeBackups, age: int, result: str) -> None:
+    fake.fail(ago(age), Absent("no", status=404))
+    assert counted(fake.nightly())[result] == 1
+    assert fake.recorded_absent == ({ago(7)} if result == "absent" else set())
 
 
-def test_a_backup_that_is_there_and_recorded_as_absent_counts_once_as_there(fake: FakeBackups) -> None:
+@pytest.mark.parametrize(("age", "late"), [(1, False), (2, False), (3, True), (7, True)])
+def test_a_file_that_is_missing_beyond_the_lag_is_late(fake: FakeBackups, age: int, late: bool) -> None:
+    fake.fail(ago(age), Absent("no", status=404))
     fake.nightly()
-    fake.recorded_absent.add(ago(5))
-    assert counted(fake.nightly()) == {"already_there": 14}
+    (outcome,) = (each for each in fake.outcomes if each.status == 404)
+    assert (outcome.late, outcome.notable, outcome.done) == (late, late, True)
+
+
+def test_a_missing_file_is_asked_for_whatever_a_note_says(fake: FakeBackups) -> None:
+    fake.recorded_absent = {ago(3), ago(7)}
+    assert counted(fake.nightly())["stored"] == 14
+
+
+def test_the_age_is_counted_in_days_of_utc(fake: FakeBackups) -> None:
+    fake.fail(ago(6), Absent("no", status=404))
+    fake.clock.now += 16 * 3600 - 1
+    assert counted(fake.nightly())["not_yet"] == 1
+    fake.clock.now += 1
+    assert counted(fake.nightly())["absent"] == 1
+
+
+def test_an_absence_that_cannot_be_recorded_is_a_failure(fake: FakeBackups) -> None:
+    fake.fail(ago(7), Absent("no", status=404))
+    fake.broken["mark"] = Retry("S3 did not write the note (SlowDown)")
+    assert counted(fake.nightly())["failed"] == 1
+    (outcome,) = (each for each in fake.outcomes if each.status == 404)
+    assert (outcome.result, outcome.reason) == (Result.FAILED, "S3 did not write the note (SlowDown)")
+    assert fake.requested == [ago(7).request]
 
 
 def test_a_day_that_failed_becomes_a_request_and_the_others_are_fetched(fake: FakeBackups) -> None:
@@ -194,12 +198,12 @@ def test_a_day_that_failed_becomes_a_request_and_the_others_are_fetched(fake: Fa
 
 def test_a_backup_without_time_left_becomes_a_request(fake: FakeBackups) -> None:
     fake.left = START_SECONDS
-    store = fake.backups.archive.store
+    store = fake.store
 
-    def slow(backup: Backup, download: Any) -> Receipt | None:
+    def slow(*args: Any, **options: Any) -> Receipt | None:
         if len(fake.asked) == 5:
             fake.left = START_SECONDS - 0.001
-        return store(backup, download)
+        return store(*args, **options)
 
     fake.store = slow  # type: ignore[method-assign, assignment]
     run = fake.nightly()
@@ -239,20 +243,30 @@ def test_without_a_listing_nothing_is_asked_for(fake: FakeBackups) -> None:
 
 
 @pytest.mark.parametrize(
-    ("newest", "days"),
+    ("missing", "days"),
     [
-        ({"message": 1, "activity": 1}, -1),
-        ({"message": 5, "activity": 3}, 3),
-        ({"message": 2}, 6),  # of one type there is nothing: older than any day that is looked for
-        ({}, 6),
+        ([], 0),
+        ([ago(1), ago(2, "activity")], 0),
+        ([ago(1), ago(3)], 1),
+        ([ago(1), ago(4, "activity"), ago(3)], 2),
+        ([ago(7)], 5),  # its absence is recorded this night
     ],
 )
-def test_a_nightly_run_counts_how_far_the_oldest_newest_day_is_behind_the_lag(
-    fake: FakeBackups, newest: dict[str, int], days: int
+def test_a_nightly_run_counts_how_far_the_oldest_missing_day_is_behind_the_lag(
+    fake: FakeBackups, missing: list[Backup], days: int
 ) -> None:
-    fake.there = {ago(age, file_type) for file_type, age in newest.items()}
-    fake.left = 0
+    for each in missing:
+        fake.fail(each, Absent("no", status=404))
     assert fake.nightly().days_beyond_lag == days
+
+
+def test_what_was_not_fetched_for_other_reasons_is_behind_the_lag_too(fake: FakeBackups) -> None:
+    fake.fail(ago(4), Retry("the link's host answered 503"))
+    assert fake.nightly().days_beyond_lag == 2
+    fake.left = 0
+    assert fake.nightly().days_beyond_lag == 2
+    fake.there.clear()
+    assert fake.nightly().days_beyond_lag == 5
 
 
 def test_a_night_without_time_left_stops_before_it_requests_anything(fake: FakeBackups) -> None:

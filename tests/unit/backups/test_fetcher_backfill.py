@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from relay.backups.backup import Backup, days
 from relay.backups.events import Backfill
-from relay.backups.fetcher import ENQUEUE_SECONDS, Backups
+from relay.backups.runs import ENQUEUE_SECONDS, Backups
 
 from tests.unit.backups.fetcher_helpers import TYPES, FakeBackups, counted
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from relay.backups.backup import Backup
-from relay.backups.fetcher import REQUEST_RECEIVES, START_SECONDS, Outcome, Result, retry_seconds
+from relay.backups.fetcher import Outcome, Result
+from relay.backups.runs import REQUEST_RECEIVES, START_SECONDS, retry_seconds
 from relay.errors import Absent, Corrupt, Reject, RelayError, Retry
 from relay.queue_message import QueueMessage
 
@@ -44,7 +45,7 @@ def test_a_request_for_an_absent_backup_asks_again(fake: FakeBackups) -> None:
     [
         (Corrupt("the gzip data ends early"), "failed"),
         (Retry("Firestream answered 500"), "failed"),
-        (Absent("no", status=404), "absent"),
+        (Absent("no", status=404), "not_yet"),
         (Reject("no", status=400), "failed as a dead letter"),
     ],
 )

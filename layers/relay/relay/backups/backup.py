@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import date, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,17 @@ FILE_TYPES = ("activity", "message")
 
 FIRST_DAY = date(2009, 1, 1)
 """The earliest day that may be requested: StockTwits began to keep messages then."""
+
+
+class Remark(StrEnum):
+    """What an operator should know of a stored backup."""
+
+    ODD = "odd"
+    """It has lines that are neither empty nor a JSON object."""
+    FEW_LINES = "few-lines"
+    """It has no lines, or far fewer than the backups of the days around it."""
+    REPLACED = "replaced"
+    """It took the place of another version, which S3 keeps."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,9 +54,24 @@ class Backup:
         return f"absent/{self.key.removesuffix('.gz')}.json"
 
     @property
+    def damaged_key(self) -> str:
+        """The key of what Firestream sent for it, if that was never whole."""
+        return f"damaged/{self.key}"
+
+    def remark_key(self, etag: str, remark: Remark) -> str:
+        """Return the key of a remark about one version of it: `etag` is S3's, so that a newer version has none."""
+        version = etag.strip('"')
+        return f"remarks/{self.file_type}/{self.day:%Y/%m/%d}/{version}/{remark}.json"
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What names it in JSON: requests, notes and remarks."""
+        return {"file_type": self.file_type, "day": self.day.isoformat()}
+
+    @property
     def request(self) -> str:
-        """The body of a request for it, as `read_request` reads it."""
-        return json.dumps({"file_type": self.file_type, "day": self.day.isoformat()})
+        """The body of a plain request for it, as `relay.backups.events.read_request` reads it."""
+        return json.dumps(self.fields)
 
     def __str__(self) -> str:
         return f"{self.file_type} {self.day.isoformat()}"

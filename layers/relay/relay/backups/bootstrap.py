@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from relay.aws import Clients
 from relay.backups.bucket import Archive
-from relay.backups.fetcher import Backups
+from relay.backups.fetcher import Fetcher
 from relay.backups.firestream import Firestream
+from relay.backups.runs import Backups
 from relay.backups.settings import BackupSettings
 from relay.backups.telemetry import BackupTelemetry
 from relay.credentials import LOGIN, SecretParameter
@@ -56,8 +57,7 @@ def container() -> Container:
         return failures.send(request, outcome.reason, status=outcome.status)
 
     backups = Backups(
-        archive=Archive(lambda: clients.get("s3"), settings.backup_bucket_name, time.time),
-        open=firestream.open,
+        fetcher=Fetcher(Archive(lambda: clients.get("s3"), settings.backup_bucket_name, time.time), firestream.open),
         request=queue.send,
         dead_letter=dead_letter,
         file_types=settings.file_types,

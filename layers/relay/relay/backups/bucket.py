@@ -1,18 +1,25 @@
-"""The archive: the bucket with Firestream's backups. What is there, what never was, and storing what is missing."""
+"""The archive: the bucket with Firestream's backups. What is there, what never was, and storing what is missing.
+
+Beside the backups there are three kinds of objects: notes of absence (``absent/``), remarks about stored backups
+(``remarks/``), and what Firestream sent that was never whole (``damaged/``). All of them are found by listing, a
+thousand days a request.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 import time
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from os.path import commonprefix
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from relay.aws_errors import AWS_ERRORS, error_code
 from relay.backups import upload
-from relay.backups.backup import Backup, days
-from relay.errors import Retry
+from relay.backups.backup import Backup, Remark, days
+from relay.backups.identity import tag_value
+from relay.backups.verifier import Content, verify
+from relay.errors import Corrupt, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,11 +29,31 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ObjectTypeDef
 
     from relay.backups.firestream import Download
+    from relay.backups.gunzip import Readable
+    from relay.backups.identity import Identity
     from relay.backups.upload import Receipt
 
+_Wanted = TypeVar("_Wanted")
+_PIECE_BYTES = 1024 * 1024
 
-_TAG_VALUE = re.compile(r"[^A-Za-z0-9 +=._:/@-]|(?<=.{256}).")
-"""What S3 refuses in a tag's value: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html."""
+
+class _Whole(Exception):
+    """A file that was to be kept as damaged is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object that is there, as a listing shows it.
+
+    Attributes:
+        etag: S3's, with quotes: it changes with the object's bytes.
+        bytes: Its size.
+        modified: When it was written.
+    """
+
+    etag: str
+    bytes: int
+    modified: datetime
 
 
 class Archive:
@@ -38,15 +65,33 @@ class Archive:
         self._bucket = bucket
         self._now = now
 
-    def stored(self, file_type: str, first: date, last: date) -> set[date]:
-        """Return the days of a range that are there. It lists: a request for a thousand days."""
+    def stored(self, file_type: str, first: date, last: date) -> dict[date, Stored]:
+        """Return the days of a range that are there, oldest first."""
         return self._found({Backup(day, file_type).key: day for day in days(first, last)}, f"{file_type}/")
 
-    def absent(self, file_type: str, first: date, last: date) -> set[date]:
+    def absent(self, file_type: str, first: date, last: date) -> dict[date, Stored]:
         """Return the days of a range that Firestream was found to have no file of."""
         return self._found(
             {Backup(day, file_type).absent_key: day for day in days(first, last)}, f"absent/{file_type}/"
         )
+
+    def damaged(self, file_type: str, first: date, last: date) -> dict[date, Stored]:
+        """Return the days of a range of which there is a file that is not whole."""
+        return self._found(
+            {Backup(day, file_type).damaged_key: day for day in days(first, last)}, f"damaged/{file_type}/"
+        )
+
+    def remarks(self, file_type: str, stored: Mapping[date, Stored]) -> dict[date, set[Remark]]:
+        """Return the remarks about stored versions; days without any are left out."""
+        keys = {
+            Backup(day, file_type).remark_key(each.etag, remark): (day, remark)
+            for day, each in stored.items()
+            for remark in Remark
+        }
+        found: dict[date, set[Remark]] = {}
+        for day, remark in self._found(keys, f"remarks/{file_type}/"):
+            found.setdefault(day, set()).add(remark)
+        return found
 
     def objects(self, keys: Collection[str]) -> Iterator[ObjectTypeDef]:
         """Yield S3's entries of those keys that are in the bucket, a thousand of them per request.
@@ -93,42 +138,100 @@ class Archive:
 
     def mark_absent(self, backup: Backup) -> None:
         """Note that Firestream has no such file, so that it is not asked every night."""
-        note = {"file_type": backup.file_type, "day": backup.day.isoformat(), "asked_at": _timestamp(self._now())}
+        self._write(backup.absent_key, {**backup.fields, "asked_at": timestamp(self._now())})
+
+    def remark(self, backup: Backup, etag: str, remark: Remark, details: Mapping[str, object]) -> None:
+        """Make a remark about the version with this ETag; it takes the place of an earlier one of its kind."""
+        note = {**backup.fields, "kind": str(remark), **details, "at": timestamp(self._now())}
+        self._write(backup.remark_key(etag, remark), note)
+
+    def store(
+        self,
+        backup: Backup,
+        download: Download,
+        *,
+        replaces: Stored | None = None,
+        unless_sha256: str | None = None,
+    ) -> Receipt | None:
+        """Store a backup, whole or not at all, in place of a version or of none; see `relay.backups.upload.store`."""
+        terms = upload.Terms({"IfMatch": replaces.etag}, unless_sha256=unless_sha256) if replaces else upload.NEW
+        return upload.store(download, self._s3(), self._bucket, backup.key, terms)
+
+    def keep_damaged(self, backup: Backup, download: Download) -> str:
+        """Keep what Firestream sends for a backup as it is, apart from the backups.
+
+        Returns:
+            What is wrong with it, as in its tag ``reason``; nothing when it is whole this time, and therefore not kept.
+
+        Raises:
+            Retry: S3 did not take it.
+        """
+        reason = ""
+
+        def inspect(file: Readable) -> Content:
+            nonlocal reason
+            try:
+                verify(file)
+            except Corrupt as error:
+                reason = error.reason
+            else:
+                raise _Whole
+            rest = memoryview(bytearray(_PIECE_BYTES))
+            while file.readinto(rest):
+                pass
+            return Content(0, 0)
+
         try:
-            self._s3().put_object(
-                Bucket=self._bucket,
-                Key=backup.absent_key,
-                Body=json.dumps(note).encode(),
-                ContentType="application/json",
-            )
-        except AWS_ERRORS as error:
-            _not_done("write", backup.absent_key, error)
+            receipt = upload.store(download, self._s3(), self._bucket, backup.damaged_key, upload.Terms({}, inspect))
+        except _Whole:
+            return ""
+        if receipt:
+            tags = {"reason": reason, "sha256": receipt.sha256, **download.identity.tags}
+            self._tag(backup.damaged_key, tags)
+        return reason
 
-    def store(self, backup: Backup, download: Download) -> Receipt | None:
-        """Store a backup, whole or not at all; see `relay.backups.upload.store`."""
-        return upload.store(download, self._s3(), self._bucket, backup.key)
-
-    def tag(self, backup: Backup, receipt: Receipt, etag: str) -> None:
+    def tag(self, backup: Backup, receipt: Receipt, identity: Identity) -> None:
         """Tag a backup with what is known of it. Its metadata was fixed before its first byte was read."""
-        tags = {
-            "sha256": receipt.sha256,
-            "lines": str(receipt.lines),
-            "source-etag": _TAG_VALUE.sub("", etag),
-            "fetched-at": _timestamp(self._now()),
-        }
+        content = receipt.content
+        tags = {"sha256": receipt.sha256, "lines": str(content.lines), **identity.tags}
+        if content.odd:
+            tags |= {"odd-lines": str(content.odd), "first-odd-line": str(content.first_odd)}
+        self._tag(backup.key, tags)
+
+    def tags(self, backup: Backup) -> dict[str, str]:
+        """Return the tags of a stored backup."""
+        try:
+            answer = self._s3().get_object_tagging(Bucket=self._bucket, Key=backup.key)
+        except AWS_ERRORS as error:
+            _not_done("read the tags of", backup.key, error)
+        return {each["Key"]: each["Value"] for each in answer["TagSet"]}
+
+    def _tag(self, key: str, tags: Mapping[str, str]) -> None:
+        found = {name: tag_value(value) for name, value in tags.items()} | {"fetched-at": timestamp(self._now())}
         try:
             self._s3().put_object_tagging(
                 Bucket=self._bucket,
-                Key=backup.key,
-                Tagging={"TagSet": [{"Key": name, "Value": value} for name, value in tags.items()]},
+                Key=key,
+                Tagging={"TagSet": [{"Key": name, "Value": value} for name, value in found.items()]},
             )
         except AWS_ERRORS as error:
-            _not_done("tag", backup.key, error)
+            _not_done("tag", key, error)
 
-    def _found(self, wanted: Mapping[str, date], prefix: str) -> set[date]:
-        """Return the days whose keys are in the bucket."""
+    def _write(self, key: str, note: Mapping[str, object]) -> None:
         try:
-            return {wanted[each["Key"]] for each in self.objects(wanted)}
+            self._s3().put_object(
+                Bucket=self._bucket, Key=key, Body=json.dumps(note).encode(), ContentType="application/json"
+            )
+        except AWS_ERRORS as error:
+            _not_done("write", key, error)
+
+    def _found(self, wanted: Mapping[str, _Wanted], prefix: str) -> dict[_Wanted, Stored]:
+        """Return what is in the bucket of the wanted keys."""
+        try:
+            return {
+                wanted[each["Key"]]: Stored(each["ETag"], each["Size"], each["LastModified"])
+                for each in self.objects(wanted)
+            }
         except AWS_ERRORS as error:
             _not_done("list", prefix, error)
 
@@ -142,7 +245,8 @@ def _day(key: str) -> date | None:
         return None
 
 
-def _timestamp(seconds: float) -> str:
+def timestamp(seconds: float) -> str:
+    """Return a moment in ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 

@@ -6,10 +6,12 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup
 from relay.errors import Reject
+from relay.limits import moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +23,8 @@ MAX_QUOTED_CHARACTERS = 80
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _COUNT = re.compile(r"[0-9]{1,15}")  # far beyond the milliseconds of our time
 _NIGHTLY = {"run": "nightly"}
-_BACKFILL = frozenset({"first_day", "last_day", "file_types", "retry_absent"})
-_REQUEST = frozenset({"file_type", "day"})
+_BACKFILL = frozenset({"first_day", "last_day", "file_types", "retry_absent", "again"})
+_REQUEST = frozenset({"file_type", "day", "if_stored", "asked_at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,21 @@ class Nightly:
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """Request every missing day of a range.
+    """Request every missing day of a range, or every day of it.
 
     Attributes:
         first_day: The first day.
         last_day: The last day, included.
         file_types: The types; None for those that the stack keeps.
         retry_absent: Ask again for days that Firestream was found to have no file of.
+        again: Fetch stored days too, each as a new version.
     """
 
     first_day: date
     last_day: date
     file_types: tuple[str, ...] | None
     retry_absent: bool
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,42 @@ class Requests:
 
 
 Event = Nightly | Backfill | Requests
+
+
+class IfStored(StrEnum):
+    """What a request does about a backup that is stored."""
+
+    KEEP = "keep"
+    """Nothing."""
+    COMPARE = "compare"
+    """Fetch it as a new version if Firestream's file is another one by now."""
+    REPLACE = "replace"
+    """Fetch it as a new version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request for a backup.
+
+    Attributes:
+        backup: Which one.
+        if_stored: What to do if it is stored.
+        asked_at: When Firestream had no such file, if that is why it is asked a second time: ISO 8601.
+    """
+
+    backup: Backup
+    if_stored: IfStored = IfStored.KEEP
+    asked_at: str | None = None
+
+    @property
+    def body(self) -> str:
+        """The body of its message, as `read_request` reads it."""
+        fields = self.backup.fields
+        if self.if_stored is not IfStored.KEEP:
+            fields["if_stored"] = str(self.if_stored)
+        if self.asked_at:
+            fields["asked_at"] = self.asked_at
+        return json.dumps(fields)
 
 
 def read_event(event: object, today: date) -> Event:
@@ -85,8 +125,10 @@ def read_event(event: object, today: date) -> Event:
     )
 
 
-def read_request(body: str, today: date) -> Backup:
+def read_request(body: str, today: date) -> Request:
     """Read the body of a request: ``{"file_type": "message", "day": "2016-12-05"}``.
+
+    ``if_stored`` may be ``keep`` (the default), ``compare`` or ``replace``; ``asked_at`` makes it the second look.
 
     Args:
         body: A record's body.
@@ -102,7 +144,14 @@ def read_request(body: str, today: date) -> Backup:
     if not isinstance(request, dict):
         raise Reject('the request is not a JSON object such as {"file_type": "message", "day": "2016-12-05"}')
     _refuse_unknown(request, _REQUEST)
-    return Backup(_read_day(request, "day", today), _check_type("file_type", request.get("file_type")))
+    backup = Backup(_read_day(request, "day", today), _check_type("file_type", request.get("file_type")))
+    if_stored = request.get("if_stored", IfStored.KEEP)
+    if if_stored not in list(IfStored):
+        raise Reject(f"if_stored: {_quoted(if_stored)} is none of {', '.join(IfStored)}")
+    asked_at = request.get("asked_at")
+    if asked_at is not None and moment(asked_at) is None:
+        raise Reject(f"asked_at: {_quoted(asked_at)} is not a moment; give one such as 2026-11-26T09:00:00Z")
+    return Request(backup, IfStored(if_stored), asked_at)
 
 
 def _from_sqs(record: object) -> bool:
@@ -132,10 +181,14 @@ def _read_backfill(event: Mapping[str, Any], today: date) -> Backfill:
         if not isinstance(file_types, list) or not file_types:
             raise Reject(f"file_types: {_quoted(file_types)} is not a list of {', '.join(FILE_TYPES)}")
         file_types = tuple(dict.fromkeys(_check_type("file_types", each) for each in file_types))
-    retry_absent = event.get("retry_absent", False)
-    if not isinstance(retry_absent, bool):
-        raise Reject(f"retry_absent: {_quoted(retry_absent)} is neither true nor false")
-    return Backfill(first, last, file_types, retry_absent)
+    return Backfill(first, last, file_types, _read_switch(event, "retry_absent"), _read_switch(event, "again"))
+
+
+def _read_switch(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise Reject(f"{name}: {_quoted(value)} is neither true nor false")
+    return value
 
 
 def _read_day(fields: Mapping[str, Any], name: str, today: date) -> date:

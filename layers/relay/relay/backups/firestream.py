@@ -13,7 +13,7 @@ import logging
 import re
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -21,7 +21,8 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from relay import __version__
-from relay.errors import Absent, Halt, Pause, Refused, Reject, RelayError, Retry, StartOver, Wait
+from relay.backups.identity import Identity
+from relay.errors import Absent, Halt, Pause, Refused, Reject, RelayError, Retry, StartOver, Unchanged, Wait
 from relay.limits import limit_end
 from relay.tls import standard_context
 
@@ -62,7 +63,7 @@ REFUSED_SECONDS = 300
 MAX_QUOTED_CHARACTERS = 200
 """How much of Firestream's own error text goes into a reason."""
 
-_OK, _PARTIAL = 200, 206
+_OK, _PARTIAL, _NOT_MODIFIED = 200, 206, 304
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 400, 401, 403, 404
 _REFUSED = frozenset({_UNAUTHORIZED, _FORBIDDEN})
@@ -112,17 +113,19 @@ class Firestream:
         """Close the connections that are idle."""
         self._http.clear()
 
-    def open(self, backup: Backup, seconds_left: Callable[[], float]) -> Download:
+    def open(self, backup: Backup, seconds_left: Callable[[], float], known: Identity | None = None) -> Download:
         """Begin to download a backup.
 
         Args:
             backup: Which one.
             seconds_left: How long this invocation may still run.
+            known: What the stored file was known by, if only another one is wanted.
 
         Returns:
             Its bytes, to be read and closed.
 
         Raises:
+            Unchanged: Firestream's file is still the known one; none of its bytes was read.
             Absent: Firestream has no such file.
             Reject: Firestream cannot have such a backup.
             Refused: Firestream refuses this backup.
@@ -130,7 +133,7 @@ class Firestream:
             Wait: Firestream, or the link's host, asks to wait.
             Retry: Firestream did not answer as it should.
         """
-        download = Download(self, backup, seconds_left)
+        download = Download(self, backup, seconds_left, known)
         download.begin()
         return download
 
@@ -281,15 +284,23 @@ class Download:
     """A backup on its way. A broken one goes on where it stopped, with a fresh link, if the file is still the same.
 
     Attributes:
-        etag: The file's, as the link's host gave it; empty if it gave none.
+        identity: What the file is known by, as the link's host says.
+        etag: Its ETag as the host gave it; empty if it gave none.
         last_modified: When the file was last changed, in the same way.
         size: The file's, in bytes; None as long as it is not known.
         position: How many bytes were read so far.
         resumes: How often it was taken up again.
     """
 
-    def __init__(self, firestream: Firestream, backup: Backup, seconds_left: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        firestream: Firestream,
+        backup: Backup,
+        seconds_left: Callable[[], float],
+        known: Identity | None = None,
+    ) -> None:
         """Prepare it; see `Firestream.open`."""
+        self.identity = Identity()
         self.etag = ""
         self.last_modified = ""
         self.size: int | None = None
@@ -297,6 +308,8 @@ class Download:
         self.resumes = 0
         self._firestream = firestream
         self._backup = backup
+        self._known = known
+        self._conditions = known.conditions if known else {}
         self._seconds_left = seconds_left
         self._response: urllib3.BaseHTTPResponse | None = None
         self._failures = 0
@@ -389,18 +402,38 @@ class Download:
         """Ask for a fresh link, and for the bytes from `position` on."""
         if self._response is not None:
             self._response.close()
-        headers = {"Range": f"bytes={self.position}-", **self._unchanged()} if self.position else {}
+        headers = {"Range": f"bytes={self.position}-", **self._unchanged()} if self.position else self._conditions
         response = self._firestream.get(self._backup, headers)
         self._response = response
         if self.position:
             self._resumed(response)
+        elif response.status == _NOT_MODIFIED and self._conditions:
+            self._not_modified(response)
         elif response.status == _OK:
+            self.identity = Identity.of_answer(response.headers)
+            if self._known and self._known.is_same(self.identity):
+                raise self._same()
             self.etag = response.headers.get("ETag", "")
             self.last_modified = response.headers.get("Last-Modified", "")
             length = response.headers.get("Content-Length", "")
             self.size = int(length) if length.isdecimal() else None
         else:
             raise self._not_given(response)
+
+    def _not_modified(self, response: urllib3.BaseHTTPResponse) -> None:
+        """Believe that the file is the known one, unless the answer's own headers name another one.
+
+        A file that was replaced by an older one was not modified since, but the date shows it.
+        """
+        found = replace(Identity.of_answer(response.headers), size=None)
+        if self._known and self._known.is_same(found) is not False:
+            raise self._same()
+        self._conditions = {}
+        self._connect()
+
+    def _same(self) -> Unchanged:
+        self.close()
+        return Unchanged(f"{self._backup} is the same at Firestream")
 
     def _unchanged(self) -> dict[str, str]:
         """Return the condition under which the rest belongs to what was read.

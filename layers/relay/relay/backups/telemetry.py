@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from relay.backups.backup import Remark
 from relay.backups.fetcher import Result
 from relay.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from relay.backups.fetcher import Outcome, Run
+    from relay.backups.fetcher import Outcome
+    from relay.backups.runs import Run
 
 _METRIC = {Result.STORED: "BackupsStored", Result.NOT_YET: "BackupsNotYet", Result.FAILED: "BackupsFailed"}
+_METRIC_OF_REMARK = {
+    Remark.ODD: "BackupsOdd",
+    Remark.FEW_LINES: "BackupsFewLines",
+    Remark.REPLACED: "BackupsReplaced",
+}
 
 
 class BackupTelemetry(Telemetry):
@@ -23,7 +30,7 @@ class BackupTelemetry(Telemetry):
     def backup(self, outcome: Outcome) -> None:
         """Log what became of a backup, and count it."""
         backup = outcome.backup
-        log = self.logger.warning if outcome.result is Result.FAILED else self.logger.info
+        log = self.logger.warning if outcome.notable else self.logger.info
         log(
             "backup",
             extra={
@@ -36,11 +43,17 @@ class BackupTelemetry(Telemetry):
                 "bytes": outcome.bytes,
                 "lines": outcome.lines,
                 "resumes": outcome.resumes,
+                "late": outcome.late,
+                "remarks": [str(each) for each in outcome.remarks],
             },
         )
         file_type = backup.file_type if backup else "unknown"
         if outcome.result in _METRIC:
             self.count(_METRIC[outcome.result], MetricUnit.Count, 1, file_type=file_type)
+        for remark in outcome.remarks:
+            self.count(_METRIC_OF_REMARK[remark], MetricUnit.Count, 1, file_type=file_type)
+        if outcome.kept:
+            self.count("BackupsDamaged", MetricUnit.Count, 1, file_type=file_type)
         if outcome.bytes:
             self.count("BackupBytes", MetricUnit.Bytes, outcome.bytes, file_type=file_type)
         if outcome.pause:

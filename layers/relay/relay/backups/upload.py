@@ -33,11 +33,14 @@ from relay.backups.verifier import verify
 from relay.errors import Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+    from relay.backups.gunzip import Readable
+    from relay.backups.verifier import Content
 
 PART_BYTES = 8 * 1024 * 1024
 """The size of a part but the last. S3 takes 5 MiB or more, and 10,000 parts, which makes 80 GiB:
@@ -52,7 +55,9 @@ UPLOADERS = 2
 SLICE_BYTES = 1024 * 1024
 """How much is asked of the source at a time."""
 
-_ALREADY_THERE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"})
+_NOT_MET = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "NoSuchUpload"})
+"""What S3 answers when another worker was faster: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html.
+The last one: an answer was lost, and the attempt after it finds no upload, since there is an object."""
 
 
 class Source(Protocol):
@@ -75,23 +80,45 @@ class Receipt:
 
     Attributes:
         bytes: The size of the file.
-        lines: How many JSON objects it contains.
+        content: What it contains.
         sha256: Of the file, in hexadecimal.
+        etag: The object's, as S3 made it; None if no object was made, because the same bytes are stored.
     """
 
     bytes: int
-    lines: int
+    content: Content
     sha256: str
+    etag: str | None
 
 
-def store(source: Source, s3: S3Client, bucket: str, key: str) -> Receipt | None:
-    """Store a file under a key, unless there is one already.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """When a file becomes an object.
+
+    Attributes:
+        condition: S3 makes the object only under it; without one it replaces what is there.
+        inspect: Reads the file to its end, and raises what speaks against storing it.
+        unless_sha256: No object is made of a file with this checksum.
+    """
+
+    condition: Mapping[str, str]
+    inspect: Callable[[Readable], Content] = verify
+    unless_sha256: str | None = None
+
+
+NEW = Terms({"IfNoneMatch": "*"})
+"""An object is created, and none replaced."""
+
+
+def store(source: Source, s3: S3Client, bucket: str, key: str, terms: Terms = NEW) -> Receipt | None:
+    """Store a file under a key.
 
     Args:
         source: Gives the file's bytes.
         s3: The client.
         bucket: Where to.
         key: Under which key.
+        terms: When it becomes an object.
 
     Returns:
         What was stored; None when another worker was faster.
@@ -102,11 +129,15 @@ def store(source: Source, s3: S3Client, bucket: str, key: str) -> Receipt | None
     """
     try:
         with _Upload(s3, bucket, key) as upload, _Parts(source, upload.send) as parts:
-            content = verify(parts)
+            content = terms.inspect(parts)
             parts.arrived()
-            if not upload.complete(parts.size, parts.crc32):
-                return None
-            return Receipt(parts.size, content.lines, parts.sha256.hexdigest())
+            if not parts.size:
+                raise Retry(f"there is not one byte to store as {key}")
+            sha256 = parts.sha256.hexdigest()
+            if sha256 == terms.unless_sha256:
+                return Receipt(parts.size, content, sha256, None)
+            etag = upload.complete(parts.size, parts.crc32, terms.condition)
+            return Receipt(parts.size, content, sha256, etag) if etag else None
     except AWS_ERRORS as error:
         code = error_code(error)
         raise Retry(f"S3 did not take {key} ({code})") from None
@@ -144,28 +175,34 @@ class _Upload:
         )
         self._parts[number] = {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": _base64(crc32)}
 
-    def complete(self, size: int, crc32: int) -> bool:
-        """Make the object of its parts; S3 compares its size and its checksum. False when there is one already."""
+    def complete(self, size: int, crc32: int, condition: Mapping[str, str]) -> str | None:
+        """Make the object of its parts; S3 compares its size and its checksum.
+
+        Returns:
+            The object's ETag; None when the condition is not met, because another worker was faster.
+        """
         checksum: Any = {"ChecksumCRC32": _base64(crc32), "ChecksumType": "FULL_OBJECT"} if self._compares_whole else {}
+        conditions: Any = condition
         try:
-            self._s3.complete_multipart_upload(
+            answer = self._s3.complete_multipart_upload(
                 **self._where,
                 **checksum,
+                **conditions,
                 MultipartUpload={"Parts": [self._parts[number] for number in sorted(self._parts)]},
                 MpuObjectSize=size,
-                IfNoneMatch="*",
             )
         except ClientError as error:
-            # The last one: an answer was lost, and the attempt after it finds no upload, since there is an object.
-            if error_code(error) not in _ALREADY_THERE or not self._is_there():
+            if error_code(error) not in _NOT_MET or self._etag() in {None, condition.get("IfMatch")}:
                 raise
-            return False
+            return None
         self._completed = True
-        return True
+        return answer["ETag"]
 
-    def _is_there(self) -> bool:
+    def _etag(self) -> str | None:
+        """Return the ETag of the object that is there, if there is one."""
         answer = self._s3.list_objects_v2(Bucket=self._where["Bucket"], Prefix=self._where["Key"], MaxKeys=1)
-        return [each["Key"] for each in answer.get("Contents", [])] == [self._where["Key"]]
+        found = {each["Key"]: each["ETag"] for each in answer.get("Contents", [])}
+        return found.get(self._where["Key"])
 
 
 class _Part:
