@@ -19,8 +19,8 @@ class BackupSettings:
 
     Attributes:
         backup_file_types: Comma-separated; `file_types` has them apart.
-        backup_lag_days: The age in days up to which a missing backup may still come.
-        backup_lookback_days: The age in days up to which the nightly run looks for what is missing.
+        backup_lag_days: From this age in days on, a missing backup is reported.
+        backup_lookback_days: The age in days up to which the nightly run looks for what is missing or has changed.
     """
 
     backup_requests_queue_url: str
@@ -50,6 +50,6 @@ class BackupSettings:
             raise Misconfigured(f"BACKUP_FILE_TYPES: {', '.join(sorted(unknown))!r} is none of {', '.join(FILE_TYPES)}")
         if settings.backup_lookback_days <= settings.backup_lag_days:
             raise Misconfigured(
-                "BACKUP_LOOKBACK_DAYS must be more than BACKUP_LAG_DAYS, or a late backup is never asked for again"
+                "BACKUP_LOOKBACK_DAYS must be more than BACKUP_LAG_DAYS, or a missing backup is never reported"
             )
         return settings
