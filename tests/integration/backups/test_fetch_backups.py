@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from relay.backups.backup import Backup, days
-from relay.backups.fetcher import GIVE_UP_SECONDS
+from relay.backups.runs import GIVE_UP_SECONDS
 from relay.errors import Misconfigured, Reject
 
 from local.stand_ins.firestream.faults import Fault
