@@ -20,6 +20,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 from relay.aws_errors import error_code
+from relay.backups.runs import GIVE_UP_SECONDS
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -108,17 +109,18 @@ class Site:
             return None
         return result
 
-    def deliver(self, function: str, queue: str, body: str) -> None:
-        """Send a message to a queue, and invoke the function with it as SQS would."""
+    def deliver(self, function: str, queue: str, body: str, age: float = 0) -> None:
+        """Send a message to a queue, and invoke the function with it as SQS would, first received `age` seconds ago."""
         self.sqs.send_message(QueueUrl=self.url(queue), MessageBody=body)
         (message,) = self.sqs.receive_message(
             QueueUrl=self.url(queue), VisibilityTimeout=3600, MessageSystemAttributeNames=["All"], WaitTimeSeconds=5
         )["Messages"]
+        first_received = {"ApproximateFirstReceiveTimestamp": str(round((time.time() - age) * 1000))}
         record = {
             "messageId": message["MessageId"],
             "receiptHandle": message["ReceiptHandle"],
             "body": message["Body"],
-            "attributes": message["Attributes"],
+            "attributes": {**message["Attributes"], **first_received},
             "messageAttributes": {},
             "eventSource": "aws:sqs",
         }
@@ -257,20 +259,23 @@ class Backup:
         """Its key in the archive."""
         return f"{self.file_type}/{DAY:%Y/%m/%d}/stocktwits_{self.file_type}_{DAY:%Y_%m_%d}.gz"
 
-    def request(self, site: Site) -> None:
-        """Let the function fulfil a request for it."""
-        request = json.dumps({"file_type": self.file_type, "day": DAY.isoformat()})
-        site.deliver("FetchBackupsFunction", "BackupRequestsQueue", request)
+    def request(self, site: Site, age: float = 0, **fields: str) -> None:
+        """Let the function fulfil a request for it, which it first received `age` seconds ago."""
+        request = json.dumps({"file_type": self.file_type, "day": DAY.isoformat(), **fields})
+        site.deliver("FetchBackupsFunction", "BackupRequestsQueue", request, age)
 
-    def damage(self, site: Site) -> None:
-        """Damage its next download."""
-        site.firestream.fail("flipped-byte", file_type=self.file_type, day=DAY)
+    def damage(self, site: Site, times: int | None = 1) -> None:
+        """Damage its next downloads."""
+        site.firestream.fail("flipped-byte", times=times, file_type=self.file_type, day=DAY)
+
+    def is_tagged(self, site: Site, key: str) -> bool:
+        """Return whether an object has tags."""
+        return bool(site.s3.get_object_tagging(Bucket=site.bucket, Key=key)["TagSet"])
 
     def is_fetched(self, site: Site) -> bool:
         """A backup is stored with its tags."""
         self.request(site)
-        stored = site.stored() == [self.key]
-        return stored and bool(site.s3.get_object_tagging(Bucket=site.bucket, Key=self.key)["TagSet"])
+        return site.stored() == [self.key] and self.is_tagged(site, self.key)
 
     def is_fetched_first(self, site: Site) -> bool:
         """A new worker reads the login, and stores a backup."""
@@ -284,10 +289,31 @@ class Backup:
         return not site.uploads()
 
     def is_recorded_as_absent(self, site: Site) -> bool:
-        """A backup that Firestream does not have is recorded as absent."""
+        """A backup that Firestream does not have at the second look is recorded as absent."""
         site.firestream.configure(missing=[(self.file_type, DAY)])
-        self.request(site)
+        self.request(site, asked_at="2026-11-26T09:00:00Z")
         return site.stored() == [f"absent/{self.key.removesuffix('.gz')}.json"]
+
+    def is_replaced(self, site: Site) -> bool:
+        """A stored backup that has changed at Firestream is replaced by its next version, with a remark."""
+        self.request(site)
+        site.firestream.fail("few-lines", times=None, lines=3, file_type=self.file_type, day=DAY)
+        self.request(site, if_stored="compare")
+        versions = site.s3.list_object_versions(Bucket=site.bucket, Prefix=self.key).get("Versions", [])
+        return len(versions) == 2 and f"remarks/{self.file_type}/" in " ".join(site.stored())  # noqa: PLR2004
+
+    def is_kept_damaged(self, site: Site) -> bool:
+        """What was never whole is kept with its reason when its request is given up."""
+        self.damage(site, times=None)
+        self.request(site, GIVE_UP_SECONDS)
+        key = f"damaged/{self.key}"
+        return site.stored() == [key] and self.is_tagged(site, key)
+
+    def is_not_kept_whole(self, site: Site) -> bool:
+        """What is whole when it is to be kept as damaged is not kept, and its upload is aborted."""
+        self.damage(site)
+        self.request(site, GIVE_UP_SECONDS)
+        return not site.uploads()
 
     def is_retried_later(self, site: Site) -> bool:
         """A request that failed is visible again after its back-off."""
@@ -360,9 +386,14 @@ SCENARIOS: dict[Wanted, Scenario] = {
             ("s3:PutObject", backup.is_fetched),
             ("s3:AbortMultipartUpload", backup.is_aborted),
             ("s3:PutObjectTagging", backup.is_fetched),
+            ("s3:GetObjectTagging", backup.is_replaced),
         )
     },
     ("FetchBackupsRole", "s3:PutObject", "BackupBucket/absent/*"): MESSAGE.is_recorded_as_absent,
+    ("FetchBackupsRole", "s3:PutObject", "BackupBucket/remarks/*"): MESSAGE.is_replaced,
+    ("FetchBackupsRole", "s3:PutObject", "BackupBucket/damaged/*"): MESSAGE.is_kept_damaged,
+    ("FetchBackupsRole", "s3:PutObjectTagging", "BackupBucket/damaged/*"): MESSAGE.is_kept_damaged,
+    ("FetchBackupsRole", "s3:AbortMultipartUpload", "BackupBucket/damaged/*"): MESSAGE.is_not_kept_whole,
     ("FetchBackupsRole", "ssm:GetParameter", "FirestreamCredentialsParameter"): MESSAGE.is_fetched_first,
     ("PublishPolicy", "sqs:SendMessage", "OutboxQueue"): publishes,
 }
@@ -373,6 +404,8 @@ _POLLER = "the emulator's poller uses no role; AWS's uses this one"
 _LOGS = "the emulator writes the log without a role; AWS uses this one"
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html: 404 with this permission, 403 without it.
 _MISSING = "the emulator answers 404 for a missing object anyway; S3 answers 403 without this permission"
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html: s3:PutObject and s3:GetObject.
+_IF_MATCH = "the emulator replaces an object under IfMatch without it; S3 demands it for that"
 _QUEUES = {"PostMessagesRole": "OutboxQueue", "FetchBackupsRole": "BackupRequestsQueue"}
 _POLLING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _LOGGING = ("logs:CreateLogStream", "logs:PutLogEvents")
@@ -385,6 +418,10 @@ UNTESTABLE: dict[Wanted, str] = {
         for action in _LOGGING
     },
     **{(role, "s3:ListBucket", "ChartBucketName"): _MISSING for role in POSTING_FUNCTIONS},
+    **{
+        ("FetchBackupsRole", "s3:GetObject", f"BackupBucket/{backup.file_type}/*"): _IF_MATCH
+        for backup in (ACTIVITY, MESSAGE)
+    },
 }
 
 
@@ -505,7 +542,15 @@ _OF_BACKUPS: dict[str, Attack] = {
         Bucket=by.site.bucket, Prefix="athena-results/"
     ),
     "list the whole bucket": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket),
-    "read a backup": lambda by: by.client("s3").get_object(Bucket=by.site.bucket, Key=MESSAGE.key),
+    "read the results of queries": lambda by: by.client("s3").get_object(
+        Bucket=by.site.bucket, Key="athena-results/1.csv"
+    ),
+    "read what is kept as damaged": lambda by: by.client("s3").get_object(
+        Bucket=by.site.bucket, Key=f"damaged/{MESSAGE.key}"
+    ),
+    "delete a remark": lambda by: by.client("s3").delete_object(
+        Bucket=by.site.bucket, Key="remarks/message/2016/12/05/5a/odd.json"
+    ),
     "delete a backup": lambda by: by.client("s3").delete_object(Bucket=by.site.bucket, Key=MESSAGE.key),
     "read the account's token": lambda by: by.client("ssm").get_parameter(Name=TOKEN_PARAMETER, WithDecryption=True),
     "publish to the Outbox": _OF_POSTING["publish to the Outbox"],
