@@ -30,7 +30,7 @@ fuzzed = settings(
 SURROGATES = [r"\ud83d", r"\ude80", r"\ud83d\ude80", r"\u0000", r"\u001b", r"\ufeff", r"\n", r"\x", "\ud83d", "\0"]
 FIELDS = ["body", "sentiment", "in_reply_to_message_id", "chart", "key", "expires_at"]
 ENVELOPES = ["Type", "TopicArn", "Message", "detail", "detail-type", "source"]
-EVENTS = ["run", "first_day", "last_day", "file_types", "retry_absent", "file_type", "day", "Records"]
+EVENTS = ["run", "first_day", "last_day", "file_types", "retry_absent", "again", "file_type", "day", "Records"]
 RECORDS = ["messageId", "receiptHandle", "body", "attributes", "messageAttributes", "eventSource", "RelayKey"]
 VALUES = [
     "bullish",
@@ -238,7 +238,10 @@ ranges = st.fixed_dictionaries(
         "x": values,
     },
 )
-good_requests = st.fixed_dictionaries({"day": st.sampled_from(DAYS), "file_type": st.sampled_from(["message", "x"])})
+good_requests = st.fixed_dictionaries(
+    {"day": st.sampled_from(DAYS), "file_type": st.sampled_from(["message", "x"])},
+    optional={"if_stored": st.sampled_from(["keep", "replace", "Keep"]), "asked_at": st.just("2026-11-21T15:00:00Z")},
+)
 odd_requests = st.fixed_dictionaries(
     {"day": st.sampled_from(DAYS) | values, "file_type": texts}, optional={"x": values}
 )

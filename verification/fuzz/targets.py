@@ -20,11 +20,14 @@ from urllib.parse import quote, urlencode
 import msgspec
 from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup
 from relay.backups.bootstrap import Container
+from relay.backups.bucket import Stored
 from relay.backups.events import Backfill, Requests, read_event, read_request
-from relay.backups.fetcher import Backups, Outcome, Result, Run
+from relay.backups.fetcher import Fetcher, Outcome, Result
 from relay.backups.firestream import Download, Firestream
 from relay.backups.gunzip import READ_BYTES
+from relay.backups.identity import Identity
 from relay.backups.lines import MAX_LINE_BYTES
+from relay.backups.runs import Backups, Run
 from relay.backups.verifier import BLOCK_BYTES, Content, verify
 from relay.errors import Absent, Corrupt, Reject
 from relay.posting.alert import (
@@ -173,9 +176,9 @@ def request(body: str) -> None:
     except Reject as refused:
         _is_a_reason(refused.reason)
         return
-    assert FIRST_DAY <= wanted.day < TODAY
-    assert wanted.file_type in FILE_TYPES
-    assert read_request(wanted.request, TODAY) == wanted
+    assert FIRST_DAY <= wanted.backup.day < TODAY
+    assert wanted.backup.file_type in FILE_TYPES
+    assert read_request(wanted.body, TODAY) == wanted
 
 
 def event(event: Any) -> None:  # noqa: ANN401  any JSON value
@@ -325,8 +328,10 @@ class _Pieces:
 class _Archive:
     """An empty archive, which stores nothing."""
 
-    def stored(self, *_: object) -> set[date]:
-        return set()
+    def stored(self, *_: object) -> dict[date, Stored]:
+        return {}
+
+    remarks = stored
 
     absent = stored
 
@@ -348,7 +353,7 @@ class _Silent:
         return
 
     def backup(self, outcome: Outcome) -> None:
-        assert outcome.result is Result.ABSENT or not outcome.backup
+        assert outcome.result in {Result.ABSENT, Result.NOT_YET} or not outcome.backup
         if outcome.reason:
             _is_a_reason(outcome.reason)
 
@@ -361,7 +366,7 @@ class _Silent:
     def dead_letter(self, _request: QueueMessage, _outcome: Outcome) -> bool:
         return True
 
-    def open(self, _backup: Backup, _seconds_left: Callable[[], float]) -> Download:
+    def open(self, _backup: Backup, _seconds_left: Callable[[], float], _known: Identity | None) -> Download:
         raise Absent("Firestream has no such file", status=404)
 
     def close(self) -> None:
@@ -383,8 +388,7 @@ def _handler_alone(sent: list[str]) -> Iterator[None]:
 
     silent = _Silent()
     backups = Backups(
-        archive=cast("Archive", _Archive()),
-        open=silent.open,
+        fetcher=Fetcher(cast("Archive", _Archive()), silent.open),
         request=send,
         dead_letter=silent.dead_letter,
         file_types=FILE_TYPES,
@@ -491,7 +495,10 @@ _FIELDS = (
         "Records",
     ),
 )
-_EVENT_FIELDS = ("first_day", "last_day", "file_types", "retry_absent", "file_type", "day", "Records", "attributes")
+_EVENT_FIELDS = (
+    *("first_day", "last_day", "file_types", "retry_absent", "again"),
+    *("file_type", "day", "if_stored", "asked_at", "Records", "attributes"),
+)
 _VALUES = (
     *('"Notification"', "https://", "s3://", '"bullish"', "2026-11-21T16:00:00Z", "2026-W47-6 16:00+01[Europe/Berlin]"),
     *('{"RelayKey":{"Type":"String","Value":"k"}}', "```json\n", "{{ticker}}", "&quot;", "\u200b", "eyJib2R5Ijo"),
