@@ -19,14 +19,17 @@ from relay_cli.deployed import calendar, queues
 from relay_cli.deployed.calendar import Status
 from relay_cli.deployed.stack import client
 from relay_cli.failure import FAILED, INTERRUPTED, Failure
+from relay_cli.output import print_json
 from relay_cli.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
+    from datetime import date
 
     from relay.backups.events import Backfill
 
     from relay_cli.context import Context
+    from relay_cli.deployed.calendar import StoredObject
     from relay_cli.deployed.stack import Stack
 
 INVOKE: dict[str, Any] = {"read_timeout": 910, "retries": {"total_max_attempts": 1}, "tcp_keepalive": True}
@@ -52,32 +55,81 @@ def backfill(  # noqa: PLR0913  the arguments of a command
     retry_absent: Annotated[
         bool, typer.Option("--retry-absent", help="Request days again that Firestream did not have a file for.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Fetch stored backups anew, too; S3 keeps the versions before.")
+    ] = False,
     wait: Annotated[bool, typer.Option(help="Show the progress until all requests are done.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Fetch the missing backups of a range of days, and show the progress.
 
-    Ctrl-C stops the display, not the backfill. A stored backup is never fetched again.
+    Ctrl-C stops the display, not the backfill. A stored backup is only fetched again with --again.
 
     [dim]relay backfill 2016-12-01 2016-12-31
-    relay backfill 2009-01-01 2025-12-31 --type message --no-wait[/dim]
+    relay backfill 2009-01-01 2025-12-31 --type message --no-wait
+    relay backfill 2016-12-05 2016-12-05 --again[/dim]
     """
     context: Context = ctx.obj
-    period = calendar.parse_period(first_day, last_day, file_types, retry_absent=retry_absent)
-    missing = _missing(context, period)
-    if not missing:
-        context.console.print("Nothing is missing.")
-        return
-    progress = BackfillProgress.start(context.stack, missing)
+    period = calendar.parse_period(first_day, last_day, file_types, retry_absent=retry_absent, again=again)
+    wanted = _wanted(context, period)
+    progress = BackfillProgress.start(context.stack, wanted)
     try:
-        with context.notes.status("Requesting the missing backups …"):
-            _start(context, period)
-        if not wait:
-            context.console.print("Requested. `relay backups` shows the progress.")
-            return
-        _follow(context, progress)
+        if wanted:
+            with context.notes.status("Requesting the backups …"):
+                _start(context, period)
+        if wanted and wait:
+            _follow(context, progress)
     except KeyboardInterrupt:
         raise Failure("The backfill continues without you: `relay backups` shows the progress.", INTERRUPTED) from None
-    _conclude(context, progress)
+    result = progress.result()
+    if json:
+        print_json(result if wait else {"requested": len(wanted)})
+    elif not wanted:
+        context.console.print("Nothing is missing.")
+    elif not wait:
+        context.console.print("Requested. `relay backups` shows the progress.")
+    else:
+        _show(context, result)
+    if wait:
+        _fail_if_incomplete(result)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A backup that a backfill was to fetch.
+
+    Attributes:
+        file_type: Its type.
+        day: Its day.
+        bytes: Its size, if it was stored.
+        reason: Why it failed, if it did.
+    """
+
+    file_type: str
+    day: date
+    bytes: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillResult:
+    """The result of a backfill.
+
+    Attributes:
+        stored: The backups that were stored.
+        absent: Those that Firestream does not have.
+        not_yet: Those that it does not have, and that the nightly run asks for again.
+        failed: Those whose request failed.
+        lost: Those without a request and without an outcome.
+        bytes: The total size of what was stored.
+    """
+
+    stored: list[Fetched]
+    absent: list[Fetched]
+    not_yet: list[Fetched]
+    failed: list[Fetched]
+    lost: list[Fetched]
+    bytes: int
 
 
 @dataclass
@@ -99,16 +151,18 @@ class BackfillProgress:
     absent: set[Backup] = field(default_factory=set)
     failed: dict[Backup, str] = field(default_factory=dict)
     requested: int = 0
-    _notes: dict[Backup, str] = field(default_factory=dict)
+    _notes: dict[Backup, StoredObject] = field(default_factory=dict)
+    _versions: dict[Backup, StoredObject] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
     _depth: int = 0
 
     @classmethod
-    def start(cls, stack: Stack, missing: Collection[Backup]) -> BackfillProgress:
-        """Note what existed before: older notes of absence, and older failures."""
-        progress = cls(stack, set(missing))
-        for backups in _by_type(missing):
-            progress._notes |= {backup: each.etag for backup, each in calendar.absent(stack, backups).items()}
+    def start(cls, stack: Stack, wanted: Collection[Backup]) -> BackfillProgress:
+        """Note what existed before: older versions, notes of absence, and failures."""
+        progress = cls(stack, set(wanted))
+        for backups in _by_type(wanted):
+            progress._notes |= calendar.absent(stack, backups)
+            progress._versions |= calendar.stored(stack, backups)
         progress._known = {each.id for each in calendar.failures(stack)}
         return progress
 
@@ -119,15 +173,35 @@ class BackfillProgress:
         for backups in _by_type(self.left):
             stored = calendar.stored(self.stack, backups)
             noted = calendar.absent(self.stack, backups)
-            self.stored |= {backup: each.bytes for backup, each in stored.items()}
-            self.absent |= {backup for backup, each in noted.items() if each.etag != self._notes.get(backup)}
+            # The same bytes have the same ETag, but are written later.
+            self.stored |= {backup: each.bytes for backup, each in stored.items() if each != self._versions.get(backup)}
+            self.absent |= {backup for backup, each in noted.items() if each != self._notes.get(backup)}
             self.left -= self.stored.keys() | self.absent
         self._read_failures()
         return len(self.left) < before
 
     def not_yet(self) -> bool:
-        """Return whether Firestream may not have any of the remaining days yet."""
-        return all(calendar.may_still_come(self.stack, each) for each in self.left)
+        """Return whether the nightly run asks for all the remaining days again."""
+        return all(calendar.is_looked_for(self.stack, each) for each in self.left)
+
+    def result(self) -> BackfillResult:
+        """Return the result as it is now."""
+        not_yet = {each for each in self.left - self._versions.keys() if calendar.is_looked_for(self.stack, each)}
+
+        def of(backups: Iterable[Backup]) -> list[Fetched]:
+            return [
+                Fetched(each.file_type, each.day, self.stored.get(each, 0), self.failed.get(each, ""))
+                for each in sorted(backups)
+            ]
+
+        return BackfillResult(
+            stored=of(self.stored),
+            absent=of(self.absent),
+            not_yet=of(not_yet),
+            failed=of(self.failed),
+            lost=of(self.left - not_yet),
+            bytes=sum(self.stored.values()),
+        )
 
     def _read_failures(self) -> None:
         """Read the failures only if there may be new ones: reading thousands takes a minute."""
@@ -141,16 +215,18 @@ class BackfillProgress:
         self.left -= self.failed.keys()
 
 
-def _missing(context: Context, period: Backfill) -> list[Backup]:
+def _wanted(context: Context, period: Backfill) -> list[Backup]:
     """Return the backups that the function will request, and print how many they are."""
     overview = calendar.read(context.stack, period)
     done = {Status.STORED} if period.retry_absent else {Status.STORED, Status.ABSENT}
-    missing: list[Backup] = []
+    wanted: list[Backup] = []
     for each in overview.calendars:
-        of_type = [Backup(day.day, each.file_type) for day in each.days if day.status not in done]
-        context.notes.print(f"{one_line(each.file_type)}: {len(of_type):,} of {len(each.days):,} days are missing.")
-        missing += of_type
-    return sorted(missing)
+        missing = [Backup(day.day, each.file_type) for day in each.days if day.status not in done]
+        stored = [Backup(day.day, each.file_type) for day in each.days if day.status is Status.STORED and period.again]
+        text = f"{one_line(each.file_type)}: {len(missing):,} of {len(each.days):,} days are missing"
+        context.notes.print(f"{text}, {len(stored):,} stored ones are fetched anew." if period.again else f"{text}.")
+        wanted += missing + stored
+    return sorted(wanted)
 
 
 def _start(context: Context, period: Backfill) -> None:
@@ -159,12 +235,14 @@ def _start(context: Context, period: Backfill) -> None:
     Raises:
         Failure: The function failed.
     """
-    event = {
+    event: dict[str, Any] = {
         "first_day": period.first_day.isoformat(),
         "last_day": period.last_day.isoformat(),
         "file_types": period.file_types or calendar.file_types(context.stack),
         "retry_absent": period.retry_absent,
     }
+    if period.again:
+        event["again"] = True
     answer = client(context.stack.session, "lambda", **INVOKE).invoke(
         FunctionName=context.stack.output("FetchBackupsFunctionName"), Payload=json.dumps(event)
     )
@@ -206,7 +284,9 @@ def _follow(context: Context, progress: BackfillProgress) -> None:
                 return
             if now - changed > STUCK_SECONDS and progress.requested and not explained:
                 context.notes.print(
-                    "Failed requests are retried, first after 5 minutes; you can stop watching with Ctrl-C."
+                    "Failed requests are retried, first after 5 minutes, and days that Firestream does not have are "
+                    "asked for a second time after 5 minutes; you can stop watching with Ctrl-C.",
+                    soft_wrap=True,
                 )
                 explained = True
             time.sleep(max(POLL_SECONDS, 4 * (now - polled)))
@@ -222,23 +302,24 @@ def _speed(progress: BackfillProgress, seconds: float) -> str:
     return ", ".join(parts)
 
 
-def _conclude(context: Context, progress: BackfillProgress) -> None:
-    """Print the result; raises `Failure` if some of it failed."""
-    size, left = sum(progress.stored.values()), progress.left
-    parts = [f"{len(progress.stored):,} stored ({decimal(size)})"]
-    parts += [f"{len(progress.absent):,} absent"] if progress.absent else []
-    not_yet = {each for each in left if calendar.may_still_come(context.stack, each)}
-    parts += [f"{len(not_yet):,} not available yet"] if not_yet else []
-    parts += [f"{len(progress.failed):,} failed"] if progress.failed else []
-    lost = sorted(left - not_yet)
-    parts += [f"{len(lost):,} neither stored nor failed"] if lost else []
+def _show(context: Context, result: BackfillResult) -> None:
+    parts = [f"{len(result.stored):,} stored ({decimal(result.bytes)})"]
+    parts += [f"{len(result.absent):,} absent"] if result.absent else []
+    parts += [f"{len(result.not_yet):,} not available yet"] if result.not_yet else []
+    parts += [f"{len(result.failed):,} failed"] if result.failed else []
+    parts += [f"{len(result.lost):,} neither stored nor failed"] if result.lost else []
     context.console.print(", ".join(parts) + ".")
-    for backup, reason in sorted(progress.failed.items())[:FAILURES_SHOWN]:
-        context.notes.print(f"{one_line(str(backup))}: {one_line(reason, 1000)}", soft_wrap=True)
-    if progress.failed:
+    for each in result.failed[:FAILURES_SHOWN]:
+        what = one_line(f"{each.file_type} {each.day}")
+        context.notes.print(f"{what}: {one_line(each.reason, 1000)}", soft_wrap=True)
+
+
+def _fail_if_incomplete(result: BackfillResult) -> None:
+    if result.failed:
         raise Failure("Some failed: `relay backups` shows which; fix the reason and run the command again.", FAILED)
-    if lost:
-        raise Failure(f"No requests remain, but {one_line(str(lost[0]))} is not stored: run the command again.", FAILED)
+    if result.lost:
+        first = one_line(f"{result.lost[0].file_type} {result.lost[0].day}")
+        raise Failure(f"No requests remain, but {first} is not stored: run the command again.", FAILED)
 
 
 def _by_type(backups: Collection[Backup]) -> Iterator[list[Backup]]:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LAG_DAYS = "2"
 """`BackupLagDays` of a stack that does not have this parameter."""
 
+LOOKBACK_DAYS = "7"
+"""The same of `BackupLookbackDays`."""
+
 NO_REASON = "its worker ended without a reason; see the function's log"
 """The reason shown for a request that SQS itself moved to BackupFailures."""
 
@@ -106,11 +109,13 @@ class StoredObject:
 
     Attributes:
         bytes: Its size.
-        etag: Changes when it is overwritten.
+        etag: Changes with its bytes.
+        modified: When it was written.
     """
 
     bytes: int
     etag: str
+    modified: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +147,24 @@ def parse_backup(file_type: str, day: str) -> Backup:
 
 
 def parse_period(
-    first_day: str, last_day: str, file_types: Sequence[str] | None = None, *, retry_absent: bool = False
+    first_day: str,
+    last_day: str,
+    file_types: Sequence[str] | None = None,
+    *,
+    retry_absent: bool = False,
+    again: bool = False,
 ) -> Backfill:
     """Parse a range of days with the checks of the function that fetches backups.
 
     Raises:
         Failure: A day or a file type is invalid, or the last day is before the first.
     """
-    event: dict[str, Any] = {"first_day": first_day, "last_day": last_day, "retry_absent": retry_absent}
+    event: dict[str, Any] = {
+        "first_day": first_day,
+        "last_day": last_day,
+        "retry_absent": retry_absent,
+        "again": again,
+    }
     if file_types:
         event["file_types"] = list(file_types)
     try:
@@ -168,6 +183,11 @@ def file_types(stack: Stack) -> tuple[str, ...]:
 def may_still_come(stack: Stack, backup: Backup) -> bool:
     """Return whether Firestream may not have the file yet."""
     return (today() - backup.day).days <= int(stack.parameters.get("BackupLagDays", LAG_DAYS))
+
+
+def is_looked_for(stack: Stack, backup: Backup) -> bool:
+    """Return whether the nightly run asks for it."""
+    return (today() - backup.day).days <= int(stack.parameters.get("BackupLookbackDays", LOOKBACK_DAYS))
 
 
 def read(stack: Stack, period: Backfill) -> Overview:
@@ -228,7 +248,10 @@ def _failed_request(message: Mapping[str, Any]) -> FailedRequest:
 
 def _list(stack: Stack, backups: Mapping[str, Backup]) -> dict[Backup, StoredObject]:
     archive = Archive(lambda: stack.client("s3"), stack.output("BackupBucketName"), time.time)
-    return {backups[each["Key"]]: StoredObject(each["Size"], each["ETag"]) for each in archive.objects(backups)}
+    return {
+        backups[each["Key"]]: StoredObject(each["Size"], each["ETag"], each["LastModified"])
+        for each in archive.objects(backups)
+    }
 
 
 def _day(

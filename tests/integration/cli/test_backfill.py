@@ -1,5 +1,6 @@
 """`relay backfill`: the function fetches what is missing, and the command follows it."""
 
+import json
 from datetime import date, timedelta
 
 import pytest
@@ -64,7 +65,55 @@ def test_a_day_that_is_absent_again_is_done(relay: ArchiveCli) -> None:
     note_absent(relay, BACKUP)
     relay.backups.firestream.configure(missing=[DAY])
     result = relay("backfill", "2016-12-05", "2016-12-05", "--retry-absent")
-    assert (result.code, result.out, relay.polls) == (DONE, "0 stored (0 bytes), 1 absent.\n", 1)
+    assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 absent.\n")
+    assert relay.polls > 30  # it is asked for a second time after five minutes
+    assert "asked for a second time after 5 minutes" in result.err
+
+
+@pytest.mark.parametrize("age", [1, 3, 7])
+def test_a_day_of_the_look_back_is_left_to_the_nightly_run(relay: ArchiveCli, age: int) -> None:
+    day = date(2026, 11, 21) - timedelta(days=age)
+    relay.backups.firestream.configure(missing=[day])
+    result = relay("backfill", str(day), str(day))
+    assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 not available yet.\n")
+
+
+def test_stored_days_are_fetched_anew_on_demand(relay: ArchiveCli) -> None:
+    relay.store(BACKUP)
+    relay.backups.clock.forward(60)
+    result = relay("backfill", *A_WEEK, "--type", "message", "--again")
+    assert result.code == DONE
+    assert result.out.startswith("7 stored (")
+    assert result.err.startswith("message: 6 of 7 days are missing, 1 stored ones are fetched anew.\n")
+    ((_, event),) = relay.events
+    assert event["again"] is True
+    assert relay.backups.content(BACKUP) == relay.backups.source(BACKUP)
+
+
+def test_the_result_can_be_read_by_a_program(relay: ArchiveCli) -> None:
+    relay.backups.firestream.fail(Fault.BAD_REQUEST, day=DAY, times=None)
+    result = relay("backfill", "2016-12-05", "2016-12-06", "--json")
+    printed = json.loads(result.out)
+    other = Backup(DAY + timedelta(days=1), "message")
+    size = len(relay.backups.content(other) or b"")
+    assert result.code == FAILED
+    assert printed.pop("failed")[0]["reason"].startswith("Firestream refused to look for message 2016-12-05 (400")
+    assert printed == {
+        "stored": [{"file_type": "message", "day": "2016-12-06", "bytes": size, "reason": ""}],
+        "absent": [],
+        "not_yet": [],
+        "lost": [],
+        "bytes": size,
+    }
+
+
+@pytest.mark.parametrize(("options", "requested"), [(["--no-wait"], {"requested": 1}), ([], None)])
+def test_nothing_else_is_printed_for_a_program(
+    relay: ArchiveCli, options: list[str], requested: dict[str, int] | None
+) -> None:
+    result = relay("backfill", "2016-12-05", "2016-12-05", "--json", *options)
+    printed = json.loads(result.out)
+    assert printed == requested or len(printed["stored"]) == 1
 
 
 def test_a_day_that_firestream_does_not_have_yet_is_waited_for_no_longer_than_its_request(relay: ArchiveCli) -> None:
