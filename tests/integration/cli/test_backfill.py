@@ -80,7 +80,7 @@ def test_a_day_of_the_look_back_is_left_to_the_nightly_run(relay: ArchiveCli, ag
 
 def test_stored_days_are_fetched_anew_on_demand(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
-    relay.backups.clock.forward(60)
+    relay.backups.stored_earlier(BACKUP, seconds=60)
     result = relay("backfill", *A_WEEK, "--type", "message", "--again")
     assert result.code == DONE
     assert result.out.startswith("7 stored (")
