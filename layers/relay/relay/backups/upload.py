@@ -82,13 +82,16 @@ class Receipt:
         bytes: The size of the file.
         content: What it contains.
         sha256: Of the file, in hexadecimal.
-        etag: The object's, as S3 made it; None if no object was made, because the same bytes are stored.
+        etag: The object's, as S3 gave it; None if none was to be made of these bytes.
+        made: Whether this upload made the object, as far as is known. If not, an object of the same bytes is there: an
+            answer of S3 was lost, or another worker was faster.
     """
 
     bytes: int
     content: Content
     sha256: str
     etag: str | None
+    made: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,7 @@ def store(source: Source, s3: S3Client, bucket: str, key: str, terms: Terms = NE
         terms: When it becomes an object.
 
     Returns:
-        What was stored; None when another worker was faster.
+        What was stored; None when another worker was faster, with other bytes.
 
     Raises:
         Corrupt: The file is not a whole backup.
@@ -135,9 +138,9 @@ def store(source: Source, s3: S3Client, bucket: str, key: str, terms: Terms = NE
                 raise Retry(f"there is not one byte to store as {key}")
             sha256 = parts.sha256.hexdigest()
             if sha256 == terms.unless_sha256:
-                return Receipt(parts.size, content, sha256, None)
-            etag = upload.complete(parts.size, parts.crc32, terms.condition)
-            return Receipt(parts.size, content, sha256, etag) if etag else None
+                return Receipt(parts.size, content, sha256, None, made=False)
+            etag, made = upload.complete(parts.size, parts.crc32, terms.condition)
+            return Receipt(parts.size, content, sha256, etag, made) if etag else None
     except AWS_ERRORS as error:
         code = error_code(error)
         raise Retry(f"S3 did not take {key} ({code})") from None
@@ -175,11 +178,12 @@ class _Upload:
         )
         self._parts[number] = {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": _base64(crc32)}
 
-    def complete(self, size: int, crc32: int, condition: Mapping[str, str]) -> str | None:
+    def complete(self, size: int, crc32: int, condition: Mapping[str, str]) -> tuple[str | None, bool]:
         """Make the object of its parts; S3 compares its size and its checksum.
 
         Returns:
-            The object's ETag; None when the condition is not met, because another worker was faster.
+            The object's ETag, and whether this made it. When the condition is not met, because another worker was
+            faster, the ETag is that of an object of the same bytes, or None.
         """
         checksum: Any = {"ChecksumCRC32": _base64(crc32), "ChecksumType": "FULL_OBJECT"} if self._compares_whole else {}
         conditions: Any = condition
@@ -192,17 +196,30 @@ class _Upload:
                 MpuObjectSize=size,
             )
         except ClientError as error:
-            if error_code(error) not in _NOT_MET or self._etag() in {None, condition.get("IfMatch")}:
+            found = self._etag() if error_code(error) in _NOT_MET else None
+            if found in {None, condition.get("IfMatch")}:
                 raise
-            return None
+            return (found if found == self._etag_of_parts() else None), False
         self._completed = True
-        return answer["ETag"]
+        return answer["ETag"], True
 
     def _etag(self) -> str | None:
         """Return the ETag of the object that is there, if there is one."""
         answer = self._s3.list_objects_v2(Bucket=self._where["Bucket"], Prefix=self._where["Key"], MaxKeys=1)
         found = {each["Key"]: each["ETag"] for each in answer.get("Contents", [])}
         return found.get(self._where["Key"])
+
+    def _etag_of_parts(self) -> str:
+        """Return the ETag that S3 gives an object of these parts, which it encrypts with keys of its own.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+        """
+        etags = [self._parts[number]["ETag"].strip('"') for number in sorted(self._parts)]
+        try:
+            digest = hashlib.md5(b"".join(map(bytes.fromhex, etags)), usedforsecurity=False)
+        except ValueError:  # encrypted in another way, or not by S3
+            return ""
+        return f'"{digest.hexdigest()}-{len(etags)}"'
 
 
 class _Part:
