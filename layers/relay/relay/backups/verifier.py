@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1024 * 1024
 """How much text is looked at at a time. Of a longer line, only what it begins and ends with is kept."""
 
-LINES_AT_A_TIME = 512
-"""So many lines' ends are compared at a time: a list of them all would take many times the block for short lines, and a
-longer one would wake the garbage collector (after 700 new objects on Python 3.11 and 3.12)."""
+LINES_AT_A_TIME = 128
+"""So many lines' ends are compared at a time: a list of them all would take many times the block for short lines, a
+longer one falls out of the processor's nearest cache, and wakes the garbage collector (after 700 new objects on Python
+3.11 and 3.12)."""
 
 MIXED_BYTES = 16 * 1024
 """How many of a block's lines are looked at one by one if one of them is not as simple as most."""
