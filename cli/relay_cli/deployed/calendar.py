@@ -136,7 +136,7 @@ def today() -> date:
 def parse_backup(file_type: str, day: str) -> Backup:
     """Parse a file type and a day; raises `Failure` if there cannot be such a backup."""
     try:
-        return read_request(json.dumps({"file_type": file_type, "day": day}), today())
+        return read_request(json.dumps({"file_type": file_type, "day": day}), today()).backup
     except Reject as error:
         raise Failure(f"{error.reason}.", USAGE) from None
 
@@ -217,7 +217,7 @@ def failures(stack: Stack) -> list[FailedRequest]:
 
 def _failed_request(message: Mapping[str, Any]) -> FailedRequest:
     try:
-        backup = read_request(message["Body"], today())
+        backup = read_request(message["Body"], today()).backup
     except Reject:
         backup = None
     attributes = message.get("MessageAttributes", {})
