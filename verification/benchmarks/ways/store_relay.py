@@ -31,7 +31,7 @@ def prepare(job: Job) -> Callable[[], int]:
             receipt = archive.store(backup, download)
         if receipt is None:
             raise RuntimeError("the object exists already")
-        archive.tag(backup, receipt, download.etag)
-        return receipt.lines
+        archive.tag(backup, receipt, download.identity)
+        return receipt.content.lines
 
     return run
