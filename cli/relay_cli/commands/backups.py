@@ -9,6 +9,7 @@ import typer
 from relay.backups.backup import FIRST_DAY
 
 from relay_cli import heatmap
+from relay_cli.commands.check import check as check_backups
 from relay_cli.commands.options import FAILURES_SHOWN, Types
 from relay_cli.deployed import calendar
 from relay_cli.deployed.calendar import Mark, Status
@@ -36,18 +37,38 @@ def backups(  # noqa: PLR0913  the options of a command
     missing: Annotated[
         bool, typer.Option("--missing", help="Only list what is missing or failed, one per line.")
     ] = False,
+    check: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--check",
+            metavar="FIRST LAST",
+            help="Read the stored backups of these days, and compare them with their tags.",
+        ),
+    ] = None,
+    with_firestream: Annotated[
+        bool, typer.Option("--with-firestream", help="With --check: compare with what Firestream has now, too.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the status of every day's backup.
+    """Show the status of every day's backup, or check the stored ones.
 
     A backup is stored, failed (its request is in BackupFailures), damaged (what Firestream sent was not whole), absent
     (Firestream does not have it), missing, or not available yet. Remarks about stored ones are listed below.
 
     [dim]relay backups
     relay backups --year 2016 --type message
-    relay backups --from 2009-01-01 --missing | wc -l[/dim]
+    relay backups --from 2009-01-01 --missing | wc -l
+    relay backups --check 2016-12-01 2016-12-31 --type message[/dim]
     """
     context: Context = ctx.obj
+    if check:
+        if year is not None or first_day or last_day or missing:
+            raise Failure("--check has its own days: leave out --year, --from, --to and --missing.", USAGE)
+        period = calendar.parse_period(*check, file_types)
+        check_backups(context, period, with_firestream=with_firestream, as_json=json)
+        return
+    if with_firestream:
+        raise Failure("--with-firestream needs --check FIRST LAST.", USAGE)
     overview = calendar.read(context.stack, _period(year, first_day, last_day, file_types))
     if missing:
         _list(context, overview, as_json=json)
