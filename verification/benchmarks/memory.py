@@ -44,13 +44,13 @@ the processors (`cpu.cfs_quota_us` in periods of {_PERIOD // 1000} ms; imports a
 rounds. "Processors used" is processor time divided by duration: as far as the function computes all the time, it is
 the share, and the difference is the error of holding the process to it. With more than one processor, the relay shares
 this machine's {os.cpu_count()} with the stand-in and the S3. Prices are for a GB of memory and a second in us-east-1:
-{PRICES["arm64"]:.10f} USD on arm64, {PRICES["x86_64"]:.10f} on x86_64; they count what is used here, although the two compute at
-different speeds."""
+{PRICES["arm64"]:.10f} USD on arm64, {PRICES["x86_64"]:.10f} on x86_64. Both columns take the duration on this machine,
+although the two architectures compute at different speeds."""
 
 _CHOICE = f"""\
 The function has {CHOSEN_MB} MB, which is one processor. Up to there, more memory makes it faster and no dearer; beyond,
 it pays for a second processor that it uses in part. Where Firestream or the network is slower than the processor, it
-would wait for less money with less memory, but it is a matter of cents: a TB is more than the whole archive."""
+would wait for less money with less memory, but that is a matter of cents for each TB."""
 
 _NO_GROUPS = """\
 Not measured: it takes root, and control groups with the processor's controller."""

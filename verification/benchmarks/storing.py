@@ -31,7 +31,8 @@ ROUNDS = {SMALL: 9, LARGE: 5, SHORT_LINES: 9}
 OF_VENDOR = {SMALL: 1.2, LARGE: 1.35}
 OF_DECODE = {SMALL: 0.75, LARGE: 0.85}
 CPU_OF_VENDOR = 0.8
-SHORT_LINES_OF_DECODE = 0.5
+SHORT_LINES_OF_DECODE = 0.4
+SHORT_LINES_CPU_OF_VENDOR = 1.5
 PEAK_OF_SMALL = 1.1
 PEAK_MB = 110
 
@@ -57,8 +58,7 @@ Processor time includes child processes; memory is the maximum of any process.
 
 The third table is for a backup of activities, in both formats that are known: about 140 bytes of text a line,
 compressed to a ninth, so that {SHORT_LINES} MB hold almost as many lines as {LARGE} MB of messages. Checking a line
-costs the same however short it is. The other ways pass over the lines, so the target is a share of a bare decode's
-speed."""
+costs the same however short it is, and the other ways do not look at them: storing these takes the relay more time."""
 
 
 @dataclass(frozen=True)
@@ -156,11 +156,15 @@ def measure() -> Section:
             ),
             *(
                 Target(
-                    f"Processor time of storing {runs.file.megabytes} MB, of the vendor's",
-                    CPU_OF_VENDOR,
+                    f"Processor time of storing {runs.file.name}, of the vendor's",
+                    limit,
                     runs.cpu(RELAY, VENDOR),
                 )
-                for runs in (large, small)
+                for runs, limit in (
+                    (large, CPU_OF_VENDOR),
+                    (small, CPU_OF_VENDOR),
+                    (short_lines, SHORT_LINES_CPU_OF_VENDOR),
+                )
             ),
             Target(
                 f"Peak memory of storing {LARGE} MB, of that for {SMALL} MB",
