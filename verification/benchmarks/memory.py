@@ -52,23 +52,24 @@ The function has {CHOSEN_MB} MB, which is one processor. Up to there, more memor
 it pays for a second processor that it uses in part. Where Firestream or the network is slower than the processor, it
 would wait for less money with less memory, but that is a matter of cents for each TB."""
 
-_NO_GROUPS = """\
-Not measured: it takes root, and control groups with the processor's controller."""
+_NO_GROUPS = "Not measured: it takes root, and control groups with the processor's controller."
 
 
 def measure() -> Section:
     """Measure each size of memory."""
+    try:
+        with _control_group(1):
+            pass
+    except OSError as error:
+        print(f"  memory  {_NO_GROUPS} ({error})", flush=True)
+        return Section("Memory of FetchBackupsFunction", _HOW, [], [], [_NO_GROUPS])
     file = backup_file(SMALL)
     runs: dict[int, list[Run]] = {memory: [] for memory in MEMORY_MB}
     with open_loopback() as loopback:
         loopback.put(file)
         for number, memory in interleaved(MEMORY_MB, ROUNDS):
-            try:
-                with _control_group(memory / MB_A_PROCESSOR) as prefix:
-                    run = loopback.run(RELAY, file, prefix)
-            except OSError as error:
-                print(f"  memory  {_NO_GROUPS} ({error})", flush=True)
-                return Section("Memory of FetchBackupsFunction", _HOW, [], [], [_NO_GROUPS])
+            with _control_group(memory / MB_A_PROCESSOR) as prefix:
+                run = loopback.run(RELAY, file, prefix)
             runs[memory].append(run)
             print(f"  memory {number + 1}/{ROUNDS}  {memory:>4} MB{run.seconds:>6.2f} s", flush=True)
 
