@@ -1,8 +1,8 @@
 """IAM, as far as the template uses it: may a role make this call?
 
-The emulator gives requests no ``dynamodb:LeadingKeys``, ``s3:if-none-match``, ``s3:ObjectCreationOperation`` and
-``events:source``, and moto evaluates no conditions at all. What a call is asked for is in AWS's Service Authorization
-Reference; how a policy is evaluated, in
+The emulator gives requests no ``dynamodb:LeadingKeys``, ``s3:if-none-match``, ``s3:if-match``,
+``s3:ObjectCreationOperation`` and ``events:source``, and moto evaluates no conditions at all. What a call is asked for
+is in AWS's Service Authorization Reference; how a policy is evaluated, in
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html. Whatever is not known here
 fails: a permission is never taken for granted.
 """
@@ -136,8 +136,9 @@ def _of_s3(operation: str, call: Mapping[str, Any]) -> Request:
     if operation not in _CREATES:
         return Request(f"s3:{operation}", place)
     context = {"s3:ObjectCreationOperation": [_CREATES[operation]]}
-    if "IfNoneMatch" in call:
-        context["s3:if-none-match"] = [call["IfNoneMatch"]]
+    for name, key in (("IfNoneMatch", "s3:if-none-match"), ("IfMatch", "s3:if-match")):
+        if name in call:
+            context[key] = [call[name]]
     return Request("s3:PutObject", place, context)
 
 

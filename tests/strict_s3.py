@@ -1,4 +1,4 @@
-"""moto's S3 with checks that moto lacks: checksums and sizes are compared, one request is answered at a time.
+"""moto's S3 with checks that moto lacks: checksums, sizes and IfMatch are compared, and requests answered one by one.
 
 What is compared: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html.
 """
@@ -9,12 +9,13 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
+from moto.s3.models import s3_backends
 
 Act = Callable[[AWSPreparedRequest], AWSResponse | None]
 
@@ -78,6 +79,9 @@ class StrictS3:
             if [_crc32(parts[part["PartNumber"]]) for part in named] != [part.get("ChecksumCRC32") for part in named]:
                 return refusal(request, "InvalidPart")
             whole = b"".join(parts[part["PartNumber"]] for part in named)
+            expected = _header(request, "If-Match")
+            if expected and (found := _etag(request)) != expected:
+                return refusal(request, "PreconditionFailed", 412) if found else refusal(request, "NoSuchKey", 404)
             headers = [
                 _header(request, f"x-amz-{name}") for name in ("checksum-crc32", "checksum-type", "mp-object-size")
             ]
@@ -103,6 +107,14 @@ def _body(request: AWSPreparedRequest) -> bytes:
     content = bytes(request.body.read())
     request.body.seek(0)
     return content
+
+
+def _etag(request: AWSPreparedRequest) -> str | None:
+    """Return the ETag of the object that is there: moto does not compare it before it completes an upload."""
+    url = urlsplit(request.url)
+    bucket, key = (url.hostname or "").partition(".")[0], unquote(url.path).removeprefix("/")
+    found = s3_backends["123456789012"]["aws"].head_object(bucket, key)
+    return str(found.etag) if found else None
 
 
 def _header(request: AWSPreparedRequest, name: str) -> str:

@@ -166,9 +166,9 @@ RANKS = {
     ],
     "backups": [
         {"bootstrap"},
-        {"fetcher", "telemetry"},
+        {"runs", "fetcher", "telemetry"},
         {"firestream", "bucket", "upload", "settings", "reader", "stored_object"},
-        {"backup", "events", "verifier", "gunzip", "lines"},
+        {"backup", "events", "identity", "verifier", "gunzip", "lines"},
     ],
 }
 """The modules of each half: what builds it, its work, its clients, and what knows neither."""

@@ -114,10 +114,11 @@ def fetching(operation: str, key: str = BACKUP, **call: Any) -> bool:
 
 @pytest.mark.parametrize("operation", ["PutObject", "CompleteMultipartUpload", "CopyObject"])
 @pytest.mark.parametrize("file_type", FILE_TYPES)
-def test_a_compromised_function_cannot_replace_a_stored_backup(operation: str, file_type: str) -> None:
+def test_a_backup_is_only_replaced_by_who_names_the_version_that_it_replaces(operation: str, file_type: str) -> None:
     key = BACKUP.replace("message", file_type)
     assert not fetching(operation, key)
     assert fetching(operation, key, **ONLY_IF_NEW)
+    assert fetching(operation, key, IfMatch='"5a"')
 
 
 @pytest.mark.parametrize("file_type", FILE_TYPES)
@@ -138,19 +139,25 @@ def test_a_compromised_function_cannot_write_outside_the_archives_folders(key: s
         assert not fetching(operation, key)
 
 
-def test_a_note_that_a_file_is_absent_can_be_overwritten() -> None:
+def test_notes_remarks_and_what_is_damaged_can_be_overwritten() -> None:
     assert fetching("PutObject", f"absent/{BACKUP.removesuffix('.gz')}.json")
+    assert fetching("PutObject", "remarks/message/2016/12/05/5a/odd.json")
+    assert fetching("CompleteMultipartUpload", f"damaged/{BACKUP}")
+    assert fetching("PutObjectTagging", f"damaged/{BACKUP}")
 
 
-def test_a_compromised_function_cannot_read_or_delete_a_backup() -> None:
-    assert not fetching("GetObject")
-    assert not fetching("DeleteObject")
+@pytest.mark.parametrize("folder", ["", "damaged/", "absent/", "remarks/"])
+def test_a_compromised_function_cannot_delete_anything_or_read_anything_but_backups(folder: str) -> None:
+    for operation in ("DeleteObject", "DeleteObjectVersion", "GetObjectVersion"):
+        assert not fetching(operation, f"{folder}{BACKUP}")
+    # AWS demands s3:GetObject for IfMatch: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    assert fetching("GetObject", f"{folder}{BACKUP}") is (folder == "")
 
 
 @pytest.mark.parametrize("prefix", [{}, {"Prefix": ""}, {"Prefix": "m"}, {"Prefix": "athena-results/"}])
 def test_a_compromised_function_cannot_list_what_is_not_the_archives(prefix: dict[str, str]) -> None:
     for file_type in FILE_TYPES:
-        for folder in (f"{file_type}/", f"{file_type}/2016/", f"absent/{file_type}/"):
+        for folder in (f"{file_type}/", f"{file_type}/2016/", f"absent/{file_type}/", f"remarks/{file_type}/"):
             assert may("FetchBackupsRole", "ListObjectsV2", Bucket=ARCHIVE, Prefix=folder)
     assert not may("FetchBackupsRole", "ListObjectsV2", Bucket=ARCHIVE, **prefix)
 

@@ -81,7 +81,7 @@ def of_the_function(name: str) -> dict[str, Any]:
             "StockTwitsRelay BackupDaysBeyondLag",
             OF_THE_STACK,
             "BackupsAreOn",
-            "Maximum > 1 in 1 of 1 x 3600, else ignore",
+            "Maximum > 0 in 1 of 1 x 3600, else ignore",
         ),
         (
             "BackupFailuresAlarm",

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from relay.backups import fetcher
+from relay.backups import runs
 from relay.backups.events import Nightly, read_event
 from relay.backups.settings import BackupSettings
 from relay.environment import stack_name
@@ -58,7 +58,7 @@ def test_an_event_source_reports_batch_item_failures_and_limits_concurrency(
 
 def test_a_backup_has_the_longest_timeout_and_is_started_only_with_enough_of_it_left() -> None:
     assert properties("FetchBackupsFunction")["Timeout"] == 900
-    assert fetcher.ENQUEUE_SECONDS < fetcher.START_SECONDS < 900 / 2
+    assert runs.ENQUEUE_SECONDS < runs.START_SECONDS < 900 / 2
 
 
 def test_the_nightly_schedule_sends_the_nightly_event_at_the_configured_time() -> None:

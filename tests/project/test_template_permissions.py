@@ -75,7 +75,7 @@ def test_a_posting_role_only_takes_messages_and_the_drain_also_counts_the_outbox
         assert others == ([count] if function == "DrainLeftoversFunction" else [])
 
 
-def test_the_fetching_role_is_allowed_exactly_this_and_not_to_read_or_delete_backups() -> None:
+def test_the_fetching_role_is_allowed_exactly_this_and_not_to_delete_backups() -> None:
     policies = properties("FetchBackupsRole")["Policies"]
     allowed = {
         json.dumps(each["Resource"]): each["Action"]
@@ -96,10 +96,19 @@ def test_the_fetching_role_is_allowed_exactly_this_and_not_to_read_or_delete_bac
         '{"Fn::GetAtt": ["BackupBucket", "Arn"]}': ["s3:ListBucket"],
         json.dumps([{"Fn::Sub": f"${{BackupBucket.Arn}}/{file_type}/*"} for file_type in FILE_TYPES]): [
             "s3:AbortMultipartUpload",
+            "s3:GetObject",
+            "s3:GetObjectTagging",
             "s3:PutObject",
             "s3:PutObjectTagging",
         ],
-        '{"Fn::Sub": "${BackupBucket.Arn}/absent/*"}': ["s3:PutObject"],
+        '{"Fn::Sub": "${BackupBucket.Arn}/damaged/*"}': [
+            "s3:AbortMultipartUpload",
+            "s3:PutObject",
+            "s3:PutObjectTagging",
+        ],
+        json.dumps([{"Fn::Sub": f"${{BackupBucket.Arn}}/{folder}/*"} for folder in ("absent", "remarks")]): [
+            "s3:PutObject"
+        ],
         json.dumps({"Fn::Sub": f"arn:${{AWS::Partition}}:ssm:{name}"}): ["ssm:GetParameter"],
         '{"Fn::GetAtt": ["FetchBackupsLogs", "Arn"]}': ["logs:CreateLogStream", "logs:PutLogEvents"],
     }

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 from relay import queues
-from relay.backups import fetcher
+from relay.backups import runs
 from relay.backups.backup import FILE_TYPES, Backup
 from relay.posting import backoff, ledger
 
@@ -33,7 +33,7 @@ def test_leftovers_allows_more_receives_than_a_message_brings_from_the_outbox() 
 def test_the_code_moves_a_request_to_backup_failures_with_a_reason_before_sqs_moves_it_without_one() -> None:
     assert properties("BackupRequestsQueue")["RedrivePolicy"] == {
         "deadLetterTargetArn": {"Fn::GetAtt": ["BackupFailuresQueue", "Arn"]},
-        "maxReceiveCount": fetcher.REQUEST_RECEIVES,
+        "maxReceiveCount": runs.REQUEST_RECEIVES,
     }
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from moto.sqs.models import sqs_backends
 from relay.backups import bootstrap
 from relay.backups.backup import Backup
 from relay.errors import RelayError
@@ -13,7 +14,7 @@ from relay.errors import RelayError
 from functions.fetch_backups import app as fetch_backups
 from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.strict_s3 import StrictS3
-from tests.worlds.aws import Aws, attribute_values, sqs_record
+from tests.worlds.aws import ACCOUNT, REGION, Aws, attribute_values, sqs_record
 from tests.worlds.clock import Clock, Context
 from tests.worlds.runs import BackupRun, write_to_stdout
 
@@ -170,6 +171,11 @@ class BackupsWorld:
         while batch := self.sqs.receive_message(QueueUrl=self.requests, MaxNumberOfMessages=10).get("Messages"):
             found += [each["Body"] for each in batch]
         return found
+
+    def held_back(self) -> list[str]:
+        """The bodies of the requests that SQS delays; they cannot be received yet."""
+        (queue,) = (each for each in sqs_backends[ACCOUNT][REGION].queues.values() if each.name == REQUESTS_QUEUE)
+        return [each.body for each in queue._messages if each.delayed]
 
     def dead_letters(self) -> list[tuple[str, dict[str, str]]]:
         """The first ten requests in the queue of failures as (body, attributes); they stay in the queue."""

@@ -1,6 +1,7 @@
 """Every fault of Firestream and of S3: a backup is stored completely or not at all."""
 
 import gzip
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from threading import Barrier
@@ -26,7 +27,7 @@ def served(backups: BackupsWorld) -> int:
 
 # Firestream
 
-STORED, ABSENT = "stored", "absent"
+STORED, ABSENT = "stored", "not_yet"
 RETRIED, REJECTED = "retried", "rejected"
 """The request stays in its queue, or is moved to Dead letters."""
 
@@ -88,7 +89,9 @@ REASONS = {
     Fault.TRAILING_GARBAGE: "the gzip data ends early",
     Fault.EMPTY: "the file is empty",
     Fault.CUT: "the gzip data ends early",
+    Fault.NOT_JSON: "1 lines are no JSON objects, the first is line 21",
 }
+SECOND_LOOK = [{"file_type": "message", "day": "2016-12-05", "asked_at": "2026-11-21T15:00:00Z"}]
 
 
 def test_every_fault_is_tested_here() -> None:
@@ -98,7 +101,8 @@ def test_every_fault_is_tested_here() -> None:
 def assert_result(backups: BackupsWorld, run: BackupRun, end: str, fault: Fault) -> None:
     """Check that the bucket has nothing for the day, or exactly the source's bytes, and that log and metrics say so."""
     stored = backups.content(BACKUP) or b""
-    outcome = {STORED: "stored", ABSENT: "absent"}.get(end, "failed")
+    outcome = {STORED: "stored", ABSENT: "not_yet"}.get(end, "failed")
+    odd = fault is Fault.NOT_JSON
     assert (run.outcomes, run.backup["buried"]) == ([outcome], end == REJECTED)
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}] if end == RETRIED else []}
     backups.assert_no_upload_is_open()
@@ -114,16 +118,20 @@ def assert_result(backups: BackupsWorld, run: BackupRun, end: str, fault: Fault)
         else:
             assert stored == content
         assert run.backup["bytes"] == len(stored)
-        assert run.backup["reason"] == ""
+        assert run.backup["reason"] == (REASONS[fault] if odd else "")
         assert run.counted("BackupBytes") == {"message": len(stored)}
     else:
         assert stored == b""
         assert REASONS[fault] in run.backup["reason"]
         assert run.backup["bytes"] == 0
-    assert backups.listing() == {STORED: [BACKUP.key], ABSENT: [BACKUP.absent_key]}.get(end, [])
+    remarks = [key for key in backups.listing() if key.startswith("remarks/message/2016/12/05/")]
+    assert [key.rpartition("/")[2] for key in remarks] == (["odd.json"] if odd else [])
+    assert backups.listing() == ([BACKUP.key, *remarks] if end == STORED else [])
+    assert [json.loads(body) for body in backups.held_back()] == (SECOND_LOOK if end == ABSENT else [])
+    assert run.counted("BackupsOdd") == ({"message": 1} if odd else {})
     assert run.counted("BackupsStored") == ({"message": 1} if end == STORED else {})
     assert run.counted("BackupsFailed") == ({"message": 1} if end in (RETRIED, REJECTED) else {})
-    assert run.backup["level"] == ("WARNING" if outcome == "failed" else "INFO")
+    assert run.backup["level"] == ("WARNING" if outcome == "failed" or odd else "INFO")
     assert len(backups.dead_letters()) == (end == REJECTED)
 
 
@@ -271,7 +279,7 @@ def test_two_concurrent_workers_store_a_day_once(backups: BackupsWorld) -> None:
         both.wait()
 
     backups.strict.before("CompleteMultipartUpload", wait_for_the_other, times=2)
-    fetcher = bootstrap.container().backups
+    fetcher = bootstrap.container().backups.fetcher
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda _: fetcher.fetch(BACKUP, lambda: 900.0), range(2)))
     assert sorted(str(each.result) for each in outcomes) == ["already_there", "stored"]

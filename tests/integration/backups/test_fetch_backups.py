@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from relay.backups.backup import Backup, days
-from relay.backups.fetcher import GIVE_UP_SECONDS
+from relay.backups.events import Request
+from relay.backups.runs import GIVE_UP_SECONDS
 from relay.errors import Misconfigured, Reject
 
 from local.stand_ins.firestream.faults import Fault
@@ -17,9 +18,14 @@ TODAY = date(2026, 11, 21)
 DAY = date(2016, 12, 5)
 BACKUP = Backup(DAY, "message")
 OTHER = Backup(DAY, "activity")
-ALLOWED_CALLS = {"GetParameter", "ListObjectsV2", "PutObject", "PutObjectTagging", "ChangeMessageVisibilityBatch"} | {
-    f"{verb}MultipartUpload" for verb in ("Create", "Complete", "Abort")
-}
+ALLOWED_CALLS = {
+    "GetParameter",
+    "ListObjectsV2",
+    "PutObject",
+    "PutObjectTagging",
+    "GetObjectTagging",
+    "ChangeMessageVisibilityBatch",
+} | {f"{verb}MultipartUpload" for verb in ("Create", "Complete", "Abort")}
 
 
 def ago(age: int, file_type: str = "message") -> Backup:
@@ -53,6 +59,7 @@ def test_a_stored_backup_is_tagged(backups: BackupsWorld) -> None:
     backups.fulfil(BACKUP)
     tags = backups.tags(BACKUP)
     assert tags.pop("source-etag").endswith("-3")
+    assert tags.pop("source-modified") == "2016-12-06T03:00:00Z"
     assert tags == {
         "sha256": sha256(backups.source(BACKUP)).hexdigest(),
         "lines": "40",
@@ -87,7 +94,7 @@ def test_a_failed_request_waits_longer_each_time(backups: BackupsWorld, receives
 
 
 def test_after_a_day_of_failures_a_request_is_moved_to_dead_letters_with_its_reason(backups: BackupsWorld) -> None:
-    backups.firestream.fail("flipped-byte", times=2)
+    backups.firestream.fail("flipped-byte", times=3)
     run = backups.fulfil(BACKUP, receive_count=5, age=GIVE_UP_SECONDS - 1)
     assert run.answer == {"batchItemFailures": [{"itemIdentifier": "record 1"}]}
     run = backups.fulfil(BACKUP, receive_count=5, age=GIVE_UP_SECONDS)
@@ -196,7 +203,7 @@ def test_the_first_nightly_run_fetches_a_week_and_logs_a_summary(backups: Backup
     assert all(backups.content(each) == backups.source(each) for each in expected)
     size = sum(len(backups.source(each)) for each in expected)
     summary = {"stored": 14, "already_there": 0, "not_yet": 0, "absent": 0, "queued": 0, "failed": 0, "held": 0}
-    assert run.answer == {**summary, "bytes": size, "lines": 14 * 40, "stopped": ""}
+    assert run.answer == {**summary, "bytes": size, "lines": 14 * 40, "replaced": 0, "stopped": ""}
     assert {name: run.summary[name] for name in run.answer} == run.answer
     assert run.counted("BackupsStored") == {"activity": 7, "message": 7}
     assert run.counted("NewestBackupAgeDays") == {"activity": 1, "message": 1}
@@ -209,7 +216,8 @@ def test_a_missing_day_is_fetched_again_and_no_other(backups: BackupsWorld) -> N
     run = backups.nightly()
     assert (run.answer["stored"], run.answer["already_there"]) == (1, 13)
     assert backups.content(ago(4)) == backups.source(ago(4))
-    assert backups.link_requests() == ["/backups/message/2026/11/17"]
+    assert backups.link_requests()[0] == "/backups/message/2026/11/17"
+    assert backups.firestream.counted(kind="body") == 1
 
 
 def test_a_missed_run_is_made_up_for_by_the_next_one(backups: BackupsWorld) -> None:
@@ -220,7 +228,7 @@ def test_a_missed_run_is_made_up_for_by_the_next_one(backups: BackupsWorld) -> N
     assert run.counted("NewestBackupAgeDays") == {"activity": 1, "message": 1}
 
 
-def test_a_late_file_is_requested_again_until_it_is_there(backups: BackupsWorld) -> None:
+def test_a_late_file_is_asked_for_again_until_it_is_there(backups: BackupsWorld) -> None:
     backups.firestream.configure(lag_days=3)
     run = backups.nightly()
     assert (run.answer["stored"], run.answer["not_yet"], run.answer["absent"]) == (10, 4, 0)
@@ -230,18 +238,25 @@ def test_a_late_file_is_requested_again_until_it_is_there(backups: BackupsWorld)
     backups.firestream.configure(lag_days=1)
     backups.firestream.reset()
     assert backups.nightly().answer["stored"] == 4
-    assert len(backups.link_requests()) == 4
+    assert backups.firestream.counted(kind="body") == 4
 
 
-def test_a_file_that_never_came_is_recorded_as_absent_and_not_requested_again(backups: BackupsWorld) -> None:
-    backups.firestream.configure(missing=[ago(3).day])
+def test_a_file_that_never_came_is_recorded_as_absent_when_its_day_leaves_the_look_back(backups: BackupsWorld) -> None:
+    day = ago(3).day
+    backups.firestream.configure(missing=[day])
+    for _ in range(3, 7):
+        run = backups.nightly()
+        assert (run.answer["absent"], run.answer["not_yet"]) == (0, 2)
+        assert [each["late"] for each in run.backups if each.get("status_code") == 404] == [True, True]
+        backups.clock.forward(86_400)
     run = backups.nightly()
-    assert (run.answer["stored"], run.answer["absent"], run.answer["not_yet"]) == (12, 2, 0)
-    assert {ago(3).absent_key, ago(3, "activity").absent_key} <= set(backups.listing())
+    assert (run.answer["absent"], run.answer["not_yet"]) == (2, 0)
+    keys = {Backup(day, each).absent_key for each in ("activity", "message")}
+    assert keys == {key for key in backups.listing() if key.startswith("absent/")}
+    backups.clock.forward(86_400)
     backups.firestream.reset()
-    run = backups.nightly()
-    assert (run.answer["already_there"], run.answer["absent"]) == (12, 2)
-    assert backups.firestream.requests == []
+    backups.nightly()
+    assert f"/backups/message/{day:%Y/%m/%d}" not in backups.link_requests()
 
 
 def test_a_day_that_fails_is_queued_and_stops_no_other(backups: BackupsWorld) -> None:
@@ -322,7 +337,7 @@ def test_a_backfill_of_all_years_is_queued_in_one_invocation(backups: BackupsWor
 
 def test_a_backfill_may_name_its_types_and_retry_absent_files(backups: BackupsWorld) -> None:
     backups.firestream.configure(missing=[DAY])
-    backups.fulfil(BACKUP)
+    backups.fulfil(Request(BACKUP, asked_at="2026-11-21T14:55:00Z").body)
     request = {"first_day": "2016-12-05", "last_day": "2016-12-05", "file_types": ["message"]}
     run = backups.invoke(request)
     assert (run.answer["queued"], run.answer["absent"]) == (0, 1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay.backups.backup import FILE_TYPES, FIRST_DAY, Backup
-from relay.backups.events import Backfill, Nightly, Requests, read_event, read_request
+from relay.backups.events import Backfill, IfStored, Nightly, Request, Requests, read_event, read_request
 from relay.errors import Reject
 
 TODAY = date(2026, 3, 10)
@@ -45,7 +45,19 @@ def refused_request(body: str) -> str:
 
 @given(day=st.dates(FIRST_DAY, date(2026, 3, 9)), file_type=st.sampled_from(FILE_TYPES))
 def test_a_request_names_the_backup_it_was_made_of(day: date, file_type: str) -> None:
-    assert read_request(Backup(day, file_type).request, TODAY) == Backup(day, file_type)
+    assert read_request(Backup(day, file_type).request, TODAY) == Request(Backup(day, file_type))
+
+
+@pytest.mark.parametrize("if_stored", IfStored)
+@pytest.mark.parametrize("asked_at", [None, "2026-03-09T09:00:00Z"])
+def test_a_request_is_read_as_it_was_written(if_stored: IfStored, asked_at: str | None) -> None:
+    request = Request(Backup(date(2016, 12, 5), "message"), if_stored, asked_at)
+    assert read_request(request.body, TODAY) == request
+
+
+def test_a_plain_request_has_the_fields_of_its_backup_alone() -> None:
+    backup = Backup(date(2016, 12, 5), "message")
+    assert Request(backup).body == backup.request == A_REQUEST
 
 
 # --- The three events
@@ -210,14 +222,21 @@ def test_unknown_file_types_are_refused_with_those_there_are(file_types: object,
     assert reason.endswith("activity, message")
 
 
+@pytest.mark.parametrize("name", ["retry_absent", "again"])
 @pytest.mark.parametrize("value", ["true", 1, 0, None, []])
-def test_asking_again_for_what_is_absent_is_true_or_false(value: object) -> None:
-    assert refused_event(a_range(retry_absent=value)) == f"retry_absent: {value!r} is neither true nor false"
+def test_asking_again_is_true_or_false(name: str, value: object) -> None:
+    assert refused_event(a_range(**{name: value})) == f"{name}: {value!r} is neither true nor false"
+
+
+def test_a_range_may_ask_for_what_is_stored_again() -> None:
+    assert read_event(a_range(again=True), TODAY) == Backfill(
+        date(2024, 1, 1), date(2024, 12, 31), None, retry_absent=False, again=True
+    )
 
 
 def test_an_unknown_field_of_a_range_is_named_with_those_there_are() -> None:
     assert refused_event(a_range(file_type="message")) == (
-        "'file_type' is not a field; the fields are file_types, first_day, last_day, retry_absent"
+        "'file_type' is not a field; the fields are again, file_types, first_day, last_day, retry_absent"
     )
 
 
@@ -266,8 +285,18 @@ def test_a_request_without_a_day_lacks_a_field() -> None:
 def test_an_unknown_field_of_a_request_is_named_with_those_there_are() -> None:
     assert (
         refused_request(a_request(first_day="2016-12-05"))
-        == "'first_day' is not a field; the fields are day, file_type"
+        == "'first_day' is not a field; the fields are asked_at, day, file_type, if_stored"
     )
+
+
+@pytest.mark.parametrize("value", ["Keep", "", None, True, ["keep"], {}])
+def test_what_to_do_with_a_stored_backup_is_one_of_three(value: object) -> None:
+    assert refused_request(a_request(if_stored=value)) == f"if_stored: {value!r} is none of keep, compare, replace"
+
+
+@pytest.mark.parametrize("value", ["now", "", 0, 1.5, "2016-12-05", "2016-12-05T03:00:00", [], True])
+def test_the_time_of_the_first_look_is_a_moment(value: object) -> None:
+    assert refused_request(a_request(asked_at=value)).startswith(f"asked_at: {value!r} is not a moment")
 
 
 def test_a_value_that_is_nested_too_deeply_to_be_quoted_is_named_by_its_kind() -> None:

@@ -50,7 +50,9 @@ def test_another_file_is_asked_for_by_the_best_of_what_is_known(identity: Identi
 @pytest.mark.parametrize(
     ("answer", "same"),
     [
-        (of_answer('"a"', OTHER, "99"), True),  # S3's ETag is of the bytes: the file was only written again
+        (of_answer('"a"', OTHER, "88"), True),  # S3's ETag is of the bytes: the file was only written again
+        (of_answer('"a"', OTHER), True),
+        (of_answer('"a"', MONDAY, "99"), False),
         (of_answer('"b"', MONDAY, "88"), False),
         (of_answer("", MONDAY, "88"), True),
         (of_answer("", OTHER, "88"), False),

@@ -87,8 +87,11 @@ class FakeS3:
         self.s3 = s3
         self.strict = strict
 
-    def store(self, source: Any) -> upload.Receipt | None:
-        return store(source, self.s3, BUCKET, KEY)
+    def store(self, source: Any, terms: upload.Terms = upload.NEW) -> upload.Receipt | None:
+        return store(source, self.s3, BUCKET, KEY, terms)
+
+    def etag(self) -> str:
+        return str(self.s3.head_object(Bucket=BUCKET, Key=KEY)["ETag"])
 
     def stored(self) -> bytes | None:
         """The object's bytes; None when there is none."""
@@ -151,7 +154,9 @@ def test_what_is_stored_is_the_file_byte_for_byte(fake_s3: FakeS3, size: int) ->
     content = a_backup(size)
     source = Source(content)
     receipt = fake_s3.store(source)
-    assert receipt == upload.Receipt(size, 2, sha256(content).hexdigest())
+    assert receipt is not None
+    assert (receipt.bytes, receipt.content.lines, receipt.sha256) == (size, 2, sha256(content).hexdigest())
+    assert receipt.etag == fake_s3.etag()
     assert fake_s3.stored() == content
     assert len(content) == size
     assert source.closed
@@ -162,7 +167,7 @@ def test_a_file_of_two_members_is_stored_as_it_is(fake_s3: FakeS3, backup: bytes
     receipt = fake_s3.store(Source(backup + a_backup(1500)))
     assert fake_s3.stored() == backup + a_backup(1500)
     assert receipt is not None
-    assert receipt.lines == 9
+    assert receipt.content.lines == 9
 
 
 def test_the_object_has_its_media_type_and_one_checksum_for_all_of_it(fake_s3: FakeS3, backup: bytes) -> None:
@@ -376,6 +381,62 @@ def test_an_error_about_another_object_counts_only_if_there_is_one(fake_s3: Fake
     with pytest.raises(Retry, match=code):
         fake_s3.store(Source(backup))
     assert fake_s3.stored() is None
+
+
+# --- Another version
+
+
+def test_a_version_takes_the_place_of_the_one_that_was_looked_at_and_s3_keeps_that(
+    fake_s3: FakeS3, backup: bytes
+) -> None:
+    fake_s3.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    first = a_backup(2500)
+    fake_s3.store(Source(first))
+    receipt = fake_s3.store(Source(backup), upload.Terms({"IfMatch": fake_s3.etag()}))
+    assert receipt is not None
+    assert receipt.etag == fake_s3.etag()
+    assert fake_s3.stored() == backup
+    versions = fake_s3.s3.list_object_versions(Bucket=BUCKET, Prefix=KEY)["Versions"]
+    kept = [fake_s3.s3.get_object(Bucket=BUCKET, Key=KEY, VersionId=each["VersionId"]) for each in versions]
+    assert [each["Body"].read() for each in kept] == [backup, first]
+
+
+def test_a_version_that_somebody_else_replaced_meanwhile_stays(fake_s3: FakeS3, backup: bytes) -> None:
+    first = a_backup(2500)
+    fake_s3.store(Source(first))
+    source = Source(backup)
+    assert fake_s3.store(source, upload.Terms({"IfMatch": '"another"'})) is None
+    assert (fake_s3.stored(), fake_s3.uploads(), source.closed) == (first, [], True)
+
+
+def test_a_version_that_is_not_whole_leaves_the_stored_one(fake_s3: FakeS3, backup: bytes) -> None:
+    fake_s3.store(Source(backup))
+    with pytest.raises(Corrupt):
+        fake_s3.store(Source(a_backup(2500)[:-9]), upload.Terms({"IfMatch": fake_s3.etag()}))
+    assert fake_s3.stored() == backup
+
+
+@pytest.mark.parametrize("code", ["NoSuchKey", "NoSuchUpload", "PreconditionFailed"])
+def test_an_error_about_another_version_counts_only_if_there_is_one(fake_s3: FakeS3, backup: bytes, code: str) -> None:
+    fake_s3.store(Source(backup))
+    fake_s3.strict.before("CompleteMultipartUpload", refuse(code, 412))
+    with pytest.raises(Retry, match=code):
+        fake_s3.store(Source(a_backup(2500)), upload.Terms({"IfMatch": fake_s3.etag()}))
+    assert fake_s3.stored() == backup
+
+
+def test_the_same_bytes_become_no_version(fake_s3: FakeS3, backup: bytes) -> None:
+    fake_s3.store(Source(backup))
+    fake_s3.strict.sent.clear()
+    terms = upload.Terms({"IfMatch": fake_s3.etag()}, unless_sha256=sha256(backup).hexdigest())
+    receipt = fake_s3.store(Source(backup), terms)
+    assert receipt is not None
+    assert receipt.etag is None
+    assert fake_s3.strict.sent["CompleteMultipartUpload"] == 0
+    assert fake_s3.uploads() == []
+
+
+# --- Two uploads at once
 
 
 def test_of_two_uploads_at_once_exactly_one_stores(fake_s3: FakeS3, backup: bytes) -> None:

@@ -76,11 +76,11 @@ class Identity:
     def is_same(self, other: Identity) -> bool | None:
         """Return whether both are one file, as far as both are known.
 
-        An ETag decides alone, unless it is a weak one, which says nothing about bytes. None if nothing is known of
-        both.
+        An ETag decides, but for another size, unless it is a weak one, which says nothing about bytes. None if nothing
+        is known of both.
         """
         if self.etag and other.etag and not self.etag.startswith("W/"):
-            return self.etag == other.etag
+            return self.etag == other.etag and (None in {self.size, other.size} or self.size == other.size)
         pairs = ((self.etag, other.etag), (self.modified, other.modified), (self.size, other.size))
         known = [mine == theirs for mine, theirs in pairs if mine not in {"", None} and theirs not in {"", None}]
         return all(known) if known else None

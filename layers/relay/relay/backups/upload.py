@@ -322,6 +322,7 @@ class _Parts(io.RawIOBase):
         if self._part is None:
             ready = self._ready.get()
             if ready is None:
+                self._ready.put(None)  # it may be asked again
                 return 0
             if isinstance(ready, BaseException):
                 raise ready
