@@ -111,9 +111,9 @@ FULL = Plan(
     stories=tuple(STORIES),
     spoiled=tuple(SPOILED),
     hold_seconds=40,
-    kill_pauses=(1, 4),
-    kills=25,
-    night_seconds=400,
+    kill_pauses=(2, 6),
+    kills=60,
+    night_seconds=900,
 )
 
 
