@@ -170,10 +170,11 @@ def test_a_night_without_changes_costs_a_request_or_two_for_each_file(
         ({"stored": {"a.gz": RIGHT, "c.gz": Stored(["3"])}}, "in the archive, but never requested: c.gz"),
         ({"unnamed": 1}, "1 requests of the quiet nights name no file"),
         ({"early": 2}, "2 requests came before the time that Retry-After gave"),
+        ({"errors": 3}, "3 invocations ended with an error, though their workers were not killed"),
         ({"waiting": {"BackupRequestsQueue": 1}}, "1 messages are left in BackupRequestsQueue"),
         ({"uploads": [("a.gz", 50.0)]}, "an unfinished upload of a worker that was not killed: a.gz"),
     ],
-    ids=["strange", "uncounted", "early", "waiting", "dangling"],
+    ids=["strange", "uncounted", "early", "errors", "waiting", "dangling"],
 )
 def test_whatever_else_is_not_as_it_should_be_is_found(change: Mapping[str, Any], violation: str) -> None:
     assert violation in replace(WHOLE, **change).violations()

@@ -105,6 +105,7 @@ class ArchiveChecker:
         quiet: What each night cost in which nothing changed.
         unnamed: How many requests of these nights named no file, so that they were not counted for one.
         early: How many requests came although Firestream had asked to wait, and no kill explains them.
+        errors: How many invocations ended with an error that no kill explains.
     """
 
     offered: Mapping[str, Sequence[Content]]
@@ -120,6 +121,7 @@ class ArchiveChecker:
     quiet: Sequence[Mapping[str, Cost]] = ()
     unnamed: int = 0
     early: int = 0
+    errors: int = 0
 
     def current(self) -> list[str]:
         """Return the keys whose current version is the newest whole file that Firestream offered."""
@@ -239,6 +241,8 @@ class ArchiveChecker:
             yield f"{self.unnamed} requests of the quiet nights name no file"
         if self.early:
             yield f"{self.early} requests came before the time that Retry-After gave"
+        if self.errors:
+            yield f"{self.errors} invocations ended with an error, though their workers were not killed"
 
 
 def digest(content: bytes) -> str:

@@ -126,6 +126,7 @@ class Run:
     faults: Counter[str] = field(default_factory=Counter)
     kills: Sequence[float] = ()
     invocations: int = 0
+    errors: int = 0
     transfers: int = 0
     held_off: int = 0
     seconds: float = 0
@@ -206,12 +207,13 @@ class Nights:
         return sum(planned.details.get("until") is not None for _, _, planned in self._firestream.faulted)
 
     def _invoke(self) -> None:
-        """Invoke the nightly run, again if its worker was killed as Lambda does, until no request is left."""
+        """Invoke the nightly run, again as Lambda does if its worker was killed, and wait until no request is left."""
         began = time.monotonic()
-        result = None
         for _ in range(MOST_INVOCATIONS):
+            result = invoke(self._stack, {"run": "nightly"})
             self.run.invocations += 1
-            if (result := invoke(self._stack, {"run": "nightly"})) is not None:
+            self.run.errors += result is None
+            if result is not None:
                 break
         while depth(self._stack, "BackupRequestsQueue") and time.monotonic() - began < self.run.plan.night_seconds:
             time.sleep(0.2)
@@ -310,6 +312,7 @@ def _check(stack: Stack, nights: Nights) -> None:
         quiet=nights.quiet,
         unnamed=nights.unnamed,
         early=max(0, run.held_off - explained),
+        errors=max(0, run.errors - len(run.kills)),
     )
 
 
@@ -387,7 +390,8 @@ def _outcomes(checker: ArchiveChecker) -> list[list[object]]:
 def _injected(run: Run) -> list[list[object]]:
     return [
         ["workers killed", len(run.kills)],
-        ["invocations of the nightly run, those that were killed included", run.invocations],
+        ["invocations of the nightly run", run.invocations],
+        ["of these, ended by a kill", run.errors],
         ["transfers started or resumed", run.transfers],
         [f"requests answered with a wait of {run.plan.hold_seconds} s", run.held_off],
         *([f"`{name}`", count] for name, count in sorted(run.faults.items())),
