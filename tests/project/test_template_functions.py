@@ -15,6 +15,7 @@ from relay.posting import gate, ledger
 from relay.posting.settings import PostingSettings
 
 from tests.template import FUNCTIONS, POSTING, RESOURCES, ROOT, TEMPLATE, of_type, properties
+from verification.benchmarks import memory
 
 
 def test_a_drain_ends_before_the_next_one_starts() -> None:
@@ -59,6 +60,11 @@ def test_an_event_source_reports_batch_item_failures_and_limits_concurrency(
 def test_a_backup_has_the_longest_timeout_and_is_started_only_with_enough_of_it_left() -> None:
     assert properties("FetchBackupsFunction")["Timeout"] == 900
     assert runs.ENQUEUE_SECONDS < runs.START_SECONDS < 900 / 2
+
+
+def test_the_memory_of_the_function_that_fetches_is_what_the_bench_chose() -> None:
+    assert properties("FetchBackupsFunction")["MemorySize"] == memory.CHOSEN_MB
+    assert memory.CHOSEN_MB in memory.MEMORY_MB
 
 
 def test_the_nightly_schedule_sends_the_nightly_event_at_the_configured_time() -> None:

@@ -226,11 +226,13 @@ class BackfillProgress:
 def _wanted(context: Context, period: Backfill) -> list[Backup]:
     """Return the backups that the function will request, and print how many they are."""
     overview = calendar.read(context.stack, period)
-    done = {Status.STORED} if period.retry_absent else {Status.STORED, Status.ABSENT}
     wanted: list[Backup] = []
     for each in overview.calendars:
-        missing = [Backup(day.day, each.file_type) for day in each.days if day.status not in done]
-        stored = [Backup(day.day, each.file_type) for day in each.days if day.status is Status.STORED and period.again]
+        stored = [Backup(day.day, each.file_type) for day in each.days if day.status is Status.STORED]
+        others = [Backup(day.day, each.file_type) for day in each.days if day.status is not Status.STORED]
+        noted = {} if period.retry_absent else calendar.absent(context.stack, others)
+        missing = [backup for backup in others if backup not in noted]
+        stored = stored if period.again else []
         text = f"{one_line(each.file_type)}: {len(missing):,} of {len(each.days):,} days are missing"
         context.notes.print(f"{text}, {len(stored):,} stored ones are fetched anew." if period.again else f"{text}.")
         wanted += missing + stored

@@ -57,6 +57,13 @@ def test_where_nothing_is_missing_nothing_is_invoked(relay: ArchiveCli) -> None:
     assert (result.code, result.out, relay.events) == (DONE, "Nothing is missing.\n", [])
 
 
+def test_a_failed_day_that_is_noted_as_absent_is_not_requested(relay: ArchiveCli) -> None:
+    note_absent(relay, BACKUP)
+    relay.add_failure(BACKUP, "it failed")
+    result = relay("backfill", "2016-12-05", "2016-12-05")
+    assert (result.code, result.out, relay.events) == (DONE, "Nothing is missing.\n", [])
+
+
 def test_an_absent_day_is_asked_for_again_on_demand(relay: ArchiveCli) -> None:
     note_absent(relay, BACKUP)
     result = relay("backfill", "2016-12-05", "2016-12-05", "--retry-absent")
