@@ -85,7 +85,7 @@ class Plan:
         spoiled: What happens to files that are not whole for a while.
         hold_seconds: For how long Firestream asks to wait in one of the nights; 0: in none.
         kill_pauses: The shortest and the longest time between two kills.
-        kills: How many workers are killed.
+        kills: How many workers are killed in each of these nights at most.
         night_seconds: After how long a night ends, finished or not.
     """
 
@@ -111,8 +111,8 @@ FULL = Plan(
     stories=tuple(STORIES),
     spoiled=tuple(SPOILED),
     hold_seconds=40,
-    kill_pauses=(2, 6),
-    kills=60,
+    kill_pauses=(0.5, 2),
+    kills=6,
     night_seconds=900,
 )
 
@@ -124,7 +124,7 @@ class Run:
     plan: Plan
     stories: dict[Backup, str] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
-    kills: Sequence[float] = ()
+    kills: list[float] = field(default_factory=list)
     invocations: int = 0
     errors: int = 0
     transfers: int = 0
@@ -184,7 +184,11 @@ class Nights:
         if self.run.plan.hold_seconds and self._night == HOLD_NIGHT:
             self.held = time.time(), time.time() + self.run.plan.hold_seconds
             self._firestream.fail("retry-after", times=None, until=self.clock() + self.run.plan.hold_seconds)
-        self._invoke()
+        function, plan = self._stack.outputs["FetchBackupsFunctionName"], self.run.plan
+        choice = random.Random(f"{plan.seed} {self._night}")
+        with Killer(self._stack.emulator.url, [function], choice, plan.kill_pauses, plan.kills) as killer:
+            self._invoke()
+        self.run.kills += killer.kills
         self._note()
         self._night += 1
 
@@ -279,11 +283,8 @@ def fire(stack: Stack, plan: Plan, on_progress: Callable[[str], None] = lambda _
         contexts.enter_context(with_environment(stack, "FetchBackupsFunction", **variables))
         contexts.enter_context(visibility_timeout(stack, "BackupRequestsQueue", VISIBILITY_SECONDS))
         nights.prepare()
-        function = stack.outputs["FetchBackupsFunctionName"]
-        with Killer(stack.emulator.url, [function], random.Random(plan.seed), plan.kill_pauses, plan.kills) as killer:
-            for _ in range(plan.nights):
-                nights.pass_one()
-        run.kills = killer.kills
+        for _ in range(plan.nights):
+            nights.pass_one()
         for _ in range(QUIET_NIGHTS):
             nights.pass_quietly()
         run.seconds = time.monotonic() - began

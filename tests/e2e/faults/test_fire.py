@@ -31,7 +31,7 @@ NIGHTS = backup_nights.Plan(
     spoiled=(),
     hold_seconds=0,
     kill_pauses=(0.3, 0.6),
-    kills=3,
+    kills=1,
     night_seconds=100,
 )
 
