@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import pytest
 import relay_cli
+from moto.s3.models import s3_backends
 from relay.backups import bootstrap
 from relay.backups.backup import Backup
 from relay_cli.app import main
@@ -25,6 +26,7 @@ from relay_cli.deployed import calendar
 
 from functions.fetch_backups import app as fetch_backups
 from local.stand_ins.http_server import Handler
+from tests.worlds.aws import ACCOUNT
 from tests.worlds.backups import ARCHIVE, BackupsWorld
 from tests.worlds.cli import CommandResult
 from tests.worlds.clock import Context
@@ -182,6 +184,12 @@ class ArchiveCli:
 
 def put(relay: ArchiveCli, backup: Backup, content: bytes) -> None:
     relay.backups.s3.put_object(Bucket=ARCHIVE, Key=backup.key, Body=content)
+
+
+def age(relay: ArchiveCli, *backups: Backup) -> None:
+    """Let backups have been stored an hour ago: a listing tells times apart by whole seconds."""
+    for backup in backups:
+        s3_backends[ACCOUNT]["aws"].head_object(ARCHIVE, backup.key).last_modified -= timedelta(hours=1)
 
 
 def note_absent(relay: ArchiveCli, backup: Backup) -> None:

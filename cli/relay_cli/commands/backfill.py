@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from relay.backups.backup import Backup
+from relay.backups.runs import SECOND_LOOK_SECONDS
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -119,6 +120,7 @@ class BackfillResult:
         stored: The backups that were stored.
         absent: Those that Firestream does not have.
         not_yet: Those that it does not have, and that the nightly run asks for again.
+        kept: Stored ones that were not fetched anew, because it does not have them now; the nightly run compares them.
         failed: Those whose request failed.
         lost: Those without a request and without an outcome.
         bytes: The total size of what was stored.
@@ -127,6 +129,7 @@ class BackfillResult:
     stored: list[Fetched]
     absent: list[Fetched]
     not_yet: list[Fetched]
+    kept: list[Fetched]
     failed: list[Fetched]
     lost: list[Fetched]
     bytes: int
@@ -143,6 +146,7 @@ class BackfillProgress:
         absent: The backups that Firestream does not have.
         failed: The backups whose request failed, with the reasons.
         requested: How many requests wait or are in progress, including those of others.
+        second_looks: How many of them wait to ask a second time for what Firestream does not have.
     """
 
     stack: Stack
@@ -151,6 +155,7 @@ class BackfillProgress:
     absent: set[Backup] = field(default_factory=set)
     failed: dict[Backup, str] = field(default_factory=dict)
     requested: int = 0
+    second_looks: int = 0
     _notes: dict[Backup, StoredObject] = field(default_factory=dict)
     _versions: dict[Backup, StoredObject] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
@@ -169,7 +174,8 @@ class BackfillProgress:
     def update(self) -> bool:
         """Read what changed; return whether there is progress."""
         before = len(self.left)
-        self.requested = calendar.requested(self.stack)  # read first, so that what ends meanwhile is not missed
+        requests = queues.count(self.stack, "BackupRequests")  # first, so that what ends meanwhile is not missed
+        self.requested, self.second_looks = sum(requests.values()), requests["delayed"]
         for backups in _by_type(self.left):
             stored = calendar.stored(self.stack, backups)
             noted = calendar.absent(self.stack, backups)
@@ -186,7 +192,8 @@ class BackfillProgress:
 
     def result(self) -> BackfillResult:
         """Return the result as it is now."""
-        not_yet = {each for each in self.left - self._versions.keys() if calendar.is_looked_for(self.stack, each)}
+        nightly = {each for each in self.left if calendar.is_looked_for(self.stack, each)}
+        kept = nightly & self._versions.keys()
 
         def of(backups: Iterable[Backup]) -> list[Fetched]:
             return [
@@ -197,9 +204,10 @@ class BackfillProgress:
         return BackfillResult(
             stored=of(self.stored),
             absent=of(self.absent),
-            not_yet=of(not_yet),
+            not_yet=of(nightly - kept),
+            kept=of(kept),
             failed=of(self.failed),
-            lost=of(self.left - not_yet),
+            lost=of(self.left - nightly),
             bytes=sum(self.stored.values()),
         )
 
@@ -259,7 +267,7 @@ def _start(context: Context, period: Backfill) -> None:
 def _follow(context: Context, progress: BackfillProgress) -> None:
     """Poll until every backup has an outcome, or no requests remain."""
     started = changed = time.monotonic()
-    quiet, explained = 0, False
+    quiet, explained, announced = 0, False, False
     total = len(progress.left)
     bar = Progress(
         SpinnerColumn(),
@@ -282,10 +290,19 @@ def _follow(context: Context, progress: BackfillProgress) -> None:
             bar.update(task, completed=total - len(progress.left), description=_speed(progress, now - started))
             if not progress.left or quiet >= (QUIET_POLLS_OF_NEW if progress.not_yet() else QUIET_POLLS):
                 return
-            if now - changed > STUCK_SECONDS and progress.requested and not explained:
+            others = progress.requested - progress.second_looks
+            if progress.second_looks and not others and not announced:
+                days = "1 day is" if progress.second_looks == 1 else f"{progress.second_looks:,} days are"
+                minutes = SECOND_LOOK_SECONDS // 60
                 context.notes.print(
-                    "Failed requests are retried, first after 5 minutes, and days that Firestream does not have are "
-                    "asked for a second time after 5 minutes; you can stop watching with Ctrl-C.",
+                    f"{days} asked for a second time in {minutes} minutes, since Firestream did not have a file; "
+                    "you can stop watching with Ctrl-C.",
+                    soft_wrap=True,
+                )
+                announced = True
+            if now - changed > STUCK_SECONDS and others and not explained:
+                context.notes.print(
+                    "Failed requests are retried, first after 5 minutes; you can stop watching with Ctrl-C.",
                     soft_wrap=True,
                 )
                 explained = True
@@ -298,6 +315,7 @@ def _speed(progress: BackfillProgress, seconds: float) -> str:
     if progress.stored and seconds > 0:
         parts.append(f"{60 * len(progress.stored) / seconds:,.0f} a minute, {decimal(int(size / seconds))}/s")
     parts += [f"{len(progress.absent):,} absent"] if progress.absent else []
+    parts += [f"{progress.second_looks:,} to be asked for again"] if progress.second_looks else []
     parts += [f"[red]{len(progress.failed):,} failed[/red]"] if progress.failed else []
     return ", ".join(parts)
 
@@ -306,9 +324,15 @@ def _show(context: Context, result: BackfillResult) -> None:
     parts = [f"{len(result.stored):,} stored ({decimal(result.bytes)})"]
     parts += [f"{len(result.absent):,} absent"] if result.absent else []
     parts += [f"{len(result.not_yet):,} not available yet"] if result.not_yet else []
+    parts += [f"{len(result.kept):,} kept as before"] if result.kept else []
     parts += [f"{len(result.failed):,} failed"] if result.failed else []
     parts += [f"{len(result.lost):,} neither stored nor failed"] if result.lost else []
     context.console.print(", ".join(parts) + ".")
+    if result.not_yet:
+        context.notes.print("The nightly run asks again for what is not available yet.", soft_wrap=True)
+    if result.kept:
+        text = "Firestream does not have now what is kept as before; the nightly run looks again."
+        context.notes.print(text, soft_wrap=True)
     for each in result.failed[:FAILURES_SHOWN]:
         what = one_line(f"{each.file_type} {each.day}")
         context.notes.print(f"{what}: {one_line(each.reason, 1000)}", soft_wrap=True)

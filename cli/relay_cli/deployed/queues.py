@@ -64,7 +64,7 @@ def read(stack: Stack, queues: Sequence[str]) -> list[QueueState]:
     """Read queues of the stack: `POSTING`, `BACKUPS`, or some of them."""
     found = []
     for queue in queues:
-        counts = _counts(stack, queue)
+        counts = count(stack, queue)
         age = _oldest(stack, stack.output(f"{queue}QueueName")) if sum(counts.values()) else None
         found.append(QueueState(_NAMES[queue], **counts, oldest_seconds=age))
     return found
@@ -72,10 +72,11 @@ def read(stack: Stack, queues: Sequence[str]) -> list[QueueState]:
 
 def depth(stack: Stack, queue: str) -> int:
     """Return the approximate number of messages in a queue, visible or not."""
-    return sum(_counts(stack, queue).values())
+    return sum(count(stack, queue).values())
 
 
-def _counts(stack: Stack, queue: str) -> dict[str, int]:
+def count(stack: Stack, queue: str) -> dict[str, int]:
+    """Return the approximate numbers of messages in a queue: ``waiting``, ``in_flight``, ``delayed``."""
     answer = stack.client("sqs").get_queue_attributes(
         QueueUrl=stack.output(f"{queue}QueueUrl"), AttributeNames=list(_COUNTS.values())
     )

@@ -18,7 +18,10 @@ from tests.worlds.archive_cli import (
     NO_AWS,
     USAGE,
     ArchiveCli,
+    age,
+    lines_of,
     note_absent,
+    put,
 )
 from tests.worlds.cli import OVERRIDE, SHOWN
 
@@ -66,21 +69,32 @@ def test_a_day_that_is_absent_again_is_done(relay: ArchiveCli) -> None:
     relay.backups.firestream.configure(missing=[DAY])
     result = relay("backfill", "2016-12-05", "2016-12-05", "--retry-absent")
     assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 absent.\n")
-    assert relay.polls > 30  # it is asked for a second time after five minutes
-    assert "asked for a second time after 5 minutes" in result.err
+    assert relay.polls > 30  # it is waited for, although nothing happens for five minutes
+    (_, note) = result.err.splitlines()
+    assert note.startswith("1 day is asked for a second time in 5 minutes, since Firestream did not have a file")
 
 
-@pytest.mark.parametrize("age", [1, 3, 7])
-def test_a_day_of_the_look_back_is_left_to_the_nightly_run(relay: ArchiveCli, age: int) -> None:
-    day = date(2026, 11, 21) - timedelta(days=age)
+@pytest.mark.parametrize("age_days", [1, 3, 7])
+def test_a_day_of_the_look_back_is_left_to_the_nightly_run(relay: ArchiveCli, age_days: int) -> None:
+    day = date(2026, 11, 21) - timedelta(days=age_days)
     relay.backups.firestream.configure(missing=[day])
     result = relay("backfill", str(day), str(day))
     assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 not available yet.\n")
+    assert result.err.endswith("The nightly run asks again for what is not available yet.\n")
+
+
+def test_the_look_back_is_as_long_as_the_stack_says(relay: ArchiveCli) -> None:
+    day = date(2026, 11, 17)
+    relay.parameters["BackupLookbackDays"] = "3"
+    relay.backups.settings(BACKUP_LOOKBACK_DAYS=3)
+    relay.backups.firestream.configure(missing=[day])
+    result = relay("backfill", str(day), str(day))
+    assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 absent.\n")
 
 
 def test_stored_days_are_fetched_anew_on_demand(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
-    relay.backups.stored_earlier(BACKUP, seconds=60)
+    age(relay, BACKUP)
     result = relay("backfill", *A_WEEK, "--type", "message", "--again")
     assert result.code == DONE
     assert result.out.startswith("7 stored (")
@@ -88,6 +102,37 @@ def test_stored_days_are_fetched_anew_on_demand(relay: ArchiveCli) -> None:
     ((_, event),) = relay.events
     assert event["again"] is True
     assert relay.backups.content(BACKUP) == relay.backups.source(BACKUP)
+
+
+def test_a_file_that_is_the_same_when_it_is_fetched_anew_is_done(relay: ArchiveCli) -> None:
+    relay.store(BACKUP)
+    age(relay, BACKUP)
+    result = relay("backfill", "2016-12-05", "2016-12-05", "--again")
+    size = len(relay.backups.content(BACKUP) or b"")
+    assert (result.code, result.out) == (DONE, f"1 stored ({size / 1000:.1f} kB).\n")
+    assert relay.polls < 5
+
+
+def test_a_changed_file_is_done_even_if_both_were_stored_in_the_same_second(relay: ArchiveCli) -> None:
+    put(relay, BACKUP, lines_of({"id": 1}))
+    assert relay("backfill", "2016-12-05", "2016-12-05", "--again").out.startswith("1 stored")
+
+
+def test_a_stored_day_of_the_look_back_that_firestream_has_no_more_is_kept(relay: ArchiveCli) -> None:
+    backup = Backup(date(2026, 11, 18), "message")
+    relay.store(backup)
+    relay.backups.firestream.configure(missing=[backup.day])
+    result = relay("backfill", "2026-11-18", "2026-11-18", "--again")
+    assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 kept as before.\n")
+    assert "Firestream does not have now what is kept as before" in result.err
+    assert relay.backups.content(backup)
+
+
+def test_a_failure_is_explained_once_while_it_waits_for_its_next_attempt(relay: ArchiveCli) -> None:
+    relay.backups.firestream.fail(Fault.ERROR, day=DAY, times=8)
+    result = relay("backfill", "2016-12-05", "2016-12-05")
+    assert (result.code, result.out[:8]) == (DONE, "1 stored")
+    assert result.err.count("Failed requests are retried, first after 5 minutes") == 1
 
 
 def test_the_result_can_be_read_by_a_program(relay: ArchiveCli) -> None:
@@ -102,6 +147,7 @@ def test_the_result_can_be_read_by_a_program(relay: ArchiveCli) -> None:
         "stored": [{"file_type": "message", "day": "2016-12-06", "bytes": size, "reason": ""}],
         "absent": [],
         "not_yet": [],
+        "kept": [],
         "lost": [],
         "bytes": size,
     }

@@ -191,7 +191,7 @@ class Fetcher:
             remarks = self.archive.remarks(file_type, of_range)
             found = []
             for day, each in of_range.items():
-                few = _few(lines, day)
+                few = usual_if_few(lines, day)
                 if few is None or Remark.FEW_LINES in remarks.get(day, ()):
                     continue
                 backup = Backup(day, file_type)
@@ -269,7 +269,7 @@ def _lines(tags: Mapping[str, str]) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def _few(lines: Mapping[date, int | None], day: date) -> int | None:
+def usual_if_few(lines: Mapping[date, int | None], day: date) -> int | None:
     """Return how many lines are usual if the day has few or none; None if it has enough, or nobody knows."""
     mine = lines[day]
     span = timedelta(days=NEIGHBOUR_DAYS)

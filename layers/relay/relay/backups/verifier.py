@@ -234,8 +234,8 @@ def _count_objects(lines: memoryview) -> int | None:
 
 
 def _all_have_braces(lines: list[bytes]) -> bool:
-    """Return whether every line begins and ends with a brace. Counting in a column of first or of last bytes is quickest."""
-    # The second is not looked at in a line of nothing but its newline.
+    """Return whether every line begins and ends with a brace, which is quickest to find a column at a time."""
+    # Of a line of nothing but its newline, only the first byte is looked at: there is no other.
     return countOf(map(_first, lines), _OPENING) == len(lines) == countOf(map(_last, lines), _CLOSING)
 
 
