@@ -1,13 +1,16 @@
-"""The demo of backups: a nightly run that fills gaps, a backfill of a month in parallel, and a query on the archive.
+"""The demo of backups: a nightly run that fills gaps and replaces what has changed, a backfill, and a query.
 
 The real function, queue and schedule do the work; this module injects faults into Firestream, watches and compares.
 """
 
+import gzip
+import hashlib
 import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -16,7 +19,9 @@ from rich.text import Text
 from local.stack.logs import Logs
 from local.stack.stack import Stack
 from local.stand_ins import athena
+from local.stand_ins.firestream.content import reissued
 from local.stand_ins.firestream.data import FILE_TYPES
+from local.stand_ins.firestream.days import Backup
 
 LOOKBACK_DAYS = 7
 FIRST_DAY, LAST_DAY = date(2016, 12, 1), date(2016, 12, 31)
@@ -43,6 +48,7 @@ class BackupDemo:
         self._late: File = ("message", self._window[-1])
         self._truncated: File = ("message", self._window[1])
         self._corrupt: File = ("message", self._window[3])
+        self._reissued: File = ("message", self._window[4])
         self._gaps: set[File] = {
             *((file_type, self._window[-1]) for file_type in FILE_TYPES),
             *((file_type, self._window[1]) for file_type in FILE_TYPES),
@@ -75,21 +81,33 @@ class BackupDemo:
         for day in self._window:
             for file_type in FILE_TYPES:
                 if (file_type, day) not in self._gaps:
-                    body = firestream.content(file_type, day)
-                    self._s3.put_object(Bucket=self._bucket, Key=_key(file_type, day), Body=body)
+                    self._store(file_type, day)
         firestream.configure(missing=[self._late])
         firestream.fail("truncated", file_type=self._truncated[0], day=self._truncated[1], after=0.6)
         firestream.fail("flipped-byte", file_type=self._corrupt[0], day=self._corrupt[1])
 
+    def _store(self, file_type: str, day: date) -> None:
+        """Store a backup with its tags, as an earlier night would have; a re-issued one as it was at that time."""
+        content = self._stack.firestream.content(file_type, day)
+        if (file_type, day) == self._reissued:
+            content = reissued("shorter", 0.5, content)
+        tags = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "lines": len(gzip.decompress(content).splitlines()),
+            "source-etag": Backup(content, modified=0).etag.strip('"'),
+        }
+        self._s3.put_object(Bucket=self._bucket, Key=_key(file_type, day), Body=content, Tagging=urlencode(tags))
+
     def _night(self) -> None:
         self._console.print(
             f"\n[bold]A nightly run[/]: the archive lacks {len(self._gaps)} of the last {LOOKBACK_DAYS} days' "
-            f"{LOOKBACK_DAYS * len(FILE_TYPES)} files; one transfer will break off, one file is damaged, one is late"
+            f"{LOOKBACK_DAYS * len(FILE_TYPES)} files; one transfer will break off, one file is damaged, one is late, "
+            "and a stored one was re-issued"
         )
         summary = self._invoke({"run": "nightly"})
         self._read_logs()
         for line in self._lines:
-            if line["message"] == "backup":
+            if line["message"] == "backup" and line["outcome"] != "already_there":
                 self._show_line(line)
         self._console.print(Text(f"  {_summary(summary)}", style="dim"))
         self._stack.firestream.configure(missing=[])  # the late file has arrived
@@ -152,7 +170,7 @@ class BackupDemo:
             self._console.print("  " + "  ".join(f"{value!s:<8}" for value in row.values()))
 
     def _differences(self) -> Iterator[str]:
-        """Compare the archive with Firestream's files."""
+        """Compare the archive's newest versions with Firestream's files, and look for the version before."""
         month = [FIRST_DAY + timedelta(days=number) for number in range((LAST_DAY - FIRST_DAY).days + 1)]
         expected = {_key(each, day): (each, day) for each in FILE_TYPES for day in [*month, *self._window]}
         if set(self._keys()) != set(expected):
@@ -162,6 +180,9 @@ class BackupDemo:
                 *expected[key]
             ):
                 yield f"{key} differs from Firestream's file"
+        versions = self._s3.list_object_versions(Bucket=self._bucket, Prefix=_key(*self._reissued))["Versions"]
+        if len(versions) != 2:  # noqa: PLR2004
+            yield f"the archive has {len(versions)} versions of the re-issued file, not 2"
         if self._s3.list_multipart_uploads(Bucket=self._bucket).get("Uploads"):
             yield "an upload was not completed or aborted"
 
@@ -174,6 +195,8 @@ class BackupDemo:
             yield "the damaged file was not refused"
         if not any(line["outcome"] == "not_yet" for line in self._lines_of(self._late)):
             yield "the late file was not reported as late"
+        if not any("replaced" in line["remarks"] for line in self._lines_of(self._reissued)):
+            yield "the re-issued file was not fetched"
         if self._stack.firestream.most_at_once == 1:
             yield "the transfers of the backfill did not overlap"
         if scheduled is None:
@@ -193,6 +216,8 @@ class BackupDemo:
         details = f"{line['bytes']:,} bytes, {line['lines']:,} lines" if line["bytes"] else line["reason"]
         if line["resumes"]:
             details += ", resumed where it broke off"
+        if "replaced" in line["remarks"]:
+            details += ", in place of an older version, which is kept"
         self._console.print(
             Text.assemble(
                 ("  ✓ " if good else "  ✗ ", "green" if good else "red"),
@@ -216,7 +241,9 @@ class BackupDemo:
         return [each for page in pages for each in page.get("Contents", [])]
 
     def _keys(self, part: str = "") -> list[str]:
-        return [each["Key"] for each in self._objects() if part in each["Key"]]
+        """Return the keys of backups, without those of notes and remarks."""
+        keys = [each["Key"] for each in self._objects()]
+        return [key for key in keys if key.startswith(tuple(f"{each}/" for each in FILE_TYPES)) and part in key]
 
 
 def _key(file_type: str, day: date) -> str:
@@ -224,5 +251,5 @@ def _key(file_type: str, day: date) -> str:
 
 
 def _summary(summary: dict[str, Any]) -> str:
-    names = ("stored", "already_there", "not_yet", "absent", "failed", "queued")
+    names = ("stored", "replaced", "already_there", "not_yet", "absent", "failed", "queued")
     return ", ".join(f"{summary[name]} {name.replace('_', ' ')}" for name in names if summary[name])

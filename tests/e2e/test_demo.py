@@ -77,6 +77,7 @@ def test_the_demo_succeeds_when_every_message_and_backup_ended_as_expected(tmp_p
     assert "62/62" in output
     assert "A scheduled nightly run" in output
     assert "resumed where it broke off" in output
+    assert "in place of an older version, which is kept" in " ".join(output.split())
     assert left_over(tmp_path) == []
 
 
