@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 from rich.text import Text
 
-from relay_cli.deployed.calendar import Status
+from relay_cli.deployed.calendar import Mark, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 SHADES, ASCII_SHADES = "░▒▓█", "1234"
 """For sizes up to a quarter, half, three quarters and all of the largest backup."""
 
-MARKS = {Status.FAILED: "F", Status.ABSENT: "-", Status.MISSING: ".", Status.NOT_YET: "~"}
+MARKS = {Status.FAILED: "F", Status.DAMAGED: "x", Status.ABSENT: "-", Status.MISSING: ".", Status.NOT_YET: "~"}
 STYLES = {
     Status.STORED: "green",
     Status.FAILED: "bold red",
+    Status.DAMAGED: "bold red",
     Status.ABSENT: "dim",
     Status.MISSING: "bold yellow",
     Status.NOT_YET: "cyan",
 }
+
+REMARK, REMARK_STYLE = "!", "bold magenta"
+"""A stored day that an operator should know something of."""
 
 WEEKS_OF_A_YEAR = 54
 """The largest number of calendar weeks in a year."""
@@ -72,6 +76,9 @@ def summary(calendar: Calendar) -> Text:
     text.append(f"{counts[Status.STORED]:,} of {len(calendar.days):,} stored", STYLES[Status.STORED])
     if counts[Status.STORED]:
         text.append(f" ({decimal(calendar.bytes)}, the largest {decimal(calendar.largest)})")
+    marked = sum(bool(each.marks) for each in calendar.days if each.status is Status.STORED)
+    if marked:
+        text.append(f", {marked:,} of them with a remark", REMARK_STYLE)
     for status in MARKS:
         if counts[status]:
             text.append(f", {counts[status]:,} {label(status)}", STYLES[status])
@@ -81,8 +88,10 @@ def summary(calendar: Calendar) -> Text:
 def legend(*, ascii_only: bool) -> Text:
     """Explain the characters."""
     text = Text.assemble((ASCII_SHADES if ascii_only else SHADES, STYLES[Status.STORED]), " stored, by size")
-    for status, mark in MARKS.items():
-        text.append("   ").append(mark, STYLES[status]).append(f" {label(status)}")
+    text.append("   ").append(REMARK, REMARK_STYLE).append(" stored, with a remark")
+    for status, mark in MARKS.items():  # in two lines, since one would not fit a usual terminal
+        text.append("\n" if status is Status.ABSENT else "   ")
+        text.append(mark, STYLES[status]).append(f" {label(status)}")
     return text
 
 
@@ -91,9 +100,21 @@ def label(status: Status) -> str:
     return status.replace("_", " ")
 
 
+def remark(mark: Mark) -> str:
+    """Return in a few words what a mark means."""
+    return {
+        Mark.ODD: "has lines that are not JSON objects",
+        Mark.FEW_LINES: "has no lines, or far fewer than the days around it",
+        Mark.REPLACED: "took the place of another version",
+        Mark.DAMAGED: "a file of Firestream's that is not whole is kept apart",
+    }[mark]
+
+
 def _mark(day: Day | None, largest: int, shades: str) -> tuple[str, str]:
     if day is None:
         return "", ""
+    if day.status is Status.STORED and day.marks:
+        return REMARK, REMARK_STYLE
     if day.status is Status.STORED:
         return shades[max(ceil(4 * day.bytes / largest), 1) - 1 if largest else 0], STYLES[day.status]
     return MARKS[day.status], STYLES[day.status]

@@ -1,19 +1,18 @@
-"""The checkers of a run under faults: they find every violation of a guarantee, and nothing else."""
+"""The checkers of a run of posting under faults: they find every violation of a guarantee, and nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from relay.posting.delivery import NO_ID_TWICE
 
-from verification.reliability import backups_under_fire, posting_under_fire
+from verification.reliability import posting_under_fire
 from verification.reliability.checker import (
     KILL,
     OPERATOR_MUST_CHECK,
     PAGES_RAN_OUT,
     Alert,
-    ArchiveChecker,
     End,
     Entry,
     PauseCheck,
@@ -175,46 +174,6 @@ def test_a_post_in_a_pause_is_found_when_it_comes_later_than_is_allowed(
     assert (pause_check.last, pause_check.late(2)) == (last, late)
 
 
-WHOLE = ArchiveChecker(expected={"a.gz": "1", "b.gz": "2"}, stored={"a.gz": "1", "b.gz": "2"}, uploads=(), kills=())
-
-
-def test_an_archive_that_equals_firestream_has_no_violation() -> None:
-    assert WHOLE.violations() == []
-
-
-@pytest.mark.parametrize(
-    ("change", "violation"),
-    [
-        ({"stored": {"a.gz": "1"}}, "not in the archive: b.gz"),
-        ({"stored": {"a.gz": "1", "b.gz": "0"}}, "different from Firestream's file: b.gz"),
-        ({"stored": {"a.gz": "1", "b.gz": "2", "c.gz": "3"}}, "in the archive, but never requested: c.gz"),
-        ({"waiting": {"BackupRequestsQueue": 1}}, "1 messages are left in BackupRequestsQueue"),
-        ({"uploads": [("a.gz", 50.0)]}, "an unfinished upload of a worker that was not killed: a.gz"),
-    ],
-    ids=["missing", "different", "strange", "waiting", "dangling"],
-)
-def test_an_archive_that_differs_is_found(change: Mapping[str, Any], violation: str) -> None:
-    assert replace(WHOLE, **change).violations() == [violation]
-
-
-@pytest.mark.parametrize(
-    ("uploads", "kills", "dangling"),
-    [
-        ([("a", 50.0)], [60.0], []),
-        ([("a", 60.9)], [60.0], []),  # the emulator's seconds have no fractions
-        ([("a", 61.1)], [60.0], ["a"]),
-        ([("a", 50.0), ("b", 55.0)], [60.0], ["a"]),
-        ([("a", 50.0), ("b", 55.0)], [52.0, 60.0], []),
-        ([("a", 50.0), ("b", 55.0)], [51.0, 53.0], ["b"]),
-        ([("b", 55.0), ("a", 50.0)], [60.0, 70.0], []),
-    ],
-)
-def test_each_kill_explains_one_upload_that_began_before_it(
-    uploads: Sequence[tuple[str, float]], kills: Sequence[float], dangling: list[str]
-) -> None:
-    assert replace(WHOLE, uploads=uploads, kills=kills).dangling() == dangling
-
-
 def test_the_page_shows_what_was_lost_and_what_was_posted_in_a_pause() -> None:
     run = posting_under_fire.Run(
         posting_under_fire.FULL, [GOOD], pause_check=PauseCheck(10, 20, (15, 16)), checker=checker()
@@ -243,14 +202,3 @@ def test_the_page_shows_why_alerts_were_left_to_an_operator_or_refused() -> None
 def test_the_page_of_documented_faults_does_not_speak_of_undocumented_ones() -> None:
     run = posting_under_fire.Run(posting_under_fire.FULL, [GOOD], checker=checker())
     assert "does not document" not in posting_under_fire._page_text(run)
-
-
-def test_the_page_shows_what_is_missing_and_what_is_unfinished() -> None:
-    found = replace(WHOLE, stored={"a.gz": "0"}, uploads=[("a.gz", 50.0)])
-    text = backups_under_fire._page_text(backups_under_fire.Run(backups_under_fire.FULL, checker=found))
-    for row in (
-        "**missing** | 1",
-        "**in the archive, but different** | 1",
-        "**unfinished uploads of other workers** | 1",
-    ):
-        assert f"| {row} |" in text

@@ -12,7 +12,7 @@ from local.build import ROOT, BuildError
 from local.stack.emulator import Emulator, EmulatorError
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
-from verification.benchmarks import calls, cold_start, posting, reading, report, storing
+from verification.benchmarks import calls, cold_start, memory, posting, reading, report, storing
 from verification.benchmarks.fixtures import BenchmarkError, Builds, Fixtures
 from verification.benchmarks.report import Section
 
@@ -22,7 +22,11 @@ FUNCTIONS: dict[str, Callable[[Fixtures], Section]] = {
     "posting": posting.measure,
     "calls": calls.measure,
 }
-LIBRARY: dict[str, Callable[[], Section]] = {"storing": storing.measure, "reading": reading.measure}
+LIBRARY: dict[str, Callable[[], Section]] = {
+    "storing": storing.measure,
+    "memory": memory.measure,
+    "reading": reading.measure,
+}
 NAMES = [*FUNCTIONS, *LIBRARY]
 SMALL_DAY = 100
 

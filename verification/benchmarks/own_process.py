@@ -32,13 +32,14 @@ class Run:
     lines: int
 
 
-def run(way: str, job: Job, environment: Mapping[str, str]) -> Run:
+def run(way: str, job: Job, environment: Mapping[str, str], prefix: Sequence[str] = ()) -> Run:
     """Run a way once.
 
     Args:
         way: A module of `verification.benchmarks.ways`.
         job: What to store or read.
         environment: Additional variables.
+        prefix: What runs the command, such as ``nice``.
 
     Raises:
         BenchmarkError: It failed.
@@ -48,7 +49,14 @@ def run(way: str, job: Job, environment: Mapping[str, str]) -> Run:
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'layers' / 'relay'}",
         **environment,
     }
-    command = [str(_ENVIRONMENT / "python"), "-m", "verification.benchmarks.ways", way, json.dumps(asdict(job))]
+    command = [
+        *prefix,
+        str(_ENVIRONMENT / "python"),
+        "-m",
+        "verification.benchmarks.ways",
+        way,
+        json.dumps(asdict(job)),
+    ]
     done = subprocess.run(
         command,
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Check the outcome of every alert and every backup against the relay's guarantees. Pure."""
+"""Check the outcome of every alert against the relay's guarantees. Pure."""
 
 from __future__ import annotations
 
@@ -70,9 +70,6 @@ EXPLAINED: Mapping[str, AbstractSet[str]] = {
     CUT_OFF: frozenset({KILL}),
 }
 """Parts of the relay's reasons for Dead letters, and which behaviours of StockTwits, or what else, force it to that."""
-
-CLOCK_SECONDS = 1.0
-"""The precision of the emulator's times, which have no fractions of seconds."""
 
 
 class End(StrEnum):
@@ -264,45 +261,3 @@ class PauseCheck:
 
     def _delays(self) -> list[float]:
         return [at - self.began for at in self.posts if self.began < at < self.ended]
-
-
-@dataclass(frozen=True)
-class ArchiveChecker:
-    """Checks the archive after a run of backups.
-
-    Attributes:
-        expected: The digest of each file at Firestream, by its key in the archive.
-        stored: The digest of each object in the archive, by its key.
-        uploads: The key and the start of each upload that is neither completed nor aborted.
-        kills: When workers were killed.
-        waiting: How many messages are left in each queue.
-    """
-
-    expected: Mapping[str, str]
-    stored: Mapping[str, str]
-    uploads: Sequence[tuple[str, float]]
-    kills: Sequence[float]
-    waiting: Mapping[str, int] = field(default_factory=dict)
-
-    def dangling(self) -> list[str]:
-        """Return the keys of unfinished uploads that no kill explains: each kill explains one that began before it."""
-        kills = sorted(self.kills)
-        unexplained = []
-        for key, began in sorted(self.uploads, key=lambda upload: upload[1], reverse=True):
-            if kills and kills[-1] >= began - CLOCK_SECONDS:
-                kills.pop()
-            else:
-                unexplained.append(key)
-        return unexplained
-
-    def violations(self) -> list[str]:
-        """Describe each violation of a guarantee in one line."""
-        found = [f"not in the archive: {key}" for key in sorted(self.expected.keys() - self.stored.keys())]
-        found += [f"in the archive, but never requested: {key}" for key in self.stored if key not in self.expected]
-        found += [
-            f"different from Firestream's file: {key}"
-            for key, digest in self.stored.items()
-            if self.expected.get(key, digest) != digest
-        ]
-        found += [f"an unfinished upload of a worker that was not killed: {key}" for key in self.dangling()]
-        return found + [f"{count} messages are left in {queue}" for queue, count in self.waiting.items() if count]

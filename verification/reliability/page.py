@@ -23,7 +23,8 @@ The relay guarantees:
 - A message in the Outbox ends in one of two places: on StockTwits, once, or in Dead letters, with the reason in words.
   If an attempt may have posted it and the relay cannot find out, it is not posted again: Dead letters asks an operator
   to check.
-- A backup is either in the archive, complete and byte for byte, or it is not there at all.
+- A backup is either in the archive, complete and byte for byte, or it is not there at all. Within the look-back, the
+  archive follows Firestream: the newest whole file is current, and every older version is kept.
 
 This page shows how these guarantees were tested. `make reliability` repeats the tests on this machine, without Docker
 and without AWS, and replaces each section. `python -m verification.reliability NAME` runs one of them. The choices of a

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from relay_cli import heatmap
 from relay_cli.commands.options import FAILURES_SHOWN, Types
 from relay_cli.deployed import calendar
-from relay_cli.deployed.calendar import Status
+from relay_cli.deployed.calendar import Mark, Status
 from relay_cli.deployed.check import Checked, Checker, Note, by_note
 from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.output import print_json
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from relay.backups.events import Backfill
 
     from relay_cli.context import Context
-    from relay_cli.deployed.calendar import Overview
+    from relay_cli.deployed.calendar import Day, Overview
 
 
 _A_YEAR = timedelta(days=364)
@@ -55,8 +55,8 @@ def backups(  # noqa: PLR0913  the options of a command
 ) -> None:
     """Show the status of every day's backup, or check the stored ones.
 
-    A backup is stored, failed (its request is in BackupFailures), absent (Firestream does not have it), missing, or not
-    available yet.
+    A backup is stored, failed (its request is in BackupFailures), damaged (what Firestream sent was not whole), absent
+    (Firestream does not have it), missing, or not available yet. Remarks about stored ones are listed below.
 
     [dim]relay backups
     relay backups --year 2016 --type message
@@ -224,18 +224,43 @@ def _show(context: Context, overview: Overview) -> None:
             console.print(line, no_wrap=True, overflow="ignore", crop=False)
         console.print()
     console.print(heatmap.legend(ascii_only=ascii_only))
-    failed = [
-        f"{one_line(each.file_type)} {day.day}: {one_line(day.reason, 1000)}"
-        for each in overview.calendars
-        for day in each.days
-        if day.status is Status.FAILED
-    ]
-    for reason in failed[:FAILURES_SHOWN]:
-        console.print(f"F {reason}", soft_wrap=True)
-    if len(failed) > FAILURES_SHOWN:
-        console.print(f"F and {len(failed) - FAILURES_SHOWN:,} more: relay backups --missing --json")
+    _explain(context, "F", Status.FAILED, overview, "relay backups --missing --json")
+    _explain(context, heatmap.MARKS[Status.DAMAGED], Status.DAMAGED, overview, "relay backups --json")
+    _explain(context, heatmap.REMARK, Status.STORED, overview, "relay backups --json")
     if overview.requested:
         console.print(f"{count(overview.requested, 'request')} in BackupRequests, waiting or in progress.")
     if overview.failures:
         failures = count(overview.failures, "request")
         console.print(f"{failures} in BackupFailures: run `relay backfill` for their days.")
+
+
+def _explain(context: Context, character: str, status: Status, overview: Overview, all_of_them: str) -> None:
+    """Print a line for each day of a status that has something to tell, up to a limit."""
+    told = [
+        f"{one_line(each.file_type)} {day.day}: {words}"
+        for each in overview.calendars
+        for day in each.days
+        if day.status is status and (words := _words(one_line(each.file_type), day))
+    ]
+    for line in told[:FAILURES_SHOWN]:
+        context.console.print(f"{character} {line}", soft_wrap=True)
+    if len(told) > FAILURES_SHOWN:
+        context.console.print(f"{character} and {len(told) - FAILURES_SHOWN:,} more: {all_of_them}")
+
+
+def _words(file_type: str, day: Day) -> str:
+    """Say what an operator should know of a day, and do about it; nothing if all is well."""
+    fetch = f"relay backfill {day.day} {day.day} --type {file_type}"
+    received = f"relay get {file_type} {day.day} --damaged"
+    if day.status is Status.FAILED:
+        kept = f"; its bytes as received: {received}" if day.marks else ""
+        return one_line(day.reason, 1000) + kept
+    if day.status is Status.DAMAGED:
+        return f"what Firestream sent was not whole; its bytes as received: {received}; to try again: {fetch}"
+    todo = {
+        Mark.ODD: f"relay cat {file_type} {day.day} --errors skip reports the first",
+        Mark.FEW_LINES: f"to fetch it anew: {fetch} --again",
+        Mark.REPLACED: "which S3 keeps; whoever imported the day should import it again",
+        Mark.DAMAGED: f"and the stored one stays; to look at it: {received}",
+    }
+    return "; ".join(f"{heatmap.remark(mark)}, {todo[mark]}" for mark in day.marks)

@@ -33,6 +33,10 @@ LARGE_BYTES = 8_000_000
 """From this size on, a progress bar is shown."""
 
 
+PIECE_BYTES = 1024 * 1024
+"""How much of a damaged file is read at a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
     """A backup on this machine.
@@ -40,14 +44,16 @@ class Copy:
     Attributes:
         file: Its path.
         bytes: Its size.
-        lines: How many objects it holds.
+        lines: How many objects it holds; None if it is damaged.
         sha256: The checksum of the file, in hexadecimal.
+        reason: What is wrong with it, if it is damaged.
     """
 
     file: Path
     bytes: int
-    lines: int
+    lines: int | None
     sha256: str
+    reason: str = ""
 
 
 def get(  # noqa: PLR0913  the arguments of a command
@@ -60,19 +66,23 @@ def get(  # noqa: PLR0913  the arguments of a command
         typer.Option("--output", "-o", help="A file or a folder; by default, the current folder.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    damaged: Annotated[
+        bool, typer.Option("--damaged", help="Get what Firestream sent for it that was not whole, as it was received.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Download and verify one backup. The file only appears once it is complete.
 
     [dim]relay get message 2016-12-05
-    relay get activity 2016-12-05 -o backups/[/dim]
+    relay get activity 2016-12-05 -o backups/
+    relay get message 2016-12-05 --damaged[/dim]
     """
     context: Context = ctx.obj
     backup = calendar.parse_backup(file_type, day)
-    target = _target(backup, output)
+    target = _target(backup, output, damaged=damaged)
     if target.exists() and not force:
         raise Failure(f"{target} already exists: name another file with -o, or overwrite it with --force.", USAGE)
-    with StoredBackup(context.stack, backup) as stored:
+    with StoredBackup(context.stack, backup, damaged=damaged) as stored:
         bar = Progress(
             BarColumn(),
             DownloadColumn(),
@@ -84,23 +94,29 @@ def get(  # noqa: PLR0913  the arguments of a command
         )
         with bar:
             task = bar.add_task("", total=stored.size)
-            copy = _copy(backup, stored, target, lambda size: bar.advance(task, size))
+            copy = _copy(backup, stored, target, lambda size: bar.advance(task, size), damaged=damaged)
     if json:
         print_json(copy)
     else:
-        text = f"{one_line(str(target))}: {decimal(copy.bytes)}, {copy.lines:,} lines, complete."
+        content = "as received, not whole" if copy.lines is None else f"{copy.lines:,} lines, complete"
+        reason = f": {one_line(copy.reason, 1000)}" if copy.reason else ""
+        text = f"{one_line(str(target))}: {decimal(copy.bytes)}, {content}{reason}."
         context.console.print(text, soft_wrap=True)
 
 
-def _target(backup: Backup, output: Path | None) -> Path:
+def _target(backup: Backup, output: Path | None, *, damaged: bool) -> Path:
     name = Path(backup.key).name
+    if damaged:
+        name = f"{name.removesuffix('.gz')}.damaged.gz"
     target = Path(name) if output is None else output / name if output.is_dir() else output
     if not target.parent.is_dir():
         raise Failure(f"There is no folder {target.parent}: create it first.", USAGE)
     return target
 
 
-def _copy(backup: Backup, stored: StoredBackup, target: Path, on_progress: Callable[[int], object]) -> Copy:
+def _copy(
+    backup: Backup, stored: StoredBackup, target: Path, on_progress: Callable[[int], object], *, damaged: bool
+) -> Copy:
     """Copy it to a temporary file beside the target, and rename that once it is complete.
 
     Raises:
@@ -110,19 +126,28 @@ def _copy(backup: Backup, stored: StoredBackup, target: Path, on_progress: Calla
     try:
         with open(part, "xb", opener=for_the_owner) as file:
             reader = _CopyingReader(stored, file, on_progress)
-            lines = verify(reader).lines
+            lines = None if damaged else verify(reader).lines
+            if damaged:
+                _read_all(reader)
             reader.check()
             share(file)
         part.replace(target)
     except Corrupt as error:
+        what = "was not received as it is kept" if damaged else "is damaged"
         raise Failure(
-            f"{one_line(str(backup))} is damaged: {one_line(error.reason)}. Nothing was kept; try again.", FAILED
+            f"{one_line(str(backup))} {what}: {one_line(error.reason)}. Nothing was kept; try again.", FAILED
         ) from None
     except OSError as error:
         raise Failure(f"{target} cannot be written: {error.strerror or error}.", FAILED) from None
     finally:
         part.unlink(missing_ok=True)
-    return Copy(target, reader.size, lines, reader.sha256.hexdigest())
+    return Copy(target, reader.size, lines, reader.sha256.hexdigest(), stored.reason if damaged else "")
+
+
+def _read_all(reader: _CopyingReader) -> None:
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    while reader.readinto(buffer):
+        pass
 
 
 class _CopyingReader:

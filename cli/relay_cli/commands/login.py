@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from relay.backups.backup import Backup
 from relay.credentials import Login
-from relay.errors import Absent, Halt, Refused, RelayError
+from relay.errors import Halt, Refused, RelayError
 
 from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
 from relay_cli.prompts import ask, ask_secret, confirm
@@ -137,14 +137,14 @@ def firestream(
 
 
 def _check(url: str, login: Login) -> None:
-    """Ask for a backup, which needs a valid login, without downloading it."""
+    """Ask for the link to a backup, which needs a valid login, without downloading it."""
     from relay.backups.firestream import Firestream  # noqa: PLC0415  as above
 
     client = Firestream(url, lambda *, fresh=False: login, time.time)  # noqa: ARG005  there is only this login
     day = (datetime.now(UTC) - timedelta(days=CHECKED_DAYS_AGO)).date()
     try:
-        client.get(Backup(day, "message"), {"Range": "bytes=0-0"}).close()
-    except (Absent, Refused):  # only a valid login gets this response
+        client.check(Backup(day, "message"))
+    except Refused:  # this day alone: only a valid login gets this response
         return
     except Halt as error:
         raise Failure(f"{_sentence(error)} Nothing was stored.", REFUSED) from None

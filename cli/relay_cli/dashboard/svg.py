@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from relay_cli.deployed.calendar import Status
-from relay_cli.heatmap import column, label
+from relay_cli.heatmap import column, label, remark
 from relay_cli.text import DAY, HOUR, MINUTE, count, length
 
 if TYPE_CHECKING:
@@ -63,13 +63,19 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A day of a calendar; its shade is 1 to 4 if it is stored, otherwise 0."""
+    """A day of a calendar; its shade is 1 to 4 if it is stored, otherwise 0. Its label ends with its remarks."""
 
     x: int
     y: int
     status: Status
     shade: int
     label: str
+    remarks: str
+
+    @property
+    def marked(self) -> bool:
+        """Whether it is stored, with a remark."""
+        return bool(self.remarks) and self.status is Status.STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +138,6 @@ def _square(day: Day, start: date, largest: int) -> Square:
         text += f", {decimal(day.bytes)}"
     if day.reason:
         text += f", {day.reason}"
-    return Square(column(day.day, start) * STEP, day.day.weekday() * STEP, day.status, shade, text)
+    remarks = "; ".join(remark(mark) for mark in day.marks)
+    text += f"; {remarks}" if remarks else ""
+    return Square(column(day.day, start) * STEP, day.day.weekday() * STEP, day.status, shade, text, remarks)

@@ -27,22 +27,30 @@ class StoredBackup(StoredObject):
 
     Attributes:
         sha256: The checksum in the backup's tag, in hexadecimal; None if it has no such tag.
+        reason: What is wrong with it, in its tag; empty if it is a backup as it should be.
     """
 
-    def __init__(self, stack: Stack, backup: Backup) -> None:
-        """Open the backup.
+    def __init__(self, stack: Stack, backup: Backup, *, damaged: bool = False) -> None:
+        """Open the backup, or what is kept of one that was not whole.
 
         Raises:
-            Failure: It is not stored; the reason says why.
+            Failure: It is not there; the reason says why.
         """
+        key = backup.damaged_key if damaged else backup.key
         try:
-            super().__init__(stack.client("s3"), stack.output("BackupBucketName"), backup.key)
+            super().__init__(stack.client("s3"), stack.output("BackupBucketName"), key)
         except ClientError as error:
-            if error_code(error) in _NOT_THERE:
-                raise _not_stored(stack, backup) from None
-            raise
+            if error_code(error) not in _NOT_THERE:
+                raise
+            if damaged:
+                raise Failure(
+                    f"No damaged file of {backup} is kept. Without --damaged, you get the stored one.", FAILED
+                ) from None
+            raise _not_stored(stack, backup) from None
         self._backup = backup
-        self.sha256 = self._tags().get("sha256")
+        tags = self._tags()
+        self.sha256 = tags.get("sha256")
+        self.reason = tags.get("reason", "")
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401  as in the parent
         """Read into the buffer; raises `Failure` if the transfer broke and the backup was replaced meanwhile."""
@@ -65,7 +73,11 @@ def _not_stored(stack: Stack, backup: Backup) -> Failure:
     overview = calendar.read(stack, calendar.parse_period(day, day, [backup.file_type]))
     ((found,),) = (each.days for each in overview.calendars)
     fetch = f"relay backfill {day} {day} --type {backup.file_type}"
+    if found.marks:
+        fetch += f"\nIts bytes as received: relay get {backup.file_type} {day} --damaged"
     match found.status:
+        case Status.DAMAGED:
+            words = f"what Firestream sent was not whole.\nTo try again: {fetch}"
         case Status.ABSENT:
             words = f"Firestream does not have it (absent). To ask again: {fetch} --retry-absent"
         case Status.FAILED:

@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from relay.backups.backup import FILE_TYPES, Backup, days, parse_file_types
+from relay.backups.backup import FILE_TYPES, Backup, Remark, days, parse_file_types
 from relay.backups.bucket import Archive
 from relay.backups.events import Backfill, read_event, read_request
 from relay.errors import Reject
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from relay_cli.deployed.stack import Stack
+
+_Wanted = TypeVar("_Wanted")
 
 LAG_DAYS = "2"
 """`BackupLagDays` of a stack that does not have this parameter."""
@@ -41,6 +43,17 @@ class Status(StrEnum):
     ABSENT = "absent"
     MISSING = "missing"
     NOT_YET = "not_yet"
+    DAMAGED = "damaged"
+
+
+class Mark(StrEnum):
+    """What an operator should know of a day's backup, besides its status. See docs/backups.md."""
+
+    ODD = Remark.ODD
+    FEW_LINES = Remark.FEW_LINES
+    REPLACED = Remark.REPLACED
+    DAMAGED = "damaged"
+    """What Firestream sent for it was not whole, and is kept as it was received; of a stored one, it was sent later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +65,14 @@ class Day:
         status: The status of its backup.
         bytes: The size of the stored backup.
         reason: Why it failed.
+        marks: What else an operator should know.
     """
 
     day: date
     status: Status
     bytes: int = 0
     reason: str = ""
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +208,8 @@ def is_looked_for(stack: Stack, backup: Backup) -> bool:
 def read(stack: Stack, period: Backfill) -> Overview:
     """Read the status of every day of a period.
 
-    For each file type, it lists the stored backups and the notes of absent ones, a thousand per request.
+    For each file type, it lists the stored backups, the remarks about them, the notes of absent ones and the damaged
+    ones, a thousand per request.
 
     Raises:
         Failure: The stack has no archive.
@@ -207,9 +223,9 @@ def read(stack: Stack, period: Backfill) -> Overview:
     for file_type in kept:
         backups = [Backup(day, file_type) for day in days(period.first_day, period.last_day)]
         there, absences = stored(stack, backups), absent(stack, backups)
-        calendars.append(
-            Calendar(file_type, tuple(_day(stack, each, there, absences, reasons) for each in backups)),
-        )
+        marks = _marks(stack, backups, there)
+        found = (_day(stack, each, there, absences, reasons, marks.get(each, ())) for each in backups)
+        calendars.append(Calendar(file_type, tuple(found)))
     return Overview(tuple(calendars), waiting, len(failed))
 
 
@@ -221,6 +237,23 @@ def stored(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, StoredObject
 def absent(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, StoredObject]:
     """Return those backups of one file type that Firestream does not have."""
     return _list(stack, {each.absent_key: each for each in backups})
+
+
+def _marks(
+    stack: Stack, backups: Iterable[Backup], there: Mapping[Backup, StoredObject]
+) -> dict[Backup, tuple[Mark, ...]]:
+    """Return the marks of backups of one file type, in the order of `Mark`."""
+    keys = {
+        backup.remark_key(each.etag, remark): (backup, Mark(remark))
+        for backup, each in there.items()
+        for remark in Remark
+    }
+    found = set(_list(stack, keys))
+    for backup, each in _list(stack, {each.damaged_key: each for each in backups}).items():
+        if backup not in there or each.modified > there[backup].modified:  # otherwise a whole one came afterwards
+            found.add((backup, Mark.DAMAGED))
+    marked = {backup for backup, _ in found}
+    return {backup: tuple(mark for mark in Mark if (backup, mark) in found) for backup in marked}
 
 
 def requested(stack: Stack) -> int:
@@ -246,25 +279,28 @@ def _failed_request(message: Mapping[str, Any]) -> FailedRequest:
     return FailedRequest(message["MessageId"], backup, reason or NO_REASON)
 
 
-def _list(stack: Stack, backups: Mapping[str, Backup]) -> dict[Backup, StoredObject]:
+def _list(stack: Stack, wanted: Mapping[str, _Wanted]) -> dict[_Wanted, StoredObject]:
     archive = Archive(lambda: stack.client("s3"), stack.output("BackupBucketName"), time.time)
     return {
-        backups[each["Key"]]: StoredObject(each["Size"], each["ETag"], each["LastModified"])
-        for each in archive.objects(backups)
+        wanted[each["Key"]]: StoredObject(each["Size"], each["ETag"], each["LastModified"])
+        for each in archive.objects(wanted)
     }
 
 
-def _day(
+def _day(  # noqa: PLR0913, PLR0917  all that says what a day's status is
     stack: Stack,
     backup: Backup,
     there: Mapping[Backup, StoredObject],
     absences: Mapping[Backup, StoredObject],
     reasons: Mapping[Backup, str],
+    marks: tuple[Mark, ...],
 ) -> Day:
     if backup in there:  # whatever failed before
-        return Day(backup.day, Status.STORED, there[backup].bytes)
+        return Day(backup.day, Status.STORED, there[backup].bytes, marks=marks)
     if backup in reasons:  # even if the day is absent: it waits for an operator
-        return Day(backup.day, Status.FAILED, reason=reasons[backup])
+        return Day(backup.day, Status.FAILED, reason=reasons[backup], marks=marks)
+    if marks:  # even if it is absent by now: there was something
+        return Day(backup.day, Status.DAMAGED, marks=marks)
     if backup in absences:
         return Day(backup.day, Status.ABSENT)
     return Day(backup.day, Status.NOT_YET if may_still_come(stack, backup) else Status.MISSING)

@@ -6,6 +6,8 @@ from datetime import date
 from typing import Any
 
 import pytest
+from relay.backups.backup import Backup
+from relay.backups.events import IfStored, Request
 
 from local.stack.stack import CHART_BUCKET, CHART_KEY, Stack
 from tests.e2e.denials import denials
@@ -61,7 +63,7 @@ def test_the_role_of_drain_leftovers_allows_all_that_it_does(stack: Stack) -> No
 
 def test_the_role_of_fetch_backups_allows_all_that_it_does(stack: Stack) -> None:
     sqs, functions = stack.client("sqs"), stack.client("lambda")
-    missing, cut = date(2016, 12, 3), date(2016, 12, 4)
+    changed, missing, cut = Backup(date(2016, 12, 1), "message"), date(2016, 12, 3), date(2016, 12, 4)
     stack.firestream.configure(missing=[("message", missing)])
     stack.firestream.fail("cut", file_type="message", day=cut, times=None)
 
@@ -74,16 +76,31 @@ def test_the_role_of_fetch_backups_allows_all_that_it_does(stack: Stack) -> None
     nightly = invoke({"run": "nightly"})
     assert nightly["stored"] == 14
     assert invoke({"first_day": "2016-12-01", "last_day": "2016-12-04"})["queued"] == 8
-    sqs.send_message(QueueUrl=stack.outputs["BackupRequestsQueueUrl"], MessageBody="no JSON")
+
+    def request(body: str) -> None:
+        sqs.send_message(QueueUrl=stack.outputs["BackupRequestsQueueUrl"], MessageBody=body)
+
+    request("no JSON")
     eventually(lambda: len(keys(stack, "message/2016/")) == 2)
     eventually(lambda: len(keys(stack, "activity/2016/")) == 4)
+    request(Request(Backup(missing, "message"), asked_at="2016-12-10T09:00:00Z").body)
     eventually(lambda: len(keys(stack, "absent/message/2016/")) == 1)
+    stack.firestream.fail("few-lines", file_type="message", day=changed.day, times=None)
+    request(Request(changed, IfStored.COMPARE).body)
+    eventually(lambda: len(keys(stack, "remarks/message/2016/12/01/")) == 1)
+    assert len(versions(stack, changed.key)) == 2
     eventually(lambda: waiting(stack, "BackupFailuresQueue") == 1)
-    eventually(lambda: waiting(stack, "BackupRequestsQueue") == 1)  # the damaged one, not visible yet
+    eventually(lambda: waiting(stack, "BackupRequestsQueue") == 1)  # the damaged one; the second look is delayed
     uploads = stack.client("s3").list_multipart_uploads(Bucket=stack.outputs["BackupBucketName"])
     assert "Uploads" not in uploads
     assert denials(stack) == []
     assert not [line for _, line in logs(stack) if "without tags" in line]
+
+
+def versions(stack: Stack, key: str) -> list[Any]:
+    answer = stack.client("s3").list_object_versions(Bucket=stack.outputs["BackupBucketName"], Prefix=key)
+    found: list[Any] = answer.get("Versions", [])
+    return found
 
 
 def keys(stack: Stack, prefix: str) -> list[str]:

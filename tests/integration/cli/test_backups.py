@@ -63,8 +63,14 @@ def test_json_has_sizes_reasons_and_what_is_requested(relay: ArchiveCli) -> None
             {
                 "file_type": "message",
                 "days": [
-                    {"day": "2016-12-05", "status": "stored", "bytes": size, "reason": ""},
-                    {"day": "2016-12-06", "status": "failed", "bytes": 0, "reason": "the gzip data is damaged"},
+                    {"day": "2016-12-05", "status": "stored", "bytes": size, "reason": "", "marks": []},
+                    {
+                        "day": "2016-12-06",
+                        "status": "failed",
+                        "bytes": 0,
+                        "reason": "the gzip data is damaged",
+                        "marks": [],
+                    },
                 ],
             }
         ],
@@ -140,7 +146,8 @@ def test_a_calendar_has_weeks_as_columns_and_tells_states_apart_without_colour(r
         "     .",
         "     .",
         "",
-        "░▒▓█ stored, by size   F failed   - absent   . missing   ~ not yet",
+        "░▒▓█ stored, by size   ! stored, with a remark   F failed   x damaged",
+        "- absent   . missing   ~ not yet",
         "F message 2016-12-05: it is [no] gzip",
         "1 request in BackupFailures: run `relay backfill` for their days.",
     ]
@@ -180,10 +187,10 @@ def test_a_terminal_gets_colours_and_no_color_takes_them_away(relay: ArchiveCli)
     assert "\x1b[1;33m" not in plain
 
 
-def test_a_file_type_takes_one_listing_of_what_is_stored_and_one_of_what_is_absent(relay: ArchiveCli) -> None:
+def test_a_file_type_takes_one_listing_each_of_what_is_stored_absent_and_damaged(relay: ArchiveCli) -> None:
     relay.backups.strict.sent.clear()
     relay("backups", "--from", "2014-01-01", "--to", "2016-12-31")
-    assert relay.backups.strict.sent == {"ListObjectsV2": 2}
+    assert relay.backups.strict.sent == {"ListObjectsV2": 3}
 
 
 def test_more_days_than_one_page_holds_are_listed_to_the_end(relay: ArchiveCli) -> None:

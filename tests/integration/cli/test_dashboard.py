@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import pytest
-from relay.backups.backup import Backup
+from relay.backups.backup import Backup, Remark
 from relay.errors import Pause
 from relay_cli.dashboard import cache, model
 from relay_cli.deployed import calendar
@@ -150,6 +150,22 @@ def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: 
     assert "1 of 365 stored" in shown.part("backups")
     assert f"{failed}: failed, not whole" in shown.part("backups")
     assert "361 days missing or failed" in shown.part("backups")
+
+
+def test_a_remark_has_a_sign_of_its_own_and_words_for_everybody(archive: CliHarness, world: PostingWorld) -> None:
+    yesterday = calendar.today() - timedelta(days=1)
+    marked, damaged = (Backup(yesterday - timedelta(days=each), "message") for each in (10, 11))
+    etag = world.s3.put_object(Bucket=ARCHIVE, Key=marked.key, Body=b"x" * 2000)["ETag"]
+    world.s3.put_object(Bucket=ARCHIVE, Key=marked.remark_key(etag, Remark.ODD), Body=b"{}")
+    world.s3.put_object(Bucket=ARCHIVE, Key=damaged.damaged_key, Body=b"cut")
+    with served() as page:
+        shown = page.ask()
+    words = f"{marked.day}: stored, 2.0 kB; has lines that are not JSON objects"
+    assert f"<title>{words}</title>" in shown.html
+    assert shown.html.count('<use href="#day-marked"') == 2  # the day, and the legend
+    assert "1 of them with a remark" in shown.part("backups")
+    assert f"2 days with a remark or damaged {words}" in shown.part("backups")
+    assert f"{damaged.day}: damaged; a file of Firestream's that is not whole is kept apart" in shown.part("backups")
 
 
 def test_a_dry_run_is_shown(cli: CliHarness) -> None:

@@ -57,6 +57,7 @@ def test_json_has_what_a_script_wants_to_know(relay: ArchiveCli) -> None:
         "bytes": len(content),
         "lines": 40,
         "sha256": sha256(content).hexdigest(),
+        "reason": "",
     }
 
 

@@ -146,7 +146,7 @@ class FakeBackups:
             return None
         receipt = self.changed.get(backup, RECEIPT)
         if receipt.sha256 == unless_sha256:
-            return replace(receipt, etag=None)
+            return replace(receipt, etag=None, made=False)
         self.there.add(backup)
         if receipt.etag:
             self.etags[backup] = receipt.etag

@@ -58,7 +58,7 @@ def test_a_changed_file_takes_the_place_of_the_stored_one_and_is_remarked_on(ful
 def test_a_file_of_another_etag_but_the_same_bytes_is_only_tagged_anew(full: FakeBackups) -> None:
     full.changed[ago(5)] = same = replace(NEWER, sha256=TAGS["sha256"])
     assert counted(full.nightly()) == {"already_there": 14}
-    assert full.tagged[ago(5)][0] == replace(same, etag=None)
+    assert full.tagged[ago(5)][0] == replace(same, etag=None, made=False)
     assert full.remarked == []
 
 
@@ -130,6 +130,20 @@ def test_a_backfill_may_fetch_what_is_there_again(fake: FakeBackups) -> None:
     run = fake.backfill(ago(51).day, ago(50).day, "message", again=True)
     assert counted(run) == {"queued": 2}
     assert fake.requested == [ago(51).request, Request(ago(50), IfStored.REPLACE).body]
+
+
+def test_a_stored_backup_without_tags_is_fetched_again_by_the_request_whose_worker_ended(fake: FakeBackups) -> None:
+    fake.there, fake.known_tags = {ago(50)}, {ago(50): {}}
+    (outcome,) = fake.fulfil(a_message(ago(50).request, receive_count=2))
+    assert (outcome.result, fake.tagged[ago(50)][0]) == (Result.STORED, RECEIPT)
+
+
+def test_an_object_of_the_same_bytes_is_tagged_but_not_counted(fake: FakeBackups) -> None:
+    """An answer of S3 was lost: whoever made the object, its tags may be missing."""
+    fake.changed[ago(50)] = made = replace(NEWER, made=False)
+    (outcome,) = fake.fulfil(a_message(ago(50).request))
+    assert (outcome.result, outcome.bytes, outcome.notable) == (Result.ALREADY_THERE, 0, False)
+    assert fake.tagged[ago(50)][0] == made
 
 
 # --- The second look

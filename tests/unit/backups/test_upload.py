@@ -371,7 +371,9 @@ def test_an_answer_that_was_lost_after_s3_had_put_the_parts_together_counts_as_t
         raise ReadTimeoutError(endpoint_url=request.url)
 
     fake_s3.strict.after("CompleteMultipartUpload", lose)
-    assert fake_s3.store(Source(backup)) is None
+    receipt = fake_s3.store(Source(backup))
+    assert receipt is not None
+    assert (receipt.etag, receipt.made) == (fake_s3.etag(), False)
     assert fake_s3.stored() == backup
 
 

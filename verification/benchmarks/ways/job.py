@@ -17,13 +17,15 @@ class Job:
 
     Attributes:
         file: The backup as a file on this machine.
-        day: The day, such as ``2016-12-05``, of which Firestream has the same backup of messages.
+        file_type: What its lines are.
+        day: The day, such as ``2016-12-05``, of which Firestream has the same backup.
         firestream_url: Firestream's base URL.
         username: Its login.
         password: Its password.
     """
 
     file: str
+    file_type: str
     day: str = ""
     firestream_url: str = ""
     username: str = ""
@@ -32,12 +34,12 @@ class Job:
     @property
     def url(self) -> str:
         """The backup's address at Firestream."""
-        return f"{self.firestream_url}/backups/message/{self.day.replace('-', '/')}"
+        return f"{self.firestream_url}/backups/{self.file_type}/{self.day.replace('-', '/')}"
 
     @property
     def key(self) -> str:
         """The key of the object."""
-        return f"message/{self.day}.gz"
+        return f"{self.file_type}/{self.day}.gz"
 
 
 class Way(Protocol):

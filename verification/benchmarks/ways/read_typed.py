@@ -1,10 +1,21 @@
-"""Reading by the relay, a typed message for each line."""
+"""Reading by the relay, a typed message or activity for each line."""
 
 from collections.abc import Callable
 
+import msgspec
 from relay.backups.reader import Message, read_backup
 
 from verification.benchmarks.ways.job import Job
+
+
+class Activity(msgspec.Struct, frozen=True, gc=False):
+    """What every activity has, whatever its format."""
+
+    object: str
+    action: str
+
+
+TYPES: dict[str, type[Message] | type[Activity]] = {"message": Message, "activity": Activity}
 
 
 def prepare(job: Job) -> Callable[[], int]:
@@ -12,7 +23,7 @@ def prepare(job: Job) -> Callable[[], int]:
 
     def run() -> int:
         lines = 0
-        for _ in read_backup(job.file, type=Message):
+        for _ in read_backup(job.file, type=TYPES[job.file_type]):
             lines += 1
         return lines
 

@@ -24,14 +24,14 @@ def prepare(job: Job) -> Callable[[], int]:
     s3 = Clients().get("s3")
     archive = Archive(lambda: s3, BUCKET, time.time)
     firestream = Firestream(job.firestream_url, login, time.time)
-    backup = Backup(date.fromisoformat(job.day), "message")
+    backup = Backup(date.fromisoformat(job.day), job.file_type)
 
     def run() -> int:
         with firestream.open(backup, lambda: _SECONDS_LEFT) as download:
             receipt = archive.store(backup, download)
         if receipt is None:
             raise RuntimeError("the object exists already")
-        archive.tag(backup, receipt, download.etag)
-        return receipt.lines
+        archive.tag(backup, receipt, download.identity)
+        return receipt.content.lines
 
     return run

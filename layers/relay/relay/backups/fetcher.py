@@ -37,6 +37,9 @@ FEW_LINES_SHARE = 0.1
 holidays, have more than that."""
 
 
+_FASTER = "another worker was faster"
+
+
 class Result(StrEnum):
     """What became of a backup."""
 
@@ -97,7 +100,8 @@ class Outcome:
     @property
     def notable(self) -> bool:
         """Whether an operator should read it."""
-        return self.result is Result.FAILED or self.late or bool(self.remarks or (self.reason and not self.status))
+        told = self.reason and self.reason != _FASTER and not self.status
+        return self.result is Result.FAILED or self.late or bool(self.remarks or told)
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,10 @@ class Fetcher:
             )
         except Exception as error:  # noqa: BLE001  a defect that one file meets must not cost the others
             return Outcome(backup=backup, result=Result.FAILED, reason=_defect(error))
+
+    def is_unfinished(self, backup: Backup) -> bool:
+        """Return whether what is stored has no tags, because its worker ended before it wrote them."""
+        return "sha256" not in self.archive.tags(backup)
 
     def keep_damaged(self, outcome: Outcome, seconds_left: Callable[[], float]) -> Outcome:
         """Fetch a damaged backup once more, and keep it apart as it is: Firestream may not have it for long."""
@@ -214,12 +222,12 @@ class Fetcher:
                 continue
             break
         if receipt is None:
-            return Outcome(backup=backup, result=Result.ALREADY_THERE, reason="another worker was faster")
+            return Outcome(backup=backup, result=Result.ALREADY_THERE, reason=_FASTER)
         outcome = Outcome(
             backup=backup,
-            result=Result.STORED if receipt.etag else Result.ALREADY_THERE,
-            bytes=receipt.bytes if receipt.etag else 0,
-            lines=receipt.content.lines if receipt.etag else 0,
+            result=Result.STORED if receipt.made else Result.ALREADY_THERE,
+            bytes=receipt.bytes if receipt.made else 0,
+            lines=receipt.content.lines if receipt.made else 0,
             resumes=download.resumes,
         )
         try:

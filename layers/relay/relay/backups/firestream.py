@@ -137,6 +137,23 @@ class Firestream:
         download.begin()
         return download
 
+    def check(self, backup: Backup) -> None:
+        """Check the login with one request, for the link to a backup. It is not followed, so nothing is downloaded.
+
+        Args:
+            backup: Which one; the login is good whether Firestream has it or not.
+
+        Raises:
+            Refused: Firestream refuses this backup.
+            Halt: Firestream refuses the login.
+            RelayError: Firestream did not answer as it should.
+        """
+        login = self._login(fresh=False)
+        answer = _Answer(self._send(self._address(backup), _authorization(login), "Firestream"), of_api=True)
+        if answer.status not in {_OK, _NOT_FOUND, *_REDIRECTS}:
+            raise self._error(backup, login, answer)
+        answer.response.close()
+
     def get(self, backup: Backup, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         """Ask for a backup, and follow Firestream's redirects to where it lies.
 
@@ -207,18 +224,20 @@ class Firestream:
 
     def _follow(self, backup: Backup, login: Login, headers: Mapping[str, str]) -> _Answer:
         """Follow redirects to the first answer that is not one."""
-        url = f"{self._url}/backups/{backup.file_type}/{backup.day:%Y/%m/%d}"
-        basic = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+        url = self._address(backup)
         for _ in range(MAX_REDIRECTS + 1):
             of_api = _origin(url) == _origin(self._url)
             whom = "Firestream" if of_api else "the link's host"
-            response = self._send(url, {"Authorization": f"Basic {basic}"} if of_api else headers, whom)
+            response = self._send(url, _authorization(login) if of_api else headers, whom)
             if response.status not in _REDIRECTS:
                 return _Answer(response, of_api=of_api)
             location = response.headers.get("Location", "")
             response.close()
             url = self._next(url, location, f"{whom} answered {response.status}")
         raise Refused(f"Firestream's redirects for {backup} do not end within {MAX_REDIRECTS}")
+
+    def _address(self, backup: Backup) -> str:
+        return f"{self._url}/backups/{backup.file_type}/{backup.day:%Y/%m/%d}"
 
     def _send(self, url: str, headers: Mapping[str, str], whom: str) -> urllib3.BaseHTTPResponse:
         try:
@@ -252,6 +271,14 @@ class _Origin(NamedTuple):
     port: int | None
 
 
+def _authorization(login: Login) -> dict[str, str]:
+    return {"Authorization": f"Basic {_basic(login)}"}
+
+
+def _basic(login: Login) -> str:
+    return base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+
+
 def _origin(url: str) -> _Origin:
     parts = urlsplit(url)
     return _Origin(parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme))
@@ -276,8 +303,7 @@ class _Answer:
             raise Retry(f"the connection to Firestream broke before its answer ({_kind(error)})") from None
         finally:
             self.response.close()
-        basic = base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
-        return _quoted(text.decode(errors="replace"), login.password, basic)
+        return _quoted(text.decode(errors="replace"), login.password, _basic(login))
 
 
 class Download:

@@ -272,9 +272,10 @@ class Backups:
         backup = request.backup
         try:
             stored = self.fetcher.archive.stored(backup.file_type, backup.day, backup.day).get(backup.day)
+            keep = stored and request.if_stored is IfStored.KEEP and not self.fetcher.is_unfinished(backup)
         except Retry as error:
             return Outcome(backup=backup, result=Result.FAILED, reason=error.reason)
-        if stored and request.if_stored is IfStored.KEEP:
+        if keep:
             return Outcome(backup=backup, result=Result.ALREADY_THERE)
         outcome = self.fetcher.fetch(backup, seconds_left, stored, anew=request.if_stored is IfStored.REPLACE)
         if outcome.result is Result.NOT_YET:

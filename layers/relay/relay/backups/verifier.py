@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from itertools import islice
-from operator import itemgetter
+from operator import countOf, itemgetter
 from typing import TYPE_CHECKING
 
 from relay.backups.gunzip import Gunzip
@@ -26,18 +25,15 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1024 * 1024
 """How much text is looked at at a time. Of a longer line, only what it begins and ends with is kept."""
 
-LINES_AT_A_TIME = 512
-"""So many lines' ends are compared at a time: a list of them all would take many times the block for short lines, and a
-longer one would wake the garbage collector (after 700 new objects on Python 3.11 and 3.12)."""
-
-MIXED_BYTES = 16 * 1024
-"""How many of a block's lines are looked at one by one if one of them is not as simple as most."""
+LIST_BYTES = 64 * 1024
+"""How many of a block's lines are put into a list at a time: all of them would take many times the block's memory, and
+fall out of the processor's cache. If one of them is not as simple as most, these are looked at one by one."""
 
 HEAD_BYTES = 256
 """How much is kept of what a file begins with, to name what it is if it is not a backup."""
 
-_BRACES = (ord("{"), ord("}"))
-_ends = itemgetter(0, -2)  # a line's last byte is its newline
+_OPENING, _CLOSING = b"{}"
+_first, _last = itemgetter(0), itemgetter(-2)  # the byte after the last one is the line's newline
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +156,9 @@ class _Text:
     def _count_mixed(self, text: bytes) -> None:
         """Count lines, a few at a time, since most of them may still be as simple."""
         read_lines = io.BytesIO(text.replace(b"\r\n", b"\n")).readlines
-        while lines := read_lines(MIXED_BYTES):
+        while lines := read_lines(LIST_BYTES):
             full = list(filter(b"\n".__ne__, lines))
-            if list(map(_ends, full)).count(_BRACES) < len(full):
+            if not _all_have_braces(full):
                 for line in lines:
                     self._count_one(line)
                 continue
@@ -229,15 +225,18 @@ class _LongLine:
 def _count_objects(lines: memoryview) -> int | None:
     """Count lines if all of them have braces at their very ends; None if not."""
     count = 0
-    ends_of_all = map(_ends, io.BytesIO(lines))
-    try:
-        while ends := list(islice(ends_of_all, LINES_AT_A_TIME)):
-            if ends.count(_BRACES) < len(ends):
-                return None
-            count += len(ends)
-    except IndexError:  # a line of nothing but its newline
-        return None
+    read_lines = io.BytesIO(lines).readlines
+    while some := read_lines(LIST_BYTES):
+        if not _all_have_braces(some):
+            return None
+        count += len(some)
     return count
+
+
+def _all_have_braces(lines: list[bytes]) -> bool:
+    """Return whether every line begins and ends with a brace, which is quickest to find a column at a time."""
+    # Of a line of nothing but its newline, only the first byte is looked at: there is no other.
+    return countOf(map(_first, lines), _OPENING) == len(lines) == countOf(map(_last, lines), _CLOSING)
 
 
 def _is_object(line: bytes) -> bool:
