@@ -103,12 +103,14 @@ def test_the_table_of_commands_names_exactly_the_commands() -> None:
         for below in getattr(command, "commands", {"": None})
     }
     documented = {name for cell, _ in table("command") for name in quoted(cell)}
-    assert documented == commands | {"login firestream"}
+    assert documented == commands | {"login firestream", "backups --check"}
 
 
 def test_the_table_of_commands_names_exactly_the_statements() -> None:
     commands = {name for cell, _ in table("command") for name in quoted(cell)}
-    documented = {name for _, cell in table("command") for name in quoted(cell)} - commands - {"--wait"}
+    documented = (
+        {name for _, cell in table("command") for name in quoted(cell)} - commands - {"--wait", "--with-firestream"}
+    )
     assert documented | {"FindTheStack"} == {each["Sid"] for each in OPERATOR["Statement"]}
 
 
@@ -131,6 +133,12 @@ def test_the_operator_may_store_the_secrets_that_the_template_reads() -> None:
         TEMPLATE["Parameters"][f"{name}Parameter"]["Default"] for name in ("StockTwitsToken", "FirestreamCredentials")
     }
     assert {each.partition(":parameter")[2] for each in statement["Resource"]} == named
+
+
+def test_the_operator_can_read_no_secret_but_the_login_for_backups() -> None:
+    reading = [each for each in OPERATOR["Statement"] if "ssm:GetParameter" in listed(each["Action"])]
+    login = TEMPLATE["Parameters"]["FirestreamCredentialsParameter"]["Default"]
+    assert [each["Resource"] for each in reading] == [f"arn:aws:ssm:*:*:parameter{login}"]
 
 
 def test_the_operator_can_write_only_the_pause_into_the_ledger() -> None:

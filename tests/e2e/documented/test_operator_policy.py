@@ -42,12 +42,13 @@ COMMANDS: dict[str, list[str]] = {
     "dead drop": ["LETTER", "--yes"],
     "backups": ["--from", "2016-12-01", "--to", "2016-12-02"],
     "backfill": ["2016-12-01", "2016-12-01", "--type", "message"],
+    "backups --check": ["2016-12-01", "2016-12-01", "--type", "message", "--with-firestream"],
     "get": ["message", "2016-12-01", "--force"],
     "cat": ["message", "2016-12-01", "--limit", "1"],
     "login": ["--token", "--expect-username", "relay_demo"],
     "login firestream": ["--username", "demo-user"],
 }
-"""In this order, since `get` needs what `backfill` fetched. LETTER is the id of a new dead letter."""
+"""In this order, since `backups --check` and `get` need what `backfill` fetched. LETTER is a new dead letter's id."""
 
 Relay = Callable[[str, set[str]], "subprocess.CompletedProcess[str]"]
 

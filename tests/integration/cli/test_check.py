@@ -184,6 +184,17 @@ def test_a_backup_that_is_deleted_before_it_is_read_is_left_out(relay: ArchiveCl
     assert check(relay, "--json").json["backups"] == []
 
 
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_terminal_shows_the_progress_on_standard_error_alone(relay: ArchiveCli, words: list[str]) -> None:
+    relay.store(BACKUP)
+    plain = check(relay, *words)
+    relay.patch.setenv("FORCE_COLOR", "1")
+    relay.patch.setenv("NO_COLOR", "1")
+    result = check(relay, *words)
+    assert "1 of 1 days" in result.err
+    assert (plain.err, result.out) == ("", plain.out)
+
+
 def test_large_backups_are_checked_in_little_memory(relay: ArchiveCli) -> None:
     content = gzip.compress(b'{"id":1,"body":"%s"}\n' % (b"x" * 100) * 400_000, 1)  # 50 MB of text
     put_tagged(relay, content, lines="400000")
