@@ -12,7 +12,7 @@ from verification.benchmarks.backup_files import MB, SMALL, backup_file
 from verification.benchmarks.fixtures import interleaved
 from verification.benchmarks.report import Section, Table, Target
 from verification.benchmarks.storing import RELAY, open_loopback
-from verification.reliability.costs import LAMBDA_GB_SECOND
+from verification.prices import LAMBDA_GB_SECOND
 
 if TYPE_CHECKING:
     from verification.benchmarks.own_process import Run
@@ -23,9 +23,6 @@ CHOSEN_MB = 1769
 
 MB_A_PROCESSOR = 1769
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html"""
-
-PRICES = {"arm64": LAMBDA_GB_SECOND, "x86_64": 0.0000166667}
-"""USD for a GB-second in us-east-1: https://aws.amazon.com/lambda/pricing/."""
 
 ROUNDS = 5
 COST_OF_CHEAPEST = 1.2
@@ -44,7 +41,7 @@ the processors (`cpu.cfs_quota_us` in periods of {_PERIOD // 1000} ms; imports a
 rounds. "Processors used" is processor time divided by duration: as far as the function computes all the time, it is
 the share, and the difference is the error of holding the process to it. With more than one processor, the relay shares
 this machine's {os.cpu_count()} with the stand-in and the S3. Prices are for a GB of memory and a second in us-east-1:
-{PRICES["arm64"]:.10f} USD on arm64, {PRICES["x86_64"]:.10f} on x86_64. Both columns take the duration on this machine,
+{LAMBDA_GB_SECOND["arm64"]:.10f} USD on arm64, {LAMBDA_GB_SECOND["x86_64"]:.10f} on x86_64. Both columns take the duration on this machine,
 although the two architectures compute at different speeds."""
 
 _CHOICE = f"""\
@@ -83,12 +80,12 @@ def measure() -> Section:
             f"{median(run.cpu_seconds / run.seconds for run in runs[memory]):.2f}",
             f"{seconds[memory]:.1f}",
             f"{billed[memory]:.1f}",
-            *(f"{billed[memory] * price * 1000:.2f}" for price in PRICES.values()),
+            *(f"{billed[memory] * price * 1000:.2f}" for price in LAMBDA_GB_SECOND.values()),
             f"{max(run.peak_bytes for run in runs[memory]) / MB:.0f}",
         ]
         for memory in MEMORY_MB
     ]
-    prices = [f"USD a TB, {architecture}" for architecture in PRICES]
+    prices = [f"USD a TB, {architecture}" for architecture in LAMBDA_GB_SECOND]
     headings = ["Memory in MB", "processors", "processors used", "s a GB", "GB-seconds a GB", *prices, "peak MB"]
     return Section(
         "Memory of FetchBackupsFunction",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import requests
 from relay.posting.gate import Pace
 
+from verification.prices import LAMBDA_GB_SECOND
 from verification.reliability.page import Section, table
 from verification.simulation.network import Weather
 from verification.simulation.scenario import Alert, Scenario
@@ -77,7 +78,6 @@ BILLS = (
 # https://aws.amazon.com/cloudwatch/pricing/.
 SQS_REQUEST = 0.40 / 1e6
 LAMBDA_REQUEST = 0.20 / 1e6
-LAMBDA_GB_SECOND = 0.0000133334
 DYNAMODB_WRITE = 0.625 / 1e6
 DYNAMODB_READ = 0.125 / 1e6
 LOG_GB = 0.50
@@ -146,7 +146,7 @@ class Bill:
         return (
             self.sqs * SQS_REQUEST
             + self.lambda_requests * LAMBDA_REQUEST
-            + self.gb_seconds * LAMBDA_GB_SECOND
+            + self.gb_seconds * LAMBDA_GB_SECOND["arm64"]
             + self._dynamodb
             + self.log_gb * LOG_GB
         )
@@ -157,7 +157,7 @@ class Bill:
         return (
             max(0.0, self.sqs - FREE_SQS_REQUESTS) * SQS_REQUEST
             + max(0.0, self.lambda_requests - FREE_LAMBDA_REQUESTS) * LAMBDA_REQUEST
-            + max(0.0, self.gb_seconds - FREE_GB_SECONDS) * LAMBDA_GB_SECOND
+            + max(0.0, self.gb_seconds - FREE_GB_SECONDS) * LAMBDA_GB_SECOND["arm64"]
             + self._dynamodb
             + max(0.0, self.log_gb - FREE_LOG_GB) * LOG_GB
         )
