@@ -41,8 +41,8 @@ the processors (`cpu.cfs_quota_us` in periods of {_PERIOD // 1000} ms; imports a
 rounds. "Processors used" is processor time divided by duration: as far as the function computes all the time, it is
 the share, and the difference is the error of holding the process to it. With more than one processor, the relay shares
 this machine's {os.cpu_count()} with the stand-in and the S3. Prices are for a GB of memory and a second in us-east-1:
-{LAMBDA_GB_SECOND["arm64"]:.10f} USD on arm64, {LAMBDA_GB_SECOND["x86_64"]:.10f} on x86_64. Both columns take the duration on this machine,
-although the two architectures compute at different speeds."""
+{LAMBDA_GB_SECOND["arm64"]:.10f} USD on arm64, {LAMBDA_GB_SECOND["x86_64"]:.10f} on x86_64. Both columns take the
+duration on this machine, although the two architectures compute at different speeds."""
 
 _CHOICE = f"""\
 The function has {CHOSEN_MB} MB, which is one processor. Up to there, more memory makes it faster and no dearer; beyond,
