@@ -253,8 +253,8 @@ Whenever no request was left, an operator requested the missing files again, unt
 
 {injected}
 
-It took {seconds:.0f} s, {second_look} s of them until the second look at files that were not there; seed {seed},
-{python}, {processors} processors.
+It took {seconds:.0f} s (a file that is not there is asked for once more after {second_look} s), seed {seed}, {python},
+{processors} processors.
 
 A killed worker cannot abort its upload; the bucket's lifecycle rule does so within a day. The emulator has no such
 rule, so the run counts the unfinished uploads (at most one for each kill, started before it), and aborts them itself.
