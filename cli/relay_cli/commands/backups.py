@@ -38,7 +38,7 @@ def backups(  # noqa: PLR0913  the options of a command
     last_day: Annotated[str | None, typer.Option("--to", help="The last day; by default, yesterday (UTC).")] = None,
     file_types: Types = None,
     missing: Annotated[
-        bool, typer.Option("--missing", help="Only list what is missing or failed, one per line.")
+        bool, typer.Option("--missing", help="Only list what is missing, failed or damaged, one per line.")
     ] = False,
     check: Annotated[
         tuple[str, str] | None,
@@ -206,7 +206,7 @@ def _list(context: Context, overview: Overview, *, as_json: bool) -> None:
         {"file_type": each.file_type, "day": day.day, "status": day.status, "reason": day.reason}
         for each in overview.calendars
         for day in each.days
-        if day.status in {Status.MISSING, Status.FAILED}
+        if day.status in {Status.MISSING, Status.FAILED, Status.DAMAGED}
     ]
     if as_json:
         print_json(found)

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any
 
 import pytest
+from relay.backups.backup import Backup
 
 from local.build import ROOT
 from local.stack.iam import known, names
@@ -44,6 +46,7 @@ COMMANDS: dict[str, list[str]] = {
     "backfill": ["2016-12-01", "2016-12-01", "--type", "message"],
     "backups --check": ["2016-12-01", "2016-12-01", "--type", "message", "--with-firestream"],
     "get": ["message", "2016-12-01", "--force"],
+    "get --damaged": ["message", "2016-12-02", "--force"],
     "cat": ["message", "2016-12-01", "--limit", "1"],
     "login": ["--token", "--expect-username", "relay_demo"],
     "login firestream": ["--username", "demo-user"],
@@ -58,6 +61,8 @@ def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     """Run a command with some statements of the policy."""
     iam, sqs, folder = stack.client("iam"), stack.client("sqs"), tmp_path_factory.mktemp("operator")
     (folder / "chart.png").write_bytes(a_chart())
+    damaged = Backup(date(2016, 12, 2), "message").damaged_key
+    stack.client("s3").put_object(Bucket=stack.outputs["BackupBucketName"], Key=damaged, Body=b"half")
     iam.create_user(UserName=OPERATOR)
     key = iam.create_access_key(UserName=OPERATOR)["AccessKey"]
     environment = {

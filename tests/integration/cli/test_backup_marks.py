@@ -64,6 +64,12 @@ def test_a_day_with_nothing_but_a_damaged_file_is_damaged_whatever_was_noted(rel
     )
 
 
+def test_a_damaged_day_is_listed_among_the_missing_ones(relay: ArchiveCli) -> None:
+    relay.backups.s3.put_object(Bucket=ARCHIVE, Key=BACKUP.damaged_key, Body=b"half")
+    result = relay("backups", "--from", "2016-12-05", "--to", "2016-12-05", "--missing")
+    assert result.lines == ["message 2016-12-05"]
+
+
 def test_a_failure_is_shown_with_the_way_to_its_bytes(relay: ArchiveCli) -> None:
     keep_damaged(relay, BACKUP)
     relay.add_failure(BACKUP, "the gzip data ends early")

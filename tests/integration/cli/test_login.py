@@ -9,8 +9,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from local.stand_ins.firestream.server import FirestreamStandIn
+from tests.servers import tcp_server
 from tests.worlds.backups import LOGIN_PARAMETER, PASSWORD
 from tests.worlds.cli import DONE, FAILED, NO_AWS, REFUSED, USAGE, CliHarness, CommandResult
+from tests.worlds.firestream import always
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import TOKEN, TOKEN_PARAMETER, PostingWorld
 
@@ -237,6 +239,28 @@ def test_a_login_that_is_answered_with_a_missing_day_is_good(cli: CliHarness, ar
     archive.fail("404")
     assert cli("login", "firestream", typed=f"{archive.username}\n{PASSWORD}\n").code == DONE
     assert cli.stored(LOGIN_PARAMETER) is not None
+
+
+@pytest.mark.parametrize("status", [200, 301, 302, 303, 307, 308, 403])
+def test_a_login_is_good_whatever_firestream_does_with_the_day(
+    cli: CliHarness, archive: FirestreamStandIn, status: int
+) -> None:
+    with tcp_server(always(status, b"not in your plan")) as server:
+        cli.parameters["FirestreamUrl"] = f"http://127.0.0.1:{server.port}"
+        result = cli("login", "firestream", "--username", archive.username, typed=f"{PASSWORD}\n")
+    assert (result.code, server.received.count(b"GET ")) == (DONE, 1)
+    assert cli.stored(LOGIN_PARAMETER) is not None
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_login_that_firestream_does_not_judge_is_not_stored(
+    cli: CliHarness, archive: FirestreamStandIn, status: int
+) -> None:
+    with tcp_server(always(status, b"down")) as server:
+        cli.parameters["FirestreamUrl"] = f"http://127.0.0.1:{server.port}"
+        result = cli("login", "firestream", "--username", archive.username, typed=f"{PASSWORD}\n")
+    assert (result.code, "could not be checked" in result.err) == (FAILED, True)
+    assert cli.stored(LOGIN_PARAMETER) is None
 
 
 @contextmanager
