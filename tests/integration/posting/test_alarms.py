@@ -1,5 +1,7 @@
 """The metrics that the alarms evaluate are those that the functions write, in exactly the intended situations."""
 
+from datetime import date
+
 import pytest
 
 from tests.template import TEMPLATE
@@ -202,23 +204,28 @@ def test_new_posts_of_both_functions_are_counted_together(world: PostingWorld, f
 
 
 @pytest.mark.parametrize(("age", "late"), [(1, False), (2, False), (3, False), (4, True)])
-def test_backups_are_late_when_the_newest_is_older_than_the_lag_and_a_day(
+def test_backups_are_late_when_one_is_missing_that_is_older_than_the_lag(
     backups: BackupsWorld, age: int, late: bool
 ) -> None:
     backups.firestream.configure(lag_days=age)
     run = backups.nightly()
     assert run.counted("NewestBackupAgeDays") == {"activity": age, "message": age}
-    assert values_of(run, "BackupsLateAlarm") == [age - 2]
+    assert values_of(run, "BackupsLateAlarm") == [max(0, age - 3)]
     assert breaches(run, "BackupsLateAlarm") is late
 
 
-def test_the_file_type_that_is_furthest_behind_counts(backups: BackupsWorld) -> None:
+def test_the_oldest_missing_day_of_any_file_type_counts(backups: BackupsWorld) -> None:
     backups.nightly()
     backups.firestream.fail("404", file_type="activity", times=99)
     backups.clock.forward(3 * 86_400)
     run = backups.nightly()
     assert run.counted("NewestBackupAgeDays") == {"activity": 4, "message": 1}
-    assert values_of(run, "BackupsLateAlarm") == [2]
+    assert values_of(run, "BackupsLateAlarm") == [1]
+
+
+def test_a_hole_between_stored_days_is_late_too(backups: BackupsWorld) -> None:
+    backups.firestream.configure(missing=[("message", date(2026, 11, 16))])
+    assert breaches(backups.nightly(), "BackupsLateAlarm")
 
 
 @pytest.mark.parametrize("lookback", [3, 7])

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relay.limits import moment as moment_of
 from relay.posting.reconciliation import Page, Shown
-from relay.posting.stocktwits import MAX_ID, StockTwits, _moment, _shown
+from relay.posting.stocktwits import MAX_ID, StockTwits, _shown
 
 from local.stand_ins.stocktwits.server import StandIn
 from tests.factories import NOW, an_alert
@@ -116,7 +117,7 @@ def test_the_date_of_a_post_counts_only_if_it_names_a_moment(date: object, momen
 
 @pytest.mark.parametrize("date", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_date_at_the_end_of_time_does_no_harm(date: str) -> None:
-    assert _moment(date) is None or abs(_moment(date) or 0) > NOW
+    assert moment_of(date) is None or abs(moment_of(date) or 0) > NOW
 
 
 @pytest.mark.parametrize("body", [None, 7, ["$AAPL up"], {"text": "$AAPL up"}])
