@@ -3,11 +3,9 @@
 import base64
 import json
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 from relay.backups import bootstrap
 from relay.backups.backup import Backup
@@ -158,12 +156,6 @@ class BackupsWorld:
             return None
         content: bytes = self.s3.get_object(Bucket=ARCHIVE, Key=backup.key)["Body"].read()
         return content
-
-    def stored_earlier(self, backup: Backup, seconds: float) -> None:
-        """Let a stored backup be so much older: listings show whole seconds."""
-        found = s3_backends[ACCOUNT]["aws"].head_object(ARCHIVE, backup.key)
-        assert found
-        found.last_modified -= timedelta(seconds=seconds)
 
     def source(self, backup: Backup) -> bytes:
         """The bytes of a backup at Firestream."""

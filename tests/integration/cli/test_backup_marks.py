@@ -6,7 +6,7 @@ import pytest
 from relay.backups.backup import Backup, Remark
 from relay.backups.bucket import Archive
 
-from tests.worlds.archive_cli import BACKUP, ArchiveCli, note_absent
+from tests.worlds.archive_cli import BACKUP, ArchiveCli, age, note_absent
 from tests.worlds.backups import ARCHIVE
 
 THE_DAY = ("--from", "2016-12-05", "--to", "2016-12-05")
@@ -42,7 +42,7 @@ def test_a_remark_about_an_older_version_no_longer_counts(relay: ArchiveCli) -> 
 
 def test_a_damaged_file_that_came_after_the_stored_one_is_a_mark(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
-    relay.backups.stored_earlier(BACKUP, 3600)
+    age(relay, BACKUP)
     keep_damaged(relay, BACKUP)
     assert the_day(relay) == ("stored", ["damaged"])
 
