@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from statistics import median
 from traceback import extract_tb
 from typing import TYPE_CHECKING
 
@@ -273,10 +272,10 @@ def usual_if_few(lines: Mapping[date, int | None], day: date) -> int | None:
     """Return how many lines are usual if the day has few or none; None if it has enough, or nobody knows."""
     mine = lines[day]
     span = timedelta(days=NEIGHBOUR_DAYS)
-    others = [
+    others = sorted(
         number for each in days(day - span, day + span) if each != day and (number := lines.get(each)) is not None
-    ]
-    usual = round(median(others)) if len(others) >= MIN_NEIGHBOURS else 0
+    )
+    usual = others[len(others) // 2] if len(others) >= MIN_NEIGHBOURS else 0  # `statistics` is slow to import
     return usual if mine is not None and (not mine or mine < FEW_LINES_SHARE * usual) else None
 
 
