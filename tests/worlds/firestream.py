@@ -102,7 +102,7 @@ def both_hosts(*responses: bytes) -> Serve:
         request = request_of(connection)
         if b"GET /backups/" in request:
             port = request.partition(b"Host: ")[2].partition(b"\r\n")[0].rpartition(b":")[2]
-            connection.sendall(FOUND % (b"http://localhost:%b/link" % port))  # another host than 127.0.0.1
+            connection.sendall(FOUND % (b"http://127.1:%b/link" % port))  # another name of the same host
         else:
             connection.sendall(left.pop(0) if len(left) > 1 else left[0])
 

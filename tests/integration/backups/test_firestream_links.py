@@ -105,7 +105,7 @@ def test_firestream_may_redirect_to_itself_with_the_login_and_give_the_file_itse
     assert server.received.count(b"Authorization: Basic") == 2
 
 
-@pytest.mark.parametrize("host", ["localhost:{port}", "127.0.0.1:{other}"])
+@pytest.mark.parametrize("host", ["127.1:{port}", "127.0.0.1:{other}"])
 def test_the_login_goes_to_firestreams_own_host_and_port_alone(make_client: MakeClient, host: str) -> None:
     def serve(connection: socket.socket) -> None:
         if b"GET /backups/" in request_of(connection):
