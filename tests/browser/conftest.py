@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from relay.backups.backup import FILE_TYPES, Backup
+from relay.backups.events import Request
 
 from local.build import ROOT
 from local.stack.stack import PACE, Stack
@@ -123,7 +124,7 @@ def fill_the_year(stack: Stack) -> None:
             if number == 24:
                 stack.client("sqs").send_message(
                     QueueUrl=stack.outputs["BackupFailuresQueueUrl"],
-                    MessageBody=backup.request,
+                    MessageBody=Request(backup).body,
                     MessageAttributes={
                         "RejectReason": {"DataType": "String", "StringValue": "Firestream's file ends too early"}
                     },

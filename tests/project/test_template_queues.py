@@ -6,6 +6,7 @@ import pytest
 from relay import queues
 from relay.backups import runs
 from relay.backups.backup import FILE_TYPES, Backup
+from relay.backups.events import Request
 from relay.posting import backoff, ledger
 
 from tests.template import FUNCTIONS, POSTING, QUEUES, of_type, properties
@@ -38,7 +39,7 @@ def test_the_code_moves_a_request_to_backup_failures_with_a_reason_before_sqs_mo
 
 
 def test_a_request_fits_its_queue() -> None:
-    longest = max(len(Backup(date(2009, 12, 31), file_type).request) for file_type in FILE_TYPES)
+    longest = max(len(Request(Backup(date(2009, 12, 31), file_type)).body) for file_type in FILE_TYPES)
     assert longest < properties("BackupRequestsQueue")["MaximumMessageSize"]
 
 

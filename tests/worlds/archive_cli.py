@@ -20,6 +20,7 @@ import relay_cli
 from moto.s3.models import s3_backends
 from relay.backups import bootstrap
 from relay.backups.backup import Backup
+from relay.backups.events import Request
 from relay_cli.app import main
 from relay_cli.commands import backfill
 from relay_cli.deployed import calendar
@@ -127,7 +128,7 @@ class ArchiveCli:
     def add_failure(self, backup: Backup | str, reason: str) -> None:
         self.backups.sqs.send_message(
             QueueUrl=self.backups.failures,
-            MessageBody=backup if isinstance(backup, str) else backup.request,
+            MessageBody=backup if isinstance(backup, str) else Request(backup).body,
             MessageAttributes={"RejectReason": {"DataType": "String", "StringValue": reason}},
         )
 

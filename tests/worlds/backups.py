@@ -9,6 +9,7 @@ import pytest
 from moto.sqs.models import sqs_backends
 from relay.backups import bootstrap
 from relay.backups.backup import Backup
+from relay.backups.events import Request
 from relay.errors import RelayError
 
 from functions.fetch_backups import app as fetch_backups
@@ -109,7 +110,7 @@ class BackupsWorld:
                     {
                         "MessageId": f"record {number}",
                         "ReceiptHandle": base64.b64encode(f"receipt {number}".encode()).decode(),
-                        "Body": body if isinstance(body, str) else body.request,
+                        "Body": body if isinstance(body, str) else Request(body).body,
                         "MD5OfBody": "",
                         "Attributes": {
                             "ApproximateReceiveCount": str(receive_count),

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from datetime import date
 
+    from relay.backups.bucket import Stored
     from relay.backups.events import Backfill
 
     from relay_cli.context import Context
-    from relay_cli.deployed.calendar import StoredObject
     from relay_cli.deployed.stack import Stack
 
 INVOKE: dict[str, Any] = {"read_timeout": 910, "retries": {"total_max_attempts": 1}, "tcp_keepalive": True}
@@ -156,8 +156,8 @@ class BackfillProgress:
     failed: dict[Backup, str] = field(default_factory=dict)
     requested: int = 0
     second_looks: int = 0
-    _notes: dict[Backup, StoredObject] = field(default_factory=dict)
-    _versions: dict[Backup, StoredObject] = field(default_factory=dict)
+    _notes: dict[Backup, Stored] = field(default_factory=dict)
+    _versions: dict[Backup, Stored] = field(default_factory=dict)
     _known: set[str] = field(default_factory=set)
     _depth: int = 0
 

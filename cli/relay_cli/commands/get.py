@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
+from relay.backups.gunzip import drain
 from relay.backups.verifier import verify
 from relay.errors import Corrupt
 from rich.filesize import decimal
@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from relay_cli.commands.options import Day, FileType  # noqa: TC001  typer reads them
 from relay_cli.deployed import calendar
-from relay_cli.deployed.backup_file import StoredBackup
+from relay_cli.deployed.backup_file import MeasuredReader, StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.files import for_the_owner, share
 from relay_cli.output import print_json
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 LARGE_BYTES = 8_000_000
 """From this size on, a progress bar is shown."""
-
-
-PIECE_BYTES = 1024 * 1024
-"""How much of a damaged file is read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +124,7 @@ def _copy(
             reader = _CopyingReader(stored, file, on_progress)
             lines = None if damaged else verify(reader).lines
             if damaged:
-                _read_all(reader)
+                drain(reader)
             reader.check()
             share(file)
         part.replace(target)
@@ -141,38 +137,27 @@ def _copy(
         raise Failure(f"{target} cannot be written: {error.strerror or error}.", FAILED) from None
     finally:
         part.unlink(missing_ok=True)
-    return Copy(target, reader.size, lines, reader.sha256.hexdigest(), stored.reason if damaged else "")
+    return Copy(target, reader.bytes, lines, reader.sha256.hexdigest(), stored.reason if damaged else "")
 
 
-def _read_all(reader: _CopyingReader) -> None:
-    buffer = memoryview(bytearray(PIECE_BYTES))
-    while reader.readinto(buffer):
-        pass
-
-
-class _CopyingReader:
+class _CopyingReader(MeasuredReader):
     """Reads a backup, and writes what it reads to a file."""
 
     def __init__(self, stored: StoredBackup, file: BinaryIO, on_progress: Callable[[int], object]) -> None:
-        self._stored = stored
+        super().__init__(stored, on_progress)
+        self._backup = stored
         self._file = file
-        self._on_progress = on_progress
-        self.size = 0
-        self.sha256 = hashlib.sha256()
 
     def check(self) -> None:
         """Check size and checksum; raises `Corrupt`."""
-        if self.size != self._stored.size:
-            raise Corrupt(f"{self.size:,} of its {self._stored.size:,} bytes were received")
-        if self._stored.sha256 not in {None, self.sha256.hexdigest()}:
+        if self.bytes != self._backup.size:
+            raise Corrupt(f"{self.bytes:,} of its {self._backup.size:,} bytes were received")
+        if self._backup.sha256 not in {None, self.sha256.hexdigest()}:
             raise Corrupt("its bytes do not match the sha256 in its tag")
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  as in the parent
         """Read, and write the same bytes to the file."""
-        size = self._stored.readinto(buffer)
+        size = super().readinto(buffer)
         with buffer[:size] as piece:
             self._file.write(piece)
-            self.sha256.update(piece)
-        self.size += size
-        self._on_progress(size)
         return size

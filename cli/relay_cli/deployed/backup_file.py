@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -15,11 +17,39 @@ from relay_cli.failure import FAILED, Failure
 from relay_cli.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from relay.backups.backup import Backup
 
     from relay_cli.deployed.stack import Stack
 
-_NOT_THERE = frozenset({"NoSuchKey", "404"})
+NOT_THERE = frozenset({"NoSuchKey", "404"})
+"""The codes of S3 for an object that does not exist."""
+
+
+class MeasuredReader(io.RawIOBase):
+    """Reads an object, and measures what it reads.
+
+    Attributes:
+        bytes: How many bytes were read.
+        sha256: Their checksum.
+    """
+
+    def __init__(self, stored: StoredObject, on_progress: Callable[[int], object]) -> None:
+        """Read an object; `on_progress` is called with the number of bytes of each read."""
+        self.bytes = 0
+        self.sha256 = hashlib.sha256()
+        self._stored = stored
+        self._on_progress = on_progress
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  as in the parent
+        """Read into the buffer; return the number of bytes, 0 at the end."""
+        size = self._stored.readinto(buffer)
+        with buffer[:size] as piece:
+            self.sha256.update(piece)
+        self.bytes += size
+        self._on_progress(size)
+        return size
 
 
 class StoredBackup(StoredObject):
@@ -40,7 +70,7 @@ class StoredBackup(StoredObject):
         try:
             super().__init__(stack.client("s3"), stack.output("BackupBucketName"), key)
         except ClientError as error:
-            if error_code(error) not in _NOT_THERE:
+            if error_code(error) not in NOT_THERE:
                 raise
             if damaged:
                 raise Failure(

@@ -21,6 +21,8 @@ from relay_cli.failure import USAGE, Failure
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from relay.backups.bucket import Stored
+
     from relay_cli.deployed.stack import Stack
 
 _Wanted = TypeVar("_Wanted")
@@ -119,21 +121,6 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object in the bucket.
-
-    Attributes:
-        bytes: Its size.
-        etag: Changes with its bytes.
-        modified: When it was written.
-    """
-
-    bytes: int
-    etag: str
-    modified: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class FailedRequest:
     """A request in BackupFailures.
 
@@ -229,27 +216,25 @@ def read(stack: Stack, period: Backfill) -> Overview:
     return Overview(tuple(calendars), waiting, len(failed))
 
 
-def stored(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, StoredObject]:
+def stored(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, Stored]:
     """Return those backups of one file type that are stored."""
-    return _list(stack, {each.key: each for each in backups})
+    return _find(stack, {each.key: each for each in backups})
 
 
-def absent(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, StoredObject]:
+def absent(stack: Stack, backups: Iterable[Backup]) -> dict[Backup, Stored]:
     """Return those backups of one file type that Firestream does not have."""
-    return _list(stack, {each.absent_key: each for each in backups})
+    return _find(stack, {each.absent_key: each for each in backups})
 
 
-def _marks(
-    stack: Stack, backups: Iterable[Backup], there: Mapping[Backup, StoredObject]
-) -> dict[Backup, tuple[Mark, ...]]:
+def _marks(stack: Stack, backups: Iterable[Backup], there: Mapping[Backup, Stored]) -> dict[Backup, tuple[Mark, ...]]:
     """Return the marks of backups of one file type, in the order of `Mark`."""
     keys = {
         backup.remark_key(each.etag, remark): (backup, Mark(remark))
         for backup, each in there.items()
         for remark in Remark
     }
-    found = set(_list(stack, keys))
-    for backup, each in _list(stack, {each.damaged_key: each for each in backups}).items():
+    found = set(_find(stack, keys))
+    for backup, each in _find(stack, {each.damaged_key: each for each in backups}).items():
         if backup not in there or each.modified > there[backup].modified:  # otherwise a whole one came afterwards
             found.add((backup, Mark.DAMAGED))
     marked = {backup for backup, _ in found}
@@ -279,19 +264,15 @@ def _failed_request(message: Mapping[str, Any]) -> FailedRequest:
     return FailedRequest(message["MessageId"], backup, reason or NO_REASON)
 
 
-def _list(stack: Stack, wanted: Mapping[str, _Wanted]) -> dict[_Wanted, StoredObject]:
-    archive = Archive(lambda: stack.client("s3"), stack.output("BackupBucketName"), time.time)
-    return {
-        wanted[each["Key"]]: StoredObject(each["Size"], each["ETag"], each["LastModified"])
-        for each in archive.objects(wanted)
-    }
+def _find(stack: Stack, wanted: Mapping[str, _Wanted]) -> dict[_Wanted, Stored]:
+    return Archive(lambda: stack.client("s3"), stack.output("BackupBucketName"), time.time).find(wanted)
 
 
 def _day(  # noqa: PLR0913, PLR0917  all that says what a day's status is
     stack: Stack,
     backup: Backup,
-    there: Mapping[Backup, StoredObject],
-    absences: Mapping[Backup, StoredObject],
+    there: Mapping[Backup, Stored],
+    absences: Mapping[Backup, Stored],
     reasons: Mapping[Backup, str],
     marks: tuple[Mark, ...],
 ) -> Day:

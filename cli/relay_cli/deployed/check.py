@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from botocore.exceptions import ClientError
 from relay.aws_errors import error_code
 from relay.backups.backup import Backup, days
 from relay.backups.bucket import Archive
 from relay.backups.fetcher import NEIGHBOUR_DAYS, usual_if_few
+from relay.backups.gunzip import drain
 from relay.backups.identity import Identity
 from relay.backups.reader import read_backup
 from relay.backups.stored_object import StoredObject
 from relay.credentials import LOGIN, SecretParameter
 from relay.errors import Absent, Corrupt, Refused, RelayError, Retry, StartOver, Unchanged
 
+from relay_cli.deployed.backup_file import NOT_THERE, MeasuredReader
 from relay_cli.failure import NO_AWS, Failure
 from relay_cli.text import count, one_line, read_number
 
@@ -40,11 +40,6 @@ if TYPE_CHECKING:
 
 MAX_READS = 3
 """How often a backup is read if another version replaces it meanwhile."""
-
-READ_BYTES = 512 * 1024
-"""How much of a damaged backup's rest is read at a time."""
-
-_NOT_THERE = frozenset({"NoSuchKey", "404"})
 
 
 class Note(StrEnum):
@@ -136,7 +131,7 @@ class Checker:
                 with StoredObject(self._stack.client("s3"), self._bucket, backup.key) as stored:
                     found = _read(stored, on_progress)
             except ClientError as error:
-                if error_code(error) in _NOT_THERE:
+                if error_code(error) in NOT_THERE:
                     return None
                 raise
             except StartOver as error:
@@ -230,24 +225,6 @@ class _Content:
     damage: str
 
 
-class _Reader(io.RawIOBase):
-    """Reads a backup, and computes the checksum of what it reads."""
-
-    def __init__(self, stored: StoredObject, on_progress: Callable[[int], object]) -> None:
-        self._stored = stored
-        self._on_progress = on_progress
-        self.bytes = 0
-        self.sha256 = hashlib.sha256()
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  as in the parent
-        size = self._stored.readinto(buffer)
-        with buffer[:size] as piece:
-            self.sha256.update(piece)
-        self.bytes += size
-        self._on_progress(size)
-        return size
-
-
 class _OddLines:
     """Counts the lines that are not JSON objects, and keeps the first."""
 
@@ -262,17 +239,15 @@ class _OddLines:
 
 def _read(stored: StoredObject, on_progress: Callable[[int], object]) -> _Content:
     """Read a backup to its end; raises as `StoredObject` does."""
-    reader, odd, lines, damage = _Reader(stored, on_progress), _OddLines(), 0, ""
+    reader, odd, lines, damage = MeasuredReader(stored, on_progress), _OddLines(), 0, ""
     try:
         # As dicts, because text in strings is only looked at if it is decoded.
         for _ in read_backup(cast("BinaryIO", reader), errors=odd):
             lines += 1
     except Corrupt as error:
         damage = error.reason
-        rest = memoryview(bytearray(READ_BYTES))
         with suppress(Corrupt):  # a checksum of S3's that does not match
-            while reader.readinto(rest):
-                pass
+            drain(reader)
     return _Content(stored.size, reader.bytes, lines, odd.count, odd.first, reader.sha256.hexdigest(), damage)
 
 

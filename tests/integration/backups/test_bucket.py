@@ -279,7 +279,7 @@ def test_what_is_damaged_is_kept_byte_for_byte_with_its_reason(bucket: Bucket, c
         "source-etag": "5a",
         "fetched-at": "2026-11-21T15:00:00Z",
     }
-    assert set(bucket.archive.damaged("message", near(-1), near(1))) == {DAY}
+    assert set(bucket.archive.find({message(near(each)).damaged_key: near(each) for each in (-1, 0, 1)})) == {DAY}
     assert bucket.archive.stored("message", DAY, DAY) == {}
 
 
@@ -292,7 +292,7 @@ def test_a_newer_damaged_file_takes_the_place_of_the_kept_one(bucket: Bucket) ->
 def test_a_file_that_is_whole_is_not_kept_as_damaged(bucket: Bucket) -> None:
     whole = Sent(gzip.compress(b'{"id":1}\n', mtime=0))
     assert bucket.archive.keep_damaged(message(DAY), whole) == ""  # type: ignore[arg-type]
-    assert bucket.archive.damaged("message", DAY, DAY) == {}
+    assert bucket.archive.find({message(DAY).damaged_key: DAY}) == {}
     assert "Uploads" not in bucket.s3.list_multipart_uploads(Bucket=BUCKET)
 
 

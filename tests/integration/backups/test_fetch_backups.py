@@ -100,7 +100,7 @@ def test_after_a_day_of_failures_a_request_is_moved_to_dead_letters_with_its_rea
     run = backups.fulfil(BACKUP, receive_count=5, age=GIVE_UP_SECONDS)
     assert run.answer == {"batchItemFailures": []}
     ((body, attributes),) = backups.dead_letters()
-    assert body == BACKUP.request
+    assert body == Request(BACKUP).body
     assert attributes.pop("RejectReason").startswith("the gzip data is damaged")
     assert attributes == {"Attempts": "5", "FirstSeen": "2026-11-21T15:00:00Z"}
 
@@ -272,7 +272,9 @@ def test_with_little_time_left_the_rest_is_queued(backups: BackupsWorld) -> None
     run = backups.nightly(remaining_ms=60_000)
     assert (run.answer["queued"], run.answer["stored"], backups.link_requests()) == (14, 0, [])
     assert run.counted("NewestBackupAgeDays") == {}
-    assert backups.waiting() == [ago(age, each).request for age in range(7, 0, -1) for each in ("activity", "message")]
+    assert backups.waiting() == [
+        Request(ago(age, each)).body for age in range(7, 0, -1) for each in ("activity", "message")
+    ]
 
 
 def test_a_refused_login_stops_the_run_at_once_and_queues_nothing(backups: BackupsWorld) -> None:

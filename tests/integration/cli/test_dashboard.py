@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 from relay.backups.backup import Backup, Remark
+from relay.backups.events import Request
 from relay.errors import Pause
 from relay_cli.dashboard import cache, model
 from relay_cli.deployed import calendar
@@ -142,7 +143,9 @@ def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: 
     stored, failed, absent = (yesterday - timedelta(days=each) for each in (10, 11, 12))
     world.s3.put_object(Bucket=ARCHIVE, Key=Backup(stored, "message").key, Body=b"x" * 2000)
     world.s3.put_object(Bucket=ARCHIVE, Key=Backup(absent, "message").absent_key, Body=b"")
-    world.send(archive.outputs["BackupFailuresQueueUrl"], Backup(failed, "message").request, RejectReason="not whole")
+    world.send(
+        archive.outputs["BackupFailuresQueueUrl"], Request(Backup(failed, "message")).body, RejectReason="not whole"
+    )
     with served() as page:
         shown = page.ask()
     for day, state in ((stored, "stored, 2.0 kB"), (failed, "failed, not whole"), (absent, "absent")):

@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 from relay.backups.backup import Backup, days
+from relay.backups.events import Request
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_backups_sort_by_day_first() -> None:
 
 
 def test_a_request_is_what_its_documentation_shows() -> None:
-    assert Backup(date(2016, 12, 5), "message").request == '{"file_type": "message", "day": "2016-12-05"}'
+    assert Request(Backup(date(2016, 12, 5), "message")).body == '{"file_type": "message", "day": "2016-12-05"}'
 
 
 def test_the_days_of_a_range_are_those_from_its_first_to_its_last() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from relay.backups.backup import Backup
+from relay.backups.events import Request
 from relay.backups.fetcher import MAX_STARTS, Outcome, Result
 from relay.backups.identity import Identity
 from relay.backups.runs import ENQUEUE_SECONDS, START_SECONDS, Backups
@@ -184,7 +185,7 @@ def test_an_absence_that_cannot_be_recorded_is_a_failure(fake: FakeBackups) -> N
     assert counted(fake.nightly())["failed"] == 1
     (outcome,) = (each for each in fake.outcomes if each.status == 404)
     assert (outcome.result, outcome.reason) == (Result.FAILED, "S3 did not write the note (SlowDown)")
-    assert fake.requested == [ago(7).request]
+    assert fake.requested == [Request(ago(7)).body]
 
 
 def test_a_day_that_failed_becomes_a_request_and_the_others_are_fetched(fake: FakeBackups) -> None:
@@ -192,7 +193,7 @@ def test_a_day_that_failed_becomes_a_request_and_the_others_are_fetched(fake: Fa
     fake.fail(ago(3), Reject("Firestream refused to look for it (400)", status=400))
     run = fake.nightly()
     assert counted(run) == {"stored": 12, "failed": 2, "queued": 2, "bytes": 12_000, "lines": 84}
-    assert fake.requested == [ago(7, "activity").request, ago(3).request]
+    assert fake.requested == [Request(ago(7, "activity")).body, Request(ago(3)).body]
     assert run.stopped == ""
 
 
@@ -208,8 +209,8 @@ def test_a_backup_without_time_left_becomes_a_request(fake: FakeBackups) -> None
     fake.store = slow  # type: ignore[method-assign, assignment]
     run = fake.nightly()
     assert (counted(run)["stored"], counted(run)["queued"], len(fake.asked)) == (5, 9, 5)
-    assert fake.requested[0] == ago(5).request
-    assert fake.requested[-1] == ago(1).request
+    assert fake.requested[0] == Request(ago(5)).body
+    assert fake.requested[-1] == Request(ago(1)).body
     assert "failed" not in counted(run)
 
 
@@ -227,7 +228,7 @@ def test_a_refused_login_stops_the_nightly_run_and_nothing_is_requested(fake: Fa
 def test_a_request_that_sqs_does_not_take_is_reported_as_failed(fake: FakeBackups) -> None:
     fake.fail(ago(5), Retry("no"))
     fake.fail(ago(4), Retry("no"))
-    fake.refused = {ago(4).request}
+    fake.refused = {Request(ago(4)).body}
     run = fake.nightly()
     assert (counted(run)["failed"], counted(run)["queued"]) == (3, 1)
     assert fake.outcomes[-1] == Outcome(

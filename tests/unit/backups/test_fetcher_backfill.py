@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from relay.backups.backup import Backup, days
-from relay.backups.events import Backfill
+from relay.backups.events import Backfill, Request
 from relay.backups.runs import ENQUEUE_SECONDS, Backups
 
 from tests.unit.backups.fetcher_helpers import TYPES, FakeBackups, counted
@@ -16,7 +16,7 @@ def test_all_years_become_12418_requests_in_one_invocation_oldest_first(fake: Fa
     run = fake.backfill(*ALL)
     assert counted(run) == {"queued": 12_418}
     assert (run.newest, run.days_beyond_lag) == ({}, None)
-    assert fake.requested == [Backup(day, file_type).request for day in days(*ALL) for file_type in TYPES]
+    assert fake.requested == [Request(Backup(day, file_type)).body for day in days(*ALL) for file_type in TYPES]
     assert fake.asked == fake.outcomes == []
     assert run.stopped == ""
     assert fake.listings == 4
@@ -29,7 +29,7 @@ def test_a_backfill_leaves_out_what_is_there_and_what_is_absent(fake: FakeBackup
     run = fake.backfill(first, last)
     assert counted(run) == {"already_there": 2, "absent": 1, "queued": 5}
     assert fake.requested == [
-        Backup(day, file_type).request
+        Request(Backup(day, file_type)).body
         for day in days(first, last)
         for file_type in TYPES
         if Backup(day, file_type) not in fake.there | fake.recorded_absent
@@ -46,7 +46,7 @@ def test_a_backfill_may_ask_again_for_what_was_absent(fake: FakeBackups) -> None
 def test_a_backfill_may_name_its_types(fake: FakeBackups) -> None:
     day = date(2016, 12, 1)
     fake.backfill(day, day, "message")
-    assert fake.requested == [Backup(day, "message").request]
+    assert fake.requested == [Request(Backup(day, "message")).body]
 
 
 def test_a_backfill_of_what_is_all_there_sends_nothing(fake: FakeBackups) -> None:
@@ -75,7 +75,7 @@ def test_a_backfill_that_runs_out_of_time_names_where_to_ask_again(fake: FakeBac
 
 def test_the_requests_of_a_backfill_that_sqs_refuses_are_named(fake: FakeBackups) -> None:
     refused = [Backup(date(2009, 1, 1), "message"), Backup(date(2017, 7, 7), "activity")]
-    fake.refused = {each.request for each in refused}
+    fake.refused = {Request(each).body for each in refused}
     run = fake.backfill(*ALL)
     assert counted(run) == {"queued": 12_416, "failed": 2}
     assert [outcome.backup for outcome in fake.outcomes] == refused

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from relay.backups.backup import Backup
+from relay.backups.events import Request
 from relay.backups.fetcher import Outcome, Result
 from relay.backups.runs import REQUEST_RECEIVES, START_SECONDS, retry_seconds
 from relay.errors import Absent, Corrupt, Reject, RelayError, Retry
@@ -16,7 +17,7 @@ from tests.unit.backups.fetcher_helpers import BUSY, REFUSED, TODAY, FakeBackups
 
 
 def requests(*backups: Backup, receive_count: int = 1) -> list[QueueMessage]:
-    return [a_message(each.request, id=str(each), receive_count=receive_count) for each in backups]
+    return [a_message(Request(each).body, id=str(each), receive_count=receive_count) for each in backups]
 
 
 def results(outcomes: Sequence[Outcome]) -> list[str]:
@@ -96,7 +97,7 @@ def test_a_request_that_has_failed_for_a_day_is_given_up_with_its_reason_and_its
     (outcome,) = fake.fulfil(replace(request, sent_at=NOW - 10 * DAY, first_received_at=first_received_at))
     assert (results([outcome]), outcome.done) == ([result], outcome.dead_lettered)
     reason = f"Firestream answered 500 (given up after {receives} receives)"
-    assert fake.dead_letters == ([(ago(50).request, reason)] if outcome.dead_lettered else [])
+    assert fake.dead_letters == ([(Request(ago(50)).body, reason)] if outcome.dead_lettered else [])
 
 
 def test_a_success_after_a_day_is_not_a_dead_letter(fake: FakeBackups) -> None:

@@ -129,19 +129,19 @@ def test_a_backfill_may_fetch_what_is_there_again(fake: FakeBackups) -> None:
     fake.there = {ago(50)}
     run = fake.backfill(ago(51).day, ago(50).day, "message", again=True)
     assert counted(run) == {"queued": 2}
-    assert fake.requested == [ago(51).request, Request(ago(50), IfStored.REPLACE).body]
+    assert fake.requested == [Request(ago(51)).body, Request(ago(50), IfStored.REPLACE).body]
 
 
 def test_a_stored_backup_without_tags_is_fetched_again_by_the_request_whose_worker_ended(fake: FakeBackups) -> None:
     fake.there, fake.known_tags = {ago(50)}, {ago(50): {}}
-    (outcome,) = fake.fulfil(a_message(ago(50).request, receive_count=2))
+    (outcome,) = fake.fulfil(a_message(Request(ago(50)).body, receive_count=2))
     assert (outcome.result, fake.tagged[ago(50)][0]) == (Result.STORED, RECEIPT)
 
 
 def test_an_object_of_the_same_bytes_is_tagged_but_not_counted(fake: FakeBackups) -> None:
     """An answer of S3 was lost: whoever made the object, its tags may be missing."""
     fake.changed[ago(50)] = made = replace(NEWER, made=False)
-    (outcome,) = fake.fulfil(a_message(ago(50).request))
+    (outcome,) = fake.fulfil(a_message(Request(ago(50)).body))
     assert (outcome.result, outcome.bytes, outcome.notable) == (Result.ALREADY_THERE, 0, False)
     assert fake.tagged[ago(50)][0] == made
 
@@ -151,7 +151,7 @@ def test_an_object_of_the_same_bytes_is_tagged_but_not_counted(fake: FakeBackups
 
 def test_a_missing_old_file_is_asked_for_a_second_time_minutes_later(fake: FakeBackups) -> None:
     fake.fail(ago(50), Absent("no", status=404))
-    (outcome,) = fake.fulfil(a_message(ago(50).request))
+    (outcome,) = fake.fulfil(a_message(Request(ago(50)).body))
     assert (outcome.result, outcome.done, fake.recorded_absent) == (Result.NOT_YET, True, set())
     assert outcome.reason == "no; it is asked for once more in 5 minutes"
     assert (fake.requested, fake.delays) == ([Request(ago(50), asked_at=ASKED_AT).body], [SECOND_LOOK_SECONDS])
@@ -180,7 +180,7 @@ def test_an_absence_within_the_look_back_is_left_to_the_nightly_run(
 def test_a_second_look_that_sqs_does_not_take_leaves_the_request(fake: FakeBackups) -> None:
     fake.fail(ago(50), Absent("no", status=404))
     fake.refused = {Request(ago(50), asked_at=ASKED_AT).body}
-    (outcome,) = fake.fulfil(a_message(ago(50).request))
+    (outcome,) = fake.fulfil(a_message(Request(ago(50)).body))
     assert (outcome.result, outcome.done) == (Result.FAILED, False)
 
 
@@ -247,7 +247,7 @@ def test_few_lines_are_told_once_for_each_version(full: FakeBackups) -> None:
 
 def test_the_request_for_a_day_of_few_lines_tells_of_it(fake: FakeBackups) -> None:
     with_lines(fake, {1: 1000, 2: 1000, 3: 1000}, first_age=50)
-    (outcome,) = fake.fulfil(a_message(ago(50).request))
+    (outcome,) = fake.fulfil(a_message(Request(ago(50)).body))
     assert (outcome.result, outcome.remarks) == (Result.STORED, (Remark.FEW_LINES,))
 
 
@@ -262,7 +262,7 @@ def test_lines_that_cannot_be_compared_are_told_of(fake: FakeBackups) -> None:
 
 
 def given_up(fake: FakeBackups, receive_count: int = 9) -> Outcome:
-    message = a_message(ago(50).request, receive_count=receive_count)
+    message = a_message(Request(ago(50)).body, receive_count=receive_count)
     (outcome,) = fake.fulfil(replace(message, first_received_at=NOW - GIVE_UP_SECONDS))
     return outcome
 
@@ -286,7 +286,7 @@ def test_what_was_not_received_cannot_be_kept(fake: FakeBackups, error: Exceptio
 
 def test_a_damaged_file_is_not_kept_before_it_is_given_up(fake: FakeBackups) -> None:
     fake.fail(ago(50), Corrupt("line 7"))
-    fake.fulfil(a_message(ago(50).request, receive_count=9))
+    fake.fulfil(a_message(Request(ago(50)).body, receive_count=9))
     assert fake.kept == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -67,11 +66,6 @@ class Backup:
     def fields(self) -> dict[str, str]:
         """What names it in JSON: requests, notes and remarks."""
         return {"file_type": self.file_type, "day": self.day.isoformat()}
-
-    @property
-    def request(self) -> str:
-        """The body of a plain request for it, as `relay.backups.events.read_request` reads it."""
-        return json.dumps(self.fields)
 
     def __str__(self) -> str:
         return f"{self.file_type} {self.day.isoformat()}"

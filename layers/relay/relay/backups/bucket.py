@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from relay.aws_errors import AWS_ERRORS, error_code
 from relay.backups import upload
 from relay.backups.backup import Backup, Remark, days
+from relay.backups.gunzip import drain
 from relay.backups.identity import tag_value
 from relay.backups.verifier import Content, verify
 from relay.errors import Corrupt, Retry
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from relay.backups.upload import Receipt
 
 _Wanted = TypeVar("_Wanted")
-_PIECE_BYTES = 1024 * 1024
 
 
 class _Whole(Exception):
@@ -75,12 +75,6 @@ class Archive:
             {Backup(day, file_type).absent_key: day for day in days(first, last)}, f"absent/{file_type}/"
         )
 
-    def damaged(self, file_type: str, first: date, last: date) -> dict[date, Stored]:
-        """Return the days of a range of which there is a file that is not whole."""
-        return self._found(
-            {Backup(day, file_type).damaged_key: day for day in days(first, last)}, f"damaged/{file_type}/"
-        )
-
     def remarks(self, file_type: str, stored: Mapping[date, Stored]) -> dict[date, set[Remark]]:
         """Return the remarks about stored versions; days without any are left out."""
         keys = {
@@ -116,6 +110,13 @@ class Archive:
                     return
                 if each["Key"] in keys:
                     yield each
+
+    def find(self, wanted: Mapping[str, _Wanted]) -> dict[_Wanted, Stored]:
+        """Return what is in the bucket of wanted keys, each with what it stands for; otherwise as `objects`."""
+        return {
+            wanted[each["Key"]]: Stored(each["ETag"], each["Size"], each["LastModified"])
+            for each in self.objects(wanted)
+        }
 
     def newest(self, file_type: str) -> date | None:
         """Return the newest day that is there: its year, its month and itself are the last folder each."""
@@ -176,9 +177,7 @@ class Archive:
                 reason = error.reason
             else:
                 raise _Whole
-            rest = memoryview(bytearray(_PIECE_BYTES))
-            while file.readinto(rest):
-                pass
+            drain(file)
             return Content(0, 0)
 
         try:
@@ -226,12 +225,8 @@ class Archive:
             _not_done("write", key, error)
 
     def _found(self, wanted: Mapping[str, _Wanted], prefix: str) -> dict[_Wanted, Stored]:
-        """Return what is in the bucket of the wanted keys."""
         try:
-            return {
-                wanted[each["Key"]]: Stored(each["ETag"], each["Size"], each["LastModified"])
-                for each in self.objects(wanted)
-            }
+            return self.find(wanted)
         except AWS_ERRORS as error:
             _not_done("list", prefix, error)
 

@@ -24,6 +24,13 @@ class Readable(Protocol):
         """Fill the buffer from its start; return how many bytes there were, 0 at the end."""
 
 
+def drain(file: Readable) -> None:
+    """Read a file to its end; what it raises is passed on."""
+    buffer = memoryview(bytearray(READ_BYTES))
+    while file.readinto(buffer):
+        pass
+
+
 class Gunzip:
     """Reads gzip data of any number of members, each checked by its CRC and length, to the end of the file."""
 
