@@ -105,7 +105,7 @@ class Backups:
             not taken.
         dead_letter: Sends a request to BackupFailures; False when its reason could not go with it.
         file_types: The types that are kept.
-        lag_days: From this age in days on, a missing backup is told of.
+        lag_days: A missing backup that is older than this, in days, is reported.
         lookback_days: The age in days up to which the nightly run looks for what is missing or has changed.
         now: The clock, in seconds since the epoch.
     """

@@ -19,7 +19,7 @@ class BackupSettings:
 
     Attributes:
         backup_file_types: Comma-separated; `file_types` has them apart.
-        backup_lag_days: From this age in days on, a missing backup is reported.
+        backup_lag_days: A missing backup that is older than this, in days, is reported.
         backup_lookback_days: The age in days up to which the nightly run looks for what is missing or has changed.
     """
 
