@@ -10,6 +10,8 @@ from relay_cli.deployed import stack
 from relay_cli.output import SafeConsole
 
 if TYPE_CHECKING:
+    from boto3 import Session
+
     from relay_cli.deployed.stack import Stack
 
 
@@ -28,9 +30,14 @@ class Context:
     profile: str | None = None
 
     @cached_property
+    def session(self) -> Session:
+        """The operator's way to AWS; raises `relay_cli.failure.Failure` if its configuration cannot be used."""
+        return stack.open_session(self.region, self.profile)
+
+    @cached_property
     def stack(self) -> Stack:
         """The stack; raises `relay_cli.failure.Failure` if it cannot be found."""
-        return stack.find(self.stack_name, self.region, self.profile)
+        return stack.find(self.session, self.stack_name)
 
     @cached_property
     def console(self) -> SafeConsole:

@@ -37,18 +37,23 @@ class Stack:
         name: The stack's name.
         outputs: The template's outputs, such as ``OutboxQueueUrl``.
         parameters: The values it was deployed with, such as ``MaxPostsPerHour``.
+        session: The operator's way to AWS.
+        status: CloudFormation's status of it, such as ``UPDATE_COMPLETE``.
+        settings: What differs from `SETTINGS` for its clients.
     """
 
     name: str
     outputs: dict[str, str]
     parameters: dict[str, str]
     session: Session
+    status: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
         """Return the client of a service, such as ``sqs``; created once."""
         if service not in self._clients:
-            self._clients[service] = client(self.session, service)
+            self._clients[service] = client(self.session, service, **self.settings)
         return self._clients[service]
 
     def output(self, name: str) -> str:
@@ -77,22 +82,36 @@ class Stack:
             raise Failure(f"The stack {self.name} has no parameter {name}: deploy it again.", NO_STACK) from None
 
 
-def find(name: str | None = None, region: str | None = None, profile: str | None = None) -> Stack:
-    """Find a stack in CloudFormation.
+def open_session(region: str | None = None, profile: str | None = None) -> Session:
+    """Open the operator's way to AWS; nothing is sent yet.
 
     Args:
-        name: Its name; None for the one in ``samconfig.toml`` in the current folder, else `DEFAULT_NAME`.
         region: The AWS region; None for the default of the environment or the profile.
         profile: The AWS profile; None for the default.
 
     Raises:
-        Failure: There is no such stack, its deployment is incomplete, or AWS cannot be used.
+        Failure: There is no such profile, or AWS's configuration cannot be read.
     """
     import boto3  # noqa: PLC0415  slow to import, and not needed for help and completion
 
+    try:
+        return boto3.Session(region_name=region, profile_name=profile)
+    except BotoCoreError as error:
+        raise from_aws_error(error) from None
+
+
+def find(session: Session, name: str | None = None) -> Stack:
+    """Find a stack in CloudFormation.
+
+    Args:
+        session: The operator's way to AWS.
+        name: Its name; None for the one in ``samconfig.toml`` in the current folder, else `DEFAULT_NAME`.
+
+    Raises:
+        Failure: There is no such stack, its deployment is incomplete, or AWS cannot be used.
+    """
     name = name or _configured(Path("samconfig.toml")) or DEFAULT_NAME
     try:
-        session = boto3.Session(region_name=region, profile_name=profile)
         (found,) = client(session, "cloudformation").describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if error_code(error) == "ValidationError":
@@ -114,7 +133,7 @@ def find(name: str | None = None, region: str | None = None, profile: str | None
     if _REQUIRED_OUTPUT not in outputs:
         raise Failure(f"The stack {name} is not a StockTwits Relay: name another one with --stack-name.", NO_STACK)
     parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])}
-    return Stack(name, outputs, parameters, session)
+    return Stack(name, outputs, parameters, session, status)
 
 
 def client(session: Session, service: str, **settings: Any) -> Any:  # noqa: ANN401  its type depends on the name
