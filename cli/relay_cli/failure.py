@@ -45,8 +45,8 @@ _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId"}
 )
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
-_GONE = frozenset({"NonExistentQueue", "QueueDoesNotExist", "ResourceNotFoundException", "NoSuchBucket"})
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
+_GONE = frozenset({"NonExistentQueue", "NotFound", "QueueDoesNotExist", "ResourceNotFoundException", "NoSuchBucket"})
 
 
 class Failure(Exception):
@@ -69,9 +69,24 @@ def from_aws_error(error: ClientError | BotoCoreError) -> Failure:
     return _from_response(error) if isinstance(error, ClientError) else Failure(_local_reason(error), NO_AWS)
 
 
+def is_denied(error: Exception) -> bool:
+    """Return whether AWS refused a call because a permission is missing."""
+    return isinstance(error, ClientError) and _code(error) in _DENIED
+
+
+def is_gone(error: Exception) -> bool:
+    """Return whether what a call is about does not exist."""
+    return isinstance(error, ClientError) and _code(error) in _GONE
+
+
+def _code(error: ClientError) -> str:
+    """Return AWS's code without a prefix such as ``AWS.SimpleQueueService.``."""
+    return error_code(error).rpartition(".")[2]
+
+
 def _from_response(error: ClientError) -> Failure:
     """Return what to do about an error response of AWS."""
-    code, operation = error_code(error).rpartition(".")[2], error.operation_name
+    code, operation = _code(error), error.operation_name
     if code in _EXPIRED:
         reason = "Your AWS session has expired: log in again (aws sso login, or new credentials)."
     elif code in _UNKNOWN:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 import webbrowser
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from relay.backups.backup import Backup
 from relay.credentials import Login
-from relay.errors import Halt, Refused, RelayError
+from relay.errors import Halt, RelayError
 
+from relay_cli.deployed import firestream_login
 from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
 from relay_cli.prompts import ask, ask_secret, confirm
 from relay_cli.text import one_line
@@ -20,9 +18,6 @@ from relay_cli.text import one_line
 if TYPE_CHECKING:
     from relay_cli.context import Context
     from relay_cli.deployed.stack import Stack
-
-CHECKED_DAYS_AGO = 10
-"""The age of the backup that a login is checked with: old enough to exist."""
 
 app = typer.Typer()
 
@@ -64,13 +59,13 @@ def stocktwits(  # noqa: PLR0913  each is an option
     """
     if ctx.invoked_subcommand:
         return
-    from relay_cli.deployed.stocktwits_account import Application, OAuthClient, parse_code  # noqa: PLC0415  only the login needs requests
+    from relay_cli.deployed.stocktwits_account import Application, OAuthClient, Token, parse_code  # noqa: PLC0415  only the login needs requests
 
     context: Context = ctx.obj
     stack = context.stack  # found first, because a code works only once
     client = OAuthClient(stack.parameter("StockTwitsApiUrl"), stack.parameter("StockTwitsAuthStyle"))
     if token:
-        access_token = ask_secret("Access token")
+        access = Token(ask_secret("Access token"))
     else:
         application = Application(
             client_id or ask("Client id"),
@@ -83,7 +78,8 @@ def stocktwits(  # noqa: PLR0913  each is an option
         if not no_browser:
             webbrowser.open(page)
         pasted = ask("The address that the browser was redirected to, or the code in it")
-        access_token = client.exchange(application, parse_code(pasted))
+        access = client.exchange(application, parse_code(pasted))
+    access_token = access.value
     if not access_token.isascii() or not access_token.isprintable() or " " in access_token:
         raise Failure(
             "That is not an access token: it contains characters that no token has. Nothing was stored.", USAGE
@@ -102,7 +98,8 @@ def stocktwits(  # noqa: PLR0913  each is an option
             REFUSED,
         )
     name = stack.parameter("StockTwitsTokenParameter")
-    _store(stack, name, access_token=access_token, username=account.username, user_id=account.user_id)
+    scope = {"scope": access.scope} if access.scope else {}
+    _store(stack, name, access_token=access_token, username=account.username, user_id=account.user_id, **scope)
     context.console.print(
         f"Stored the token of @{one_line(account.username, 60)} in {name}. The relay uses it within five minutes.",
         soft_wrap=True,
@@ -137,21 +134,12 @@ def firestream(
 
 
 def _check(url: str, login: Login) -> None:
-    """Ask for the link to a backup, which needs a valid login, without downloading it."""
-    from relay.backups.firestream import Firestream  # noqa: PLC0415  as above
-
-    client = Firestream(url, lambda *, fresh=False: login, time.time)  # noqa: ARG005  there is only this login
-    day = (datetime.now(UTC) - timedelta(days=CHECKED_DAYS_AGO)).date()
     try:
-        client.check(Backup(day, "message"))
-    except Refused:  # this day alone: only a valid login gets this response
-        return
+        firestream_login.check(url, login)
     except Halt as error:
         raise Failure(f"{_sentence(error)} Nothing was stored.", REFUSED) from None
     except RelayError as error:
         raise Failure(f"{_sentence(error)} The login could not be checked, and nothing was stored.", FAILED) from None
-    finally:
-        client.close()
 
 
 def _sentence(error: RelayError) -> str:

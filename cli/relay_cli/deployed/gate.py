@@ -123,7 +123,7 @@ def read(stack: Stack) -> GateState:
     look = Gate(cast("DynamoDBClient", ledger), stack.output("LedgerTableName"), pace, lambda: now).look(0)
     if ledger.error:
         failure = from_aws_error(ledger.error)
-        raise Failure(f"The gate cannot be read: {failure.reason}", failure.code)
+        raise Failure(f"The gate cannot be read: {failure.reason}", failure.code) from ledger.error
     if look.pause and look.pause.cause == "ledger":
         raise Failure(f"The gate cannot be read: {look.pause.reason}.", NO_AWS)
     imposed = look.state.pause

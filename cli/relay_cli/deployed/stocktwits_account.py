@@ -43,6 +43,19 @@ class Application:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """An access token.
+
+    Attributes:
+        value: The token itself.
+        scope: What it allows, in StockTwits' words; empty if the answer did not say.
+    """
+
+    value: str = field(repr=False)
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A StockTwits account."""
 
@@ -74,7 +87,7 @@ class OAuthClient:
         }
         return f"{self._api_url}/oauth/authorize?{urlencode(query, safe=',')}"
 
-    def exchange(self, application: Application, code: str) -> str:
+    def exchange(self, application: Application, code: str) -> Token:
         """Exchange an authorization code for an access token.
 
         Raises:
@@ -91,12 +104,12 @@ class OAuthClient:
         status, content = answer.meant, answer.json() or {}
         token = content.get("access_token")
         if status == _OK and isinstance(token, str) and token:
-            scope = str(content.get("scope") or SCOPE)
-            if "publish_messages" not in scope:
+            scope = str(content.get("scope") or "")
+            if not allows_posting(scope):
                 raise Failure(
                     f"The token does not allow posting: its scope is {one_line(scope, 80)}. Authorize again.", REFUSED
                 )
-            return token
+            return Token(token, scope)
         _check_bot_protection(answer, "the code and the application are")
         quote = _quote(content, application.client_secret, code)
         if status in _REFUSED:
@@ -113,18 +126,23 @@ class OAuthClient:
         Raises:
             Failure: StockTwits refused the token, or did not name an account.
         """
-        answer = self._request("GET", "/account/verify.json", token=token)
+        answer = self.verify(token)
+        if account := parse_account(answer):
+            return account
         status, content = answer.meant, answer.json() or {}
-        user = content.get("user")
-        if status == _OK and isinstance(user, dict):
-            username, user_id = user.get("username"), read_number(user.get("id"))
-            if isinstance(username, str) and username and user_id:
-                return Account(username, user_id)
         _check_bot_protection(answer, "the token is")
         quote = _quote(content, token)
         if status in {401, 403}:
             raise Failure(f"StockTwits refused the token ({status}{quote}): get a new one.", REFUSED)
         raise _unexpected(status, quote)
+
+    def verify(self, token: str | None) -> Answer:
+        """Ask to whom a token belongs; without a token, StockTwits answers 401 if it can be reached.
+
+        Raises:
+            Failure: There was no response, or it broke off.
+        """
+        return self._request("GET", "/account/verify.json", token=token)
 
     def _request(
         self, method: str, path: str, *, fields: dict[str, str] | None = None, token: str | None = None
@@ -145,6 +163,21 @@ class OAuthClient:
             raise Failure(
                 f"StockTwits could not be reached, or did not respond ({type(error).__name__}): try again.", FAILED
             ) from None
+
+
+def allows_posting(scope: str) -> bool:
+    """Return whether a token with this scope may post; an unknown scope counts as good."""
+    return not scope or "publish_messages" in scope
+
+
+def parse_account(answer: Answer) -> Account | None:
+    """Return the account that StockTwits named, if it named one."""
+    user = (answer.json() or {}).get("user")
+    if answer.meant == _OK and isinstance(user, dict):
+        username, user_id = user.get("username"), read_number(user.get("id"))
+        if isinstance(username, str) and username and user_id:
+            return Account(username, user_id)
+    return None
 
 
 def parse_code(pasted: str) -> str:

@@ -51,7 +51,12 @@ def test_a_code_becomes_the_stored_token_when_the_operator_agrees(cli: CliHarnes
     result = login(cli, f"{CODE}\ny\n")
     assert result.code == DONE
     assert "This is the account @relay_demo." in result.err
-    assert cli.stored(TOKEN_PARAMETER) == {"access_token": TOKEN, "username": "relay_demo", "user_id": 4242}
+    assert cli.stored(TOKEN_PARAMETER) == {
+        "access_token": TOKEN,
+        "username": "relay_demo",
+        "user_id": 4242,
+        "scope": "read,publish_messages",
+    }
 
 
 def test_the_relay_posts_with_what_was_stored(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:

@@ -12,7 +12,7 @@ import pytest
 import responses
 from relay.posting.stocktwits import MAX_ANSWER_BYTES
 from relay_cli.deployed import stocktwits_account
-from relay_cli.deployed.stocktwits_account import Account, Application, OAuthClient, parse_code
+from relay_cli.deployed.stocktwits_account import Account, Application, OAuthClient, Token, parse_code
 from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
 
 from tests.servers import request_of, tcp_server
@@ -127,7 +127,7 @@ def test_what_has_no_code_asks_for_the_whole_address(pasted: str) -> None:
 
 def test_a_code_becomes_a_token(api: responses.RequestsMock, client: OAuthClient) -> None:
     api.post(f"{URL}/oauth/token", json={"access_token": TOKEN, "scope": "read,publish_messages", "user_id": 7})
-    assert client.exchange(APPLICATION, CODE) == TOKEN
+    assert client.exchange(APPLICATION, CODE) == Token(TOKEN, "read,publish_messages")
     (call,) = api.calls
     assert parse_qs(call.request.body) == {
         "client_id": ["our-client"],
@@ -139,11 +139,11 @@ def test_a_code_becomes_a_token(api: responses.RequestsMock, client: OAuthClient
     assert "Authorization" not in call.request.headers
 
 
-def test_a_token_without_a_scope_has_the_one_that_was_asked_for(
+def test_a_token_without_a_scope_is_taken_as_it_is(
     api: responses.RequestsMock, client: OAuthClient
 ) -> None:
     api.post(f"{URL}/oauth/token", json={"access_token": TOKEN})
-    assert client.exchange(APPLICATION, CODE) == TOKEN
+    assert client.exchange(APPLICATION, CODE) == Token(TOKEN)
 
 
 @pytest.mark.parametrize(
