@@ -111,7 +111,7 @@ class OAuthClient:
                 )
             return Token(token, scope)
         _check_bot_protection(answer, "the code and the application are")
-        quote = _quote(content, application.client_secret, code)
+        quote = quote_error(content, application.client_secret, code)
         if status in _REFUSED:
             raise Failure(
                 f"StockTwits did not accept the code ({status}{quote}): a code works once, for a few minutes.\n"
@@ -131,7 +131,7 @@ class OAuthClient:
             return account
         status, content = answer.meant, answer.json() or {}
         _check_bot_protection(answer, "the token is")
-        quote = _quote(content, token)
+        quote = quote_error(content, token)
         if status in {401, 403}:
             raise Failure(f"StockTwits refused the token ({status}{quote}): get a new one.", REFUSED)
         raise _unexpected(status, quote)
@@ -207,9 +207,14 @@ def parse_code(pasted: str) -> str:
     return answer["code"].replace(" ", "+")
 
 
+def is_blocked(answer: Answer) -> bool:
+    """Return whether StockTwits' bot protection answered."""
+    return answer.meant == 403 and is_bot_protection(answer.json())  # noqa: PLR2004
+
+
 def _check_bot_protection(answer: Answer, what_is: str) -> None:
     """Fail if bot protection answered: what was sent may be good."""
-    if answer.meant == 403 and is_bot_protection(answer.json()):  # noqa: PLR2004
+    if is_blocked(answer):
         raise Failure(
             f"StockTwits' bot protection blocks this computer (403), whatever {what_is}: try again in a quarter of an "
             "hour, or from another network. If that fails, write to StockTwits.",
@@ -217,7 +222,7 @@ def _check_bot_protection(answer: Answer, what_is: str) -> None:
         )
 
 
-def _quote(answer: dict[str, Any], *secrets: str) -> str:
+def quote_error(answer: dict[str, Any], *secrets: str) -> str:
     """Quote StockTwits' error message, without secrets."""
     errors = answer.get("errors")
     words = errors[0].get("message") if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None

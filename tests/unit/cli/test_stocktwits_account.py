@@ -139,9 +139,7 @@ def test_a_code_becomes_a_token(api: responses.RequestsMock, client: OAuthClient
     assert "Authorization" not in call.request.headers
 
 
-def test_a_token_without_a_scope_is_taken_as_it_is(
-    api: responses.RequestsMock, client: OAuthClient
-) -> None:
+def test_a_token_without_a_scope_is_taken_as_it_is(api: responses.RequestsMock, client: OAuthClient) -> None:
     api.post(f"{URL}/oauth/token", json={"access_token": TOKEN})
     assert client.exchange(APPLICATION, CODE) == Token(TOKEN)
 

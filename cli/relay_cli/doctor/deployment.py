@@ -1,0 +1,121 @@
+"""A deployed stack as the checks see it: its resources, and which of its halves are switched on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from relay_cli.doctor.finding import broken, ok, warning
+from relay_cli.failure import NO_STACK, Failure
+from relay_cli.text import count, one_line
+
+if TYPE_CHECKING:
+    from relay_cli.deployed.stack import Stack
+    from relay_cli.doctor.finding import Verdict
+
+QUICK: dict[str, Any] = {
+    "connect_timeout": 3,
+    "read_timeout": 8,
+    "retries": {"mode": "standard", "total_max_attempts": 2},
+}
+"""The clients' time-outs in seconds, and attempts: two attempts end well before the checks' time does."""
+
+_SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "s3", "scheduler", "sns", "sqs", "ssm")
+_FAILED = ("_FAILED", "DELETE_COMPLETE")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployed relay at a moment.
+
+    Attributes:
+        stack: Its outputs, parameters, and AWS clients.
+        now: The moment, in seconds since the epoch.
+        statuses: CloudFormation's status of each resource, by its logical id.
+    """
+
+    stack: Stack
+    now: float
+    statuses: dict[str, str] = field(default_factory=dict)
+    _physical_ids: dict[str, str] = field(default_factory=dict)
+    _unlisted: ClientError | BotoCoreError | None = None
+
+    @property
+    def posts(self) -> bool:
+        """Whether posting is switched on."""
+        return "PostMessagesFunctionName" in self.stack.outputs
+
+    @property
+    def fetches(self) -> bool:
+        """Whether backups are switched on."""
+        return "FetchBackupsFunctionName" in self.stack.outputs
+
+    @property
+    def at(self) -> datetime:
+        """The moment."""
+        return datetime.fromtimestamp(self.now, UTC)
+
+    def resource(self, logical_id: str) -> str:
+        """Return the physical id of a resource of the template.
+
+        Raises:
+            ClientError, BotoCoreError: CloudFormation did not list the resources.
+            Failure: The stack has no such resource.
+        """
+        if self._unlisted:
+            raise self._unlisted
+        try:
+            return self._physical_ids[logical_id]
+        except KeyError:
+            raise Failure(
+                f"the stack has no {logical_id}: deploy the version that this command belongs to.", NO_STACK
+            ) from None
+
+    def alarms(self) -> list[str]:
+        """Return the names of the stack's alarms; raises as `resource` does."""
+        if self._unlisted:
+            raise self._unlisted
+        return [name for each, name in self._physical_ids.items() if each.endswith("Alarm")]
+
+    def check_resources(self) -> Verdict:
+        """Check that the last deployment was completed, and that no resource is left out or failed."""
+        status = self.stack.status
+        failed = [name for name, each in self.statuses.items() if each.endswith(_FAILED)]
+        if status.endswith("_FAILED") or failed:
+            what = f"{status}, with {', '.join(map(one_line, failed))} failed" if failed else status
+            return broken(
+                f"{self.stack.name} is not completely deployed: {what}",
+                "read why in the stack's events (aws cloudformation describe-stack-events), and deploy again",
+            )
+        if status.endswith("_IN_PROGRESS"):
+            return warning(f"{self.stack.name} is being deployed: {status}", "wait until it is, and check again")
+        if "ROLLBACK" in status:
+            return warning(
+                f"{self.stack.name}: the last deployment failed, and the one before it runs ({status})",
+                "read why in the stack's events (aws cloudformation describe-stack-events), and deploy again",
+            )
+        if self._unlisted:
+            raise self._unlisted
+        return ok(f"{self.stack.name} is completely deployed: {status}, {count(len(self.statuses), 'resource')}")
+
+
+def read(stack: Stack, now: float) -> Deployment:
+    """List a stack's resources. If that is not possible, the checks that need them report it."""
+    stack = replace(stack, settings=QUICK, _clients={})
+    for service in _SERVICES:  # here, because a session may not create clients in several threads at a time
+        stack.client(service)
+    try:
+        pages = stack.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack.name)
+        listed = [each for page in pages for each in page["StackResourceSummaries"]]
+    except (ClientError, BotoCoreError) as error:
+        return Deployment(stack, now, _unlisted=error)
+    statuses = {each["LogicalResourceId"]: each.get("ResourceStatus", "") for each in listed}
+    physical_ids = {
+        each["LogicalResourceId"]: each["PhysicalResourceId"]
+        for each in listed
+        if each.get("PhysicalResourceId") and not each.get("ResourceStatus", "").startswith("DELETE")
+    }
+    return Deployment(stack, now, statuses, physical_ids)
