@@ -149,7 +149,7 @@ def stubbed_answer(answer: str | Callable[[Any], Call], sent: Any) -> tuple[Simp
     """Make what botocore accepts as AWS's answer: an error with this code, or what a function returns for a request."""
     if isinstance(answer, str):
         return _error(answer, "planned")
-    return SimpleNamespace(status_code=200), answer(sent) | {"ResponseMetadata": {"HTTPStatusCode": 200}}
+    return SimpleNamespace(status_code=200), {"ResponseMetadata": {"HTTPStatusCode": 200}} | answer(sent)
 
 
 def _error(code: str, message: str) -> tuple[SimpleNamespace, Call]:

@@ -16,7 +16,7 @@ import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from relay_cli.app import main
-from relay_cli.commands import login, pause, posts, send, status
+from relay_cli.commands import doctor, login, pause, posts, send, status
 from relay_cli.deployed import backups, deliveries, gate, outbox, outcomes
 
 from tests.worlds.aws import REGION, stubbed_answer
@@ -90,6 +90,7 @@ class CliHarness:
         self.patch = patch
         self.meanwhile: list[Callable[[], object]] = []
         self._planned: dict[str, list[Answer | str | None]] = {}
+        self.answers: Callable[[str, str, dict[str, Any]], dict[str, Any] | str | None] = lambda *_: None
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.everything = ""
         self.stack_status = "UPDATE_COMPLETE"
@@ -111,7 +112,7 @@ class CliHarness:
             **{f"{name}QueueName": url.rpartition("/")[2] for name, url in self.queues.items()},
         }
         clock = SimpleNamespace(time=world.clock, monotonic=world.clock, sleep=self._sleep)
-        for module in (backups, deliveries, gate, login, outbox, outcomes, pause, posts, send, status):
+        for module in (backups, deliveries, doctor, gate, login, outbox, outcomes, pause, posts, send, status):
             if hasattr(module, "time"):
                 patch.setattr(module, "time", clock)
         patch.setattr(
@@ -212,6 +213,8 @@ class CliHarness:
         sent = json.loads(body) if isinstance(body, bytes) and body.startswith(b"{") else {}
         self.calls.append((model.name, sent))
         answer = self._planned[model.name].pop(0) if self._planned.get(model.name) else None
+        if answer is None and (found := self.answers(model.name, params["url_path"], sent)) is not None:
+            answer = found if isinstance(found, str) else lambda _: found
         if answer is None and model.name in {"DescribeStacks", "ListStackResources"}:
             return SimpleNamespace(status_code=200), self._cloudformation(model.name)
         if answer is None:

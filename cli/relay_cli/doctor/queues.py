@@ -24,9 +24,10 @@ _PUBLISHERS = frozenset({"sns.amazonaws.com", "events.amazonaws.com"})
 def policies(deployment: Deployment, queue: str) -> Verdict:
     """Check that a queue's policy and its redrive policy are the template's."""
     stack = deployment.stack
-    attributes = stack.client("sqs").get_queue_attributes(
+    answer = stack.client("sqs").get_queue_attributes(
         QueueUrl=stack.output(f"{queue}QueueUrl"), AttributeNames=["Policy", "RedrivePolicy"]
-    )["Attributes"]
+    )
+    attributes = answer.get("Attributes", {})  # without either, SQS leaves it out
     statements = _listed(json.loads(attributes.get("Policy") or "{}").get("Statement", []))
     arns = {each for each in stack.parameters.get("PublisherArns", "").split(",") if each and queue == "Outbox"}
     allowed = [each for each in statements if each.get("Effect") == "Allow"]

@@ -1,0 +1,469 @@
+"""`relay doctor`: a healthy relay has no line that is not ok, and each defect has its line, with what to do."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError, NoCredentialsError
+from relay_cli.doctor import permissions, volume
+from relay_cli.doctor.finding import ok
+from relay_cli.doctor.runner import run
+
+from local.stand_ins.firestream.server import FirestreamStandIn
+from tests.worlds.backups import ARCHIVE, PASSWORD
+from tests.worlds.cli import DONE, FAILED, NO_AWS, NO_STACK, OVERRIDE, SHOWN, CliHarness, control_characters
+from tests.worlds.defects import DEFECTS, Defect, a_dead_letter, log, no_token
+from tests.worlds.doctor import MAIL, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld
+from tests.worlds.posting import TABLE, TOKEN
+
+CHECKS = [
+    *("credentials", "clock", "stack", "posting", "backups", "concurrency"),
+    *("token", "stocktwits", "gate", "pace", "function-post-messages", "function-drain-leftovers"),
+    *("errors-post-messages", "errors-drain-leftovers", "trigger-outbox", "schedule-drain-leftovers"),
+    *("firestream", "archive", "function-fetch-backups", "errors-fetch-backups"),
+    *("trigger-backup-requests", "schedule-nightly"),
+    *("queue-outbox", "queue-leftovers", "queue-dead-letters", "queue-backup-requests", "queue-backup-failures"),
+    *("dead-letters", "backup-failures", "alarms", "alarm-topic"),
+]
+"""The names of the checks and their order, which others rely on."""
+
+
+@pytest.fixture
+def deployed(cli: CliHarness, firestream: FirestreamStandIn) -> Iterator[DoctorWorld]:
+    yield DoctorWorld(cli, firestream)
+    for secret in (TOKEN, json.dumps(PASSWORD)[1:-1], PASSWORD):
+        assert secret not in cli.everything
+
+
+def test_a_healthy_relay_has_no_line_that_is_not_ok(deployed: DoctorWorld) -> None:
+    report = deployed.doctor()
+    assert (report.code, report.not_ok()) == (DONE, {})
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda each: each.name)
+def test_a_defect_has_its_line_with_what_to_do(deployed: DoctorWorld, defect: Defect) -> None:
+    with defect.put_in(deployed):
+        report = deployed.doctor()
+    line = report.line(defect.check)
+    assert (line["state"], report.code) == (defect.state, FAILED if defect.state == "broken" else DONE), line
+    assert (defect.words in line["text"], defect.what_to_do in line["what_to_do"]) == (True, True), line
+
+
+# What is printed
+
+
+def test_the_report_is_a_list_of_findings_in_a_fixed_order(deployed: DoctorWorld) -> None:
+    findings = deployed.doctor().findings
+    assert [each["check"] for each in findings] == CHECKS
+    assert {tuple(each) for each in findings} == {("check", "state", "text", "what_to_do")}
+
+
+def test_a_line_has_what_was_seen_and_below_it_what_to_do(deployed: DoctorWorld) -> None:
+    with a_dead_letter.put_in(deployed), no_token.put_in(deployed):
+        done = deployed.cli("doctor")
+    lines = [" ".join(each.split()) for each in done.lines]
+    place = lines.index("broken token there is no parameter /stocktwits-relay/token")
+    assert lines[place + 1] == "store it: relay login"
+    assert lines[-1] == "31 checks: 28 ok, 2 warning, 1 broken."
+    assert (done.code, done.err) == (FAILED, "")
+
+
+def test_what_others_wrote_cannot_control_the_terminal(deployed: DoctorWorld) -> None:
+    log(deployed, "PostMessagesLogs", level="ERROR", message=f"{OVERRIDE}\x1b[2J")
+    done = deployed.cli("doctor")
+    assert (control_characters(done.out), SHOWN in done.out) == (set(), True)
+
+
+# It reads, and does nothing else
+
+
+def test_every_call_to_aws_reads(deployed: DoctorWorld) -> None:
+    deployed.cli.calls.clear()
+    deployed.doctor()
+    assert {name for name, _ in deployed.cli.calls} == set(permissions.READS)
+    verbs = ("Get", "List", "Describe", "Filter", "BatchGetItem")
+    assert [each for each in permissions.READS if not each.startswith(verbs)] == []
+
+
+def test_every_request_to_stocktwits_and_firestream_is_a_get(deployed: DoctorWorld) -> None:
+    deployed.doctor()
+    assert [each.method for each in deployed.stocktwits.requests] == ["GET"]
+    assert [(each.host, each.method) for each in deployed.firestream.requests] == [("api", "GET")]
+
+
+# What keeps it from checking
+
+USED_BY = {
+    "ListStackResources": ["stack", "errors-post-messages", "trigger-outbox", "schedule-nightly", "alarms"],
+    "GetAccountSettings": ["concurrency"],
+    "GetFunctionConfiguration": ["function-post-messages", "function-drain-leftovers", "function-fetch-backups"],
+    "GetFunctionConcurrency": ["function-post-messages", "function-drain-leftovers", "function-fetch-backups"],
+    "GetEventSourceMapping": ["trigger-outbox", "trigger-backup-requests"],
+    "GetSchedule": ["schedule-drain-leftovers", "schedule-nightly"],
+    "GetQueueAttributes": ["queue-outbox", "queue-backup-failures", "dead-letters", "backup-failures", "pace"],
+    "ListSubscriptionsByTopic": ["alarm-topic"],
+    "DescribeAlarms": ["alarms"],
+    "GetMetricStatistics": ["pace"],
+    "FilterLogEvents": ["errors-post-messages", "errors-drain-leftovers", "errors-fetch-backups"],
+    "DescribeParameters": ["token", "firestream"],
+    "GetParameter": ["token", "firestream"],
+    "BatchGetItem": ["gate"],
+    "ListObjectsV2": ["archive"],
+}
+
+
+@pytest.mark.parametrize("operation", USED_BY)
+def test_a_missing_permission_is_a_warning_with_its_name_and_the_others_go_on(
+    deployed: DoctorWorld, operation: str
+) -> None:
+    deployed.denied = {operation}
+    report = deployed.doctor()
+    permission = permissions.READS[operation]
+    lines = [report.line(each) for each in USED_BY[operation]]
+    assert {each["state"] for each in lines} == {"warning"}
+    assert [each for each in lines if f"permission {permission}" not in each["text"]] == []
+    assert [each for each in lines if f"allow {permission}" not in each["what_to_do"]] == []
+    assert (report.code, len(report.findings)) == (DONE, len(CHECKS))
+
+
+def test_every_permission_is_one_of_those(deployed: DoctorWorld) -> None:
+    assert set(permissions.READS) - set(USED_BY) == {"GetCallerIdentity", "DescribeStacks"}
+
+
+def test_whose_the_token_is_stays_open_if_you_may_not_read_it(deployed: DoctorWorld) -> None:
+    deployed.denied = {"GetParameter"}
+    line = deployed.doctor().line("stocktwits")
+    assert (line["state"], line["text"]) == (
+        "warning",
+        "could not be checked: StockTwits answers, but was not asked whose the token is: you may not read it",
+    )
+
+
+def test_a_stocktwits_that_cannot_be_reached_from_here_is_a_warning(deployed: DoctorWorld) -> None:
+    with deployed.cli.world.unreachable():
+        line = deployed.doctor().line("stocktwits")
+    assert (line["state"], "could not be reached" in line["text"]) == ("warning", True)
+
+
+def test_a_defect_of_a_check_hides_no_other(deployed: DoctorWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise KeyError(TOKEN)
+
+    monkeypatch.setattr(volume, "pace", fail)
+    report = deployed.doctor()
+    assert report.not_ok() == {"pace": "warning"}
+    assert report.line("pace")["text"].startswith("could not be checked: KeyError in test_doctor.py, line ")
+
+
+@pytest.mark.timeout(30)
+def test_a_check_that_does_not_end_does_not_keep_the_others_waiting() -> None:
+
+    never = threading.Event()
+    found = list(run({"slow": lambda: ok(str(never.wait())), "fast": lambda: ok("done")}, limit_seconds=0.2))
+    assert [(each.check, each.state) for each in found] == [("slow", "warning"), ("fast", "ok")]
+    assert "no answer within 0.2 s" in found[0].text
+    never.set()
+
+
+# Credentials, clock and stack
+
+
+def test_without_credentials_that_is_the_line(deployed: DoctorWorld) -> None:
+    def nobody(_: object) -> dict[str, Any]:
+        raise NoCredentialsError
+
+    deployed.cli.plan("GetCallerIdentity", nobody)
+    report = deployed.doctor()
+    assert report.code == NO_AWS
+    assert report.not_ok() == {"credentials": "broken", "clock": "warning"}
+    assert "run `aws configure`" in report.line("credentials")["text"]
+
+
+def test_an_aws_that_does_not_answer_is_the_line(deployed: DoctorWorld) -> None:
+    def silence(_: object) -> dict[str, Any]:
+        raise ConnectTimeoutError(endpoint_url="https://sts.amazonaws.com")
+
+    deployed.cli.plan("GetCallerIdentity", silence)
+    assert "AWS did not respond" in deployed.doctor().line("credentials")["text"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state", "words"),
+    [
+        (60, "ok", "60 s ahead of AWS's"),
+        (61, "warning", "61 s ahead of AWS's"),
+        (-61, "warning", "61 s behind AWS's"),
+        (301, "broken", "5 min ahead of AWS's, and AWS refuses"),
+        (-301, "broken", "5 min behind AWS's, and AWS refuses"),
+    ],
+)
+def test_a_clock_is_compared_with_aws_s(deployed: DoctorWorld, seconds: int, state: str, words: str) -> None:
+    deployed.clock_ahead_seconds = seconds
+    line = deployed.doctor().line("clock")
+    assert (line["state"], words in line["text"], "NTP" in line["what_to_do"]) == (state, True, state != "ok")
+
+
+def test_a_stack_that_is_not_there_is_the_last_line(deployed: DoctorWorld) -> None:
+    deployed.cli.plan("DescribeStacks", "ValidationError")
+    report = deployed.doctor()
+    assert (report.code, [each["check"] for each in report.findings]) == (NO_STACK, ["credentials", "clock", "stack"])
+    assert "There is no stack stocktwits-relay in us-east-1" in report.line("stack")["text"]
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "code"),
+    [
+        ("UPDATE_COMPLETE", "ok", DONE),
+        ("UPDATE_IN_PROGRESS", "warning", DONE),
+        ("UPDATE_ROLLBACK_COMPLETE", "warning", DONE),
+        ("UPDATE_ROLLBACK_FAILED", "broken", FAILED),
+        ("ROLLBACK_COMPLETE", "broken", NO_STACK),
+    ],
+)
+def test_a_stack_is_completely_deployed_or_not(deployed: DoctorWorld, status: str, state: str, code: int) -> None:
+    deployed.cli.stack_status = status
+    report = deployed.doctor()
+    assert (report.state("stack"), report.code, status in report.line("stack")["text"]) == (state, code, True)
+
+
+def test_a_resource_that_failed_is_named(deployed: DoctorWorld) -> None:
+    deployed.statuses["PostMessagesLogs"] = "UPDATE_FAILED"
+    line = deployed.doctor().line("stack")
+    assert (line["state"], "PostMessagesLogs failed" in line["text"]) == ("broken", True)
+
+
+# The halves
+
+
+def test_a_dry_run_is_a_warning(deployed: DoctorWorld) -> None:
+    deployed.cli.parameters["DryRun"] = "true"
+    line = deployed.line("posting")
+    assert (line["state"], "nothing is posted" in line["text"]) == ("warning", True)
+    assert 'make deploy PARAMETERS="DryRun=false"' in line["what_to_do"]
+
+
+@pytest.mark.parametrize(
+    ("functions", "check", "left_out"),
+    [
+        (("PostMessages", "DrainLeftovers"), "posting", {"token", "stocktwits", "gate", "trigger-outbox"}),
+        (("FetchBackups",), "backups", {"firestream", "archive", "schedule-nightly"}),
+    ],
+)
+def test_of_a_half_that_is_switched_off_only_what_stays_is_checked(
+    deployed: DoctorWorld, functions: tuple[str, ...], check: str, left_out: set[str]
+) -> None:
+    for name in functions:
+        del deployed.outputs[f"{name}FunctionName"]
+    report = deployed.doctor()
+    assert (report.code, report.not_ok(), "switched off" in report.line(check)["text"]) == (DONE, {}, True)
+    assert left_out & {each["check"] for each in report.findings} == set()
+    assert {"queue-outbox", "queue-backup-requests", "dead-letters"} <= {each["check"] for each in report.findings}
+
+
+# Functions
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({"State": "Failed", "StateReason": "no role"}, "broken", "AWS cannot run it: no role"),
+        ({"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "too large"}, "broken", "update failed, and what"),
+        ({"Layers": []}, "broken", "its layer, which has the relay's code, is not attached"),
+        ({"State": "Pending"}, "warning", "AWS is still making it ready"),
+        ({"LastUpdateStatus": "InProgress"}, "warning", "AWS is still making it ready"),
+        ({"State": "Inactive"}, "ok", "it can run"),
+    ],
+)
+def test_a_function_can_run_or_says_why_not(
+    deployed: DoctorWorld, changes: dict[str, Any], state: str, words: str
+) -> None:
+    deployed.functions.functions["post-messages"] |= changes
+    line = deployed.line("function-post-messages")
+    assert (line["state"], words in line["text"]) == (state, True), line
+
+
+@pytest.mark.parametrize(("reserved", "state"), [(1, "warning"), (2, "ok")])
+def test_fewer_reserved_executions_than_its_queue_uses_are_a_warning(
+    deployed: DoctorWorld, reserved: int, state: str
+) -> None:
+    deployed.functions.reserved["post-messages"] = reserved
+    assert deployed.line("function-post-messages")["state"] == state
+
+
+@pytest.mark.parametrize(("left", "state"), [(8, "warning"), (9, "ok")])
+def test_fewer_executions_than_the_relay_may_use_are_a_warning(deployed: DoctorWorld, left: int, state: str) -> None:
+    deployed.functions.unreserved = left
+    line = deployed.line("concurrency")
+    assert (line["state"], "service-quotas" in line["what_to_do"]) == (state, state == "warning")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ({"level": "ERROR", "message": "boom", "errorType": "Runtime.ExitError"}, "boom (Runtime.ExitError)"),
+        ({"level": "CRITICAL", "message": "boom"}, ": boom"),
+        ({"type": "platform.report", "record": {"status": "timeout"}}, "a run ended with timeout"),
+        ({"type": "platform.report", "record": {"status": "failure"}}, "a run ended with failure"),
+    ],
+)
+def test_the_last_error_of_a_function_is_quoted(deployed: DoctorWorld, line: dict[str, Any], words: str) -> None:
+    log(deployed, "PostMessagesLogs", level="ERROR", message="an older one")
+    deployed.cli.world.clock.forward(60)
+    log(deployed, "PostMessagesLogs", **line)
+    found = deployed.line("errors-post-messages")
+    assert (found["state"], "2 errors" in found["text"], words in found["text"]) == ("warning", True, True), found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"level": "WARNING", "message": "posted late"},
+        {"type": "platform.report", "record": {"status": "success"}},
+        {"type": "platform.report", "record": "timeout"},
+    ],
+)
+def test_other_lines_of_a_log_are_no_errors(deployed: DoctorWorld, line: dict[str, Any]) -> None:
+    log(deployed, "PostMessagesLogs", **line)
+    assert deployed.line("errors-post-messages")["state"] == "ok"
+
+
+def test_an_error_of_the_day_before_yesterday_does_not_count(deployed: DoctorWorld) -> None:
+    log(deployed, "PostMessagesLogs", level="ERROR", message="boom")
+    deployed.cli.world.clock.forward(24 * 3600 + 1)
+    assert deployed.line("errors-post-messages")["state"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({"EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:other"}, "broken", "not from Outbox to PostMessages"),
+        ({"FunctionArn": "arn:aws:lambda:us-east-1:123456789012:function:other"}, "broken", "it leads from"),
+        ({"State": "Enabling"}, "warning", "its state is Enabling"),
+        ({"State": "Disabling"}, "broken", "nothing takes messages from Outbox"),
+        ({"LastProcessingResult": "PROBLEM: access denied"}, "warning", "PROBLEM: access denied"),
+    ],
+)
+def test_a_trigger_leads_from_its_queue_to_its_function(
+    deployed: DoctorWorld, changes: dict[str, Any], state: str, words: str
+) -> None:
+    deployed.functions.mappings[OUTBOX_TRIGGER] |= changes
+    line = deployed.line("trigger-outbox")
+    assert (line["state"], words in line["text"], line["what_to_do"] != "") == (state, True, True), line
+
+
+# What was deleted by hand
+
+
+def delete_outbox(deployed: DoctorWorld) -> None:
+    deployed.client("sqs").delete_queue(QueueUrl=deployed.outputs["OutboxQueueUrl"])
+
+
+def delete_ledger(deployed: DoctorWorld) -> None:
+    deployed.client("dynamodb").delete_table(TableName=TABLE)
+
+
+def delete_archive(deployed: DoctorWorld) -> None:
+    deployed.client("s3").delete_bucket(Bucket=ARCHIVE)
+
+
+def delete_function(deployed: DoctorWorld) -> None:
+    del deployed.functions.functions["post-messages"]
+
+
+def delete_trigger(deployed: DoctorWorld) -> None:
+    del deployed.functions.mappings[OUTBOX_TRIGGER]
+
+
+def delete_schedule(deployed: DoctorWorld) -> None:
+    deployed.client("scheduler").delete_schedule(Name=deployed.resource("FetchBackupsFunctionNightly"))
+
+
+def delete_topic(deployed: DoctorWorld) -> None:
+    deployed.client("sns").delete_topic(TopicArn=TOPIC_ARN)
+
+
+def delete_log(deployed: DoctorWorld) -> None:
+    deployed.client("logs").delete_log_group(logGroupName="FetchBackupsLogs")
+
+
+@pytest.mark.parametrize(
+    ("delete", "check"),
+    [
+        (delete_outbox, "queue-outbox"),
+        (delete_ledger, "gate"),
+        (delete_archive, "archive"),
+        (delete_function, "function-post-messages"),
+        (delete_trigger, "trigger-outbox"),
+        (delete_schedule, "schedule-nightly"),
+        (delete_topic, "alarm-topic"),
+        (delete_log, "errors-fetch-backups"),
+    ],
+)
+def test_what_was_deleted_is_broken(deployed: DoctorWorld, delete: Callable[[DoctorWorld], None], check: str) -> None:
+    delete(deployed)
+    line = deployed.line(check)
+    assert (line["state"], "it no longer exists" in line["text"]) == ("broken", True), line
+    assert "docs/troubleshooting.md" in line["what_to_do"]
+
+
+def test_a_deleted_alarm_is_broken(deployed: DoctorWorld) -> None:
+    deployed.client("cloudwatch").delete_alarms(AlarmNames=[deployed.resource("BackupsLateAlarm")])
+    line = deployed.line("alarms")
+    assert (line["state"], line["text"]) == ("broken", "missing: stocktwits-relay-backups-late")
+
+
+def test_a_stack_of_an_older_version_lacks_what_this_command_looks_for(deployed: DoctorWorld) -> None:
+    del deployed.resources["FetchBackupsFunctionNightly"]
+    line = deployed.line("schedule-nightly")
+    assert (line["state"], "the stack has no FetchBackupsFunctionNightly" in line["text"]) == ("broken", True)
+
+
+# Queues and alarms
+
+
+def test_topics_that_publisherarns_names_may_publish(deployed: DoctorWorld) -> None:
+    deployed.cli.parameters["PublisherArns"] = ""
+    line = deployed.line("queue-outbox")
+    assert (line["state"], "its policy lets others use it" in line["text"]) == ("broken", True)
+
+
+@pytest.mark.parametrize(
+    ("subscriptions", "mail", "state", "words"),
+    [
+        ([(MAIL, "PendingConfirmation")], MAIL, "warning", "has not confirmed the subscription"),
+        ([("ops@example.com", "arn:1"), (MAIL, "PendingConfirmation")], MAIL, "warning", "has not confirmed"),
+        ([("ops@example.com", "PendingConfirmation")], "", "warning", "1 subscription unconfirmed"),
+        ([], "", "warning", "nobody receives the alarms"),
+        ([("ops@example.com", "arn:1")], "", "ok", "they go to ops@example.com"),
+        ([(MAIL, "Deleted")], MAIL, "warning", "the subscription was ended"),
+    ],
+)
+def test_somebody_has_confirmed_to_receive_the_alarms(
+    deployed: DoctorWorld, subscriptions: list[tuple[str, str]], mail: str, state: str, words: str
+) -> None:
+    deployed.cli.parameters["AlarmEmail"] = mail
+    found = [{"Endpoint": endpoint, "SubscriptionArn": arn} for endpoint, arn in subscriptions]
+    deployed.cli.plan("ListSubscriptionsByTopic", lambda _: {"Subscriptions": found})
+    line = deployed.line("alarm-topic")
+    assert (line["state"], words in line["text"], line["what_to_do"] != "") == (state, True, state != "ok"), line
+
+
+# The gate and the pace
+
+
+def test_a_gate_that_opens_by_itself_is_ok(deployed: DoctorWorld) -> None:
+    deployed.cli.parameters["PostBurst"] = "1"
+    deployed.cli.world.gate(12, 1, 48).admit(1)
+    line = deployed.line("gate")
+    assert (line["state"], line["text"].startswith("closed until 2026-11-21 15:05")) == ("ok", True), line
+
+
+def test_more_waiting_than_a_day_can_post_is_a_warning(deployed: DoctorWorld) -> None:
+    deployed.cli.parameters["MaxPostsPerDay"] = "2"
+    for text in ("one $A", "two $B", "three $C"):
+        deployed.cli.world.send(deployed.outputs["LeftoversQueueUrl"], text)
+    line = deployed.line("pace")
+    assert line["state"] == "warning"
+    assert line["text"] == "3 messages wait, which takes 36 h: 2 a day may be posted"
