@@ -11,6 +11,7 @@ import pytest
 import typer.main
 from relay.backups.backup import FILE_TYPES
 from relay_cli.app import app
+from relay_cli.doctor.permissions import READS
 from samtranslator.translator.transform import transform
 
 from local.stack.iam import Grant, denied, granted
@@ -135,10 +136,20 @@ def test_the_operator_may_store_the_secrets_that_the_template_reads() -> None:
     assert {each.partition(":parameter")[2] for each in statement["Resource"]} == named
 
 
-def test_the_operator_can_read_no_secret_but_the_login_for_backups() -> None:
-    reading = [each for each in OPERATOR["Statement"] if "ssm:GetParameter" in listed(each["Action"])]
-    login = TEMPLATE["Parameters"]["FirestreamCredentialsParameter"]["Default"]
-    assert [each["Resource"] for each in reading] == [f"arn:aws:ssm:*:*:parameter{login}"]
+def test_the_operator_can_read_each_secret_by_a_statement_of_its_own() -> None:
+    reading = {
+        each["Sid"]: each["Resource"] for each in OPERATOR["Statement"] if "ssm:GetParameter" in listed(each["Action"])
+    }
+    token, login = (
+        f"arn:aws:ssm:*:*:parameter{TEMPLATE['Parameters'][f'{name}Parameter']['Default']}"
+        for name in ("StockTwitsToken", "FirestreamCredentials")
+    )
+    assert reading == {"ReadTheToken": token, "ReadFirestreamsLogin": login}
+
+
+def test_the_operator_may_call_all_that_the_doctor_calls() -> None:
+    allowed = {action for each in OPERATOR["Statement"] for action in listed(each["Action"])}
+    assert set(READS.values()) - allowed == {"sts:GetCallerIdentity"}  # everybody may, whatever a policy says
 
 
 def test_the_operator_can_write_only_the_pause_into_the_ledger() -> None:

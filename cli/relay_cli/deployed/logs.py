@@ -22,13 +22,6 @@ BACKUPS = ("FetchBackupsLogs",)
 """The log group of the function that fetches backups."""
 
 
-_ERRORS = (
-    '{ $.level = "ERROR" || $.level = "CRITICAL" || '
-    '($.type = "platform.report" && ($.record.status = "timeout" || $.record.status = "failure")) }'
-)
-"""What a function logs of an error, and what Lambda logs of a run that was cut off:
-https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html."""
-
 UNREADABLE = "this log line cannot be parsed"
 """Shown in place of the contents of a line that cannot be parsed."""
 
@@ -64,29 +57,24 @@ class Logs:
         found = [line for group in groups for line in self._read(group, since, wanted)]
         return sorted(found, key=lambda line: line.at)
 
-    def errors(self, name: str, since: datetime) -> list[Line]:
-        """Return the errors in a log group since a moment, oldest first; `name` is its name in CloudWatch."""
-        found = (_error(logged, text) for logged, text in self._events(name, since, _ERRORS))
-        return sorted(filter(None, found), key=lambda line: line.at)
-
     def _read(self, group: str, since: datetime, wanted: dict[str, str]) -> Iterator[Line]:
         if group not in self._names:
             return
         conditions = " && ".join(f"$.{name} = {json.dumps(value)}" for name, value in wanted.items())
-        for logged, text in self._events(self._names[group], since, f"{{ {conditions} }}"):
-            if line := _line(logged, text, wanted):
-                yield line
-
-    def _events(self, name: str, since: datetime, pattern: str) -> Iterator[tuple[datetime, str]]:
         pages = (
             self._stack.client("logs")
             .get_paginator("filter_log_events")
-            .paginate(logGroupName=name, startTime=round(since.timestamp() * 1000), filterPattern=pattern)
+            .paginate(
+                logGroupName=self._names[group],
+                startTime=round(since.timestamp() * 1000),
+                filterPattern=f"{{ {conditions} }}",
+            )
         )
         for page in pages:
             for event in page["events"]:
-                if logged := at(event["timestamp"] / 1000):
-                    yield logged, event["message"]
+                logged = at(event["timestamp"] / 1000)
+                if logged and (line := _line(logged, event["message"], wanted)):
+                    yield line
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -109,22 +97,3 @@ def _line(logged: datetime, text: str, wanted: dict[str, str]) -> Line | None:
         fits = text.startswith("{") and all(json.dumps(value) in text for value in wanted.values())
         return Line(logged, dict(wanted), readable=False) if fits else None
     return Line(logged, fields) if isinstance(fields, dict) and fields.items() >= wanted.items() else None
-
-
-def _error(logged: datetime, text: str) -> Line | None:
-    """Parse a line that tells of an error; None if it does not, because emulators ignore filter patterns."""
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(fields, dict):
-        return None
-    failed = fields.get("level") in {"ERROR", "CRITICAL"} or _is_cut_off(fields)
-    return Line(logged, fields) if failed else None
-
-
-def _is_cut_off(fields: dict[str, Any]) -> bool:
-    """Return whether it is Lambda's report of a run that did not come to its end."""
-    record = fields.get("record")
-    is_report = fields.get("type") == "platform.report" and isinstance(record, dict)
-    return is_report and fields["record"].get("status") in {"timeout", "failure"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from relay_cli.deployed.logs import Logs
+from relay_cli.deployed import error_log
 from relay_cli.doctor.finding import broken, ok, warning
 from relay_cli.text import count, moment, one_line
 
@@ -74,7 +74,7 @@ def _failure(found: dict[str, Any]) -> str:
 
 def errors(deployment: Deployment, function: Function) -> Verdict:
     """Look for errors in a function's log."""
-    found = Logs(deployment.stack).errors(deployment.resource(f"{function.name}Logs"), deployment.at - ERRORS_SINCE)
+    found = error_log.read(deployment.stack, deployment.resource(f"{function.name}Logs"), deployment.at - ERRORS_SINCE)
     if not found:
         return ok("no error in its log of the last 24 hours")
     last = found[-1]

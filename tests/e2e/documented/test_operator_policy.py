@@ -48,6 +48,7 @@ COMMANDS: dict[str, list[str]] = {
     "get": ["message", "2016-12-01", "--force"],
     "get --damaged": ["message", "2016-12-02", "--force"],
     "cat": ["message", "2016-12-01", "--limit", "1"],
+    "doctor": ["--json"],
     "login": ["--token", "--expect-username", "relay_demo"],
     "login firestream": ["--username", "demo-user"],
 }
@@ -116,6 +117,18 @@ def _for_the_emulator(statement: dict[str, Any]) -> dict[str, Any]:
 def test_a_command_works_with_the_statements_that_the_document_names(command: str, relay: Relay) -> None:
     done = relay(command, NEEDED[command])
     assert done.returncode == 0, done.stderr
+
+
+def test_the_doctor_checks_everything_with_the_statements_that_the_document_names(relay: Relay) -> None:
+    findings = json.loads(relay("doctor", NEEDED["doctor"]).stdout)
+    assert [each for each in findings if "could not be checked" in each["text"]] == []
+
+
+def test_the_doctor_names_a_permission_that_is_missing(relay: Relay) -> None:
+    findings = json.loads(relay("doctor", NEEDED["doctor"] - {"ReadTheToken"}).stdout)
+    found = {each["check"]: each["text"] for each in findings if "could not be checked" in each["text"]}
+    assert found.keys() == {"token", "stocktwits"}
+    assert "ssm:GetParameter" in found["token"]
 
 
 def test_a_command_fails_without_one_of_its_statements(relay: Relay) -> None:

@@ -1,0 +1,73 @@
+"""The errors in a function's log: what the function logs, and what Lambda logs of a run that was cut off."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from relay_cli.deployed.logs import Line
+from relay_cli.text import at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from relay_cli.deployed.stack import Stack
+
+PAGE_SECONDS = 0.75
+"""The time between two requests. Three logs may be read at a time, and an account may make 5 requests a second:
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html."""
+
+_LEVELS = frozenset({"ERROR", "CRITICAL"})
+_CUT_OFF = frozenset({"timeout", "failure"})
+_PATTERN = (
+    '{ $.level = "ERROR" || $.level = "CRITICAL" || '
+    '($.type = "platform.report" && ($.record.status = "timeout" || $.record.status = "failure")) }'
+)
+"""https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html has Lambda's own lines."""
+
+
+def read(stack: Stack, group: str, since: datetime) -> list[Line]:
+    """Return the errors since a moment, oldest first.
+
+    Args:
+        stack: The stack.
+        group: The log group's name in CloudWatch.
+        since: The moment.
+
+    Raises:
+        ClientError, BotoCoreError: CloudWatch did not return them.
+    """
+    found = []
+    for event in _events(stack, group, since):
+        logged, fields = at(event["timestamp"] / 1000), _fields(event["message"])
+        # Emulators ignore filter patterns.
+        if logged and (fields.get("level") in _LEVELS or _is_cut_off(fields)):
+            found.append(Line(logged, fields))
+    return sorted(found, key=lambda line: line.at)
+
+
+def _events(stack: Stack, group: str, since: datetime) -> Iterator[dict[str, Any]]:
+    asked = {"logGroupName": group, "startTime": round(since.timestamp() * 1000), "filterPattern": _PATTERN}
+    while True:
+        page = stack.client("logs").filter_log_events(**asked)
+        yield from page["events"]
+        if not page.get("nextToken"):
+            return
+        asked["nextToken"] = page["nextToken"]
+        time.sleep(PAGE_SECONDS)
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """Return a line's fields; none if it is not a JSON object."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _is_cut_off(fields: dict[str, Any]) -> bool:
+    record = fields.get("record")
+    return fields.get("type") == "platform.report" and isinstance(record, dict) and record.get("status") in _CUT_OFF
