@@ -46,6 +46,18 @@ def shows(check: str, state: str, words: str, what_to_do: str) -> Callable[[Call
     return add
 
 
+def rounds(defects: list[Defect]) -> list[list[Defect]]:
+    """Divide defects so that those of a round can be put in at the same time, and each has a line of its own."""
+    found: list[list[Defect]] = [[] for _ in defects]
+    for defect in defects:
+        next(each for each in found if _about(defect) not in map(_about, each)).append(defect)
+    return [each for each in found if each]
+
+
+def _about(defect: Defect) -> str:
+    return "token" if defect.check == "stocktwits" else defect.check
+
+
 # The secrets
 
 

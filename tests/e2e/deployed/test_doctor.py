@@ -1,0 +1,100 @@
+"""`relay doctor` on the deployed stack: every check finds what it looks for there, and each defect has its line.
+
+The stack has no TLS: the statements that refuse plain HTTP are not deployed to the emulator (`local/stack/iam.py`).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from local.build import ROOT
+from local.stack.stack import STACK_NAME, Stack
+from tests.worlds.defects import DEFECTS, Defect, plain_http, rounds
+from tests.worlds.doctor import Report
+
+pytestmark = pytest.mark.e2e
+
+WITHOUT_TLS = {
+    "queue-outbox": "warning",
+    "queue-leftovers": "warning",
+    "queue-dead-letters": "warning",
+    "queue-backup-requests": "warning",
+    "queue-backup-failures": "warning",
+}
+
+
+class OnTheStack:
+    """The deployed stack, as the defects need it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.stocktwits, self.firestream, self.outputs = stack.stocktwits, stack.firestream, stack.outputs
+        listed = stack.client("cloudformation").list_stack_resources(StackName=STACK_NAME)["StackResourceSummaries"]
+        self._physical_ids = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed}
+
+    def now(self) -> float:
+        return time.time()
+
+    def client(self, service: str) -> Any:
+        return self._stack.client(service)
+
+    def resource(self, logical_id: str) -> str:
+        return self._physical_ids[logical_id]
+
+    def doctor(self) -> Report:
+        path = f"{ROOT / 'cli'}{os.pathsep}{ROOT / 'layers' / 'relay'}"
+        done = subprocess.run(
+            [sys.executable, "-c", "from relay_cli.app import main; main()", "doctor", "--json"],
+            env={**self._stack.emulator.environment, "PATH": os.defpath, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stderr == ""
+        return Report(done.returncode, json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def deployed(stack: Stack) -> OnTheStack:
+    return OnTheStack(stack)
+
+
+def test_a_healthy_stack_has_no_line_that_is_not_ok(deployed: OnTheStack) -> None:
+    report = deployed.doctor()
+    assert report.not_ok() == WITHOUT_TLS
+    assert [each for each in report.findings if each["check"] in WITHOUT_TLS and "plain HTTP" not in each["text"]] == []
+    assert report.code == 0
+
+
+def test_looking_posts_nothing_and_receives_nothing(deployed: OnTheStack) -> None:
+    sqs, url = deployed.client("sqs"), deployed.outputs["DeadLetterQueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="It never came about $AAPL")
+    deployed.doctor()
+    (letter,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5, MessageSystemAttributeNames=["All"])["Messages"]
+    assert letter["Attributes"]["ApproximateReceiveCount"] == "1"
+    assert deployed.stocktwits.posts == []
+    sqs.purge_queue(QueueUrl=url)
+
+
+@pytest.mark.parametrize(
+    "defects",
+    rounds([each for each in DEFECTS if each is not plain_http]),
+    ids=lambda found: f"{found[0].name}-and-more",
+)
+def test_each_of_several_defects_has_its_line(deployed: OnTheStack, defects: list[Defect]) -> None:
+    with ExitStack() as put_in:
+        for defect in defects:
+            put_in.enter_context(defect.put_in(deployed))
+        report = deployed.doctor()
+    for defect in defects:
+        line = report.line(defect.check)
+        assert line["state"] == defect.state, line
+        assert (defect.words in line["text"], defect.what_to_do in line["what_to_do"]) == (True, True), line
+    assert report.code == int("broken" in {each.state for each in defects})
