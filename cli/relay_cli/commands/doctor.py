@@ -9,9 +9,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from relay_cli.deployed.stack import find
 from relay_cli.doctor import deployment
 from relay_cli.doctor.account import identity
 from relay_cli.doctor.checklist import checks
+from relay_cli.doctor.deployment import QUICK
 from relay_cli.doctor.finding import Finding, State
 from relay_cli.doctor.runner import run
 from relay_cli.failure import FAILED, NO_AWS, Failure
@@ -78,7 +80,7 @@ class _Examination:
             self.code = NO_AWS
             return
         try:
-            found = deployment.read(self._context.stack, time.time())
+            found = deployment.read(find(session, self._context.stack_name, **QUICK), time.time())
         except Failure as failure:
             self.code = failure.code
             yield Finding("stack", State.BROKEN, failure.reason, "")

@@ -100,19 +100,20 @@ def open_session(region: str | None = None, profile: str | None = None) -> Sessi
         raise from_aws_error(error) from None
 
 
-def find(session: Session, name: str | None = None) -> Stack:
+def find(session: Session, name: str | None = None, **settings: Any) -> Stack:  # noqa: ANN401  botocore's own
     """Find a stack in CloudFormation.
 
     Args:
         session: The operator's way to AWS.
         name: Its name; None for the one in ``samconfig.toml`` in the current folder, else `DEFAULT_NAME`.
+        settings: What differs from `SETTINGS` for the stack's clients.
 
     Raises:
         Failure: There is no such stack, its deployment is incomplete, or AWS cannot be used.
     """
     name = name or _configured(Path("samconfig.toml")) or DEFAULT_NAME
     try:
-        (found,) = client(session, "cloudformation").describe_stacks(StackName=name)["Stacks"]
+        (found,) = client(session, "cloudformation", **settings).describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if error_code(error) == "ValidationError":
             where = session.region_name
@@ -133,7 +134,7 @@ def find(session: Session, name: str | None = None) -> Stack:
     if _REQUIRED_OUTPUT not in outputs:
         raise Failure(f"The stack {name} is not a StockTwits Relay: name another one with --stack-name.", NO_STACK)
     parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])}
-    return Stack(name, outputs, parameters, session, status)
+    return Stack(name, outputs, parameters, session, status, settings)
 
 
 def client(session: Session, service: str, **settings: Any) -> Any:  # noqa: ANN401  its type depends on the name

@@ -46,7 +46,7 @@ def identity(session: Session, now: Callable[[], float]) -> dict[str, Verdict]:
     try:
         answer = client(session, "sts", **QUICK).get_caller_identity()
         who = one_line(str(answer.get("Arn", "unknown")))
-        credentials = ok(f"you are {who}, in {session.region_name}")
+        credentials = ok(f"you are {who}, in {session.region_name or 'no region'}")
     except ClientError as error:
         answer = error.response
         credentials = broken(from_aws_error(error).reason, "")
@@ -79,6 +79,6 @@ def concurrency(deployment: Deployment) -> Verdict:
         return warning(
             f"{words}: with more, its functions are throttled, and messages wait longer",
             "ask for more: aws service-quotas request-service-quota-increase --service-code lambda "
-            "--quota-code L-B99A9384 --desired-value 100",
+            "--quota-code L-B99A9384 --desired-value 1000",
         )
     return ok(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,6 @@ class Deployment:
 
 def read(stack: Stack, now: float) -> Deployment:
     """List a stack's resources. If that is not possible, the checks that need them report it."""
-    stack = replace(stack, settings=QUICK, _clients={})
     for service in _SERVICES:  # here, because a session may not create clients in several threads at a time
         stack.client(service)
     try:

@@ -29,7 +29,8 @@ def policies(deployment: Deployment, queue: str) -> Verdict:
     )
     attributes = answer.get("Attributes", {})  # without either, SQS leaves it out
     statements = _listed(json.loads(attributes.get("Policy") or "{}").get("Statement", []))
-    arns = {each for each in stack.parameters.get("PublisherArns", "").split(",") if each and queue == "Outbox"}
+    named = stack.parameters.get("PublisherArns", "") if queue == "Outbox" else ""
+    arns = {each.strip() for each in named.split(",") if each.strip()}
     allowed = [each for each in statements if each.get("Effect") == "Allow"]
     ours = [each for each in allowed if _publishers(each) and _publishers(each) <= arns]
     foreign = [each for each in allowed if each not in ours]
@@ -75,10 +76,9 @@ def letters(deployment: Deployment, queue: str, command: str) -> Verdict:
     """Count the messages that wait for an operator."""
     waiting = queues.depth(deployment.stack, queue)
     if waiting:
+        verb, them = ("wait", "them") if waiting > 1 else ("waits", "it")
         return warning(
-            f"{count(waiting, 'message')} wait{'' if waiting > 1 else 's'} for you, and SQS deletes "
-            f"{'them' if waiting > 1 else 'it'} in time",
-            f"read why: {command}",
+            f"{count(waiting, 'message')} {verb} for you, and SQS deletes {them} within 14 days", f"read why: {command}"
         )
     return ok("empty")
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from relay_cli.doctor.finding import Check
 
-LIMIT_SECONDS = 45.0
-"""How long all checks together may take; with what comes before them, the command takes less than a minute."""
+LIMIT_SECONDS = 40.0
+"""How long all checks together may take: with what comes before them, about a minute if AWS does not answer."""
 
 RESTORE = (
     "CloudFormation does not restore what was deleted by hand: see `Part of the stack is missing` in "

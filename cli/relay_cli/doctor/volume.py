@@ -39,6 +39,9 @@ def fetching(deployment: Deployment) -> Verdict:
 def gate_state(deployment: Deployment) -> Verdict:
     """Check that the ledger can be read, and that posting is allowed now."""
     state = gate.read(deployment.stack)
+    explained = "see `Why the gate is closed` in docs/operating.md"
+    if state.open and state.probe:
+        return warning(f"open for one post, which is a trial, after: {one_line(state.probe)}", explained)
     if state.open:
         return ok("open")
     pause = state.pauses[0]
@@ -47,7 +50,7 @@ def gate_state(deployment: Deployment) -> Verdict:
     if pause.cause in _EXPECTED and not pause.advice:
         return ok(text)
     what_to_do = "relay resume" if pause.cause == "operator" else pause.advice
-    return warning(text, what_to_do or "see `Why the gate is closed` in docs/operating.md")
+    return warning(text, what_to_do or explained)
 
 
 def pace(deployment: Deployment) -> Verdict:

@@ -54,6 +54,13 @@ COMMANDS: dict[str, list[str]] = {
 }
 """In this order, since `backups --check` and `get` need what `backfill` fetched. LETTER is a new dead letter's id."""
 
+OTHER_NAMES = {
+    "lambda:GetFunctionConcurrency": "lambda:PutFunctionConcurrency",
+    "lambda:GetEventSourceMapping": "lambda:ListEventSourceMappings",
+}
+"""What the emulator takes for the permission of a call; AWS's own names are in
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html."""
+
 Relay = Callable[[str, set[str]], "subprocess.CompletedProcess[str]"]
 
 
@@ -107,10 +114,12 @@ def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 
 
 def _for_the_emulator(statement: dict[str, Any]) -> dict[str, Any]:
-    """Name batch calls as the emulator does, and omit conditions that it does not know."""
+    """Name calls and resources as the emulator does, and omit conditions that it does not know."""
     actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    named = [OTHER_NAMES.get(name, name) for action in actions for name in names(action)]
     condition = known(statement.get("Condition", {}))
-    return {**statement, "Action": [name for action in actions for name in names(action)], "Condition": condition}
+    resource = "*" if statement["Sid"] == "SeeAlarms" else statement["Resource"]  # it knows no alarms by their names
+    return {**statement, "Action": named, "Resource": resource, "Condition": condition}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

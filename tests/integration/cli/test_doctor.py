@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError, NoCredentialsError
+from relay.errors import Pause
 from relay_cli.doctor import permissions, volume
 from relay_cli.doctor.finding import ok
 from relay_cli.doctor.runner import run
@@ -210,6 +211,12 @@ def test_a_stack_that_is_not_there_is_the_last_line(deployed: DoctorWorld) -> No
     report = deployed.doctor()
     assert (report.code, [each["check"] for each in report.findings]) == (NO_STACK, ["credentials", "clock", "stack"])
     assert "There is no stack stocktwits-relay in us-east-1" in report.line("stack")["text"]
+
+
+def test_whoever_may_not_see_the_stack_learns_which_permission_is_missing(deployed: DoctorWorld) -> None:
+    deployed.denied = {"DescribeStacks"}
+    report = deployed.doctor()
+    assert (report.code, "DescribeStacks" in report.line("stack")["text"]) == (NO_AWS, True)
 
 
 @pytest.mark.parametrize(
@@ -458,6 +465,15 @@ def test_a_gate_that_opens_by_itself_is_ok(deployed: DoctorWorld) -> None:
     deployed.cli.world.gate(12, 1, 48).admit(1)
     line = deployed.line("gate")
     assert (line["state"], line["text"].startswith("closed until 2026-11-21 15:05")) == ("ok", True), line
+
+
+def test_a_gate_that_tries_a_single_post_is_a_warning(deployed: DoctorWorld) -> None:
+    world = deployed.cli.world
+    world.gate(12, 3, 48).close(Pause("token_refused", "store a valid one", world.clock() + 300, probe=True))
+    assert deployed.line("gate")["state"] == "warning"
+    world.clock.forward(300)
+    line = deployed.line("gate")
+    assert (line["state"], line["text"]) == ("warning", "open for one post, which is a trial, after: store a valid one")
 
 
 def test_more_waiting_than_a_day_can_post_is_a_warning(deployed: DoctorWorld) -> None:
