@@ -36,6 +36,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--aws", choices=["moto", "localemu"], default="moto", help="what answers in place of AWS")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("aws") == "moto":
+        return
+    chosen = [each for each in items if each.get_closest_marker("any_aws") and not each.get_closest_marker("moto")]
+    config.hook.pytest_deselected(items=[each for each in items if each not in chosen])
+    items[:] = chosen
+
+
 @pytest.fixture(scope="session")
 def emulator(pytestconfig: pytest.Config) -> Iterator[Emulator]:
     """What answers in place of AWS."""

@@ -1,6 +1,7 @@
 """`relay` over an archive that the real function fills.
 
-An emulator is AWS, except Lambda: `relay backfill` invokes the function over HTTP, and its workers run between two polls.
+An emulator is AWS, except for Lambda: `relay backfill` invokes the function over HTTP, and its workers run between two
+polls.
 """
 
 import gzip

@@ -184,8 +184,9 @@ class LocalEmu:
     def _receive(self, request: AWSPreparedRequest, clock: Clock) -> AWSResponse:
         """Receive at once; if there is nothing, once more after the time to wait."""
         asked = json.loads(request.body)
-        wait = asked.pop("WaitTimeSeconds", 0)
+        wait = asked.get("WaitTimeSeconds", 0)
         request.body = json.dumps(asked | {"WaitTimeSeconds": 0}).encode()
+        request.headers.replace_header("Content-Length", str(len(request.body)))
         answer = self._send(request, clock)
         if wait and answer.status_code == 200 and not json.loads(answer.content).get("Messages"):
             clock.forward(wait)

@@ -9,9 +9,11 @@ LocalEmu answers anybody who reaches its port: like the other emulator, it serve
 import json
 import os
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from hmac import compare_digest
+from itertools import count
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -21,13 +23,17 @@ RESET, AGE, DELAYED = "/_relay/reset", "/_relay/age", "/_relay/delayed"
 
 
 class Clock:
-    """The time of the latest request, in seconds since the epoch."""
+    """The time of the latest request, in seconds since the epoch.
+
+    It moves by a microsecond whenever it is read: queues order their messages by the time.
+    """
 
     def __init__(self) -> None:
         self.now: float | None = None
+        self.ticks = count(1)
 
     def __call__(self) -> float:
-        return time.time() if self.now is None else self.now
+        return time.time() if self.now is None else self.now + next(self.ticks) / 1_000_000
 
     def whole(self, *, millis: bool = False, **_: object) -> int:
         """Stand in for LocalEmu's own function `now`."""
@@ -110,8 +116,21 @@ OWN = {RESET: reset, AGE: age, DELAYED: delayed}
 """What is asked beside AWS's operations."""
 
 
+def end_with_parent() -> None:
+    """End when the process that started this one has ended, however it did."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     """Serve until the process is stopped; LocalEmu reads its settings from the environment."""
+    end_with_parent()
     sys.modules["crontab"] = crontab = ModuleType("crontab")  # has no wheel; only schedules of EventBridge need it
     crontab.CronTab = None  # type: ignore[attr-defined]
     from localemu.aws.app import LocalemuAwsGateway

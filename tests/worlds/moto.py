@@ -3,7 +3,8 @@
 The differences, by AWS's own documentation (`docs/local-development.md` has them with their sources):
 
 - A DynamoDB request is atomic; moto changes an item in several steps, so requests are processed one at a time.
-- SQS counts a message's attributes towards the size limit, and refuses characters that XML does not allow.
+- SQS counts a message's attributes towards the size limit, and refuses an empty body and characters that XML does not
+  allow.
 - Long polling takes time on the test's clock, not on the machine's.
 - S3 compares checksums and sizes: see `StrictS3`.
 """
@@ -65,6 +66,8 @@ class Moto:
             return "InvalidParameterValue", f"Message must be shorter than {SQS_LIMIT} bytes."
         if any(not _is_xml(character) for text in texts for character in set(text)):
             return "InvalidMessageContents", "Invalid characters found."
+        if not message["MessageBody"]:
+            return "MissingParameter", "The request must contain the parameter MessageBody."
         if any(not attribute.get("StringValue", "x") for attribute in attributes.values()):
             return "InvalidParameterValue", "Message attribute values must not be empty."
         return None
