@@ -1,6 +1,7 @@
 #!/bin/sh
 # environment.sh DIRECTORY REQUIREMENTS...: makes a virtual environment, or brings the one that is there up to date. One
-# of another Python is recreated. Each file that is installed must have a hash that its requirement names.
+# of another Python is recreated. What the files name is installed and nothing else, and each file that is installed must
+# have a hash that its requirement names.
 set -eu
 directory=$1
 shift
@@ -22,7 +23,7 @@ with_uv() {
     index=$(sh local/pip_setting.sh "$python" index-url)
     certificates=$(sh local/pip_setting.sh "$python" cert)
     env ${index:+"UV_DEFAULT_INDEX=$index"} ${certificates:+"SSL_CERT_FILE=$certificates"} \
-        .local/uv/bin/uv pip install --quiet --require-hashes --python "$directory/bin/python" "$@"
+        .local/uv/bin/uv pip install --quiet --no-deps --require-hashes --python "$directory/bin/python" "$@"
 }
 
 # Python compiles what is imported when it is imported: a fraction of what is installed. Debian ships venv without what
@@ -30,4 +31,4 @@ with_uv() {
 echo "Installing $directory ..."
 with_uv "$@" ||
     "$python" -m pip --python "$directory/bin/python" --disable-pip-version-check install -qq --no-compile \
-        --require-hashes "$@"
+        --no-deps --require-hashes "$@"

@@ -5,7 +5,7 @@
 # the bounds that pyproject.toml states for all.
 set -eu
 compile() {
-    .local/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
+    .local/uv/bin/uv pip compile --quiet --universal --python-version "${oldest:-3.11}" --generate-hashes --only-binary :all: \
         --emit-build-options --no-emit-index-url --no-header --no-annotate "$@"
 }
 all=$(mktemp)
@@ -19,6 +19,8 @@ done
 for name in requirements/emulator requirements/runtime requirements/scan requirements/awscli requirements/uv; do
     compile "$name.in" -o "$name.txt"
 done
+oldest=3.12 compile --override requirements/second-emulator-without.in requirements/second-emulator.in \
+    -o requirements/second-emulator.txt
 bounds="python_full_version < '3.15' and platform_python_implementation == 'CPython' and sys_platform != 'win32'"
 sed -i "s/ ; $bounds\( \\\\\)$/\\1/" requirements/*.txt layers/relay/requirements.txt \
     verification/benchmarks/usual_recipe/layer/requirements.txt

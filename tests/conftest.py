@@ -1,4 +1,7 @@
-"""What applies to every test: no AWS settings of the machine, and nothing that an earlier test created."""
+"""What applies to every test: no AWS settings of the machine, and nothing that an earlier test created.
+
+With the option ``--aws localemu``, the tests that are marked `any_aws` run against LocalEmu in moto's place.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +11,10 @@ import pytest
 from relay.backups import bootstrap as backups
 from relay.posting import bootstrap as posting
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.worlds.aws import Emulator
+from tests.worlds.localemu import LocalEmu
+from tests.worlds.moto import Moto
 
 CACHED = (posting.container, posting.telemetry, backups.container, backups.telemetry)
 
@@ -23,6 +30,28 @@ class ByFile(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--aws", choices=["moto", "localemu"], default="moto", help="what answers in place of AWS")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("aws") == "moto":
+        return
+    chosen = [each for each in items if each.get_closest_marker("any_aws") and not each.get_closest_marker("moto")]
+    config.hook.pytest_deselected(items=[each for each in items if each not in chosen])
+    items[:] = chosen
+
+
+@pytest.fixture(scope="session")
+def emulator(pytestconfig: pytest.Config) -> Iterator[Emulator]:
+    """What answers in place of AWS."""
+    if pytestconfig.getoption("aws") == "moto":
+        yield Moto()
+        return
+    with LocalEmu() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

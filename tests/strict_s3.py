@@ -1,4 +1,4 @@
-"""moto's S3 with checks that moto lacks: checksums, sizes and IfMatch are compared, and requests answered one by one.
+"""Watches the requests to an emulator's S3, and makes moto's as strict as AWS: checksums, sizes and IfMatch.
 
 What is compared: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html.
 """
@@ -20,31 +20,30 @@ from moto.s3.models import s3_backends
 Act = Callable[[AWSPreparedRequest], AWSResponse | None]
 
 
-class StrictS3:
-    """Watches every request to moto's S3, and lets planned ones fail.
+class WatchedS3:
+    """Watches every request to an emulator's S3, and lets planned ones fail.
 
     Attributes:
         sent: How often each operation was sent, by the library's own attempts too.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        """Register between botocore and moto."""
+        """Register between botocore and the emulator, which is in the place of moto's handler of requests."""
         self.sent: Counter[str] = Counter()
         self._planned: list[tuple[str, str, Act]] = []
         self._lock = threading.RLock()
-        self._parts: dict[str, dict[str, bytes]] = {}
-        moto = BotocoreStubber.__call__
+        emulator = BotocoreStubber.__call__
 
         def answer(stubber: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **rest: Any) -> Any:
             service, _, operation = event_name.removeprefix("before-send.").partition(".")
-            if service != "s3" or not stubber.enabled:
-                return moto(stubber, event_name, request, **rest)
+            if service != "s3":
+                return emulator(stubber, event_name, request, **rest)
             with self._lock:
                 self.sent[operation] += 1
             if given := self._planned_answer("before", operation, request):
                 return given
             with self._lock:
-                given = self._refusal(operation, request) or moto(stubber, event_name, request, **rest)
+                given = self._refusal(operation, request) or emulator(stubber, event_name, request, **rest)
             return self._planned_answer("after", operation, request) or given
 
         patch.setattr(BotocoreStubber, "__call__", answer)
@@ -63,6 +62,19 @@ class StrictS3:
             if found:
                 self._planned.remove(found)
         return found[2](request) if found else None
+
+    def _refusal(self, operation: str, request: AWSPreparedRequest) -> AWSResponse | None:
+        """Answer what AWS refuses and the emulator would not."""
+        return None
+
+
+class StrictS3(WatchedS3):
+    """moto's S3, with the checks that it lacks."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        """Register between botocore and moto."""
+        super().__init__(patch)
+        self._parts: dict[str, dict[str, bytes]] = {}
 
     def _refusal(self, operation: str, request: AWSPreparedRequest) -> AWSResponse | None:
         query = {name: values[0] for name, values in parse_qs(urlsplit(request.url).query).items()}

@@ -1,6 +1,6 @@
 """Fixtures of the integration tests; `tests/worlds` has what they create.
 
-No code between the handlers and AWS, StockTwits or Firestream is replaced: moto and the stand-ins answer.
+No code between the handlers and AWS, StockTwits or Firestream is replaced: an emulator and the stand-ins answer.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
 from tests.iam import refused
-from tests.worlds.aws import Aws, mocked
+from tests.worlds.aws import Aws, Emulator, replaced
 from tests.worlds.backups import PASSWORD, BackupsWorld
 from tests.worlds.clock import Clock
 from tests.worlds.functions import Function
@@ -18,9 +18,9 @@ from tests.worlds.posting import TOKEN, PostingWorld
 
 
 @pytest.fixture(scope="session")
-def aws() -> Aws:
+def clients(emulator: Emulator) -> Aws:
     """The relay's clients, created once: loading botocore's models takes longer than a test."""
-    return Aws()
+    return Aws(emulator)
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def moto(aws: Aws, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+def aws(clients: Aws, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """An empty AWS on the test's clock."""
-    with mocked(aws, clock, monkeypatch):
-        yield aws
+    with replaced(clients, clock, monkeypatch):
+        yield clients
 
 
 # Posting
@@ -56,16 +56,16 @@ def stand_in(running_stand_in: StandIn, clock: Clock) -> StandIn:
 
 @pytest.fixture
 def world(
-    moto: Aws,
+    aws: Aws,
     stand_in: StandIn,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[PostingWorld]:
-    world = PostingWorld(moto, stand_in, clock, monkeypatch, capsys)
+    world = PostingWorld(aws, stand_in, clock, monkeypatch, capsys)
     yield world
     world.assert_no_secret_was_written()
-    assert refused(("PostMessagesRole", "DrainLeftoversRole"), moto.calls) == []
+    assert refused(("PostMessagesRole", "DrainLeftoversRole"), aws.calls) == []
 
 
 @pytest.fixture
@@ -104,14 +104,14 @@ def firestream(running_firestream: FirestreamStandIn, clock: Clock) -> Firestrea
 
 @pytest.fixture
 def backups(
-    moto: Aws,
+    aws: Aws,
     firestream: FirestreamStandIn,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[BackupsWorld]:
-    world = BackupsWorld(moto, firestream, clock, monkeypatch, capsys)
+    world = BackupsWorld(aws, firestream, clock, monkeypatch, capsys)
     yield world
     world.assert_no_upload_is_open()
     world.assert_no_secret_was_written()
-    assert refused(("FetchBackupsRole",), moto.calls) == []
+    assert refused(("FetchBackupsRole",), aws.calls) == []

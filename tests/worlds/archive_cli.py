@@ -1,6 +1,7 @@
 """`relay` over an archive that the real function fills.
 
-AWS is moto, except Lambda: `relay backfill` invokes the function over HTTP, and its workers run between two polls.
+An emulator is AWS, except for Lambda: `relay backfill` invokes the function over HTTP, and its workers run between two
+polls.
 """
 
 import gzip
@@ -9,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,6 @@ from typing import Any
 import boto3
 import pytest
 import relay_cli
-from moto.s3.models import s3_backends
 from relay.backups import bootstrap
 from relay.backups.backup import Backup
 from relay.backups.events import Request
@@ -27,7 +27,6 @@ from relay_cli.deployed import calendar
 
 from functions.fetch_backups import app as fetch_backups
 from local.stand_ins.http_server import Handler
-from tests.worlds.aws import ACCOUNT
 from tests.worlds.backups import ARCHIVE, BackupsWorld
 from tests.worlds.cli import CommandResult
 from tests.worlds.clock import Context
@@ -190,7 +189,7 @@ def put(relay: ArchiveCli, backup: Backup, content: bytes) -> None:
 def age(relay: ArchiveCli, *backups: Backup) -> None:
     """Let backups have been stored an hour ago: a listing tells times apart by whole seconds."""
     for backup in backups:
-        s3_backends[ACCOUNT]["aws"].head_object(ARCHIVE, backup.key).last_modified -= timedelta(hours=1)
+        relay.backups.aws.emulator.age(ARCHIVE, backup.key, 3600)
 
 
 def note_absent(relay: ArchiveCli, backup: Backup) -> None:

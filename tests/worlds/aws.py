@@ -1,35 +1,27 @@
-"""moto as AWS, corrected where it differs from AWS in a way that matters here.
+"""The relay's clients of AWS, which an emulator answers: moto, or LocalEmu with pytest's option `--aws localemu`.
 
-SQS, DynamoDB, SSM and S3 are reached through boto3, as in production. The differences, by AWS's own documentation:
-
-- A DynamoDB request is atomic; moto changes an item in several steps, so requests are processed one at a time.
-- SQS counts a message's attributes towards the size limit, and refuses characters that XML does not allow.
-- Long polling takes time on the test's clock, not on the machine's.
-- S3 compares checksums and sizes: see `StrictS3`.
+SQS, DynamoDB, SSM and S3 are reached through boto3, as in production.
 """
 
 import json
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
 import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from botocore.session import Session
-from moto import mock_aws
-from moto.core.botocore_stubber import BotocoreStubber
-from moto.sqs import models as moto_sqs
 
+from tests.strict_s3 import WatchedS3
 from tests.worlds.clock import Clock
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
-SQS_LIMIT = 1_048_576
+SMALLEST_PART = 1_000
+"""In S3 a part has at least 5 MiB, in the tests so many bytes."""
 
 Call = dict[str, Any]
 Answer = str | Callable[[Call], Call] | None
@@ -38,15 +30,36 @@ Answer = str | Callable[[Call], Call] | None
 _default_tls_context = cache(ssl.create_default_context)
 
 
+class Emulator(Protocol):
+    """What answers in place of AWS, and what the tests ask of it beside AWS's own operations."""
+
+    def serving(self, clock: Clock, patch: pytest.MonkeyPatch) -> AbstractContextManager[None]:
+        """Be an empty AWS on the test's clock."""
+
+    def watch_s3(self, patch: pytest.MonkeyPatch) -> WatchedS3:
+        """Watch the requests to S3, and let planned ones fail."""
+
+    def refuse_message(self, message: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return the error's code and text if AWS refuses a message and the emulator would not."""
+
+    def delayed(self, queue: str) -> list[str]:
+        """Return the bodies of the messages that a queue, named by its URL, delays."""
+
+    def age(self, bucket: str, key: str, seconds: float) -> None:
+        """Let an object have been stored so many seconds earlier."""
+
+
 class Aws:
     """Records the relay's calls to AWS, and answers some of them instead of AWS.
 
     Attributes:
+        emulator: What answers the others.
         calls: The operation and the parameters of each call, oldest first.
         sqs, dynamodb, ssm, s3: The tests' own clients, whose calls are not recorded.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
         self.session = new_session()
         self.calls: list[tuple[str, Call]] = []
         of_the_tests = new_session()
@@ -58,10 +71,10 @@ class Aws:
         self._answers: dict[str, list[Answer]] = {}
         self._lose: list[str] = []
         events = self.session.events
-        events.register("before-call.sqs.SendMessage", _sqs_refusal)
+        events.register("before-call.sqs.SendMessage", self._refuse_message)
         events.register("before-parameter-build.*.*", self._record)
         events.register("before-call.*.*", self._answer_call)
-        events.register_last("before-send", self._lose_answer)  # after moto, which listens to the same event
+        events.register_last("before-send", self._lose_answer)  # after the emulator, which listens to the same event
 
     def reset(self) -> None:
         """Forget the recorded calls and the planned answers."""
@@ -101,6 +114,10 @@ class Aws:
     def _record(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
         self.calls.append((model.name, dict(params)))
 
+    def _refuse_message(self, params: Mapping[str, Any], **_: Any) -> Any:
+        refused = self.emulator.refuse_message(json.loads(params["body"]))
+        return refused and _error(*refused)
+
     def _answer_call(self, model: Any, params: Any, **_: Any) -> Any:
         planned = self._answers.get(model.name)
         answer = planned.pop(0) if planned else None
@@ -121,26 +138,12 @@ def new_session() -> boto3.session.Session:
 
 
 @contextmanager
-def mocked(aws: Aws, clock: Clock, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Replace AWS by an empty moto that runs on the test's clock."""
+def replaced(aws: Aws, clock: Clock, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Replace AWS by its emulator, empty and on the test's clock."""
     aws.reset()
-    one_at_a_time = threading.RLock()
-    process_request = BotocoreStubber.process_request
-
-    def atomic(stubber: BotocoreStubber, request: Any) -> Any:
-        if "dynamodb" not in urlsplit(request.url).netloc:
-            return process_request(stubber, request)
-        with one_at_a_time:
-            return process_request(stubber, request)
-
-    patch.setattr(BotocoreStubber, "process_request", atomic)
-    patch.setenv("MOTO_ACCOUNT_ID", ACCOUNT)
-    patch.setattr(moto_sqs, "unix_time", clock)
-    patch.setattr(moto_sqs, "unix_time_millis", lambda: clock() * 1000)
-    patch.setattr(moto_sqs.Queue, "wait_for_messages", lambda _queue, timeout: clock.forward(timeout))
     patch.setattr("ssl.create_default_context", _default_tls_context)  # creating one takes longer than a test
     patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    with mock_aws():
+    with aws.emulator.serving(clock, patch):
         patch.setattr("botocore.session.Session.create_client", aws.reusing_clients(Session.create_client))
         yield
 
@@ -182,28 +185,3 @@ def sqs_record(received: Mapping[str, Any], queue: str) -> dict[str, Any]:
         "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}",
         "awsRegion": REGION,
     }
-
-
-def _sqs_refusal(params: Mapping[str, Any], model: Any, **_: Any) -> Any:
-    """Apply the size limit and the character set that SQS documents; moto checks the length of the body alone."""
-    sent = json.loads(params["body"])
-    attributes = sent.get("MessageAttributes", {})
-    texts = [sent["MessageBody"], *(a.get("StringValue", "") for a in attributes.values())]
-    size = sum(len(text.encode()) for text in texts)
-    size += sum(len(name) + len(attribute["DataType"]) for name, attribute in attributes.items())
-    if size > SQS_LIMIT:
-        return _error("InvalidParameterValue", f"Message must be shorter than {SQS_LIMIT} bytes.")
-    if any(not _is_xml(character) for text in texts for character in set(text)):
-        return _error("InvalidMessageContents", "Invalid characters found.")
-    if any(not attribute.get("StringValue", "x") for attribute in attributes.values()):
-        return _error("InvalidParameterValue", "Message attribute values must not be empty.")
-    return None
-
-
-def _is_xml(character: str) -> bool:
-    return (
-        character in "\t\n\r"
-        or " " <= character <= "\ud7ff"
-        or "\ue000" <= character <= "\ufffd"
-        or character > "\uffff"
-    )

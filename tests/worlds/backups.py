@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from moto.sqs.models import sqs_backends
 from relay.backups import bootstrap
 from relay.backups.backup import Backup
 from relay.backups.events import Request
@@ -14,8 +13,7 @@ from relay.errors import RelayError
 
 from functions.fetch_backups import app as fetch_backups
 from local.stand_ins.firestream.server import FirestreamStandIn
-from tests.strict_s3 import StrictS3
-from tests.worlds.aws import ACCOUNT, REGION, Aws, attribute_values, sqs_record
+from tests.worlds.aws import Aws, attribute_values, sqs_record
 from tests.worlds.clock import Clock, Context
 from tests.worlds.runs import BackupRun, write_to_stdout
 
@@ -47,7 +45,7 @@ class BackupsWorld:
         self._capsys = capsys
         self._output = ""
         self.sqs, self.ssm, self.s3 = aws.sqs, aws.ssm, aws.s3
-        self.strict = StrictS3(patch)
+        self.strict = aws.emulator.watch_s3(patch)
         self.s3.create_bucket(Bucket=ARCHIVE)
         self.requests, self.failures = (
             self.sqs.create_queue(
@@ -175,8 +173,7 @@ class BackupsWorld:
 
     def held_back(self) -> list[str]:
         """The bodies of the requests that SQS delays; they cannot be received yet."""
-        (queue,) = (each for each in sqs_backends[ACCOUNT][REGION].queues.values() if each.name == REQUESTS_QUEUE)
-        return [each.body for each in queue._messages if each.delayed]
+        return self.aws.emulator.delayed(self.requests)
 
     def dead_letters(self) -> list[tuple[str, dict[str, str]]]:
         """The first ten requests in the queue of failures as (body, attributes); they stay in the queue."""

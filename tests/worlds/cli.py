@@ -115,9 +115,6 @@ class CliHarness:
         for module in (backups, deliveries, doctor, gate, login, outbox, outcomes, pause, posts, send, status):
             if hasattr(module, "time"):
                 patch.setattr(module, "time", clock)
-        patch.setattr(
-            "moto.logs.models.utcnow", lambda: datetime.fromtimestamp(world.clock(), UTC).replace(tzinfo=None)
-        )
         patch.setattr("boto3.Session", lambda **_: session())
         patch.setenv("COLUMNS", "200")
         patch.chdir("/")
@@ -135,7 +132,7 @@ class CliHarness:
             session().client("logs").create_log_stream(logGroupName=name, logStreamName="stream")
 
     def _cloudformation(self, operation: str) -> dict[str, Any]:
-        """What CloudFormation, which moto has only with more than we install, says of the stack."""
+        """What CloudFormation, which the emulators have only with more than we install, says of the stack."""
         if operation == "ListStackResources":
             named = [{"LogicalResourceId": name, "PhysicalResourceId": name} for name in self.log_groups]
             return {"StackResourceSummaries": named}

@@ -1,4 +1,4 @@
-"""The archive over moto's S3: stored and absent days, the newest day, and tags."""
+"""The archive over an emulator's S3: stored and absent days, the newest day, and tags."""
 
 import gzip
 import hashlib
@@ -12,7 +12,6 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import EndpointConnectionError
-from moto import mock_aws
 from relay.aws import S3_CONFIG
 from relay.backups.backup import Backup, Remark, days
 from relay.backups.bucket import Archive
@@ -21,7 +20,9 @@ from relay.backups.upload import Receipt
 from relay.backups.verifier import Content
 from relay.errors import Retry
 
-from tests.strict_s3 import StrictS3, refuse
+from tests.strict_s3 import WatchedS3, refuse
+from tests.worlds.aws import Emulator
+from tests.worlds.clock import Clock
 
 BUCKET = "archive"
 NOW = 1_795_273_200.0
@@ -43,7 +44,7 @@ def receipt(content: Content = Content(1, 1)) -> Receipt:  # noqa: B008  it is i
 class Bucket:
     """A bucket with its archive."""
 
-    def __init__(self, s3: Any, strict: StrictS3) -> None:
+    def __init__(self, s3: Any, strict: WatchedS3) -> None:
         self.s3 = s3
         self.strict = strict
         self.archive = Archive(lambda: s3, BUCKET, lambda: NOW)
@@ -60,11 +61,11 @@ def s3() -> Any:
 
 
 @pytest.fixture
-def bucket(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+def bucket(s3: Any, emulator: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    with mock_aws():
+    with emulator.serving(clock, monkeypatch):
         s3.create_bucket(Bucket=BUCKET)
-        yield Bucket(s3, StrictS3(monkeypatch))
+        yield Bucket(s3, emulator.watch_s3(monkeypatch))
 
 
 def test_the_key_is_the_vendors_file_name_in_a_folder_for_each_day() -> None:

@@ -26,7 +26,6 @@ def eventbridge(detail: Any) -> str:
 
 
 UNREADABLE = {
-    "empty": ("", "the message is empty"),
     "white space": (" \t\r\n ", "the message is empty"),
     "byte order mark": ("\ufeff", "the message is empty"),
     "broken JSON": ('{"body": ', "begins like a JSON object but cannot be read"),

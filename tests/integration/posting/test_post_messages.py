@@ -274,7 +274,7 @@ def refuse(reason: str) -> NoReturn:
 
 
 def test_metrics_count_the_outcomes(world: PostingWorld, outbox: Function) -> None:
-    outbox.send('{"body": "$AAPL one", "key": "k"}', '{"body": "$AAPL one", "key": "k"}', "$AAPL two", "", *TEN[:2])
+    outbox.send('{"body": "$AAPL one", "key": "k"}', '{"body": "$AAPL one", "key": "k"}', "$AAPL two", " ", *TEN[:2])
     world.stand_in.fail("5xx-before", text="two")
     world.clock.forward(7)
     run = outbox.run()

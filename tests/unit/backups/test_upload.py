@@ -13,14 +13,15 @@ from typing import Any, ClassVar
 import boto3
 import pytest
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
-from moto import mock_aws
 from relay.aws import S3_CONFIG
 from relay.backups import upload, verifier
 from relay.backups.upload import store
 from relay.errors import Corrupt, Halt, Pause, RelayError, Retry
 
 from tests.factories import callers
-from tests.strict_s3 import StrictS3, refuse
+from tests.strict_s3 import WatchedS3, refuse
+from tests.worlds.aws import Emulator
+from tests.worlds.clock import Clock
 
 pytestmark = pytest.mark.timeout(20, func_only=True)  # what waits for ever, waits no longer
 
@@ -83,7 +84,7 @@ def a_backup(size: int, lines: int = 2) -> bytes:
 class FakeS3:
     """An S3, and what is in it."""
 
-    def __init__(self, s3: Any, strict: StrictS3) -> None:
+    def __init__(self, s3: Any, strict: WatchedS3) -> None:
         self.s3 = s3
         self.strict = strict
 
@@ -111,13 +112,12 @@ def s3() -> Any:
 
 
 @pytest.fixture
-def fake_s3(s3: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeS3]:
+def fake_s3(s3: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeS3]:
     monkeypatch.setattr(upload, "PART_BYTES", PART)
-    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", PART)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     before = set(threading.enumerate())
-    with mock_aws():
-        strict = StrictS3(monkeypatch)
+    with emulator.serving(Clock(1_795_273_200.0), monkeypatch):
+        strict = emulator.watch_s3(monkeypatch)
         s3.create_bucket(Bucket=BUCKET)
         fake_s3 = FakeS3(s3, strict)
         yield fake_s3
