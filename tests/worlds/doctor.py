@@ -257,7 +257,7 @@ class DoctorWorld:
             }
         for logical_id, name, expression, function in (
             ("DrainLeftoversFunctionEveryMinute", f"{STACK}-drain-leftovers", "rate(1 minute)", "drain-leftovers"),
-            ("FetchBackupsFunctionNightly", f"{STACK}-nightly", "cron(0 9 * * ? *)", "fetch-backups"),
+            ("FetchBackupsFunctionNightly", f"{STACK}-nightly", "rate(1 day)", "fetch-backups"),
         ):
             self.resources[logical_id] = name
             self.client("scheduler").create_schedule(

@@ -17,7 +17,7 @@ from itertools import count
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-SERVICES = ("dynamodb", "events", "logs", "s3", "sqs", "ssm")
+SERVICES = ("cloudwatch", "dynamodb", "events", "kms", "logs", "s3", "scheduler", "sns", "sqs", "ssm")
 TIME_HEADER, TOKEN_HEADER = "x-relay-time", "x-amz-security-token"
 RESET, AGE, DELAYED = "/_relay/reset", "/_relay/age", "/_relay/delayed"
 
@@ -92,6 +92,7 @@ def reset() -> None:
 
     for name in SERVICES:
         SERVICE_PLUGINS.require(name).accept_state_visitor(Reset())
+    SERVICE_PLUGINS.require("cloudwatch")._provider.cloudwatch_database.clear_tables()  # has them in a file
 
 
 def age(bucket: str, key: str, seconds: str) -> None:

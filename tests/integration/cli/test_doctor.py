@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -10,12 +11,12 @@ from botocore.exceptions import ConnectTimeoutError, NoCredentialsError
 from relay.errors import Pause
 from relay_cli.doctor import permissions, volume
 from relay_cli.doctor.finding import ok
-from relay_cli.doctor.runner import run
+from relay_cli.doctor.runner import RESTORE, run
 
 from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.worlds.backups import ARCHIVE, PASSWORD
 from tests.worlds.cli import DONE, FAILED, NO_AWS, NO_STACK, OVERRIDE, SHOWN, CliHarness, control_characters
-from tests.worlds.defects import DEFECTS, Defect, a_dead_letter, log, no_token
+from tests.worlds.defects import DEFECTS, Defect, a_dead_letter, log, no_token, rounds
 from tests.worlds.doctor import MAIL, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld
 from tests.worlds.posting import TABLE, TOKEN
 
@@ -38,6 +39,7 @@ def deployed(cli: CliHarness, firestream: FirestreamStandIn) -> Iterator[DoctorW
         assert secret not in cli.everything
 
 
+@pytest.mark.any_aws
 def test_a_healthy_relay_has_no_line_that_is_not_ok(deployed: DoctorWorld) -> None:
     report = deployed.doctor()
     assert (report.code, report.not_ok()) == (DONE, {})
@@ -50,6 +52,18 @@ def test_a_defect_has_its_line_with_what_to_do(deployed: DoctorWorld, defect: De
     line = report.line(defect.check)
     assert (line["state"], report.code) == (defect.state, FAILED if defect.state == "broken" else DONE), line
     assert (defect.words in line["text"], defect.what_to_do in line["what_to_do"]) == (True, True), line
+
+
+@pytest.mark.any_aws
+@pytest.mark.parametrize("defects", rounds(DEFECTS), ids=lambda found: f"{found[0].name}-and-more")
+def test_each_of_several_defects_has_its_line(deployed: DoctorWorld, defects: list[Defect]) -> None:
+    with ExitStack() as put_in:
+        for defect in defects:
+            put_in.enter_context(defect.put_in(deployed))
+        report = deployed.doctor()
+    lines = {each.check: report.line(each.check) for each in defects}
+    assert {check: line["state"] for check, line in lines.items()} == {each.check: each.state for each in defects}
+    assert [each.name for each in defects if each.words not in lines[each.check]["text"]] == []
 
 
 # What is printed
@@ -363,56 +377,25 @@ def test_a_trigger_leads_from_its_queue_to_its_function(
 # What was deleted by hand
 
 
-def delete_outbox(deployed: DoctorWorld) -> None:
+@pytest.mark.any_aws
+def test_what_was_deleted_is_broken(deployed: DoctorWorld) -> None:
     deployed.client("sqs").delete_queue(QueueUrl=deployed.outputs["OutboxQueueUrl"])
-
-
-def delete_ledger(deployed: DoctorWorld) -> None:
     deployed.client("dynamodb").delete_table(TableName=TABLE)
-
-
-def delete_archive(deployed: DoctorWorld) -> None:
     deployed.client("s3").delete_bucket(Bucket=ARCHIVE)
-
-
-def delete_function(deployed: DoctorWorld) -> None:
-    del deployed.functions.functions["post-messages"]
-
-
-def delete_trigger(deployed: DoctorWorld) -> None:
-    del deployed.functions.mappings[OUTBOX_TRIGGER]
-
-
-def delete_schedule(deployed: DoctorWorld) -> None:
     deployed.client("scheduler").delete_schedule(Name=deployed.resource("FetchBackupsFunctionNightly"))
-
-
-def delete_topic(deployed: DoctorWorld) -> None:
     deployed.client("sns").delete_topic(TopicArn=TOPIC_ARN)
-
-
-def delete_log(deployed: DoctorWorld) -> None:
     deployed.client("logs").delete_log_group(logGroupName="FetchBackupsLogs")
-
-
-@pytest.mark.parametrize(
-    ("delete", "check"),
-    [
-        (delete_outbox, "queue-outbox"),
-        (delete_ledger, "gate"),
-        (delete_archive, "archive"),
-        (delete_function, "function-post-messages"),
-        (delete_trigger, "trigger-outbox"),
-        (delete_schedule, "schedule-nightly"),
-        (delete_topic, "alarm-topic"),
-        (delete_log, "errors-fetch-backups"),
-    ],
-)
-def test_what_was_deleted_is_broken(deployed: DoctorWorld, delete: Callable[[DoctorWorld], None], check: str) -> None:
-    delete(deployed)
-    line = deployed.line(check)
-    assert (line["state"], "it no longer exists" in line["text"]) == ("broken", True), line
-    assert "docs/troubleshooting.md" in line["what_to_do"]
+    del deployed.functions.functions["post-messages"]
+    del deployed.functions.mappings[OUTBOX_TRIGGER]
+    found = [each for each in deployed.doctor().findings if "it no longer exists" in each["text"]]
+    assert {each["check"]: each["state"] for each in found} == dict.fromkeys(
+        [
+            *("queue-outbox", "pace", "gate", "archive", "schedule-nightly", "alarm-topic", "errors-fetch-backups"),
+            *("function-post-messages", "trigger-outbox"),
+        ],
+        "broken",
+    )
+    assert {each["what_to_do"] for each in found} == {RESTORE}
 
 
 def test_a_deleted_alarm_is_broken(deployed: DoctorWorld) -> None:
