@@ -86,7 +86,7 @@ def test_looking_posts_nothing_and_receives_nothing(deployed: OnTheStack) -> Non
 @pytest.mark.parametrize(
     "defects",
     rounds([each for each in DEFECTS if each is not plain_http]),
-    ids=lambda found: f"{found[0].name}-and-more",
+    ids=lambda found: found[0].name,
 )
 def test_each_of_several_defects_has_its_line(deployed: OnTheStack, defects: list[Defect]) -> None:
     with ExitStack() as put_in:
