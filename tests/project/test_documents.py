@@ -41,6 +41,19 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        section("docs/operating.md", "## Dead letters"),
+        section("docs/troubleshooting.md", "#### Refused by StockTwits, or given up"),
+        section("docs/publish.md", "### The key"),
+        TEMPLATE["Resources"]["DeadLettersAlarm"]["Properties"]["AlarmDescription"],
+    ],
+)
+def test_where_people_look_at_dead_letters_they_are_warned_of_sqs_own_redrive(text: str) -> None:
+    assert "redrive" in text
+
+
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group["Label"]["default"])
 def test_deploy_lists_the_parameters_in_the_groups_of_the_template(group: dict[str, Any]) -> None:
     listed = rows(section("docs/deploy.md", f"### {group['Label']['default']}"))
