@@ -129,7 +129,8 @@ class Logs:
             for event in page["events"]:
                 logged = at(event["timestamp"] / 1000)
                 if logged and (line := _line(logged, event["message"], wanted)):
-                    yield event["eventId"], line
+                    # Not every emulator gives events an id.
+                    yield event.get("eventId", f"{event['timestamp']} {event['message']}"), line
 
     def _pages(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield all pages of an answer, with `REQUEST_SECONDS` between two requests."""

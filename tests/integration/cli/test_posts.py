@@ -168,7 +168,7 @@ def test_the_pattern_leaves_the_choice_of_lines_to_cloudwatch(cli: CliHarness) -
 def test_every_page_of_the_log_is_read(cli: CliHarness, world: PostingWorld) -> None:
     def page(key: str, token: str | None = None) -> Answer:
         line = {"message": "delivery", "key": key, "message_id": key, "outcome": "posted", "receive_count": 1}
-        event = {"eventId": key, "timestamp": round(world.clock() * 1000), "message": json.dumps(line)}
+        event = {"timestamp": round(world.clock() * 1000), "message": json.dumps(line)}
         return lambda _: {"events": [event], **({"nextToken": token} if token else {})}
 
     cli.plan("FilterLogEvents", page("one", "next"), page("two"))
