@@ -59,6 +59,7 @@ unbundle: $(LOCAL) ## Unpack build.tar for `make deploy-built`, if its digest is
 
 validate: $(DEV) ## Check the template
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint
+	@.venv/bin/python -m local.transformed
 
 check: validate style scan ## Check the code and the template without running them
 
@@ -73,19 +74,20 @@ scan: $(DEV) $(call ready,scan)
 	@.local/scan/bin/bandit --quiet --recursive layers/relay/relay functions cli
 	@.local/scan/bin/bandit --quiet --recursive --configfile pyproject.toml local verification
 	@found=$$(.local/scan/bin/checkov --config-file .checkov.yaml --file template.yaml) || { echo "$$found"; exit 1; }
+	@.venv/bin/python -m local.policies
 	@.venv/bin/python -m local.audit
 
 # Compiles the tests once, rather than in several processes of pytest at the same time.
 collect: $(DEV)
 	@.venv/bin/python -m pytest --collect-only $(TESTS) > .local/tests
 
-unit: $(DEV) ## Run the tests that need no emulator
+unit: $(DEV) $(call ready,scan) ## Run the tests that need no emulator
 	@.venv/bin/python -m pytest $(PARALLEL) $(FAST_TESTS)
 
 test: check collect $(call ready,emulator runtime awscli) ## Run all checks and tests, on the deployed Python if present
 	@.venv/bin/python -m pytest $(PARALLEL) $(TESTS); failed=$$?; .venv/bin/python -m local.runtimes --used; exit $$failed
 
-test-runtimes: $(DEV) ## Run the tests that need no emulator on each supported Python: RUNTIMES="python3.12"
+test-runtimes: $(DEV) $(call ready,scan) ## Run the tests that need no emulator on each supported Python: RUNTIMES="python3.12"
 	@.venv/bin/python -m local.runtimes $(if $(filter 1,$(ALLOW_MISSING)),--allow-missing) $(RUNTIMES)
 
 test-browser: $(DEV) $(call ready,emulator) ## Test the dashboard in a browser (Chromium; apt-get installs it for root)
