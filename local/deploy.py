@@ -15,11 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from samcli.lib.config.samconfig import SamConfig  # type: ignore[import-untyped]
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from local.build import BUILD, ROOT, BuildError, runtimes
 
 CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
+
+MAX_STACK_NAME = 48
+"""How long a stack's name can be: the longest thing that is added to it is ``-drain-leftovers``, and a schedule's name
+has 64 characters: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html."""
 
 
 def check(runtime: str, architecture: str, directory: Path = BUILD, *, template: Path = ROOT / "template.yaml") -> None:
@@ -61,6 +66,20 @@ def parameters(text: str) -> list[str]:
                 f"PARAMETERS must be Name=value Name=value, with quotes around a value with spaces, not: {word}"
             )
     return words
+
+
+def check_stack_name(folder: Path = ROOT) -> None:
+    """Check that the stack's name in samconfig.toml leaves space for what is added to it.
+
+    Raises:
+        BuildError: It is too long. CloudFormation would find out only after creating most of the stack.
+    """
+    name = str(SamConfig(folder).get_all(["deploy"], "parameters").get("stack_name", ""))
+    if len(name) > MAX_STACK_NAME:
+        raise BuildError(
+            f"The stack's name has {len(name)} characters, at most {MAX_STACK_NAME} are possible, since schedules are "
+            f"named after it: change stack_name in samconfig.toml ({name})."
+        )
 
 
 def deploy(runtime: str, architecture: str, overrides: Sequence[str]) -> int:
@@ -113,6 +132,7 @@ def main() -> int:
     parser.add_argument("--architecture", choices=("arm64", "x86_64"), required=True)
     wanted = parser.parse_args()
     try:
+        check_stack_name()
         return deploy(wanted.runtime, wanted.architecture, parameters(os.environ.get("PARAMETERS", "")))
     except BuildError as error:
         print(error, file=sys.stderr)

@@ -14,6 +14,10 @@ ROOT = Path(__file__).parents[2]
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
 GROUPS: list[dict[str, Any]] = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+HINTS = [
+    *DOCUMENTS,
+    *(file for folder in ("local", "cli", "layers", ".github") for file in (ROOT / folder).rglob("*.*")),
+]
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
@@ -95,3 +99,16 @@ def test_architecture_names_every_module_of_the_layer() -> None:
         for name in re.findall(r"`([\w/]+\.py)`", row[0])
     }
     assert named == {str(path.relative_to(layer)) for path in layer.rglob("*.py") if path.name != "__init__.py"}
+
+
+def test_no_command_that_is_shown_can_start_a_run_twice() -> None:
+    """Without an answer for a minute, the SDK invokes the function again: each command must not wait for one."""
+    texts = [file.read_text() for file in HINTS if file.suffix in {".md", ".py", ".sh", ".yml"}]
+    commands = [
+        line
+        for text in texts
+        for line in text.replace("\\\n", " ").splitlines()
+        if re.search(r"\b(sam remote|aws lambda) invoke\b [A-Z\"$-]", line)
+    ]
+    assert commands
+    assert [each for each in commands if not re.search(r"InvocationType=Event|--invocation-type Event", each)] == []
