@@ -81,13 +81,13 @@ scan: $(DEV) $(call ready,scan)
 collect: $(DEV)
 	@.venv/bin/python -m pytest --collect-only $(TESTS) > .local/tests
 
-unit: $(DEV) $(call ready,scan) ## Run the tests that need no emulator
+unit: $(DEV) ## Run the tests that need no emulator
 	@.venv/bin/python -m pytest $(PARALLEL) $(FAST_TESTS)
 
 test: check collect $(call ready,emulator runtime awscli) ## Run all checks and tests, on the deployed Python if present
 	@.venv/bin/python -m pytest $(PARALLEL) $(TESTS); failed=$$?; .venv/bin/python -m local.runtimes --used; exit $$failed
 
-test-runtimes: $(DEV) $(call ready,scan) ## Run the tests that need no emulator on each supported Python: RUNTIMES="python3.12"
+test-runtimes: $(DEV) ## Run the tests that need no emulator on each supported Python: RUNTIMES="python3.12"
 	@.venv/bin/python -m local.runtimes $(if $(filter 1,$(ALLOW_MISSING)),--allow-missing) $(RUNTIMES)
 
 test-browser: $(DEV) $(call ready,emulator) ## Test the dashboard in a browser (Chromium; apt-get installs it for root)

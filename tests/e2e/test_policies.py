@@ -12,6 +12,8 @@ from local.policies import ACCEPTED, Finding, every_policy, findings, policies
 from local.transformed import transformed
 from tests.template import ROOT
 
+pytestmark = pytest.mark.e2e  # parliament is in the environment of `make check`
+
 TRANSFORMED = transformed((ROOT / "template.yaml").read_text())
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:outbox"
 

@@ -15,6 +15,8 @@ from local.policies import findings
 from local.transformed import REGION, transformed
 from tests.template import ROOT, as_list
 
+pytestmark = pytest.mark.e2e  # parliament is in the environment of `make check`
+
 RESOURCES = transformed((ROOT / "template.yaml").read_text())["Resources"].values()
 TYPES = sorted({each["Type"] for each in RESOURCES})
 POLICY: dict[str, Any] = json.loads((ROOT / "docs" / "deploy-policy.json").read_text())
