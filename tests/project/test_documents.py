@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.template import TEMPLATE
+from tests.template import TEMPLATE, of_type
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
@@ -112,3 +112,17 @@ def test_no_command_that_is_shown_can_start_a_run_twice() -> None:
     ]
     assert commands
     assert [each for each in commands if not re.search(r"InvocationType=Event|--invocation-type Event", each)] == []
+
+
+def test_what_only_a_real_account_can_prove_names_steps_that_there_are() -> None:
+    steps = set(re.findall(r"^## (\d+)\. ", (ROOT / "docs" / "first-deploy.md").read_text(), re.MULTILINE))
+    listed = section("docs/first-deploy.md", "## What only a real account can prove")
+    cells = [line.strip("| ").split("|")[-1] for line in listed.splitlines() if line.startswith("|")]
+    assert {number for cell in cells for number in re.findall(r"\b\d+\b", cell)} == steps
+
+
+def test_the_alarm_that_is_forced_is_one_of_the_template() -> None:
+    (name,) = re.findall(r"--alarm-name stocktwits-relay(\S+)", (ROOT / "docs" / "first-deploy.md").read_text())
+    assert {"Fn::Sub": f"${{AWS::StackName}}{name}"} in [
+        each["AlarmName"] for each in of_type("AWS::CloudWatch::Alarm").values()
+    ]
