@@ -26,6 +26,10 @@ from local.build import BUILD, ROOT, BuildError, runtimes
 
 CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
 
+MAX_STACK_NAME = 48
+"""How long a stack's name can be: the longest thing that is added to it is ``-drain-leftovers``, and a schedule's name
+has 64 characters: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html."""
+
 
 def check(runtime: str, architecture: str, directory: Path = BUILD, *, template: Path = ROOT / "template.yaml") -> None:
     """Check that a build is for a runtime and an architecture, and of a template.
@@ -74,17 +78,29 @@ def parameters(text: str) -> dict[str, str]:
     return found
 
 
+def check_stack_name(folder: Path = ROOT) -> None:
+    """Check that the stack's name in samconfig.toml leaves space for what is added to it.
+
+    Raises:
+        BuildError: It is too long. CloudFormation would find out only after creating most of the stack.
+    """
+    name = str(_options(folder).get("stack_name", ""))
+    if len(name) > MAX_STACK_NAME:
+        raise BuildError(
+            f"The stack's name has {len(name)} characters, at most {MAX_STACK_NAME} are possible, since schedules are "
+            f"named after it: change stack_name in samconfig.toml ({name})."
+        )
+
+
 def configured(folder: Path = ROOT) -> dict[str, str]:
     """Return ``parameter_overrides`` of ``sam deploy`` in the folder's samconfig.toml, read as SAM reads them.
 
     Raises:
         BuildError: SAM cannot read the file or the parameters.
     """
+    value = _options(folder).get("parameter_overrides")
     try:
-        options = SamConfig(folder).get_all(["deploy"], "parameters")
-        found: dict[str, str] = CfnParameterOverridesType().convert(options.get("parameter_overrides"), None, None)
-    except SamConfigFileReadException as error:
-        raise BuildError(f"samconfig.toml cannot be read: {error.__cause__}") from None  # its own text is an error
+        found: dict[str, str] = CfnParameterOverridesType().convert(value, None, None)
     except click.BadParameter as error:
         raise BuildError(f"parameter_overrides in samconfig.toml: {error.message}") from None
     return found
@@ -126,6 +142,7 @@ def deploy(runtime: str, architecture: str, given: Mapping[str, str]) -> int:
     Raises:
         BuildError: The build is for others, or a parameter is wrong.
     """
+    check_stack_name()
     from_file = configured()
     values = overrides(given, from_file, runtime, architecture)
     check(runtime, architecture)
@@ -137,6 +154,19 @@ def deploy(runtime: str, architecture: str, given: Mapping[str, str]) -> int:
         file.flush()
         command = [sam, "deploy", "--parameter-overrides", f"file://{file.name}"]
         return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def _options(folder: Path) -> dict[str, Any]:
+    """Return the options of ``sam deploy`` in the folder's samconfig.toml.
+
+    Raises:
+        BuildError: SAM cannot read the file.
+    """
+    try:
+        options: dict[str, Any] = SamConfig(folder).get_all(["deploy"], "parameters")
+    except SamConfigFileReadException as error:
+        raise BuildError(f"samconfig.toml cannot be read: {error.__cause__}") from None  # its own text is an error
+    return options
 
 
 def _expected(template: Path, runtime: str, architecture: str, directory: Path) -> dict[str, Any]:
@@ -173,6 +203,7 @@ def main() -> int:
     parser.add_argument("--architecture", choices=("arm64", "x86_64"), required=True)
     wanted = parser.parse_args()
     try:
+        check_stack_name()
         return deploy(wanted.runtime, wanted.architecture, parameters(os.environ.get("PARAMETERS", "")))
     except BuildError as error:
         print(error, file=sys.stderr)

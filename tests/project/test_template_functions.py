@@ -110,6 +110,10 @@ def test_the_layer_is_built_for_the_runtime_and_architecture_of_the_functions() 
     assert (function["Runtime"], function["Architectures"]) == ({"Ref": "PythonRuntime"}, [{"Ref": "Architecture"}])
 
 
+def test_each_stack_has_a_layer_of_its_own() -> None:
+    assert properties("RelayLayer")["LayerName"] == {"Fn::Sub": "${AWS::StackName}-relay"}
+
+
 # Settings
 
 SETTINGS: dict[str, Any] = dict.fromkeys(POSTING, PostingSettings) | {"FetchBackupsFunction": BackupSettings}

@@ -115,9 +115,7 @@ class Logs:
         self, group: str, wanted: dict[str, str], since: datetime, until: datetime | None = None
     ) -> Iterator[tuple[str, Line]]:
         """Yield the ids of events with their lines."""
-        # A pattern is compared with the characters themselves: it is not said that it may have JSON's \u escapes.
-        texts = {name: json.dumps(value, ensure_ascii=False) for name, value in wanted.items()}
-        conditions = " && ".join(f"$.{name} = {text}" for name, text in texts.items())
+        conditions = " && ".join(f"$.{name} = {_quoted(value)}" for name, value in wanted.items())
         asked: dict[str, Any] = {
             "logGroupName": self._names[group],
             "filterPattern": f"{{ {conditions} }}",
@@ -156,11 +154,19 @@ class Logs:
         }
 
 
+def _quoted(value: str) -> str:
+    """Quote a value as the functions log it: not in ASCII, since a pattern may be compared without resolving escapes.
+
+    A lone surrogate, which no log line has, becomes a question mark: it could not be sent.
+    """
+    return json.dumps(value.encode(errors="replace").decode(), ensure_ascii=False)
+
+
 def _line(logged: datetime, text: str, wanted: dict[str, str]) -> Line | None:
     """Parse a line; None if it does not match the filter, because emulators ignore filter patterns."""
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
-        fits = text.startswith("{") and all(json.dumps(value) in text for value in wanted.values())
+        fits = text.startswith("{") and all(_quoted(value) in text for value in wanted.values())
         return Line(logged, dict(wanted), readable=False) if fits else None
     return Line(logged, fields) if isinstance(fields, dict) and fields.items() >= wanted.items() else None
