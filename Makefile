@@ -59,6 +59,7 @@ unbundle: $(LOCAL) ## Unpack build.tar for `make deploy-built`, if its digest is
 
 validate: $(DEV) ## Check the template
 	@AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 .venv/bin/sam validate --lint
+	@.venv/bin/python -m local.transformed
 
 check: validate style scan ## Check the code and the template without running them
 
@@ -73,6 +74,7 @@ scan: $(DEV) $(call ready,scan)
 	@.local/scan/bin/bandit --quiet --recursive layers/relay/relay functions cli
 	@.local/scan/bin/bandit --quiet --recursive --configfile pyproject.toml local verification
 	@found=$$(.local/scan/bin/checkov --config-file .checkov.yaml --file template.yaml) || { echo "$$found"; exit 1; }
+	@.venv/bin/python -m local.policies
 	@.venv/bin/python -m local.audit
 
 # Compiles the tests once, rather than in several processes of pytest at the same time.

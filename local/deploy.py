@@ -11,15 +11,24 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
+from samcli.lib.config.exceptions import SamConfigFileReadException  # type: ignore[import-untyped]
+from samcli.lib.config.samconfig import SamConfig  # type: ignore[import-untyped]
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from local.build import BUILD, ROOT, BuildError, runtimes
 
 CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
+
+MAX_STACK_NAME = 48
+"""How long a stack's name can be: the longest thing that is added to it is ``-drain-leftovers``, and a schedule's name
+has 64 characters: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html."""
 
 
 def check(runtime: str, architecture: str, directory: Path = BUILD, *, template: Path = ROOT / "template.yaml") -> None:
@@ -45,8 +54,10 @@ def check(runtime: str, architecture: str, directory: Path = BUILD, *, template:
         raise BuildError(f"The build was made from another template than {template.name}: run make build again.")
 
 
-def parameters(text: str) -> list[str]:
-    """Split ``Name=value Name=value`` into assignments; quotes keep a value with spaces together, as in a shell.
+def parameters(text: str) -> dict[str, str]:
+    """Read ``Name=value Name=value``; quotes keep a value with spaces together, as in a shell.
+
+    A second pair of quotes around a value, which SAM needs on its command line, is removed.
 
     Raises:
         BuildError: The text contains anything else, such as an option of SAM.
@@ -55,28 +66,107 @@ def parameters(text: str) -> list[str]:
         words = shlex.split(text)
     except ValueError as error:
         raise BuildError(f"PARAMETERS cannot be read ({error}): {text}") from None
+    found = {}
     for word in words:
-        if not re.match(r"[A-Za-z0-9]+=", word):
+        assignment = re.fullmatch(r"(?!ParameterKey)([A-Za-z0-9]+)=(.*)", word, re.DOTALL)
+        if not assignment:
             raise BuildError(
                 f"PARAMETERS must be Name=value Name=value, with quotes around a value with spaces, not: {word}"
             )
-    return words
+        name, value = assignment.groups()
+        found[name] = re.sub(r"""^(["'])(.*)\1$""", r"\2", value, flags=re.DOTALL)
+    return found
 
 
-def deploy(runtime: str, architecture: str, overrides: Sequence[str]) -> int:
+def check_stack_name(folder: Path = ROOT) -> None:
+    """Check that the stack's name in samconfig.toml leaves space for what is added to it.
+
+    Raises:
+        BuildError: It is too long. CloudFormation would find out only after creating most of the stack.
+    """
+    name = str(_options(folder).get("stack_name", ""))
+    if len(name) > MAX_STACK_NAME:
+        raise BuildError(
+            f"The stack's name has {len(name)} characters, at most {MAX_STACK_NAME} are possible, since schedules are "
+            f"named after it: change stack_name in samconfig.toml ({name})."
+        )
+
+
+def configured(folder: Path = ROOT) -> dict[str, str]:
+    """Return ``parameter_overrides`` of ``sam deploy`` in the folder's samconfig.toml, read as SAM reads them.
+
+    Raises:
+        BuildError: SAM cannot read the file or the parameters.
+    """
+    value = _options(folder).get("parameter_overrides")
+    try:
+        found: dict[str, str] = CfnParameterOverridesType().convert(value, None, None)
+    except click.BadParameter as error:
+        raise BuildError(f"parameter_overrides in samconfig.toml: {error.message}") from None
+    return found
+
+
+def overrides(
+    given: Mapping[str, str], from_file: Mapping[str, str], runtime: str, architecture: str
+) -> dict[str, str]:
+    """Combine the parameters of a deployment: those given win over those of samconfig.toml.
+
+    On SAM's command line, parameters replace the whole list of samconfig.toml: a dry run set there would end.
+
+    Args:
+        given: Those of PARAMETERS.
+        from_file: Those of samconfig.toml.
+        runtime: What the build is for, such as ``python3.13``.
+        architecture: Likewise, ``arm64`` or ``x86_64``.
+
+    Raises:
+        BuildError: A parameter names another runtime or processor, or the template does not have it. SAM ignores one
+            that the template does not have, so that a misspelt ``DryRun`` would go live.
+    """
+    built_for = {"PythonRuntime": runtime, "Architecture": architecture}
+    known = yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]
+    for place, values in (("PARAMETERS", given), ("samconfig.toml", from_file)):
+        for name, variable in (("PythonRuntime", "RUNTIME"), ("Architecture", "ARCH")):
+            if values.get(name, built_for[name]) != built_for[name]:
+                raise BuildError(
+                    f"{name} in {place} must match the build. Set it for the build, too: make deploy {variable}=..."
+                )
+        if unknown := sorted(values.keys() - known):
+            raise BuildError(f"The template has no parameter {', '.join(unknown)}: correct {place}.")
+    return {**from_file, **given, **built_for}
+
+
+def deploy(runtime: str, architecture: str, given: Mapping[str, str]) -> int:
     """Run ``sam deploy`` and return its exit code.
 
     Raises:
-        BuildError: The build is for others, or a parameter names others.
+        BuildError: The build is for others, or a parameter is wrong.
     """
-    for name, variable in (("PythonRuntime", "RUNTIME"), ("Architecture", "ARCH")):
-        if any(re.search(rf"\b{name}\b[=,]", word) for word in overrides):
-            raise BuildError(f"{name} must match the build. Set it for the build, too: make deploy {variable}=...")
+    check_stack_name()
+    from_file = configured()
+    values = overrides(given, from_file, runtime, architecture)
     check(runtime, architecture)
+    if kept := from_file.keys() - given - {"PythonRuntime", "Architecture"}:
+        print("From samconfig.toml:", *(f"{name}={from_file[name]}" for name in sorted(kept)), flush=True)
     sam = str(Path(sys.executable).parent / "sam")
-    built_for = [f"PythonRuntime={runtime}", f"Architecture={architecture}"]
-    command = [sam, "deploy", "--parameter-overrides", *built_for, *overrides]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:  # on the command line, SAM splits at spaces
+        json.dump(values, file)  # JSON is YAML, too
+        file.flush()
+        command = [sam, "deploy", "--parameter-overrides", f"file://{file.name}"]
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def _options(folder: Path) -> dict[str, Any]:
+    """Return the options of ``sam deploy`` in the folder's samconfig.toml.
+
+    Raises:
+        BuildError: SAM cannot read the file.
+    """
+    try:
+        options: dict[str, Any] = SamConfig(folder).get_all(["deploy"], "parameters")
+    except SamConfigFileReadException as error:
+        raise BuildError(f"samconfig.toml cannot be read: {error.__cause__}") from None  # its own text is an error
+    return options
 
 
 def _expected(template: Path, runtime: str, architecture: str, directory: Path) -> dict[str, Any]:
@@ -113,6 +203,7 @@ def main() -> int:
     parser.add_argument("--architecture", choices=("arm64", "x86_64"), required=True)
     wanted = parser.parse_args()
     try:
+        check_stack_name()
         return deploy(wanted.runtime, wanted.architecture, parameters(os.environ.get("PARAMETERS", "")))
     except BuildError as error:
         print(error, file=sys.stderr)

@@ -5,6 +5,8 @@ from typing import Any
 
 from samcli.yamlhelper import yaml_parse
 
+from local.stack import iam
+
 ROOT = Path(__file__).parents[1]
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
@@ -25,7 +27,15 @@ def of_type(kind: str) -> dict[str, Any]:
 
 
 def statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    return policy["PolicyDocument"]["Statement"]
+    """The statements of a policy, those under a condition as well."""
+    return iam.statements(policy["PolicyDocument"])
+
+
+def conditional_statements(policy: dict[str, Any], condition: str) -> list[dict[str, Any]]:
+    """The statements of a policy that apply under a condition of the template."""
+    found = [each["Fn::If"] for each in policy.get("PolicyDocument", {}).get("Statement", []) if "Fn::If" in each]
+    assert all(otherwise == {"Ref": "AWS::NoValue"} for _, _, otherwise in found)
+    return [then for name, then, _ in found if name == condition]
 
 
 def as_list(value: object) -> list[Any]:

@@ -66,12 +66,17 @@ def for_the_emulator(template: dict[str, Any]) -> dict[str, Any]:
             if not document["Statement"]:
                 del adapted["Resources"][name]
     for _, _, document in _policies(adapted["Resources"]):
-        for statement in document["Statement"]:
+        for statement in statements(document):
             actions = [name for action in _list(statement["Action"]) for name in names(action)]
             statement["Action"] = list(dict.fromkeys(actions))  # a document of two roles comes twice
             if statement["Effect"] == "Allow" and "Condition" in statement:
                 statement["Condition"] = known(statement["Condition"])
     return adapted
+
+
+def statements(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the statements of a policy, those under a condition as if it were met."""
+    return [each["Fn::If"][1] if "Fn::If" in each else each for each in document["Statement"]]
 
 
 def names(action: str) -> list[str]:
@@ -92,7 +97,7 @@ def _actions(template: dict[str, Any], effect: str) -> list[Grant]:
     return [
         Grant(holder, policy, number, action, _name(resource), part, statement.get("Condition", {}))
         for holder, policy, document in _policies(template["Resources"])
-        for number, statement in enumerate(document["Statement"])
+        for number, statement in enumerate(statements(document))
         if statement["Effect"] == effect
         for action in _list(statement["Action"])
         for part, resource in enumerate(_list(statement["Resource"]))

@@ -137,7 +137,7 @@ Publish an alert:
   {aws} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
 
 Fetch the backups of the last days, and list them:
-  .venv/bin/sam remote invoke FetchBackupsFunction --event '{{"run": "nightly"}}'
+  .venv/bin/sam remote invoke FetchBackupsFunction --event '{{"run": "nightly"}}' --parameter InvocationType=Event
   {aws} s3 ls --recursive {outputs["BackupBucketName"]}
 
 Stop it:

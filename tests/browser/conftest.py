@@ -49,7 +49,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         send(running, {"body": REJECTED, "sentiment": "bearish", "expires_at": "2026-11-20T21:00:00Z"})
         fetch_a_week(running)
         fill_the_year(running)
-        put_an_age(running)
         yield running
 
 
@@ -133,17 +132,6 @@ def fill_the_year(stack: Stack) -> None:
                 s3.put_object(Bucket=bucket, Key=backup.absent_key, Body=b"")
             elif number not in {59, 60, 61}:
                 s3.put_object(Bucket=bucket, Key=backup.key, Body=some_content(file_type, backup.day))
-
-
-def put_an_age(stack: Stack) -> None:
-    """Give CloudWatch the age of the dead letter."""
-    age: dict[str, object] = {
-        "MetricName": "ApproximateAgeOfOldestMessage",
-        "Dimensions": [{"Name": "QueueName", "Value": stack.outputs["DeadLetterQueueName"]}],
-        "Unit": "Seconds",
-        "Value": 45,
-    }
-    stack.client("cloudwatch").put_metric_data(Namespace="AWS/SQS", MetricData=[age])
 
 
 def some_content(file_type: str, day: date) -> bytes:

@@ -3,17 +3,19 @@
 import hashlib
 import io
 import stat
+import subprocess
 import sys
 import tarfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from samcli.commands.deploy.command import cli as deploy_cli
 
 from local import bundle
 from local.build import BuildError
 from local.bundle import pack, unpack
-from local.deploy import deploy, parameters
+from local.deploy import configured, deploy, overrides, parameters
 
 
 @pytest.fixture
@@ -114,34 +116,84 @@ def test_the_digest_is_an_output_on_github(build: Path, tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", []),
-        ("DryRun=true MaxPostsPerHour=6", ["DryRun=true", "MaxPostsPerHour=6"]),
-        (
-            """'BackupSchedule="cron(0 6 * * ? *)"' BackupTimeZone=America/New_York""",
-            ['BackupSchedule="cron(0 6 * * ? *)"', "BackupTimeZone=America/New_York"],
-        ),
-        ("AlarmEmail=$(id);id", ["AlarmEmail=$(id);id"]),
+        ("", {}),
+        ("DryRun=true MaxPostsPerHour=6", {"DryRun": "true", "MaxPostsPerHour": "6"}),
+        ("'BackupSchedule=cron(0 6 * * ? *)' AlarmEmail=", {"BackupSchedule": "cron(0 6 * * ? *)", "AlarmEmail": ""}),
+        ("""'BackupSchedule="cron(0 6 * * ? *)"'""", {"BackupSchedule": "cron(0 6 * * ? *)"}),
+        ("AlarmEmail=$(id);id", {"AlarmEmail": "$(id);id"}),
     ],
 )
-def test_parameters_are_split_as_in_a_shell_and_never_run(text: str, words: list[str]) -> None:
+def test_parameters_are_split_as_in_a_shell_and_never_run(text: str, words: dict[str, str]) -> None:
     assert parameters(text) == words
 
 
-@pytest.mark.parametrize("text", ["--s3-bucket=mine", "DryRun=true --role-arn arn", "DryRun", "'DryRun=true", "; id"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--s3-bucket=mine",
+        "DryRun=true --role-arn arn",
+        "DryRun",
+        "'DryRun=true",
+        "; id",
+        "ParameterKey=DryRun,ParameterValue=true",
+    ],
+)
 def test_an_invalid_parameter_is_refused(text: str) -> None:
     with pytest.raises(BuildError, match="PARAMETERS"):
         parameters(text)
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["DryRun=true", "PythonRuntime=python3.11"],
-        ["Architecture=x86_64"],
-        ["ParameterKey=PythonRuntime,ParameterValue=python3.11"],
-        ["DryRun=true Architecture=x86_64"],
-    ],
-)
-def test_a_parameter_cannot_deploy_a_layer_of_one_runtime_or_processor_to_another(overrides: list[str]) -> None:
-    with pytest.raises(BuildError, match=r"make deploy (RUNTIME|ARCH)="):
-        deploy("python3.13", "arm64", overrides)
+@pytest.mark.parametrize("place", ["PARAMETERS", "samconfig.toml"])
+@pytest.mark.parametrize("parameter", [{"PythonRuntime": "python3.11"}, {"Architecture": "x86_64"}])
+def test_a_parameter_cannot_deploy_a_layer_of_one_runtime_or_processor_to_another(
+    parameter: dict[str, str], place: str
+) -> None:
+    given, from_file = (parameter if place == each else {} for each in ("PARAMETERS", "samconfig.toml"))
+    with pytest.raises(BuildError, match=rf"in {place} must match the build.*make deploy (RUNTIME|ARCH)="):
+        overrides(given, from_file, "python3.13", "arm64")
+
+
+@pytest.mark.parametrize("place", ["PARAMETERS", "samconfig.toml"])
+def test_a_parameter_that_the_template_does_not_have_is_refused(place: str) -> None:
+    given, from_file = ({"Dryrun": "true"} if place == each else {} for each in ("PARAMETERS", "samconfig.toml"))
+    with pytest.raises(BuildError, match=f"no parameter Dryrun: correct {place}"):
+        overrides(given, from_file, "python3.13", "arm64")
+
+
+@pytest.fixture
+def samconfig(tmp_path: Path) -> Path:
+    """A folder with a samconfig.toml that asks for a dry run."""
+    (tmp_path / "samconfig.toml").write_text(
+        "version = 0.1\n[default.deploy.parameters]\n"
+        """parameter_overrides = ["DryRun=true", 'BackupSchedule="cron(0 6 * * ? *)"', "MaxPostsPerHour=6"]"""
+    )
+    return tmp_path
+
+
+def test_make_deploy_passes_on_what_samconfig_holds(samconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: dict[str, str] = {}
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        deployment = deploy_cli.make_context("deploy", [*command[2:], "--stack-name", "relay", "--region", "us-east-1"])
+        passed.update(deployment.params["parameter_overrides"])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("local.deploy.configured", lambda: configured(samconfig))
+    monkeypatch.setattr("local.deploy.check", lambda *_: None)
+    monkeypatch.setattr("subprocess.run", run)
+    assert deploy("python3.13", "arm64", {"MaxPostsPerHour": "12", "BackupTimeZone": "America/New_York"}) == 0
+    assert passed == {
+        "DryRun": "true",
+        "BackupSchedule": "cron(0 6 * * ? *)",
+        "MaxPostsPerHour": "12",
+        "BackupTimeZone": "America/New_York",
+        "PythonRuntime": "python3.13",
+        "Architecture": "arm64",
+    }
+
+
+@pytest.mark.parametrize("line", ["parameter_overrides = = 3", 'parameter_overrides = "nonsense"'])
+def test_a_samconfig_that_sam_cannot_read_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "samconfig.toml").write_text(f"version = 0.1\n[default.deploy.parameters]\n{line}")
+    with pytest.raises(BuildError, match=r"samconfig\.toml"):
+        configured(tmp_path)

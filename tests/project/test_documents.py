@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.template import TEMPLATE
+from tests.template import TEMPLATE, of_type
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
 GROUPS: list[dict[str, Any]] = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+HINTS = [
+    *DOCUMENTS,
+    *(file for folder in ("local", "cli", "layers", ".github") for file in (ROOT / folder).rglob("*.*")),
+]
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
@@ -39,6 +43,19 @@ def anchors(path: Path) -> set[str]:
     """Return the anchors that GitHub derives from a document's headings."""
     headings = re.findall(r"^#+ (.*)$", without_code(path.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        section("docs/operating.md", "## Dead letters"),
+        section("docs/troubleshooting.md", "#### Refused by StockTwits, or given up"),
+        section("docs/publish.md", "### The key"),
+        TEMPLATE["Resources"]["DeadLettersAlarm"]["Properties"]["AlarmDescription"],
+    ],
+)
+def test_where_people_look_at_dead_letters_they_are_warned_of_sqs_own_redrive(text: str) -> None:
+    assert "redrive" in text
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group["Label"]["default"])
@@ -95,3 +112,30 @@ def test_architecture_names_every_module_of_the_layer() -> None:
         for name in re.findall(r"`([\w/]+\.py)`", row[0])
     }
     assert named == {str(path.relative_to(layer)) for path in layer.rglob("*.py") if path.name != "__init__.py"}
+
+
+def test_no_command_that_is_shown_can_start_a_run_twice() -> None:
+    """Without an answer for a minute, the SDK invokes the function again: each command must not wait for one."""
+    texts = [file.read_text() for file in HINTS if file.suffix in {".md", ".py", ".sh", ".yml"}]
+    commands = [
+        line
+        for text in texts
+        for line in text.replace("\\\n", " ").splitlines()
+        if re.search(r"\b(sam remote|aws lambda) invoke\b [A-Z\"$-]", line)
+    ]
+    assert commands
+    assert [each for each in commands if not re.search(r"InvocationType=Event|--invocation-type Event", each)] == []
+
+
+def test_what_only_a_real_account_can_prove_names_steps_that_there_are() -> None:
+    steps = set(re.findall(r"^## (\d+)\. ", (ROOT / "docs" / "first-deploy.md").read_text(), re.MULTILINE))
+    listed = section("docs/first-deploy.md", "## What only a real account can prove")
+    cells = [line.strip("| ").split("|")[-1] for line in listed.splitlines() if line.startswith("|")]
+    assert {number for cell in cells for number in re.findall(r"\b\d+\b", cell)} == steps
+
+
+def test_the_alarm_that_is_forced_is_one_of_the_template() -> None:
+    (name,) = re.findall(r"--alarm-name stocktwits-relay(\S+)", (ROOT / "docs" / "first-deploy.md").read_text())
+    assert {"Fn::Sub": f"${{AWS::StackName}}{name}"} in [
+        each["AlarmName"] for each in of_type("AWS::CloudWatch::Alarm").values()
+    ]

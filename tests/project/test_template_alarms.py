@@ -74,7 +74,7 @@ def of_the_function(name: str) -> dict[str, Any]:
             "AWS/Lambda Invocations",
             of_the_function("DrainLeftoversFunction"),
             "PostingIsOn",
-            "Sum < 1 in 1 of 1 x 300, else breaching",
+            "Sum < 1 in 5 of 5 x 60, else breaching",
         ),
         (
             "BackupsLateAlarm",

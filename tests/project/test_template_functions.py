@@ -14,12 +14,20 @@ from relay.environment import stack_name
 from relay.posting import gate, ledger
 from relay.posting.settings import PostingSettings
 
-from tests.template import FUNCTIONS, POSTING, RESOURCES, ROOT, TEMPLATE, of_type, properties
+from tests.template import FUNCTIONS, POSTING, RESOURCES, ROOT, TEMPLATE, as_list, of_type, properties
 from verification.benchmarks import memory
 
 
-def test_a_drain_ends_before_the_next_one_starts() -> None:
+def test_a_drain_takes_less_than_the_minute_between_two_runs() -> None:
     assert properties("DrainLeftoversFunction")["Timeout"] < 60
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_is_there_only_while_all_policies_of_its_role_are(function: str) -> None:
+    role = {"Ref": function.replace("Function", "Role")}
+    policies = [name for name, each in of_type("AWS::IAM::Policy").items() if role in each["Roles"]]
+    assert as_list(RESOURCES[function].get("DependsOn", [])) == policies
+    assert {RESOURCES[name].get("Condition") for name in policies} <= {RESOURCES[function]["Condition"]}
 
 
 def test_two_stacks_in_one_account_have_schedules_of_their_own() -> None:
@@ -100,6 +108,10 @@ def test_the_layer_is_built_for_the_runtime_and_architecture_of_the_functions() 
     assert layer["Metadata"] == {"BuildMethod": {"Ref": "PythonRuntime"}, "BuildArchitecture": {"Ref": "Architecture"}}
     function = TEMPLATE["Globals"]["Function"]
     assert (function["Runtime"], function["Architectures"]) == ({"Ref": "PythonRuntime"}, [{"Ref": "Architecture"}])
+
+
+def test_each_stack_has_a_layer_of_its_own() -> None:
+    assert properties("RelayLayer")["LayerName"] == {"Fn::Sub": "${AWS::StackName}-relay"}
 
 
 # Settings

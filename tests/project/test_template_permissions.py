@@ -14,10 +14,10 @@ from tests.template import (
     RESOURCES,
     TEMPLATE,
     as_list,
+    conditional_statements,
     of_type,
     properties,
     statements,
-    switched_by,
     tls_only,
 )
 
@@ -122,8 +122,7 @@ def test_publishers_may_only_publish() -> None:
 
 
 def test_results_may_be_put_on_the_named_bus_and_nowhere_else() -> None:
-    (name,) = switched_by("ResultsAreAnnounced")
-    (only,) = statements(properties(name))
+    (only,) = conditional_statements(properties("PostingPolicy"), "ResultsAreAnnounced")
     arn = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${ResultEventBusName}"
     assert only == {
         "Effect": "Allow",
@@ -134,7 +133,15 @@ def test_results_may_be_put_on_the_named_bus_and_nowhere_else() -> None:
             "Null": {"events:source": "false"},
         },
     }
-    assert [each["Ref"] for each in properties(name)["Roles"]] == ["PostMessagesRole", "DrainLeftoversRole"]
+    assert [each["Ref"] for each in properties("PostingPolicy")["Roles"]] == ["PostMessagesRole", "DrainLeftoversRole"]
+
+
+def test_charts_may_be_read_from_the_named_bucket_and_no_other() -> None:
+    bucket = "arn:${AWS::Partition}:s3:::${ChartBucketName}"
+    assert conditional_statements(properties("PostingPolicy"), "ChartsAreRead") == [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": {"Fn::Sub": f"{bucket}/*"}},
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": {"Fn::Sub": bucket}},
+    ]
 
 
 # Policies of resources
@@ -156,21 +163,17 @@ def test_every_bucket_refuses_what_does_not_come_over_tls(bucket: str) -> None:
 def test_no_policy_of_a_queue_or_a_bucket_allows_anything_but_the_named_publishers() -> None:
     for kind in ("AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"):
         for policy in of_type(kind).values():
-            assert {each["Effect"] for each in statements(policy) if each not in under_a_condition(policy)} == {"Deny"}
-    assert [name for name in RESOURCES if under_a_condition(properties(name))] == ["OutboxTlsOnly"]
-
-
-def under_a_condition(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    return [each for each in policy.get("PolicyDocument", {}).get("Statement", []) if "Fn::If" in each]
+            publishers = conditional_statements(policy, "ServicesPublish")
+            assert {each["Effect"] for each in statements(policy) if each not in publishers} == {"Deny"}
+    publishable = [name for name in RESOURCES if conditional_statements(properties(name), "ServicesPublish")]
+    assert publishable == ["OutboxTlsOnly"]
 
 
 def test_only_the_named_topics_and_rules_may_publish_to_the_outbox() -> None:
-    (conditional,) = under_a_condition(properties("OutboxTlsOnly"))
-    condition, allowed, otherwise = conditional["Fn::If"]
-    assert TEMPLATE["Conditions"][condition] == {
+    (allowed,) = conditional_statements(properties("OutboxTlsOnly"), "ServicesPublish")
+    assert TEMPLATE["Conditions"]["ServicesPublish"] == {
         "Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "PublisherArns"}]}, ""]}]
     }
-    assert otherwise == {"Ref": "AWS::NoValue"}
     assert allowed == {
         "Sid": "Publishers",
         "Effect": "Allow",

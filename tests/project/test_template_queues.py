@@ -6,7 +6,7 @@ import pytest
 from relay import queues
 from relay.backups import runs
 from relay.backups.backup import FILE_TYPES, Backup
-from relay.backups.events import Request
+from relay.backups.events import IfStored, Request
 from relay.posting import backoff, ledger
 
 from tests.template import FUNCTIONS, POSTING, QUEUES, of_type, properties
@@ -38,9 +38,14 @@ def test_the_code_moves_a_request_to_backup_failures_with_a_reason_before_sqs_mo
     }
 
 
-def test_a_request_fits_its_queue() -> None:
-    longest = max(len(Request(Backup(date(2009, 12, 31), file_type)).body) for file_type in FILE_TYPES)
-    assert longest < properties("BackupRequestsQueue")["MaximumMessageSize"]
+def test_a_request_fits_its_queue_again_with_the_reason_why_it_failed() -> None:
+    asked = "2026-11-26T09:00:00.000000+00:00"
+    backups = [Backup(date(2009, 12, 31), file_type) for file_type in FILE_TYPES]
+    longest = max(len(Request(each, IfStored.REPLACE, asked).body) for each in backups)
+    reason = queues.MAX_REASON_CHARACTERS * 4
+    names_types_and_the_other_attributes = 200
+    limit = properties("BackupRequestsQueue")["MaximumMessageSize"]
+    assert longest + reason + names_types_and_the_other_attributes <= limit
 
 
 @pytest.mark.parametrize("queue", of_type("AWS::SQS::Queue"))

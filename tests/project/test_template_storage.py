@@ -2,21 +2,36 @@
 
 from typing import Any
 
+import pytest
 from relay.backups.backup import FILE_TYPES
 
 from tests.template import RESOURCES, TEMPLATE, properties
 
 
-def test_the_ledger_survives_the_stack_and_forgets_by_ttl() -> None:
+@pytest.mark.parametrize("name", ["LedgerTable", "BackupBucket"])
+def test_what_cannot_be_restored_survives_the_stack_but_not_a_failed_first_deployment(name: str) -> None:
+    assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_nothing_else_survives_the_stack() -> None:
+    policies = {name: each.get("DeletionPolicy", "Delete") for name, each in RESOURCES.items()}
+    assert {name for name, policy in policies.items() if policy != "Delete"} == {"LedgerTable", "BackupBucket"}
+    assert properties("RelayLayer")["RetentionPolicy"] == "Delete"
+
+
+def test_the_ledger_forgets_by_ttl() -> None:
     table = RESOURCES["LedgerTable"]
-    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
     assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
-def test_the_archive_survives_the_stack_and_keeps_every_version() -> None:
-    bucket = RESOURCES["BackupBucket"]
-    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
-    assert bucket["Properties"]["VersioningConfiguration"] == {"Status": "Enabled"}
+def test_the_ledger_is_encrypted_with_the_key_that_costs_nothing() -> None:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-dynamodb-table-ssespecification.html
+    assert properties("LedgerTable")["SSESpecification"] == {"SSEEnabled": False}
+
+
+def test_the_archive_keeps_every_version() -> None:
+    assert properties("BackupBucket")["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
 def test_the_archive_is_encrypted_and_never_public() -> None:

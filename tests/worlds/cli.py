@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from relay_cli.app import main
 from relay_cli.commands import doctor, login, pause, posts, send, status
-from relay_cli.deployed import backups, deliveries, gate, outbox, outcomes
+from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes
 
 from tests.worlds.aws import REGION, stubbed_answer
 from tests.worlds.backups import ARCHIVE
@@ -83,7 +83,11 @@ def losing_the_answer(world: PostingWorld) -> Answer:
 
 
 class CliHarness:
-    """An operator at the command line; while a command waits, `meanwhile` happens."""
+    """An operator at the command line; while a command waits, `meanwhile` happens.
+
+    Attributes:
+        paces: For how long, in seconds, the command waited before each request for log lines.
+    """
 
     def __init__(self, world: PostingWorld, patch: pytest.MonkeyPatch) -> None:
         self.world = world
@@ -115,6 +119,9 @@ class CliHarness:
         for module in (backups, deliveries, doctor, gate, login, outbox, outcomes, pause, posts, send, status):
             if hasattr(module, "time"):
                 patch.setattr(module, "time", clock)
+        self.paces: list[float] = []
+        paced = SimpleNamespace(time=world.clock, monotonic=lambda: sum(self.paces), sleep=self.paces.append)
+        patch.setattr(logs, "time", paced)
         patch.setattr("boto3.Session", lambda **_: session())
         patch.setenv("COLUMNS", "200")
         patch.chdir("/")

@@ -150,8 +150,8 @@ def _queue(queue: QueueState, *, alarming: bool) -> Text:
     later = queue.in_flight + queue.delayed
     if later:
         text.append(f", {later} of them in flight or waiting for another attempt", "")
-    age = "unknown" if queue.oldest_seconds is None else length(queue.oldest_seconds)
-    text.append(f"; age of the oldest: {age}", "")
+    if queue.oldest_seconds is not None:
+        text.append(f"; age of the oldest: {length(queue.oldest_seconds)}", "")
     return text
 
 

@@ -72,9 +72,9 @@ def newest(
     now = at(time.time())
     starts = [since] if since or now is None else [now - timedelta(seconds=each) for each in LOOK_BACK_SECONDS]
     rows: list[Delivered] = []
-    for start in filter(None, starts):
+    for step, start in enumerate(filter(None, starts)):
         # CloudWatch filters by key, but not by outcome: a message that was deferred and then posted counts as posted.
-        lines = logs.lines(POSTING, start, "delivery", **({"key": key} if key else {}))
+        lines = logs.lines(POSTING, start, "delivery", refresh=step == 0, **({"key": key} if key else {}))
         rows = [row for row in _rows(lines) if outcome in (None, row.outcome)]
         if most is not None and len(rows) >= most:
             break

@@ -1,4 +1,4 @@
-"""How many messages the queues hold, and the age of the oldest one."""
+"""How many messages the queues hold, and the age of the Outbox's oldest one."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ POSTING = ("Outbox", "Leftovers", "DeadLetter")
 
 BACKUPS = ("BackupRequests", "BackupFailures")
 """The queues of the backups half."""
+
+AGED = "Outbox"
+"""The queue whose age is shown. SQS's metric leaves out a message from its third receive on, which in the Outbox is on
+its way to Leftovers; so it would say nothing of Leftovers and of requests, and of a queue of failures only how long ago
+a message moved there, until somebody looked at it three times.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"""
 
 AGE_WINDOW = timedelta(minutes=10)
 """How far back to look for an age: SQS reports a minute's value some minutes later, and no value for an idle queue."""
@@ -45,7 +51,8 @@ class QueueState:
         waiting: Messages that are visible.
         in_flight: Messages that were received, or that wait for their next attempt.
         delayed: Messages that are not visible yet.
-        oldest_seconds: The age of the oldest message some minutes ago; None if CloudWatch has no value.
+        oldest_seconds: The age of the oldest message some minutes ago, for the queue `AGED`; None if CloudWatch has no
+            value, and for the other queues.
     """
 
     name: str
@@ -65,7 +72,8 @@ def read(stack: Stack, queues: Sequence[str]) -> list[QueueState]:
     found = []
     for queue in queues:
         counts = count(stack, queue)
-        age = _oldest(stack, stack.output(f"{queue}QueueName")) if sum(counts.values()) else None
+        aged = queue == AGED and sum(counts.values()) > 0
+        age = _oldest(stack, stack.output(f"{queue}QueueName")) if aged else None
         found.append(QueueState(_NAMES[queue], **counts, oldest_seconds=age))
     return found
 

@@ -25,6 +25,9 @@ SETTINGS: dict[str, Any] = {
 }
 """The clients' `botocore.config.Config`; timeouts in seconds, short because the operator is waiting."""
 
+MORE_ATTEMPTS = {"logs": {"retries": {"mode": "standard", "total_max_attempts": 6}}}
+"""Settings of services that throttle sooner than others: see `relay_cli.deployed.logs.REQUEST_SECONDS`."""
+
 _REQUIRED_OUTPUT = "OutboxQueueUrl"
 """An output that every relay has, whatever is switched off."""
 
@@ -53,7 +56,8 @@ class Stack:
     def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
         """Return the client of a service, such as ``sqs``; created once."""
         if service not in self._clients:
-            self._clients[service] = client(self.session, service, **self.settings)
+            settings = self.settings | MORE_ATTEMPTS.get(service, {})
+            self._clients[service] = client(self.session, service, **settings)
         return self._clients[service]
 
     def output(self, name: str) -> str:

@@ -11,7 +11,8 @@ class QueueMessage:
     """One message as it came off a queue.
 
     Attributes:
-        id: Its SQS message id, kept along a redrive.
+        id: Its SQS message id, kept when SQS moves the message after its last receive; a redrive by hand
+            (``StartMessageMoveTask``) gives a new one.
         body: Its untouched body.
         receipt_handle: What SQS asks for to delete it or to change its visibility.
         receive_count: How often it was received, this time included.

@@ -434,7 +434,7 @@ def test_a_pause_with_an_invalid_end_explains_what_to_do(cli: CliHarness, world:
 
 
 def test_an_age_that_is_not_a_number_is_unknown(cli: CliHarness) -> None:
-    cli.add_dead_letter()
+    cli.world.send(cli.world.outbox, "one $A")
     point = {"Timestamp": cli.world.clock(), "Maximum": float("nan")}
     cli.plan("GetMetricStatistics", lambda _: {"Datapoints": [point]})
     assert "age of the oldest: unknown" in cli("status").out

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from relay_cli.deployed import deliveries
 
 from local.stack.stack import a_chart
 from tests.worlds.aws import sqs_record
@@ -158,10 +159,15 @@ def test_both_functions_are_read(cli: CliHarness, world: PostingWorld, outbox: O
     assert {row["text"] for row in rows(cli)} == {"from the Outbox $A", "from Leftovers $A"}
 
 
-def test_the_pattern_leaves_the_choice_of_lines_to_cloudwatch(cli: CliHarness) -> None:
-    cli("posts", "--key", 'quo"ted')
+@pytest.mark.parametrize(
+    ("key", "quoted"),
+    [('quo"ted', 'quo\\"ted'), ("größer", "größer"), ("cut \ud83d", "cut ?")],
+    ids=["quote", "umlaut", "half"],
+)
+def test_the_pattern_has_the_key_as_the_log_has_it(key: str, quoted: str, cli: CliHarness) -> None:
+    cli("posts", "--key", key)
     (asked, *_) = [call for name, call in cli.calls if name == "FilterLogEvents"]
-    assert asked["filterPattern"] == '{ $.message = "delivery" && $.key = "quo\\"ted" }'
+    assert asked["filterPattern"] == f'{{ $.message = "delivery" && $.key = "{quoted}" }}'
 
 
 def test_every_page_of_the_log_is_read(cli: CliHarness, world: PostingWorld) -> None:
@@ -172,6 +178,22 @@ def test_every_page_of_the_log_is_read(cli: CliHarness, world: PostingWorld) -> 
 
     cli.plan("FilterLogEvents", page("one", "next"), page("two"))
     assert {row["key"] for row in rows(cli, "--since", "1h")} == {"one", "two"}
+
+
+def test_cloudwatch_is_asked_four_times_a_second_at_most(cli: CliHarness) -> None:
+    assert cli("posts").out == "There is no such message in the log.\n"
+    asked = [call for name, call in cli.calls if name == "FilterLogEvents"]
+    assert len(asked) == len(cli.paces) > len(deliveries.LOOK_BACK_SECONDS)
+    assert set(cli.paces) == {0.0, 0.25}
+    assert cli.paces.count(0.0) == 1
+
+
+def test_no_part_of_the_log_is_read_twice(cli: CliHarness) -> None:
+    cli("posts")
+    asked = [call for name, call in cli.calls if name == "FilterLogEvents"]
+    for group in ("PostMessagesLogs", "DrainLeftoversLogs"):
+        of_it = [call for call in asked if call["logGroupName"] == group]
+        assert [each.get("endTime") for each in of_it] == [None, *(each["startTime"] for each in of_it[:-1])]
 
 
 def test_a_line_of_an_older_version_shows_the_key_in_place_of_the_text(cli: CliHarness, outbox: Outbox) -> None:

@@ -12,12 +12,13 @@ from relay.errors import Pause
 from relay.posting.gate import Gate
 from relay.posting.telemetry import LONG_SECONDS
 from relay_cli.commands import status
-from relay_cli.deployed import gate
+from relay_cli.deployed import gate, logs
 
 from tests.worlds.backups import ARCHIVE
 from tests.worlds.cli import DONE, NO_AWS, NO_STACK, STACK, USAGE, CliHarness, iso, session
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import PostingWorld
+from tests.worlds.runs import Run
 
 FIVE_MINUTES = 300
 
@@ -183,22 +184,36 @@ def test_queues_show_what_waits_and_what_is_under_way(cli: CliHarness, world: Po
     counts = {each["name"]: (each["waiting"], each["in_flight"]) for each in posting(cli)["queues"]}
     assert counts == {"Outbox": (0, 0), "Leftovers": (2, 1), "Dead letters": (0, 0)}
     shown = cli("status").out
-    assert "3 messages, 1 of them in flight or waiting for another attempt; age of the oldest: unknown" in shown
+    assert "3 messages, 1 of them in flight or waiting for another attempt  " in shown
+
+
+def measured(queue: str, age: float, minutes_ago: float) -> None:
+    """Let CloudWatch have the age that SQS measured of a queue's oldest message, in seconds."""
+    metric = {
+        "MetricName": "ApproximateAgeOfOldestMessage",
+        "Dimensions": [{"Name": "QueueName", "Value": queue}],
+        "Timestamp": datetime.now(UTC) - timedelta(minutes=minutes_ago),
+        "Value": age,
+    }
+    session().client("cloudwatch").put_metric_data(Namespace="AWS/SQS", MetricData=[metric])
 
 
 def test_the_age_of_the_oldest_message_is_cloudwatchs_newest(cli: CliHarness, world: PostingWorld) -> None:
     world.send(world.outbox, "one $A")
-    name = cli.outputs["OutboxQueueName"]
     for minutes_ago, age in ((4, 60), (2, 180)):
-        metric = {
-            "MetricName": "ApproximateAgeOfOldestMessage",
-            "Dimensions": [{"Name": "QueueName", "Value": name}],
-            "Timestamp": datetime.now(UTC) - timedelta(minutes=minutes_ago),
-            "Value": age,
-        }
-        session().client("cloudwatch").put_metric_data(Namespace="AWS/SQS", MetricData=[metric])
+        measured(cli.outputs["OutboxQueueName"], age, minutes_ago)
     assert posting(cli)["queues"][0]["oldest_seconds"] == 180
     assert "age of the oldest: 3 min" in cli("status").out
+
+
+@pytest.mark.parametrize("queue", ["Leftovers", "DeadLetter"])
+def test_no_age_is_shown_of_a_queue_whose_messages_sqs_leaves_out(
+    cli: CliHarness, world: PostingWorld, queue: str
+) -> None:
+    world.send(cli.queues[queue], "one $A")
+    measured(cli.outputs[f"{queue}QueueName"], 180, 2)
+    assert [each["oldest_seconds"] for each in posting(cli)["queues"]] == [None] * 3
+    assert "age of the oldest" not in cli("status").out
 
 
 def test_an_age_that_cloudwatch_does_not_return_is_unknown(cli: CliHarness, world: PostingWorld) -> None:
@@ -281,6 +296,39 @@ def test_watch_looks_again_and_ends_when_interrupted(cli: CliHarness, monkeypatc
     cli.meanwhile = [lambda: None, interrupt]
     assert cli("status", "--watch").code == 130
     assert len(looks) == 2
+
+
+def test_watching_shows_each_new_post_without_reading_the_log_again(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def post(text: str) -> Run:
+        outbox.send(text)
+        return outbox.run()
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    found: list[str | None] = []
+    ages: list[list[float]] = []
+    look = status.read
+
+    def read(*arguments: Any) -> status.Status:
+        seen = look(*arguments)
+        found.append(seen.posting.last_post.text)
+        asked = [call for name, call in cli.calls if name == "FilterLogEvents"]
+        ages.append([world.clock() - each["startTime"] / 1000 for each in asked])
+        cli.calls.clear()
+        return seen
+
+    monkeypatch.setattr(status, "read", read)
+    runs = [post(text) for text in ("one $A", "two $B", "three $C")]
+    cli.log(runs.pop(0))
+    world.clock.forward(20 * 86400)
+    cli.meanwhile = [lambda: cli.log(runs.pop(0)), lambda: cli.log(runs.pop(0)), interrupt]
+    cli("status", "--watch")
+    assert found == ["one $A", "two $B", "three $C"]
+    both_groups = [logs.LATE.total_seconds() + status.EVERY_SECONDS] * 2
+    assert ages[1:] == [both_groups, both_groups]
 
 
 def test_watching_is_for_people_alone(cli: CliHarness) -> None:

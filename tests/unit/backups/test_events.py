@@ -95,6 +95,12 @@ def test_records_of_a_queue_are_handed_on_as_they_came(records: list[dict[str, A
     assert read_event({"Records": records}, TODAY) == Requests(records)
 
 
+def test_a_request_that_comes_back_from_the_failures_is_read_whatever_its_attributes() -> None:
+    given_up = {"RejectReason": {"stringValue": "the gzip data is damaged", "dataType": "String"}}
+    back = {**A_RECORD, "messageAttributes": given_up}
+    assert read_event({"Records": [back]}, TODAY) == Requests([back])
+
+
 # --- Events that are none of the three
 
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from relay.backups.verifier import Content
 
 PART_BYTES = 8 * 1024 * 1024
-"""The size of a part but the last. S3 takes 5 MiB or more, and 10,000 parts, which makes 80 GiB:
+"""The size of a part but the last. S3 takes 5 MiB or more, and 10,000 parts, which makes 78 GiB:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
 
 BUFFERS = 4

@@ -18,8 +18,8 @@ LEFTOVERS_RECEIVES = 200
 
 GIVE_UP_SECONDS = 13 * 24 * 3600
 """What was left over and has waited as long is given up and moved to Dead letters, however seldom it was received: a
-day later SQS would delete it without a trace (same source as `relay.queues.MAX_BATCH`). Dead letters keeps it for
-another 14 days."""
+day later SQS would delete it without a trace (same source as `relay.queues.MAX_BATCH`). Dead letters keeps what the
+relay sends there for another 14 days."""
 
 GATE_RECHECK_SECONDS = 45
 """How long a message that waits for the gate stays invisible: the gate may open early, and with the drain's minute

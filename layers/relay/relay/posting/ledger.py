@@ -51,7 +51,7 @@ LEASE_SECONDS = 90
 its holder is gone. A test compares it with the template."""
 
 RETENTION_SECONDS = 45 * 24 * 3600
-"""How long an entry is kept: the queues keep a message 14 days at most, in Dead letters 14 more."""
+"""How long an entry is kept: the queues keep a message 14 days at most, in Dead letters up to 14 more."""
 
 LEDGER_RECHECK_SECONDS = 300
 """How long to wait for an operator when the table cannot be used at all."""
