@@ -32,7 +32,6 @@ NOT_HERE = {
     "from relay.archive import read_backup": "tests/unit/backups/test_reader.py reads a file and an object",
     "pip install .": "it needs the package index",
     "queue_arn() {": "the emulator does not know StartMessageMoveTask",
-    "relay doctor": "the stack here is not one that is complete to it: its own tests run it",
     "kept() {": "it would take the stack away from the tests that follow, with all that a deleted one leaves",
     "aws s3 rm --recursive s3://YOUR-BUCKET/": "it deletes from a bucket of the reader's, beside the copy of queries",
 }
