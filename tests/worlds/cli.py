@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from relay_cli.app import main
 from relay_cli.commands import doctor, login, pause, posts, send, status
-from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes
+from relay_cli.deployed import backups, deliveries, error_log, gate, logs, outbox, outcomes
 
 from tests.worlds.aws import REGION, stubbed_answer
 from tests.worlds.backups import ARCHIVE
@@ -116,7 +116,20 @@ class CliHarness:
             **{f"{name}QueueName": url.rpartition("/")[2] for name, url in self.queues.items()},
         }
         clock = SimpleNamespace(time=world.clock, monotonic=world.clock, sleep=self._sleep)
-        for module in (backups, deliveries, doctor, gate, login, outbox, outcomes, pause, posts, send, status):
+        for module in (
+            backups,
+            deliveries,
+            doctor,
+            error_log,
+            gate,
+            login,
+            outbox,
+            outcomes,
+            pause,
+            posts,
+            send,
+            status,
+        ):
             if hasattr(module, "time"):
                 patch.setattr(module, "time", clock)
         self.paces: list[float] = []

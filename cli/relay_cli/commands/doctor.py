@@ -52,8 +52,9 @@ def doctor(
     if as_json:
         print_json(findings)
     else:
-        counts = [f"{sum(each.state is state for each in findings)} {state}" for state in State]
-        context.console.print(f"{count(len(findings), 'check')}: {', '.join(counts)}.", style="dim")
+        fine, warnings, broken = (sum(each.state is state for each in findings) for state in State)
+        summary = f"{count(len(findings), 'check')}: {fine} ok, {count(warnings, 'warning')}, {broken} broken."
+        context.console.print(summary, style="dim")
     if examination.code:
         raise typer.Exit(examination.code)
 
@@ -66,7 +67,7 @@ class _Examination:
         self.code = 0
 
     def findings(self) -> Iterator[Finding]:
-        """Yield the findings, in their order; the first that nothing works without is the last."""
+        """Yield the findings in their order. Without credentials or a stack, those up to there are all."""
         try:
             session = self._context.session
             verdicts = identity(session, time.time)

@@ -24,7 +24,6 @@ QUICK: dict[str, Any] = {
 """The clients' time-outs in seconds, and attempts: two attempts end well before the checks' time does."""
 
 _SERVICES = ("cloudformation", "cloudwatch", "dynamodb", "lambda", "logs", "s3", "scheduler", "sns", "sqs", "ssm")
-_FAILED = ("_FAILED", "DELETE_COMPLETE")
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,9 @@ class Deployment:
         """
         if self._unlisted:
             raise self._unlisted
-        try:
-            return self._physical_ids[logical_id]
-        except KeyError:
-            raise Failure(
-                f"the stack has no {logical_id}: deploy the version that this command belongs to.", NO_STACK
-            ) from None
+        if found := self._physical_ids.get(logical_id):
+            return found
+        raise Failure(f"the stack has no {logical_id}: deploy the version that this command belongs to.", NO_STACK)
 
     def alarms(self) -> list[str]:
         """Return the names of the stack's alarms; raises as `resource` does."""
@@ -83,7 +79,7 @@ class Deployment:
     def check_resources(self) -> Verdict:
         """Check that the last deployment was completed, and that no resource is left out or failed."""
         status = self.stack.status
-        failed = [name for name, each in self.statuses.items() if each.endswith(_FAILED)]
+        failed = [name for name, each in self.statuses.items() if each.endswith("_FAILED")]
         if status.endswith("_FAILED") or failed:
             what = f"{status}, with {', '.join(map(one_line, failed))} failed" if failed else status
             return broken(
@@ -111,10 +107,7 @@ def read(stack: Stack, now: float) -> Deployment:
         listed = [each for page in pages for each in page["StackResourceSummaries"]]
     except (ClientError, BotoCoreError) as error:
         return Deployment(stack, now, _unlisted=error)
-    statuses = {each["LogicalResourceId"]: each.get("ResourceStatus", "") for each in listed}
-    physical_ids = {
-        each["LogicalResourceId"]: each["PhysicalResourceId"]
-        for each in listed
-        if each.get("PhysicalResourceId") and not each.get("ResourceStatus", "").startswith("DELETE")
-    }
+    kept = [each for each in listed if not each.get("ResourceStatus", "").startswith("DELETE")]  # of a half that is off
+    statuses = {each["LogicalResourceId"]: each.get("ResourceStatus", "") for each in kept}
+    physical_ids = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in kept}
     return Deployment(stack, now, statuses, physical_ids)

@@ -37,7 +37,11 @@ _HALVES = {POST.name: "Posting", DRAIN.name: "Posting", FETCH.name: "Backups"}
 
 
 def state(deployment: Deployment, function: Function) -> Verdict:
-    """Check that a function is complete, and may run."""
+    """Check that a function is complete, and may run.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html has its states; one that was idle becomes active
+    by itself.
+    """
     stack = deployment.stack
     name = stack.output(f"{function.name}FunctionName")
     found = stack.client("lambda").get_function_configuration(FunctionName=name)
@@ -97,7 +101,10 @@ def _words(fields: dict[str, Any]) -> str:
 
 
 def trigger(deployment: Deployment, logical_id: str, function: Function, queue: str) -> Verdict:
-    """Check that a queue invokes its function."""
+    """Check that a queue invokes its function.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_GetEventSourceMapping.html has the states.
+    """
     stack = deployment.stack
     uuid = deployment.resource(logical_id)
     found = stack.client("lambda").get_event_source_mapping(UUID=uuid)
@@ -124,7 +131,10 @@ def trigger(deployment: Deployment, logical_id: str, function: Function, queue: 
 
 
 def schedule(deployment: Deployment, logical_id: str, function: Function) -> Verdict:
-    """Check that a schedule invokes its function."""
+    """Check that a schedule invokes its function.
+
+    https://docs.aws.amazon.com/scheduler/latest/APIReference/API_GetSchedule.html has the states.
+    """
     name = deployment.resource(logical_id)
     found = deployment.stack.client("scheduler").get_schedule(Name=name)
     if found.get("State") != "ENABLED":

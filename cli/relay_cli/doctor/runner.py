@@ -79,5 +79,5 @@ def from_error(error: ClientError | BotoCoreError) -> Verdict:
             f"you do not have the permission {permission}", f"allow {permission}, as docs/operator-policy.json does"
         )
     if is_gone(error):
-        return broken(f"it no longer exists, says AWS to {error.operation_name}", RESTORE)
+        return broken(f"it no longer exists (AWS's answer to {error.operation_name})", RESTORE)
     return unknown(from_aws_error(error).reason)

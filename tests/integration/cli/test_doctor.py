@@ -82,7 +82,7 @@ def test_a_line_has_what_was_seen_and_below_it_what_to_do(deployed: DoctorWorld)
     lines = [" ".join(each.split()) for each in done.lines]
     place = lines.index("broken token there is no parameter /stocktwits-relay/token")
     assert lines[place + 1] == "store it: relay login"
-    assert lines[-1] == "31 checks: 28 ok, 2 warning, 1 broken."
+    assert lines[-1] == "31 checks: 28 ok, 2 warnings, 1 broken."
     assert (done.code, done.err) == (FAILED, "")
 
 
@@ -279,6 +279,14 @@ def test_a_resource_that_failed_is_named(deployed: DoctorWorld) -> None:
 # The halves
 
 
+def test_what_cloudformation_deleted_with_a_half_is_not_missed(deployed: DoctorWorld) -> None:
+    for name in ("PostMessages", "DrainLeftovers"):
+        del deployed.outputs[f"{name}FunctionName"]
+    deployed.statuses |= {"PostMessagesFunctionOutbox": "DELETE_COMPLETE", "DeadLettersAlarm": "DELETE_COMPLETE"}
+    deployed.client("cloudwatch").delete_alarms(AlarmNames=[deployed.resource("DeadLettersAlarm")])
+    assert deployed.doctor().not_ok() == {}
+
+
 def test_a_dry_run_is_a_warning(deployed: DoctorWorld) -> None:
     deployed.cli.parameters["DryRun"] = "true"
     line = deployed.line("posting")
@@ -369,6 +377,13 @@ def test_the_last_error_of_a_function_is_quoted(deployed: DoctorWorld, line: dic
 def test_other_lines_of_a_log_are_no_errors(deployed: DoctorWorld, line: dict[str, Any]) -> None:
     log(deployed, "PostMessagesLogs", **line)
     assert deployed.line("errors-post-messages")["state"] == "ok"
+
+
+def test_an_error_on_a_later_page_is_found(deployed: DoctorWorld) -> None:
+    line = {"timestamp": round(deployed.now() * 1000), "message": json.dumps({"level": "ERROR", "message": "boom"})}
+    deployed.cli.plan("FilterLogEvents", lambda _: {"events": [], "nextToken": "more"})
+    deployed.cli.plan("FilterLogEvents", lambda sent: {"events": [line] if sent.get("nextToken") == "more" else []})
+    assert "boom" in deployed.line("errors-post-messages")["text"]
 
 
 def test_an_error_of_the_day_before_yesterday_does_not_count(deployed: DoctorWorld) -> None:
