@@ -22,6 +22,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urlsplit
 
+import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.httpsession import URLLib3Session
@@ -99,6 +100,21 @@ class LocalEmu:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
 
+    def client(self, service: str) -> Any:
+        """Return a boto3 client for one of its services, on this machine's time."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=ACCOUNT,
+            aws_secret_access_key="test",
+            aws_session_token=self._token,
+        )
+
+    def reset(self) -> None:
+        """Delete everything that it has."""
+        self.control(RESET)
+
     def _start(self) -> None:
         environment = {
             "PATH": os.defpath,
@@ -150,7 +166,7 @@ class LocalEmu:
 
         moto has a handler in every client of botocore, which does nothing while moto is off. This takes its place.
         """
-        self.control(RESET)
+        self.reset()
 
         def answer(_stubber: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **_: Any) -> Any:
             host = urlsplit(request.url).hostname or ""
@@ -186,7 +202,7 @@ class LocalEmu:
         asked = json.loads(request.body)
         wait = asked.get("WaitTimeSeconds", 0)
         request.body = json.dumps(asked | {"WaitTimeSeconds": 0}).encode()
-        request.headers.replace_header("Content-Length", str(len(request.body)))
+        request.headers["Content-Length"] = str(len(request.body))
         answer = self._send(request, clock)
         if wait and answer.status_code == 200 and not json.loads(answer.content).get("Messages"):
             clock.forward(wait)

@@ -46,7 +46,11 @@ class Front:
     def __init__(self, token: str) -> None:
         from localemu.services.s3 import models as s3
         from localemu.services.sqs import models, provider, queue, utils
+        from moto.core.config import default_user_config
 
+        default_user_config["iam"]["load_aws_managed_policies"] = (
+            False  # a second at each reset, and no test needs them
+        )
         s3.S3_UPLOAD_PART_MIN_SIZE = int(os.environ["RELAY_SMALLEST_PART"])
         self._token = token
         self._clock = Clock()

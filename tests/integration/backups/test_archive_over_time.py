@@ -14,6 +14,8 @@ from relay.backups.runs import GIVE_UP_SECONDS
 
 from tests.worlds.backups import ARCHIVE, BackupsWorld
 
+pytestmark = pytest.mark.any_aws
+
 TODAY = date(2026, 11, 21)
 A_DAY = 86_400
 D = Backup(TODAY - timedelta(days=3), "message")

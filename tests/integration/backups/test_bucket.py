@@ -24,6 +24,8 @@ from tests.strict_s3 import WatchedS3, refuse
 from tests.worlds.aws import Emulator
 from tests.worlds.clock import Clock
 
+pytestmark = pytest.mark.any_aws
+
 BUCKET = "archive"
 NOW = 1_795_273_200.0
 DAY = date(2016, 12, 5)

@@ -8,6 +8,8 @@ from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 REASON = "StockTwits refused it (422: Body can't be blank)"
 PERHAPS = "an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
 
