@@ -97,6 +97,7 @@ def test_a_letter_that_is_not_there_is_reported(cli: CliHarness, command: str) -
     assert (result.code, "no dead letter nowhere" in result.err) == (USAGE, True)
 
 
+@pytest.mark.moto("LocalEmu chooses its messages' ids itself")
 def test_a_beginning_that_fits_more_than_one_letter_is_refused(
     cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
