@@ -10,6 +10,7 @@ Its DynamoDB, SSM and logs are moto's, as it was forked. The differences from AW
 import json
 import os
 import secrets
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -116,6 +117,10 @@ class LocalEmu:
         self.control(RESET)
 
     def _start(self) -> None:
+        try:
+            socket.create_server(("127.0.0.1", self.port)).close()
+        except OSError as error:  # LocalEmu would go on without a port
+            raise LocalEmuError(f"port {self.port} of 127.0.0.1 is taken ({error})") from error
         environment = {
             "PATH": os.defpath,
             "HOME": self._home.name,
@@ -140,16 +145,16 @@ class LocalEmu:
         why = f"was not ready after {START_SECONDS} s"
         while time.monotonic() < deadline:
             if self._process and self._process.poll() is not None:
-                why = f"exited with {self._process.returncode}"
+                why = f"ended with exit code {self._process.returncode} before it was ready"
                 break
             try:
-                self.control("/_localemu/health")
+                self.reset()
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
             else:
                 return
         log = "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
-        raise LocalEmuError(f"LocalEmu on port {self.port} {why}:\n{log}")
+        raise LocalEmuError(f"LocalEmu on port {self.port} {why}. The end of its log:\n{log}")
 
     def control(self, path: str, **query: object) -> Any:
         """Send a request of our own; returns the answer's JSON, if there is any."""
