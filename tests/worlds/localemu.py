@@ -10,13 +10,14 @@ Its DynamoDB, SSM and logs are moto's, as it was forked. The differences from AW
 import json
 import os
 import secrets
+import signal
 import socket
 import time
 import urllib.error
 import urllib.request
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
@@ -30,7 +31,7 @@ from botocore.httpsession import URLLib3Session
 from moto.core.botocore_stubber import BotocoreStubber
 
 from local.build import ROOT
-from local.processes import end_session, free_port, interrupts_deferred, start_session
+from local.processes import free_port, interrupts_deferred, start_session
 from tests.strict_s3 import WatchedS3
 from tests.worlds.aws import ACCOUNT, REGION, SMALLEST_PART
 from tests.worlds.clock import Clock
@@ -138,7 +139,7 @@ class LocalEmu:
         # Without -P, modules beside the program would hide those that LocalEmu imports.
         command: list[str | Path] = [self._python, "-P", ROOT / "tests" / "worlds" / "localemu_server.py"]
         self._process = start_session(command, self._log, cwd=Path(self._home.name), environment=environment)
-        self._running.callback(end_session, self._process)
+        self._running.callback(_end, self._process)
 
     def _wait_until_healthy(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -226,3 +227,10 @@ class LocalEmu:
         if answer.status_code >= 500:  # the tests plan the errors of AWS themselves
             raise LocalEmuError(f"LocalEmu failed ({answer.status_code}): {answer.text}")
         return answer
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill it with all that it started: it would take ten seconds over its own end, and it keeps nothing."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -25,8 +25,6 @@ from tests.worlds.archive_cli import (
 )
 from tests.worlds.cli import OVERRIDE, SHOWN
 
-pytestmark = pytest.mark.any_aws
-
 
 def test_a_backfill_is_followed_until_every_missing_day_is_stored(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
