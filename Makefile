@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo up down build deploy deploy-built bundle unbundle validate check style scan collect test \
-        test-runtimes test-browser unit iam reliability simulate bench fuzz lock clean
+        test-runtimes test-second-emulator test-browser unit iam reliability simulate bench fuzz lock clean
 
 # Two targets at a time. What the recipes start gets no flags of this make.
 MAKEFLAGS += -j2
@@ -21,6 +21,7 @@ FAST_TESTS := tests/unit tests/integration tests/stand_ins tests/project tests/v
 RUNTIMES ?=
 ALLOW_MISSING ?=
 SEEDS ?= 2000
+SECOND_TESTS := tests/e2e/runtime tests/unit/backups tests/integration
 
 # An environment is ready when this file is newer than its requirements. LOCAL and DEV are both in .venv.
 LOCAL := .venv/.local
@@ -31,7 +32,7 @@ INSTALL = @sh local/environment.sh $(@D) $< && touch $@
 DEPLOY = .venv/bin/python -m local.deploy --runtime $(RUNTIME) --architecture $(ARCH)
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
 
 demo: $(LOCAL) $(call ready,emulator) ## Show everything on this machine: no AWS account, Docker or configuration needed
 	@.venv/bin/python -m local.demo
@@ -90,6 +91,13 @@ test: check collect $(call ready,emulator runtime awscli) ## Run all checks and 
 test-runtimes: $(DEV) ## Run the tests that need no emulator on each supported Python: RUNTIMES="python3.12"
 	@.venv/bin/python -m local.runtimes $(if $(filter 1,$(ALLOW_MISSING)),--allow-missing) $(RUNTIMES)
 
+test-second-emulator: $(DEV) $(call ready,runtime second-emulator) ## Run tests against LocalEmu as AWS (needs Python 3.12 or later)
+	@if [ -x .local/second-emulator/bin/python ]; then \
+		.venv/bin/python -m pytest --numprocesses 2 --aws localemu $(SECOND_TESTS); \
+	else \
+		echo "Nothing was tested against the second emulator."; \
+	fi
+
 test-browser: $(DEV) $(call ready,emulator) ## Test the dashboard in a browser (Chromium; apt-get installs it for root)
 	@.venv/bin/python -m pytest tests/browser
 
@@ -126,6 +134,14 @@ FORCE:
 $(call ready,uv): requirements/uv.txt .local/python
 	@sh local/environment.sh $(@D) $< || echo "pip cannot install uv, and will install the rest, which takes longer."
 	@touch $@
+
+# LocalEmu needs Python 3.12 or later, whichever Python the others use. Each candidate runs the same LocalEmu.
+$(call ready,second-emulator): requirements/second-emulator.txt .local/python $(call ready,uv)
+	@if PYTHON=$$(sh local/find_python.sh python3.13 python3.12 python3.14); then \
+		export PYTHON && sh local/environment.sh $(@D) $< && touch $@; \
+	else \
+		[ "$(ALLOW_MISSING)" = 1 ] || { echo "ALLOW_MISSING=1 goes on without the second emulator."; exit 1; }; \
+	fi
 
 .local/%/.ready: requirements/%.txt .local/python $(call ready,uv)
 	$(INSTALL)

@@ -1,6 +1,7 @@
 """What applies to every test: no AWS settings of the machine, and nothing that an earlier test created.
 
-With the option ``--aws localemu``, the tests that are marked `any_aws` run against LocalEmu in moto's place.
+With the option ``--aws localemu``, the tests that are marked `any_aws` run against LocalEmu in moto's place, and those
+that are marked `localemu` run, too.
 """
 
 import os
@@ -37,11 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("aws") == "moto":
-        return
-    chosen = [each for each in items if each.get_closest_marker("any_aws") and not each.get_closest_marker("moto")]
-    config.hook.pytest_deselected(items=[each for each in items if each not in chosen])
-    items[:] = chosen
+    def chosen(test: pytest.Item) -> bool:
+        marks = {mark.name for mark in test.iter_markers()}
+        if config.getoption("aws") == "moto":
+            return "localemu" not in marks
+        return "localemu" in marks or ("any_aws" in marks and "moto" not in marks)
+
+    config.hook.pytest_deselected(items=[each for each in items if not chosen(each)])
+    items[:] = filter(chosen, items)
 
 
 @pytest.fixture(scope="session")

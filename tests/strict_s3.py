@@ -94,10 +94,10 @@ class StrictS3(WatchedS3):
             expected = _header(request, "If-Match")
             if expected and (found := _etag(request)) != expected:
                 return refusal(request, "PreconditionFailed", 412) if found else refusal(request, "NoSuchKey", 404)
-            headers = [
-                _header(request, f"x-amz-{name}") for name in ("checksum-crc32", "checksum-type", "mp-object-size")
-            ]
-            if headers != [_crc32(whole), "FULL_OBJECT", str(len(whole))]:
+            if _header(request, "x-amz-mp-object-size") != str(len(whole)):
+                return refusal(request, "InvalidRequest")
+            headers = [_header(request, f"x-amz-checksum-{name}") for name in ("crc32", "type")]
+            if headers != [_crc32(whole), "FULL_OBJECT"]:
                 return refusal(request, "BadDigest")
         return None
 

@@ -15,6 +15,8 @@ from local.processes import interrupts_deferred
 from local.stack import emulator, lambda_runtime
 from local.stack.emulator import Emulator
 from local.stack.lambda_runtime import Rie
+from tests.worlds import localemu
+from tests.worlds.localemu import LocalEmu
 
 if TYPE_CHECKING:
     import subprocess
@@ -106,10 +108,16 @@ def a_function() -> Rie:
 
 @pytest.mark.parametrize("interrupted", ["before", "after"])
 @pytest.mark.parametrize(
-    ("module", "make"), [(emulator, an_emulator), (lambda_runtime, a_function)], ids=["emulator", "function"]
+    ("module", "make"),
+    [(emulator, an_emulator), (localemu, LocalEmu), (lambda_runtime, a_function)],
+    ids=["emulator", "second emulator", "function"],
 )
 def test_an_interrupt_around_the_start_of_a_process_leaves_nothing_behind(
-    module: Any, make: Callable[[], Emulator | Rie], interrupted: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    module: Any,
+    make: Callable[[], Emulator | LocalEmu | Rie],
+    interrupted: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     starts = Starts(interrupted)
     monkeypatch.setattr(module, "start_session", starts)

@@ -10,25 +10,28 @@ Its DynamoDB, SSM and logs are moto's, as it was forked. The differences from AW
 import json
 import os
 import secrets
+import signal
+import socket
 import time
 import urllib.error
 import urllib.request
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode, urlsplit
 
+import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.httpsession import URLLib3Session
 from moto.core.botocore_stubber import BotocoreStubber
 
 from local.build import ROOT
-from local.processes import end_session, free_port, interrupts_deferred, start_session
+from local.processes import free_port, interrupts_deferred, start_session
 from tests.strict_s3 import WatchedS3
 from tests.worlds.aws import ACCOUNT, REGION, SMALLEST_PART
 from tests.worlds.clock import Clock
@@ -99,7 +102,26 @@ class LocalEmu:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
 
+    def client(self, service: str) -> Any:
+        """Return a boto3 client for one of its services, on this machine's time."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=ACCOUNT,
+            aws_secret_access_key="test",
+            aws_session_token=self._token,
+        )
+
+    def reset(self) -> None:
+        """Delete everything that it has."""
+        self.control(RESET)
+
     def _start(self) -> None:
+        try:
+            socket.create_server(("127.0.0.1", self.port)).close()
+        except OSError as error:  # LocalEmu would go on without a port
+            raise LocalEmuError(f"port {self.port} of 127.0.0.1 is taken ({error})") from error
         environment = {
             "PATH": os.defpath,
             "HOME": self._home.name,
@@ -117,23 +139,23 @@ class LocalEmu:
         # Without -P, modules beside the program would hide those that LocalEmu imports.
         command: list[str | Path] = [self._python, "-P", ROOT / "tests" / "worlds" / "localemu_server.py"]
         self._process = start_session(command, self._log, cwd=Path(self._home.name), environment=environment)
-        self._running.callback(end_session, self._process)
+        self._running.callback(_end, self._process)
 
     def _wait_until_healthy(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         why = f"was not ready after {START_SECONDS} s"
         while time.monotonic() < deadline:
             if self._process and self._process.poll() is not None:
-                why = f"exited with {self._process.returncode}"
+                why = f"ended with exit code {self._process.returncode} before it was ready"
                 break
             try:
-                self.control("/_localemu/health")
+                self.reset()
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
             else:
                 return
         log = "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
-        raise LocalEmuError(f"LocalEmu on port {self.port} {why}:\n{log}")
+        raise LocalEmuError(f"LocalEmu on port {self.port} {why}. The end of its log:\n{log}")
 
     def control(self, path: str, **query: object) -> Any:
         """Send a request of our own; returns the answer's JSON, if there is any."""
@@ -150,7 +172,7 @@ class LocalEmu:
 
         moto has a handler in every client of botocore, which does nothing while moto is off. This takes its place.
         """
-        self.control(RESET)
+        self.reset()
 
         def answer(_stubber: BotocoreStubber, event_name: str, request: AWSPreparedRequest, **_: Any) -> Any:
             host = urlsplit(request.url).hostname or ""
@@ -186,7 +208,7 @@ class LocalEmu:
         asked = json.loads(request.body)
         wait = asked.get("WaitTimeSeconds", 0)
         request.body = json.dumps(asked | {"WaitTimeSeconds": 0}).encode()
-        request.headers.replace_header("Content-Length", str(len(request.body)))
+        request.headers["Content-Length"] = str(len(request.body))
         answer = self._send(request, clock)
         if wait and answer.status_code == 200 and not json.loads(answer.content).get("Messages"):
             clock.forward(wait)
@@ -205,3 +227,10 @@ class LocalEmu:
         if answer.status_code >= 500:  # the tests plan the errors of AWS themselves
             raise LocalEmuError(f"LocalEmu failed ({answer.status_code}): {answer.text}")
         return answer
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill it with all that it started: it would take ten seconds over its own end, and it keeps nothing."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

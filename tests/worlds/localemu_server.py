@@ -37,7 +37,7 @@ class Clock:
 
     def whole(self, *, millis: bool = False, **_: object) -> int:
         """Stand in for LocalEmu's own function `now`."""
-        return int(self() * (1000 if millis else 1))
+        return round((time.time() if self.now is None else self.now) * 1000) if millis else int(self())
 
 
 class Front:
@@ -46,7 +46,11 @@ class Front:
     def __init__(self, token: str) -> None:
         from localemu.services.s3 import models as s3
         from localemu.services.sqs import models, provider, queue, utils
+        from moto.core.config import default_user_config
 
+        default_user_config["iam"]["load_aws_managed_policies"] = (
+            False  # a second at each reset, and no test needs them
+        )
         s3.S3_UPLOAD_PART_MIN_SIZE = int(os.environ["RELAY_SMALLEST_PART"])
         self._token = token
         self._clock = Clock()
@@ -67,9 +71,10 @@ class Front:
         if not compare_digest(request.headers.get(TOKEN_HEADER, ""), self._token):
             chain.respond(403)
             return
-        self._set_clock(request.headers.get(TIME_HEADER))
         if request.path in OWN:
             chain.respond(200, json.dumps(OWN[request.path](**request.args)))
+        else:
+            self._set_clock(request.headers.get(TIME_HEADER))
 
     def _set_clock(self, now: str | None) -> None:
         before, self._clock.now = self._clock.now, float(now) if now else None

@@ -14,6 +14,8 @@ from relay.backups.runs import GIVE_UP_SECONDS
 
 from tests.worlds.backups import ARCHIVE, BackupsWorld
 
+pytestmark = pytest.mark.any_aws
+
 TODAY = date(2026, 11, 21)
 A_DAY = 86_400
 D = Backup(TODAY - timedelta(days=3), "message")
@@ -95,6 +97,7 @@ def test_a_file_that_can_only_be_told_from_others_by_its_bytes_is_no_new_version
 # --- Late
 
 
+@pytest.mark.moto("several weeks of nights take LocalEmu long")
 def test_files_of_days_that_were_not_there_for_five_nights_are_all_stored(nights: BackupsWorld) -> None:
     late = [Backup(TODAY + timedelta(days=number), "message") for number in range(5)]
     nights.firestream.configure(missing=[("message", each.day) for each in late])
@@ -109,6 +112,7 @@ def test_files_of_days_that_were_not_there_for_five_nights_are_all_stored(nights
     assert run.metric("BackupDaysBeyondLag") == 0
 
 
+@pytest.mark.moto("several weeks of nights take LocalEmu long")
 def test_a_missing_day_is_told_of_as_long_as_it_may_still_come(nights: BackupsWorld) -> None:
     nights.firestream.configure(missing=[("message", D.day)])
     for days in (1, 2, 3, 4, 5):  # from the age of 3 on, with a lag of 2

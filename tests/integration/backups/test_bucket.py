@@ -24,6 +24,8 @@ from tests.strict_s3 import WatchedS3, refuse
 from tests.worlds.aws import Emulator
 from tests.worlds.clock import Clock
 
+pytestmark = pytest.mark.any_aws
+
 BUCKET = "archive"
 NOW = 1_795_273_200.0
 DAY = date(2016, 12, 5)
@@ -123,6 +125,7 @@ def test_another_file_in_the_folder_of_a_day_is_not_its_backup(bucket: Bucket, n
     assert set(bucket.archive.absent("message", near(-1), near(1))) == set()
 
 
+@pytest.mark.moto("a thousand objects take LocalEmu half a minute")
 def test_a_long_range_takes_one_request_for_each_thousand_days(bucket: Bucket) -> None:
     all_days = list(days(date(2009, 1, 1), date(2012, 6, 30)))
     bucket.put(*(message(day).key for day in all_days))
@@ -131,6 +134,7 @@ def test_a_long_range_takes_one_request_for_each_thousand_days(bucket: Bucket) -
     assert bucket.strict.sent == {"ListObjectsV2": 2}
 
 
+@pytest.mark.moto("a thousand objects take LocalEmu half a minute")
 def test_a_listing_reads_only_the_range(bucket: Bucket) -> None:
     bucket.put(*(message(day).key for day in days(date(2009, 1, 1), date(2012, 6, 30))))
     bucket.strict.sent.clear()

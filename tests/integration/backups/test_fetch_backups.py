@@ -14,6 +14,8 @@ from relay.errors import Misconfigured, Reject
 from local.stand_ins.firestream.faults import Fault
 from tests.worlds.backups import BackupsWorld
 
+pytestmark = pytest.mark.any_aws
+
 TODAY = date(2026, 11, 21)
 DAY = date(2016, 12, 5)
 BACKUP = Backup(DAY, "message")

@@ -12,6 +12,8 @@ from tests.worlds.archive_cli import A_WEEK, BACKUP, DONE, MONTHS, NO_STACK, USA
 from tests.worlds.backups import ARCHIVE
 from tests.worlds.cli import OVERRIDE, SHOWN
 
+pytestmark = pytest.mark.any_aws
+
 
 def states(relay: ArchiveCli, *words: str) -> dict[str, str]:
     (found,) = relay("backups", "--json", *words).json["calendars"]

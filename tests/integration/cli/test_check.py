@@ -25,6 +25,8 @@ from tests.worlds.archive_cli import (
 from tests.worlds.backups import ARCHIVE, LOGIN_PARAMETER
 from tests.worlds.cli import OVERRIDE, CommandResult
 
+pytestmark = pytest.mark.any_aws
+
 ONE_DAY = ("2016-12-05", "2016-12-05")
 LINE = {"id": 1}
 

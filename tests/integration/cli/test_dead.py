@@ -8,6 +8,8 @@ from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 REASON = "StockTwits refused it (422: Body can't be blank)"
 PERHAPS = "an earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
 
@@ -95,6 +97,7 @@ def test_a_letter_that_is_not_there_is_reported(cli: CliHarness, command: str) -
     assert (result.code, "no dead letter nowhere" in result.err) == (USAGE, True)
 
 
+@pytest.mark.moto("LocalEmu chooses its messages' ids itself")
 def test_a_beginning_that_fits_more_than_one_letter_is_refused(
     cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

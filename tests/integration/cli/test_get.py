@@ -28,6 +28,8 @@ from tests.worlds.archive_cli import (
 )
 from tests.worlds.backups import ARCHIVE
 
+pytestmark = pytest.mark.any_aws
+
 
 def test_a_backup_is_downloaded_byte_for_byte(relay: ArchiveCli) -> None:
     relay.store(BACKUP)

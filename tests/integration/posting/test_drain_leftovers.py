@@ -9,6 +9,8 @@ from relay.errors import Pause
 from tests.worlds.functions import Function
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 FIVE = [f"$AAPL crosses {price}" for price in range(300, 305)]
 
 

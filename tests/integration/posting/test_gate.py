@@ -13,6 +13,8 @@ from relay.posting.gate import CHANGE_ATTEMPTS, PROBE_SECONDS, Admission, Gate
 from tests.worlds.clock import Clock
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 NINE_HOURS = 9 * 3600  # from 15:00 to midnight, UTC
 
 

@@ -25,6 +25,8 @@ from relay.posting.gate import PROBE_SECONDS, Admission
 
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 AFTERNOON = 1_795_273_200.0
 NINE_HOURS = 9 * 3600  # from 15:00 to midnight, UTC
 HOUR = 3600

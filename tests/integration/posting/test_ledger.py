@@ -16,6 +16,8 @@ from relay.posting.outcome import Claim, Published, Settlement, Status
 from tests.worlds.clock import Clock
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 PUBLISHED = Published(600_000_001, "https://stocktwits.com/relay_demo/message/600000001")
 POSTED = Settlement(Status.POSTED, published=PUBLISHED)
 REJECTED = Settlement(Status.REJECTED, reason="StockTwits refused it", http_status=422)

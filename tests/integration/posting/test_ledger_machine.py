@@ -29,6 +29,8 @@ from relay.posting.reconciliation import Owner
 
 from tests.worlds.posting import TABLE, PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 AFTERNOON = 1_795_273_200.0
 HALF_AN_HOUR = 1800
 

@@ -12,6 +12,8 @@ from relay.posting.stocktwits import BLOCKED_SECONDS
 from tests.worlds.functions import Function
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 HALF_AN_HOUR = 30 * 60
 
 

@@ -14,6 +14,8 @@ from local.stand_ins.stocktwits.api import RefusedError
 from tests.worlds.functions import Function
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 TEN = [f"$AAPL crosses {price}" for price in range(300, 310)]
 
 

@@ -12,6 +12,8 @@ from relay.posting.result_events import schema
 from tests.worlds.functions import Function
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 BUS = "results"
 
 Event = dict[str, Any]

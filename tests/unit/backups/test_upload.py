@@ -23,7 +23,7 @@ from tests.strict_s3 import WatchedS3, refuse
 from tests.worlds.aws import Emulator
 from tests.worlds.clock import Clock
 
-pytestmark = pytest.mark.timeout(20, func_only=True)  # what waits for ever, waits no longer
+pytestmark = [pytest.mark.any_aws, pytest.mark.timeout(20, func_only=True)]  # what waits for ever, waits no longer
 
 BUCKET, KEY = "archive", "message/2016/12/05/stocktwits_message_2016_12_05.gz"
 PART = 1000
