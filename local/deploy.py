@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from samcli.lib.config.exceptions import SamConfigFileReadException  # type: ignore[import-untyped]
 from samcli.lib.config.samconfig import SamConfig  # type: ignore[import-untyped]
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
@@ -68,20 +69,6 @@ def parameters(text: str) -> list[str]:
     return words
 
 
-def check_stack_name(folder: Path = ROOT) -> None:
-    """Check that the stack's name in samconfig.toml leaves space for what is added to it.
-
-    Raises:
-        BuildError: It is too long. CloudFormation would find out only after creating most of the stack.
-    """
-    name = str(SamConfig(folder).get_all(["deploy"], "parameters").get("stack_name", ""))
-    if len(name) > MAX_STACK_NAME:
-        raise BuildError(
-            f"The stack's name has {len(name)} characters, at most {MAX_STACK_NAME} are possible, since schedules are "
-            f"named after it: change stack_name in samconfig.toml ({name})."
-        )
-
-
 def deploy(runtime: str, architecture: str, overrides: Sequence[str]) -> int:
     """Run ``sam deploy`` and return its exit code.
 
@@ -96,6 +83,23 @@ def deploy(runtime: str, architecture: str, overrides: Sequence[str]) -> int:
     built_for = [f"PythonRuntime={runtime}", f"Architecture={architecture}"]
     command = [sam, "deploy", "--parameter-overrides", *built_for, *overrides]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def check_stack_name(folder: Path = ROOT) -> None:
+    """Check that the stack's name in samconfig.toml leaves space for what is added to it.
+
+    Raises:
+        BuildError: It is too long. CloudFormation would find out only after creating most of the stack.
+    """
+    try:
+        name = str(SamConfig(folder).get_all(["deploy"], "parameters").get("stack_name", ""))
+    except SamConfigFileReadException:
+        return  # sam deploy says what is wrong
+    if len(name) > MAX_STACK_NAME:
+        raise BuildError(
+            f"The stack's name has {len(name)} characters, at most {MAX_STACK_NAME} are possible, since schedules are "
+            f"named after it: change stack_name in samconfig.toml ({name})."
+        )
 
 
 def _expected(template: Path, runtime: str, architecture: str, directory: Path) -> dict[str, Any]:

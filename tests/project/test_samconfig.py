@@ -53,7 +53,9 @@ def test_a_stack_name_that_schedules_cannot_have_is_refused_before_deploying(tmp
         check_stack_name(with_stack_name(tmp_path, "x" * (MAX_STACK_NAME + 1)))
 
 
-def test_a_configuration_without_a_stack_name_is_left_to_sam(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "version = 0.1\n", "no TOML"], ids=["empty", "without a name", "unreadable"])
+def test_a_configuration_without_a_stack_name_is_left_to_sam(text: str, tmp_path: Path) -> None:
+    (tmp_path / "samconfig.toml").write_text(text)
     check_stack_name(tmp_path)
 
 

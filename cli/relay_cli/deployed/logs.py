@@ -60,7 +60,7 @@ class Logs:
     def _read(self, group: str, since: datetime, wanted: dict[str, str]) -> Iterator[Line]:
         if group not in self._names:
             return
-        conditions = " && ".join(f"$.{name} = {_quoted(value)}" for name, value in wanted.items())
+        conditions = " && ".join(f"$.{name} = {json.dumps(value)}" for name, value in wanted.items())
         pages = (
             self._stack.client("logs")
             .get_paginator("filter_log_events")
@@ -89,19 +89,11 @@ class Logs:
         }
 
 
-def _quoted(value: str) -> str:
-    """Quote a value as the functions log it: not in ASCII, since a pattern may be compared without resolving escapes.
-
-    A lone surrogate, which no log line has, becomes a question mark: it could not be sent.
-    """
-    return json.dumps(value.encode(errors="replace").decode(), ensure_ascii=False)
-
-
 def _line(logged: datetime, text: str, wanted: dict[str, str]) -> Line | None:
     """Parse a line; None if it does not match the filter, because emulators ignore filter patterns."""
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
-        fits = text.startswith("{") and all(_quoted(value) in text for value in wanted.values())
+        fits = text.startswith("{") and all(json.dumps(value) in text for value in wanted.values())
         return Line(logged, dict(wanted), readable=False) if fits else None
     return Line(logged, fields) if isinstance(fields, dict) and fields.items() >= wanted.items() else None
