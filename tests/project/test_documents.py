@@ -139,3 +139,9 @@ def test_the_alarm_that_is_forced_is_one_of_the_template() -> None:
     assert {"Fn::Sub": f"${{AWS::StackName}}{name}"} in [
         each["AlarmName"] for each in of_type("AWS::CloudWatch::Alarm").values()
     ]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_an_output_that_a_command_reads_is_one_of_the_template(path: Path) -> None:
+    read = re.findall(r"OutputKey=='(\w+)'|\$\((?:queue_arn|kept|output) (\w+)\)", path.read_text())
+    assert {name for pair in read for name in pair if name} <= TEMPLATE["Outputs"].keys()
