@@ -195,6 +195,19 @@ class DoctorWorld:
             return self.functions.answer(operation, path, sent)
         return None
 
+    def create_alarm(self, name: str, topic: str) -> None:
+        self.client("cloudwatch").put_metric_alarm(
+            AlarmName=name,
+            MetricName="Errors",
+            Namespace="AWS/Lambda",
+            Statistic="Sum",
+            Period=300,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanOrEqualToThreshold",
+            AlarmActions=[topic],
+        )
+
     def _create(self) -> None:
         urls = {name: self.outputs[f"{name}QueueUrl"] for name in QUEUES}
         for name, url in urls.items():
@@ -212,17 +225,7 @@ class DoctorWorld:
         self.client("sns").subscribe(TopicArn=TOPIC_ARN, Protocol="email", Endpoint=MAIL)
         self.outputs["AlarmTopicArn"] = TOPIC_ARN
         for name in ALARMS.values():
-            self.client("cloudwatch").put_metric_alarm(
-                AlarmName=name,
-                MetricName="Errors",
-                Namespace="AWS/Lambda",
-                Statistic="Sum",
-                Period=300,
-                EvaluationPeriods=1,
-                Threshold=1,
-                ComparisonOperator="GreaterThanOrEqualToThreshold",
-                AlarmActions=[TOPIC_ARN],
-            )
+            self.create_alarm(name, TOPIC_ARN)
         login = {"username": self.firestream.username, "password": self.firestream.password}
         self.client("ssm").put_parameter(Name=LOGIN_PARAMETER, Type="SecureString", Value=json.dumps(login))
         self.cli.parameters |= {

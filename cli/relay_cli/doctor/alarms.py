@@ -15,6 +15,8 @@ _UNCONFIRMED = frozenset({"PendingConfirmation", "Deleted"})
 """What stands in place of a subscription's ARN while, or after, nobody has confirmed it:
 https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html."""
 
+_ANEW = "make them anew: switch the half off and on again, as docs/troubleshooting.md says"
+
 
 def topic(deployment: Deployment) -> Verdict:
     """Check that somebody has subscribed to the alarms, and has confirmed it."""
@@ -51,15 +53,11 @@ def alarms(deployment: Deployment) -> Verdict:
     described = stack.client("cloudwatch").describe_alarms(AlarmNames=wanted)["MetricAlarms"]
     found = {each["AlarmName"]: each for each in described}
     if missing := [name for name in wanted if name not in found]:
-        return broken(
-            f"missing: {_names(missing)}", "make them anew: switch the half off and on again (docs/troubleshooting.md)"
-        )
-    silent = [
-        name
-        for name, each in found.items()
-        if not each["ActionsEnabled"] or stack.output("AlarmTopicArn") not in each["AlarmActions"]
-    ]
-    if silent:
+        return broken(f"missing: {_names(missing)}", _ANEW)
+    topic = stack.output("AlarmTopicArn")
+    if astray := [name for name, each in found.items() if topic not in each["AlarmActions"]]:
+        return broken(f"they do not lead to the alarms' topic: {_names(astray)}", _ANEW)
+    if silent := [name for name, each in found.items() if not each["ActionsEnabled"]]:
         return warning(
             f"not announced to anybody: {_names(silent)}",
             f"aws cloudwatch enable-alarm-actions --alarm-names {' '.join(silent)}",

@@ -440,6 +440,16 @@ def test_a_deleted_alarm_is_broken(deployed: DoctorWorld) -> None:
     assert (line["state"], line["text"]) == ("broken", "missing: stocktwits-relay-backups-late")
 
 
+def test_an_alarm_that_leads_elsewhere_is_broken(deployed: DoctorWorld) -> None:
+    deployed.client("cloudwatch").delete_alarms(AlarmNames=[deployed.resource("BackupsLateAlarm")])
+    deployed.create_alarm(deployed.resource("BackupsLateAlarm"), "arn:aws:sns:us-east-1:123456789012:other")
+    line = deployed.line("alarms")
+    assert (line["state"], "do not lead to the alarms' topic: stocktwits-relay-backups-late" in line["text"]) == (
+        "broken",
+        True,
+    )
+
+
 def test_a_stack_of_an_older_version_lacks_what_this_command_looks_for(deployed: DoctorWorld) -> None:
     del deployed.resources["FetchBackupsFunctionNightly"]
     line = deployed.line("schedule-nightly")
