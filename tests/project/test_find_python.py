@@ -190,7 +190,7 @@ def test_uv_installs_from_where_pip_would(project: Project) -> None:
     project.has_uv('echo "$@" > asked; echo "$UV_DEFAULT_INDEX $SSL_CERT_FILE" >> asked')
     project.makes_environment(PIP_INDEX_URL="https://index.example/simple", PIP_CERT="/authorities.pem")
     assert (project.folder / "asked").read_text().splitlines() == [
-        "pip install --quiet --require-hashes --python environment/bin/python -r none.txt",
+        "pip install --quiet --no-deps --require-hashes --python environment/bin/python -r none.txt",
         "https://index.example/simple /authorities.pem",
     ]
 

@@ -26,7 +26,7 @@ def name(file: Path) -> str:
 
 
 def test_each_environment_and_layer_has_its_requirements() -> None:
-    environments = {"awscli", "bench", "dev", "emulator", "fuzz", "local", "runtime", "scan", "uv"}
+    environments = {"awscli", "bench", "dev", "emulator", "fuzz", "local", "runtime", "scan", "second-emulator", "uv"}
     assert {name(file) for file in FILES} == {
         *(f"requirements/{each}.txt" for each in environments),
         "layers/relay/requirements.txt",
@@ -59,7 +59,7 @@ def test_nothing_else_installs() -> None:
 class Index:
     """A package index with a single wheel, in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, metadata: str = "") -> None:
         self.folder = folder
         self.requirements = folder / "requirements.txt"
         self.environment = os.environ | {"PYTHON": sys.executable, "PIP_CONFIG_FILE": os.devnull}
@@ -68,7 +68,7 @@ class Index:
         with zipfile.ZipFile(folder / WHEEL, "w") as wheel:
             info = "relay_example-1.0.dist-info"
             wheel.writestr("relay_example.py", "")
-            wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: relay-example\nVersion: 1.0\n")
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: relay-example\nVersion: 1.0\n{metadata}")
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(
                 f"{info}/RECORD", f"relay_example.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"
@@ -124,6 +124,13 @@ def test_an_environment_does_not_take_a_file_for_which_no_hash_was_pinned(index:
     error, installed = made_environment(index, installer)
     assert not installed
     assert "Hashes are required in --require-hashes mode" in error
+
+
+@pytest.mark.parametrize("installer", INSTALLERS)
+def test_an_environment_has_nothing_that_its_requirements_do_not_name(tmp_path: Path, installer: str) -> None:
+    index = Index(tmp_path, "Requires-Dist: relay-other\n")
+    index.requires(index.sha256)
+    assert made_environment(index, installer) == ("", True)
 
 
 # --- The layer that `sam build` builds

@@ -18,8 +18,6 @@ from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, Answer, CliHarness, lo
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import CHARTS, TABLE, PostingWorld
 
-pytestmark = pytest.mark.any_aws
-
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
 

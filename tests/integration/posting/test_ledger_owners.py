@@ -16,8 +16,6 @@ from relay.posting.reconciliation import Owner
 from tests.worlds.clock import Clock
 from tests.worlds.posting import PostingWorld
 
-pytestmark = pytest.mark.any_aws
-
 LARGEST_ID = 2**63 - 1
 
 
