@@ -325,7 +325,7 @@ def test_watching_shows_each_new_post_without_reading_the_log_again(
     monkeypatch.setattr(status, "read", read)
     runs = [post(text) for text in ("one $A", "two $B", "three $C")]
     cli.log(runs.pop(0))
-    world.clock.forward(20 * 86400)
+    world.clock.forward(4 * 86400)
     cli.meanwhile = [lambda: cli.log(runs.pop(0)), lambda: cli.log(runs.pop(0)), interrupt]
     cli("status", "--watch")
     assert found == ["one $A", "two $B", "three $C"]
