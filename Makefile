@@ -93,7 +93,7 @@ test-runtimes: $(DEV) ## Run the tests that need no emulator on each supported P
 
 test-second-emulator: $(DEV) $(call ready,runtime second-emulator) ## Run tests against LocalEmu as AWS (needs Python 3.12 or later)
 	@if [ -x .local/second-emulator/bin/python ]; then \
-		.venv/bin/python -m pytest --numprocesses 2 --aws localemu $(SECOND_TESTS); \
+		.venv/bin/python -m pytest --numprocesses 2 --maxfail 20 --aws localemu $(SECOND_TESTS); \
 	else \
 		echo "Nothing was tested against the second emulator."; \
 	fi

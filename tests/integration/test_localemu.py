@@ -64,7 +64,7 @@ def test_it_listens_on_its_port_of_loopback_and_nowhere_else(localemu: LocalEmu)
     assert listeners(localemu.pid) == [f"{LOOPBACK}:{localemu.port:04X}"]
 
 
-@pytest.mark.parametrize("token", [None, "", "another"])
+@pytest.mark.parametrize("token", [None, "", "another", "\u00e9"])
 @pytest.mark.parametrize("path", ["/", "/_localemu/health", "/_localemu/state", RESET])
 def test_it_refuses_whoever_does_not_have_the_token_of_this_run(
     localemu: LocalEmu, path: str, token: str | None

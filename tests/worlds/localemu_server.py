@@ -6,11 +6,13 @@ the header, the time is this machine's.
 LocalEmu answers anybody who reaches its port: like the other emulator, it serves only those who know the token.
 """
 
+import asyncio
 import json
 import os
 import sys
 import threading
 import time
+import warnings
 from datetime import UTC, datetime
 from hmac import compare_digest
 from itertools import count
@@ -48,9 +50,7 @@ class Front:
         from localemu.services.sqs import models, provider, queue, utils
         from moto.core.config import default_user_config
 
-        default_user_config["iam"]["load_aws_managed_policies"] = (
-            False  # a second at each reset, and no test needs them
-        )
+        default_user_config["iam"]["load_aws_managed_policies"] = False  # they take a second at each reset
         s3.S3_UPLOAD_PART_MIN_SIZE = int(os.environ["RELAY_SMALLEST_PART"])
         self._token = token
         self._clock = Clock()
@@ -65,14 +65,13 @@ class Front:
         from localemu.aws.connect import INTERNAL_REQUEST_AUTH_HEADER, INTERNAL_REQUEST_AUTH_TOKEN
 
         request = context.request
-        own = request.headers.get(INTERNAL_REQUEST_AUTH_HEADER, "")
-        if compare_digest(own, INTERNAL_REQUEST_AUTH_TOKEN):
+        if _has(request, INTERNAL_REQUEST_AUTH_HEADER, INTERNAL_REQUEST_AUTH_TOKEN):
             return  # a service asks another one
-        if not compare_digest(request.headers.get(TOKEN_HEADER, ""), self._token):
+        if not _has(request, TOKEN_HEADER, self._token):
             chain.respond(403)
-            return
-        if request.path in OWN:
+        elif request.path in OWN:
             chain.respond(200, json.dumps(OWN[request.path](**request.args)))
+            self._clock.ticks = count(1) if request.path == RESET else self._clock.ticks
         else:
             self._set_clock(request.headers.get(TIME_HEADER))
 
@@ -80,6 +79,10 @@ class Front:
         before, self._clock.now = self._clock.now, float(now) if now else None
         if self._clock.now != before:
             self._update.do_update_all_queues()
+
+
+def _has(request: Any, header: str, secret: str) -> bool:
+    return compare_digest(request.headers.get(header, "").encode(), secret.encode())
 
 
 def reset() -> None:
@@ -136,7 +139,12 @@ def end_with_parent() -> None:
 
 def main() -> None:
     """Serve until the process is stopped; LocalEmu reads its settings from the environment."""
+    import typing_extensions
+
     end_with_parent()
+    if not hasattr(warnings, "deprecated"):  # Python 3.12
+        warnings.deprecated = typing_extensions.deprecated
+    asyncio.set_event_loop(asyncio.new_event_loop())  # Python 3.14 makes none
     sys.modules["crontab"] = crontab = ModuleType("crontab")  # has no wheel; only schedules of EventBridge need it
     crontab.CronTab = None  # type: ignore[attr-defined]
     from localemu.aws.app import LocalemuAwsGateway
