@@ -189,7 +189,7 @@ class Checker:
 
     def _compare(self, backup: Backup, checked: Checked, tags: Tags) -> Checked:
         """Compare a backup with Firestream's file, of which nothing is downloaded."""
-        assert self._firestream  # noqa: S101  # nosec B101  the caller has it
+        assert self._firestream  # noqa: S101  # nosec B101  # the caller has it
         known = Identity.of_tags(tags, checked.bytes)
         unable = self._silent if known.conditions else "its tags do not say which file of Firestream's it is"
         if unable:

@@ -163,7 +163,7 @@ class Fetcher:
     def keep_damaged(self, outcome: Outcome, seconds_left: Callable[[], float]) -> Outcome:
         """Fetch a damaged backup once more, and keep it apart as it is: Firestream may not have it for long."""
         backup = outcome.backup
-        assert backup  # noqa: S101  # nosec B101  it was asked for
+        assert backup  # noqa: S101  # nosec B101  # it was asked for
         try:
             with self.open(backup, seconds_left, None) as download:
                 damage = self.archive.keep_damaged(backup, download)

@@ -230,7 +230,7 @@ class Backups:
     def _missing(self, outcome: Outcome, *, leaves: bool) -> Outcome:
         """Say whether a missing file is late; note its absence if nobody will ask for it again by itself."""
         backup = outcome.backup
-        assert backup  # noqa: S101  # nosec B101  it was asked for
+        assert backup  # noqa: S101  # nosec B101  # it was asked for
         outcome = replace(outcome, late=(self.today() - backup.day).days > self.lag_days)
         if not leaves:
             return outcome
