@@ -19,8 +19,6 @@ from tests.worlds.cli import DONE, NO_AWS, NO_STACK, STACK, USAGE, CliHarness, i
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import PostingWorld
 
-pytestmark = pytest.mark.any_aws
-
 FIVE_MINUTES = 300
 
 
