@@ -77,8 +77,8 @@ def test_it_refuses_whoever_does_not_have_the_token_of_this_run(
     refused.value.close()
 
 
-def test_it_ends_with_the_process_that_started_it_however_that_ends() -> None:
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/layers/relay"}
+def test_it_ends_with_the_process_that_started_it_however_that_ends(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/layers/relay", "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", STARTS_ONE]
     with subprocess.Popen(
         command, env=environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

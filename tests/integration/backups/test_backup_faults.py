@@ -16,8 +16,6 @@ from tests.strict_s3 import refuse
 from tests.worlds.backups import BackupsWorld
 from tests.worlds.runs import BackupRun
 
-pytestmark = pytest.mark.any_aws
-
 DAY = date(2016, 12, 5)
 BACKUP = Backup(DAY, "message")
 

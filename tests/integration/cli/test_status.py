@@ -20,8 +20,6 @@ from tests.worlds.functions import Outbox
 from tests.worlds.posting import PostingWorld
 from tests.worlds.runs import Run
 
-pytestmark = pytest.mark.any_aws
-
 FIVE_MINUTES = 300
 
 
