@@ -356,6 +356,11 @@ def test_fewer_executions_than_the_relay_may_use_are_a_warning(deployed: DoctorW
         ({"level": "CRITICAL", "message": "boom"}, ": boom"),
         ({"type": "platform.report", "record": {"status": "timeout"}}, "a run ended with timeout"),
         ({"type": "platform.report", "record": {"status": "failure"}}, "a run ended with failure"),
+        (
+            {"type": "platform.report", "record": {"status": "error", "errorType": "Runtime.OutOfMemory"}},
+            "a run ended with error (Runtime.OutOfMemory)",
+        ),
+        ({"level": "ERROR", "message": "boom", "record": "of another library"}, ": boom"),
     ],
 )
 def test_the_last_error_of_a_function_is_quoted(deployed: DoctorWorld, line: dict[str, Any], words: str) -> None:
@@ -364,6 +369,16 @@ def test_the_last_error_of_a_function_is_quoted(deployed: DoctorWorld, line: dic
     log(deployed, "PostMessagesLogs", **line)
     found = deployed.line("errors-post-messages")
     assert (found["state"], "2 errors" in found["text"], words in found["text"]) == ("warning", True, True), found
+
+
+@pytest.mark.parametrize("name", ["requestId", "request_id"])
+def test_an_error_that_was_logged_is_not_counted_again_with_the_report_of_its_run(
+    deployed: DoctorWorld, name: str
+) -> None:
+    log(deployed, "PostMessagesLogs", level="ERROR", message="boom", **{name: "run-1"})
+    for status, request in (("error", "run-1"), ("error", "run-2"), ("timeout", "run-1")):
+        log(deployed, "PostMessagesLogs", type="platform.report", record={"status": status, "requestId": request})
+    assert "3 errors" in deployed.line("errors-post-messages")["text"]
 
 
 @pytest.mark.parametrize(
