@@ -100,7 +100,7 @@ def configured(folder: Path = ROOT) -> dict[str, str]:
     """
     value = _options(folder).get("parameter_overrides")
     try:
-        found: dict[str, str] = CfnParameterOverridesType().convert(value, None, None)
+        found: dict[str, str] = _Parameters().convert(value, None, None)
     except click.BadParameter as error:
         raise BuildError(f"parameter_overrides in samconfig.toml: {error.message}") from None
     return found
