@@ -96,7 +96,7 @@ def configured(folder: Path = ROOT) -> dict[str, str]:
     """Return ``parameter_overrides`` of ``sam deploy`` in the folder's samconfig.toml, read as SAM reads them.
 
     Raises:
-        BuildError: SAM cannot read the file or the parameters.
+        BuildError: SAM cannot read the file or the parameters, or would leave out a part of them.
     """
     value = _options(folder).get("parameter_overrides")
     try:
@@ -154,6 +154,28 @@ def deploy(runtime: str, architecture: str, given: Mapping[str, str]) -> int:
         file.flush()
         command = [sam, "deploy", "--parameter-overrides", f"file://{file.name}"]
         return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+class _Parameters(CfnParameterOverridesType):  # type: ignore[misc]
+    """SAM's reader of parameters, which leaves out what does not look like one: here, that is an error.
+
+    In ``"MaxPostsPerHour=6 DryRun = true"``, SAM would find one parameter, and the dry run would be live.
+    """
+
+    def convert(self, values: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  what TOML may hold
+        """Read parameters; SAM's reader calls this for each file that they name, too."""
+        for text in values if isinstance(values, list) else [values]:
+            if isinstance(text, str) and not text.startswith("file://") and (left := self._left_out(text)):
+                self.fail(
+                    f"SAM would leave out {left!r} of {text!r}. Write Name=value, and quotes around other values."
+                )
+        return super().convert(values, *arguments, **options)
+
+    def _left_out(self, text: str) -> str:
+        """Return what SAM does not read: it takes all that match the first of its patterns that matches at all."""
+        spaced = f" {text.strip()}"
+        rests = (re.sub(pattern, "", spaced) for pattern in self.ordered_pattern_match)
+        return next((rest for rest in rests if rest != spaced), spaced).strip()
 
 
 def _options(folder: Path) -> dict[str, Any]:
