@@ -19,7 +19,7 @@ from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.worlds.backups import ARCHIVE, PASSWORD
 from tests.worlds.cli import DONE, FAILED, NO_AWS, NO_STACK, OVERRIDE, SHOWN, CliHarness, control_characters, session
 from tests.worlds.defects import DEFECTS, Defect, a_dead_letter, log, no_token, rounds
-from tests.worlds.doctor import MAIL, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld
+from tests.worlds.doctor import MAIL, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld, policy, tls_only
 from tests.worlds.posting import TABLE, TOKEN
 
 CHECKS = [
@@ -478,6 +478,22 @@ def test_topics_that_publisherarns_names_may_publish(deployed: DoctorWorld) -> N
     deployed.cli.parameters["PublisherArns"] = ""
     line = deployed.line("queue-outbox")
     assert (line["state"], "its policy lets others use it" in line["text"]) == ("broken", True)
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_a_statement_without_an_action_hides_nothing_else(deployed: DoctorWorld, effect: str) -> None:
+    odd: dict[str, Any] = {
+        "Effect": effect,
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "NotAction": "sqs:AddPermission",
+    }
+    if effect == "Deny":
+        odd["Principal"] = "*"
+    arn = deployed.outputs["DeadLetterQueueArn"]
+    attributes = {"Policy": policy(odd | {"Resource": arn, "Condition": {"Bool": {"a": "b"}}}, tls_only(arn))}
+    deployed.cli.plan("GetQueueAttributes", lambda _: {"Attributes": attributes})
+    line = deployed.line("queue-dead-letters")
+    assert (line["state"], "defect" in line["what_to_do"]) == ("broken" if effect == "Allow" else "ok", False), line
 
 
 @pytest.mark.parametrize(
