@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
-from samcli.lib.config.exceptions import SamConfigFileReadException  # type: ignore[import-untyped]
+from samcli.lib.config.exceptions import SamConfigFileReadException, SamConfigVersionException  # type: ignore[import-untyped]
 from samcli.lib.config.samconfig import SamConfig  # type: ignore[import-untyped]
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
@@ -186,8 +186,9 @@ def _options(folder: Path) -> dict[str, Any]:
     """
     try:
         options: dict[str, Any] = SamConfig(folder).get_all(["deploy"], "parameters")
-    except SamConfigFileReadException as error:
-        raise BuildError(f"samconfig.toml cannot be read: {error.__cause__}") from None  # its own text is an error
+    except (SamConfigFileReadException, SamConfigVersionException, UnicodeDecodeError) as error:
+        why = error.__cause__ or error  # of a file that cannot be read, its own text is an error
+        raise BuildError(f"samconfig.toml cannot be read: {why}") from None
     return options
 
 

@@ -193,9 +193,18 @@ def test_make_deploy_passes_on_what_samconfig_holds(samconfig: Path, monkeypatch
     }
 
 
-@pytest.mark.parametrize("line", ["parameter_overrides = = 3", 'parameter_overrides = "nonsense"'])
-def test_a_samconfig_that_sam_cannot_read_is_refused(tmp_path: Path, line: str) -> None:
-    (tmp_path / "samconfig.toml").write_text(f"version = 0.1\n[default.deploy.parameters]\n{line}")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"version = 0.1\n[default.deploy.parameters]\nparameter_overrides = = 3",
+        b'version = 0.1\n[default.deploy.parameters]\nparameter_overrides = "nonsense"',
+        b'[default.deploy.parameters]\nparameter_overrides = "DryRun=true"',
+        b'version = 0.1\n# \xff\n[default.deploy.parameters]\nparameter_overrides = "DryRun=true"',
+    ],
+    ids=["no TOML", "no parameter", "no version", "no UTF-8"],
+)
+def test_a_samconfig_that_sam_cannot_read_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "samconfig.toml").write_bytes(content)
     with pytest.raises(BuildError, match=r"samconfig\.toml"):
         configured(tmp_path)
 
