@@ -455,6 +455,11 @@ def test_a_deleted_alarm_is_broken(deployed: DoctorWorld) -> None:
     assert (line["state"], line["text"]) == ("broken", "missing: stocktwits-relay-backups-late")
 
 
+def test_an_alarm_that_a_deployment_is_yet_to_make_hides_no_other(deployed: DoctorWorld) -> None:
+    deployed.resources["NothingPostedAlarm"] = ""
+    assert deployed.line("alarms")["text"] == "2 alarms, none raised"
+
+
 def test_an_alarm_that_leads_elsewhere_is_broken(deployed: DoctorWorld) -> None:
     deployed.client("cloudwatch").delete_alarms(AlarmNames=[deployed.resource("BackupsLateAlarm")])
     deployed.create_alarm(deployed.resource("BackupsLateAlarm"), "arn:aws:sns:us-east-1:123456789012:other")
