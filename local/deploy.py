@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
-from samcli.lib.config.exceptions import SamConfigFileReadException  # type: ignore[import-untyped]
+from samcli.lib.config.exceptions import SamConfigFileReadException, SamConfigVersionException  # type: ignore[import-untyped]
 from samcli.lib.config.samconfig import SamConfig  # type: ignore[import-untyped]
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
@@ -96,11 +96,11 @@ def configured(folder: Path = ROOT) -> dict[str, str]:
     """Return ``parameter_overrides`` of ``sam deploy`` in the folder's samconfig.toml, read as SAM reads them.
 
     Raises:
-        BuildError: SAM cannot read the file or the parameters.
+        BuildError: SAM cannot read the file or the parameters, or would leave out a part of them.
     """
     value = _options(folder).get("parameter_overrides")
     try:
-        found: dict[str, str] = CfnParameterOverridesType().convert(value, None, None)
+        found: dict[str, str] = _Parameters().convert(value, None, None)
     except click.BadParameter as error:
         raise BuildError(f"parameter_overrides in samconfig.toml: {error.message}") from None
     return found
@@ -156,6 +156,28 @@ def deploy(runtime: str, architecture: str, given: Mapping[str, str]) -> int:
         return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
+class _Parameters(CfnParameterOverridesType):  # type: ignore[misc]
+    """SAM's reader of parameters, which leaves out what does not look like one: here, that is an error.
+
+    In ``"MaxPostsPerHour=6 DryRun = true"``, SAM would find one parameter, and the dry run would be live.
+    """
+
+    def convert(self, values: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  what TOML may hold
+        """Read parameters; SAM's reader calls this for each file that they name, too."""
+        for text in values if isinstance(values, list) else [values]:
+            if isinstance(text, str) and not text.startswith("file://") and (left := self._left_out(text)):
+                self.fail(
+                    f"SAM would leave out {left!r} of {text!r}. Write Name=value, and quotes around other values."
+                )
+        return super().convert(values, *arguments, **options)
+
+    def _left_out(self, text: str) -> str:
+        """Return what SAM does not read: it takes all that match the first of its patterns that matches at all."""
+        spaced = f" {text.strip()}"
+        rests = (re.sub(pattern, "", spaced) for pattern in self.ordered_pattern_match)
+        return next((rest for rest in rests if rest != spaced), spaced).strip()
+
+
 def _options(folder: Path) -> dict[str, Any]:
     """Return the options of ``sam deploy`` in the folder's samconfig.toml.
 
@@ -164,8 +186,9 @@ def _options(folder: Path) -> dict[str, Any]:
     """
     try:
         options: dict[str, Any] = SamConfig(folder).get_all(["deploy"], "parameters")
-    except SamConfigFileReadException as error:
-        raise BuildError(f"samconfig.toml cannot be read: {error.__cause__}") from None  # its own text is an error
+    except (SamConfigFileReadException, SamConfigVersionException, UnicodeDecodeError) as error:
+        why = error.__cause__ or error  # of a file that cannot be read, its own text is an error
+        raise BuildError(f"samconfig.toml cannot be read: {why}") from None
     return options
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import stat
 import subprocess
 import sys
@@ -192,8 +193,57 @@ def test_make_deploy_passes_on_what_samconfig_holds(samconfig: Path, monkeypatch
     }
 
 
-@pytest.mark.parametrize("line", ["parameter_overrides = = 3", 'parameter_overrides = "nonsense"'])
-def test_a_samconfig_that_sam_cannot_read_is_refused(tmp_path: Path, line: str) -> None:
-    (tmp_path / "samconfig.toml").write_text(f"version = 0.1\n[default.deploy.parameters]\n{line}")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"version = 0.1\n[default.deploy.parameters]\nparameter_overrides = = 3",
+        b'version = 0.1\n[default.deploy.parameters]\nparameter_overrides = "nonsense"',
+        b'[default.deploy.parameters]\nparameter_overrides = "DryRun=true"',
+        b'version = 0.1\n# \xff\n[default.deploy.parameters]\nparameter_overrides = "DryRun=true"',
+    ],
+    ids=["no TOML", "no parameter", "no version", "no UTF-8"],
+)
+def test_a_samconfig_that_sam_cannot_read_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "samconfig.toml").write_bytes(content)
     with pytest.raises(BuildError, match=r"samconfig\.toml"):
         configured(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ParameterKey=MaxPostsPerHour,ParameterValue=6 DryRun=true",
+        "MaxPostsPerHour=6 DryRun = true",
+        "MaxPostsPerHour=6 Dry-Run=true",
+        "MaxPostsPerHour= DryRun=true",
+        "BackupSchedule=cron(0 6 * * ? *) DryRun=true",
+    ],
+)
+@pytest.mark.parametrize("place", ["text", "list", "file"])
+def test_a_samconfig_of_which_sam_would_leave_out_a_part_is_refused(tmp_path: Path, value: str, place: str) -> None:
+    (tmp_path / "more.yaml").write_text(json.dumps([value]))
+    written = {"text": value, "list": ["PostBurst=3", value], "file": f"file://{tmp_path}/more.yaml"}[place]
+    section = f"version = 0.1\n[default.deploy.parameters]\nparameter_overrides = {json.dumps(written)}"
+    (tmp_path / "samconfig.toml").write_text(section)
+    with pytest.raises(BuildError, match=r"samconfig\.toml: SAM would leave out"):
+        configured(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("PublisherArns=a,b DryRun=true", {"PublisherArns": "a,b", "DryRun": "true"}),
+        ("AlarmEmail=\"\" BackupSchedule='rate(1 day)'", {"AlarmEmail": "", "BackupSchedule": "rate(1 day)"}),
+        ("ParameterKey=PostBurst,ParameterValue=3", {"PostBurst": "3"}),
+        (
+            {"MaxPostsPerHour": 6, "BackupFileTypes": ["activity", "message"]},
+            {"MaxPostsPerHour": "6", "BackupFileTypes": "activity,message"},
+        ),
+        ("", {}),
+    ],
+)
+def test_a_samconfig_is_read_as_sam_reads_it(tmp_path: Path, value: object, read: dict[str, str]) -> None:
+    (tmp_path / "samconfig.yaml").write_text(
+        json.dumps({"version": 0.1, "default": {"deploy": {"parameters": {"parameter_overrides": value}}}})
+    )
+    assert configured(tmp_path) == read

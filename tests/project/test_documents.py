@@ -2,11 +2,13 @@
 
 import json
 import re
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from relay.posting.gate import Pace, State
 
 from tests.template import TEMPLATE, of_type
 
@@ -132,6 +134,22 @@ def test_what_only_a_real_account_can_prove_names_steps_that_there_are() -> None
     listed = section("docs/first-deploy.md", "## What only a real account can prove")
     cells = [line.strip("| ").split("|")[-1] for line in listed.splitlines() if line.startswith("|")]
     assert {number for cell in cells for number in re.findall(r"\b\d+\b", cell)} == steps
+
+
+def test_the_messages_of_the_dry_run_leave_the_first_real_post_its_place_in_the_pace() -> None:
+    text = (ROOT / "docs" / "first-deploy.md").read_text()
+    defaults = {name: str(each["Default"]) for name, each in PARAMETERS.items()}
+    dry, live = (
+        defaults | dict(word.split("=") for word in found.split())
+        for found in re.findall(r'^make deploy PARAMETERS="(.*)"$', text, re.MULTILINE)
+    )
+    (numbers,) = re.findall(r"^for number in ([\d ]+); do$", text, re.MULTILINE)
+    state = State()
+    for settings in [*[dry] * len(numbers.split()), live]:
+        pace = Pace(*(int(settings[name]) for name in ("MaxPostsPerHour", "PostBurst", "MaxPostsPerDay")))
+        admission = state.admit(1, time.time(), pace)
+        assert admission.granted, admission.pause
+        state = admission.state
 
 
 def test_the_alarm_that_is_forced_is_one_of_the_template() -> None:

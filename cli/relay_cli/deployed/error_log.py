@@ -20,16 +20,20 @@ PAGE_SECONDS = 0.75
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html."""
 
 _LEVELS = frozenset({"ERROR", "CRITICAL"})
-_CUT_OFF = frozenset({"timeout", "failure"})
+_RUN = ("requestId", "request_id")
+"""How an error of Lambda, and one of the functions, names its run."""
+_CUT_OFF = frozenset({"timeout", "failure", "error"})
 _PATTERN = (
     '{ $.level = "ERROR" || $.level = "CRITICAL" || '
-    '($.type = "platform.report" && ($.record.status = "timeout" || $.record.status = "failure")) }'
+    '($.type = "platform.report" && ($.record.status = "timeout" || $.record.status = "failure" || '
+    '$.record.status = "error")) }'
 )
-"""https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html has Lambda's own lines."""
+"""https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html has Lambda's own lines. A run that
+Lambda ended, as for its memory, may have no line but its report, with the status ``error``."""
 
 
 def read(stack: Stack, group: str, since: datetime) -> list[Line]:
-    """Return the errors since a moment, oldest first.
+    """Return the errors since a moment, oldest first; an error that was logged and reported is one.
 
     Args:
         stack: The stack.
@@ -43,9 +47,12 @@ def read(stack: Stack, group: str, since: datetime) -> list[Line]:
     for event in _events(stack, group, since):
         logged, fields = at(event["timestamp"] / 1000), _fields(event["message"])
         # Emulators ignore filter patterns.
-        if logged and (fields.get("level") in _LEVELS or _is_cut_off(fields)):
+        if logged and (fields.get("level") in _LEVELS or _report(fields).get("status") in _CUT_OFF):
             found.append(Line(logged, fields))
-    return sorted(found, key=lambda line: line.at)
+    runs = {str(line.fields[name]) for line in found for name in _RUN if name in line.fields}
+    reports = [(line, _report(line.fields)) for line in found]
+    once = [line for line, report in reports if report.get("status") != "error" or report.get("requestId") not in runs]
+    return sorted(once, key=lambda line: line.at)
 
 
 def _events(stack: Stack, group: str, since: datetime) -> Iterator[dict[str, Any]]:
@@ -68,6 +75,7 @@ def _fields(text: str) -> dict[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
-def _is_cut_off(fields: dict[str, Any]) -> bool:
+def _report(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return Lambda's report of a run; empty if the line is another."""
     record = fields.get("record")
-    return fields.get("type") == "platform.report" and isinstance(record, dict) and record.get("status") in _CUT_OFF
+    return record if fields.get("type") == "platform.report" and isinstance(record, dict) else {}

@@ -71,10 +71,10 @@ class Deployment:
         raise Failure(f"the stack has no {logical_id}: deploy the version that this command belongs to.", NO_STACK)
 
     def alarms(self) -> list[str]:
-        """Return the names of the stack's alarms; raises as `resource` does."""
+        """Return the names of the stack's alarms, without those that are yet to be made; raises as `resource` does."""
         if self._unlisted:
             raise self._unlisted
-        return [name for each, name in self._physical_ids.items() if each.endswith("Alarm")]
+        return [name for each, name in self._physical_ids.items() if each.endswith("Alarm") and name]
 
     def check_resources(self) -> Verdict:
         """Check that the last deployment was completed, and that no resource is left out or failed."""

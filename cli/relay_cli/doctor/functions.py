@@ -92,8 +92,9 @@ def errors(deployment: Deployment, function: Function) -> Verdict:
 
 def _words(fields: dict[str, Any]) -> str:
     """Say what went wrong: what the functions log, what Lambda logs of them, and Lambda's report of a run."""
-    if "record" in fields:
-        return f"a run ended with {fields['record'].get('status')}"
+    if isinstance(record := fields.get("record"), dict):
+        why = f" ({record['errorType']})" if record.get("errorType") else ""
+        return f"a run ended with {record.get('status')}{why}"
     message = str(fields.get("message") or fields.get("errorMessage") or "an error without words")
     trace = str(fields.get("exception") or "").strip().splitlines()
     kind = trace[-1] if trace else str(fields.get("errorType") or "")

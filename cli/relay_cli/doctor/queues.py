@@ -114,5 +114,5 @@ def _is_false(value: Any) -> bool:  # noqa: ANN401  IAM allows a text, a boolean
     return [str(each).lower() for each in _listed(value)] == ["false"]
 
 
-def _listed(value: Any) -> list[Any]:  # noqa: ANN401  IAM allows one, or a list
-    return value if isinstance(value, list) else [value]
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401  IAM allows one, a list, or, with NotAction, none
+    return value if isinstance(value, list) else [value] if value is not None else []

@@ -19,7 +19,7 @@ from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.worlds.backups import ARCHIVE, PASSWORD
 from tests.worlds.cli import DONE, FAILED, NO_AWS, NO_STACK, OVERRIDE, SHOWN, CliHarness, control_characters, session
 from tests.worlds.defects import DEFECTS, Defect, a_dead_letter, log, no_token, rounds
-from tests.worlds.doctor import MAIL, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld
+from tests.worlds.doctor import MAIL, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld, policy, tls_only
 from tests.worlds.posting import TABLE, TOKEN
 
 CHECKS = [
@@ -356,6 +356,11 @@ def test_fewer_executions_than_the_relay_may_use_are_a_warning(deployed: DoctorW
         ({"level": "CRITICAL", "message": "boom"}, ": boom"),
         ({"type": "platform.report", "record": {"status": "timeout"}}, "a run ended with timeout"),
         ({"type": "platform.report", "record": {"status": "failure"}}, "a run ended with failure"),
+        (
+            {"type": "platform.report", "record": {"status": "error", "errorType": "Runtime.OutOfMemory"}},
+            "a run ended with error (Runtime.OutOfMemory)",
+        ),
+        ({"level": "ERROR", "message": "boom", "record": "of another library"}, ": boom"),
     ],
 )
 def test_the_last_error_of_a_function_is_quoted(deployed: DoctorWorld, line: dict[str, Any], words: str) -> None:
@@ -364,6 +369,16 @@ def test_the_last_error_of_a_function_is_quoted(deployed: DoctorWorld, line: dic
     log(deployed, "PostMessagesLogs", **line)
     found = deployed.line("errors-post-messages")
     assert (found["state"], "2 errors" in found["text"], words in found["text"]) == ("warning", True, True), found
+
+
+@pytest.mark.parametrize("name", ["requestId", "request_id"])
+def test_an_error_that_was_logged_is_not_counted_again_with_the_report_of_its_run(
+    deployed: DoctorWorld, name: str
+) -> None:
+    log(deployed, "PostMessagesLogs", level="ERROR", message="boom", **{name: "run-1"})
+    for status, request in (("error", "run-1"), ("error", "run-2"), ("timeout", "run-1")):
+        log(deployed, "PostMessagesLogs", type="platform.report", record={"status": status, "requestId": request})
+    assert "3 errors" in deployed.line("errors-post-messages")["text"]
 
 
 @pytest.mark.parametrize(
@@ -440,6 +455,11 @@ def test_a_deleted_alarm_is_broken(deployed: DoctorWorld) -> None:
     assert (line["state"], line["text"]) == ("broken", "missing: stocktwits-relay-backups-late")
 
 
+def test_an_alarm_that_a_deployment_is_yet_to_make_hides_no_other(deployed: DoctorWorld) -> None:
+    deployed.resources["NothingPostedAlarm"] = ""
+    assert deployed.line("alarms")["text"] == "2 alarms, none raised"
+
+
 def test_an_alarm_that_leads_elsewhere_is_broken(deployed: DoctorWorld) -> None:
     deployed.client("cloudwatch").delete_alarms(AlarmNames=[deployed.resource("BackupsLateAlarm")])
     deployed.create_alarm(deployed.resource("BackupsLateAlarm"), "arn:aws:sns:us-east-1:123456789012:other")
@@ -463,6 +483,22 @@ def test_topics_that_publisherarns_names_may_publish(deployed: DoctorWorld) -> N
     deployed.cli.parameters["PublisherArns"] = ""
     line = deployed.line("queue-outbox")
     assert (line["state"], "its policy lets others use it" in line["text"]) == ("broken", True)
+
+
+@pytest.mark.parametrize("effect", ["Allow", "Deny"])
+def test_a_statement_without_an_action_hides_nothing_else(deployed: DoctorWorld, effect: str) -> None:
+    odd: dict[str, Any] = {
+        "Effect": effect,
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "NotAction": "sqs:AddPermission",
+    }
+    if effect == "Deny":
+        odd["Principal"] = "*"
+    arn = deployed.outputs["DeadLetterQueueArn"]
+    attributes = {"Policy": policy(odd | {"Resource": arn, "Condition": {"Bool": {"a": "b"}}}, tls_only(arn))}
+    deployed.cli.plan("GetQueueAttributes", lambda _: {"Attributes": attributes})
+    line = deployed.line("queue-dead-letters")
+    assert (line["state"], "defect" in line["what_to_do"]) == ("broken" if effect == "Allow" else "ok", False), line
 
 
 @pytest.mark.parametrize(
