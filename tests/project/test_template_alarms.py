@@ -164,3 +164,4 @@ def test_alarms_are_mailed_to_the_configured_address() -> None:
     pattern = TEMPLATE["Parameters"]["AlarmEmail"]["AllowedPattern"]
     assert re.fullmatch(pattern, "ops+relay@example.com")
     assert not re.fullmatch(pattern, "ops, example.com")
+    assert not re.fullmatch(pattern, "ops@example.com,DryRun=true")

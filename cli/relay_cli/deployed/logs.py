@@ -63,6 +63,11 @@ class _Window:
     until: datetime
     lines: dict[str, Line] = field(default_factory=dict)
 
+    def moved(self, until: datetime, lines: dict[str, Line]) -> _Window:
+        """Return a window of the same width that ends later; what it leaves behind is forgotten."""
+        since = until - (self.until - self.since)
+        return _Window(since, until, {event: line for event, line in lines.items() if line.at >= since})
+
 
 class Logs:
     """The functions' log groups. It remembers what it read; only one thread may use it."""
@@ -104,7 +109,7 @@ class Logs:
             known = _Window(since, now or since, dict(self._read(group, wanted, since)))
         elif refresh:
             newer = dict(self._read(group, wanted, known.until - LATE))
-            known = _Window(known.since, now or known.until, known.lines | newer)
+            known = known.moved(now or known.until, known.lines | newer)
         if since < known.since:
             older = dict(self._read(group, wanted, since, known.since))
             known = _Window(since, known.until, known.lines | older)

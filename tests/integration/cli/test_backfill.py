@@ -26,6 +26,7 @@ from tests.worlds.archive_cli import (
 from tests.worlds.cli import OVERRIDE, SHOWN
 
 
+@pytest.mark.any_aws
 def test_a_backfill_is_followed_until_every_missing_day_is_stored(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     result = relay("backfill", *A_WEEK)
@@ -99,6 +100,7 @@ def test_the_look_back_is_as_long_as_the_stack_says(relay: ArchiveCli) -> None:
     assert (result.code, result.out) == (DONE, "0 stored (0 bytes), 1 absent.\n")
 
 
+@pytest.mark.any_aws
 def test_stored_days_are_fetched_anew_on_demand(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     age(relay, BACKUP)

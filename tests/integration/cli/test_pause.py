@@ -7,6 +7,8 @@ from tests.worlds.cli import DONE, USAGE, CliHarness, iso
 from tests.worlds.functions import Leftovers, Outbox
 from tests.worlds.posting import PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 
 def test_a_pause_stops_posting_until_it_is_lifted(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     result = cli("pause", "earnings call", "--who", "Ann")

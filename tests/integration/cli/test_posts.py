@@ -12,6 +12,8 @@ from tests.worlds.cli import DONE, USAGE, Answer, CliHarness, iso, session
 from tests.worlds.functions import Leftovers, Outbox
 from tests.worlds.posting import CHARTS, PostingWorld
 
+pytestmark = pytest.mark.any_aws
+
 TEXT = "Up 3% on twice the usual volume $AAPL"
 
 

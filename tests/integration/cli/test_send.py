@@ -28,6 +28,7 @@ def cli(world: PostingWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     return cli
 
 
+@pytest.mark.any_aws
 def test_a_text_becomes_one_post(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     result = cli("send", TEXT)
     assert (result.code, result.err) == (DONE, "")
@@ -182,6 +183,7 @@ def test_each_line_of_a_file_is_a_message(cli: CliHarness, world: PostingWorld, 
     assert sorted(cli.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B", "sentiment": "bearish"}']
 
 
+@pytest.mark.any_aws
 def test_many_go_ten_at_a_time(cli: CliHarness) -> None:
     cli("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(23))))
     assert [len(batch) for batch in sent_batches(cli)] == [10, 10, 3]
@@ -270,6 +272,7 @@ def failing(*numbers: int, at_fault: bool = False) -> Answer:
     return answer
 
 
+@pytest.mark.any_aws
 def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(cli: CliHarness) -> None:
     cli.plan("SendMessageBatch", failing(1, 2), failing(2))
     assert cli("send", "--from", "-", typed=lines("a $A", "b $B", "c $C")).code == DONE
@@ -306,6 +309,7 @@ def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(cli: Cli
     assert [each["key"] for each in kept][:10] == keys
 
 
+@pytest.mark.any_aws
 def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(
     cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
@@ -318,6 +322,7 @@ def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(
     assert [(each.body, each.sentiment) for each in world.stand_in.posts] == [("one $A", "bullish")]
 
 
+@pytest.mark.any_aws
 def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_printed(
     cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
@@ -361,6 +366,7 @@ def test_the_same_text_sent_by_two_commands_is_two_messages(cli: CliHarness, wor
 # Waiting for the outcome
 
 
+@pytest.mark.any_aws
 def test_wait_ends_with_the_link_of_the_post(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     cli.meanwhile = [lambda: None, outbox.run]
     result = cli("send", TEXT, "--wait")
@@ -428,6 +434,7 @@ def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(
     assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
+@pytest.mark.any_aws
 def test_wait_finds_in_dead_letters_what_the_ledger_does_not_know(cli: CliHarness, world: PostingWorld) -> None:
     def give_up() -> None:
         (message,) = world.receive(world.outbox)

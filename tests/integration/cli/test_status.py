@@ -95,6 +95,7 @@ def test_without_a_cap_nothing_is_left_to_count(cli: CliHarness) -> None:
     assert "no daily cap" in cli("status").out
 
 
+@pytest.mark.any_aws
 def test_an_operators_pause_comes_before_what_stocktwits_imposed(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
     world.pause(who={"S": "Ann"}, why={"S": "earnings"})
@@ -165,6 +166,7 @@ def test_a_probe_that_is_due_is_shown(cli: CliHarness, world: PostingWorld) -> N
     assert "the next post is a trial, after: store a good token" in cli("status").out
 
 
+@pytest.mark.any_aws
 def test_looking_changes_nothing(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).admit(1)
     before = world.item("gate")
@@ -177,6 +179,7 @@ def test_a_dry_run_is_shown(cli: CliHarness) -> None:
     assert "dry run: nothing is sent" in cli("status").out
 
 
+@pytest.mark.any_aws
 def test_queues_show_what_waits_and_what_is_under_way(cli: CliHarness, world: PostingWorld) -> None:
     for text in ("one $A", "two $B", "three $C"):
         world.send(world.leftovers, text)
@@ -222,6 +225,7 @@ def test_an_age_that_cloudwatch_does_not_return_is_unknown(cli: CliHarness, worl
     assert posting(cli)["queues"][0]["oldest_seconds"] is None
 
 
+@pytest.mark.any_aws
 def test_the_last_post_is_the_newest_that_was_posted(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     outbox.send("Up 3% $AAPL")
     world.clock.forward(2.5)
@@ -237,6 +241,7 @@ def test_the_last_post_is_the_newest_that_was_posted(cli: CliHarness, world: Pos
 # The archive
 
 
+@pytest.mark.any_aws
 def test_the_newest_backup_of_each_type_is_shown(with_backups: CliHarness, world: PostingWorld) -> None:
     for day in ("2026-11-18", "2026-11-19"):
         key = Backup(datetime.fromisoformat(day).date(), "message").key
@@ -298,6 +303,7 @@ def test_watch_looks_again_and_ends_when_interrupted(cli: CliHarness, monkeypatc
     assert len(looks) == 2
 
 
+@pytest.mark.any_aws
 def test_watching_shows_each_new_post_without_reading_the_log_again(
     cli: CliHarness, world: PostingWorld, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
