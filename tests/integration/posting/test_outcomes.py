@@ -12,8 +12,6 @@ from relay.posting.stocktwits import BLOCKED_SECONDS
 from tests.worlds.functions import Function
 from tests.worlds.posting import PostingWorld
 
-pytestmark = pytest.mark.any_aws
-
 HALF_AN_HOUR = 30 * 60
 
 
@@ -85,6 +83,7 @@ def wait_of(row: Fails, function: Function) -> float:
     return max(back_off, min(seconds, GATE_RECHECK_SECONDS))
 
 
+@pytest.mark.any_aws
 def test_a_valid_message_is_posted_acknowledged_and_recorded(world: PostingWorld, function: Function) -> None:
     (key,) = function.send("$AAPL crosses 300")
     run = function.run()
@@ -115,6 +114,7 @@ def test_a_failed_message_stays_in_the_queue_and_waits_for_its_back_off_and_for_
 
 
 @rows(UNKNOWN_AND_THERE)
+@pytest.mark.any_aws
 def test_a_post_of_unknown_outcome_that_is_on_the_stream_is_not_posted_again(
     world: PostingWorld, outbox: Function, row: Fails
 ) -> None:
@@ -154,6 +154,7 @@ def test_the_drain_also_reads_the_stream_before_it_posts_a_message_of_unknown_ou
     assert (world.posted, world.readings, len(world.publishes)) == (["$AAPL one", "$AAPL two"], 2, 3)
 
 
+@pytest.mark.any_aws
 def test_a_post_of_a_worker_that_died_is_found_and_not_posted_again(world: PostingWorld, outbox: Function) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
     world.ledger().claim(key, Alert(body="$AAPL crosses 300"), key)
@@ -179,6 +180,7 @@ def test_a_message_whose_delivery_was_cut_off_three_times_is_moved_to_dead_lette
     assert (world.status(deadly), world.status(other)) == ("rejected", "posted")
 
 
+@pytest.mark.any_aws
 def test_a_message_whose_key_is_already_posted_is_acknowledged_without_a_request(
     world: PostingWorld, outbox: Function
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_message_whose_key_is_already_posted_is_acknowledged_without_a_request
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 418, 422])
+@pytest.mark.any_aws
 def test_a_message_that_stocktwits_rejects_is_moved_to_dead_letters_with_the_status(
     world: PostingWorld, outbox: Function, status: int
 ) -> None:
@@ -454,6 +457,7 @@ def test_the_daily_cap_applies_to_both_functions_together(
     assert len(world.posted) == 3
 
 
+@pytest.mark.any_aws
 def test_an_operators_pause_stops_both_functions_until_it_is_lifted(world: PostingWorld, function: Function) -> None:
     world.pause(who={"S": "anna"}, why={"S": "earnings day"})
     (key,) = function.send("$AAPL one")
@@ -464,6 +468,7 @@ def test_an_operators_pause_stops_both_functions_until_it_is_lifted(world: Posti
     assert function.run().outcomes == ["posted"]
 
 
+@pytest.mark.any_aws
 def test_the_attribute_relay_key_is_used_when_the_message_has_no_key(world: PostingWorld, function: Function) -> None:
     function.send("$AAPL one", RelayKey="the-first-id")
     function.run()
@@ -481,6 +486,7 @@ def test_a_messages_own_key_has_precedence_over_the_attribute(world: PostingWorl
 # When AWS fails
 
 
+@pytest.mark.any_aws
 def test_a_post_that_could_not_be_recorded_is_found_later_and_not_repeated(
     world: PostingWorld, outbox: Function
 ) -> None:
@@ -496,6 +502,7 @@ def test_a_post_that_could_not_be_recorded_is_found_later_and_not_repeated(
     assert len(world.publishes) == 1
 
 
+@pytest.mark.any_aws
 def test_a_message_that_could_not_be_moved_to_dead_letters_stays_in_its_queue(
     world: PostingWorld, function: Function
 ) -> None:
@@ -509,6 +516,7 @@ def test_a_message_that_could_not_be_moved_to_dead_letters_stays_in_its_queue(
     assert (function.depth(), len(world.dead_letters())) == (0, 1)
 
 
+@pytest.mark.any_aws
 def test_a_rejected_message_that_could_not_be_acknowledged_is_not_sent_again(
     world: PostingWorld, outbox: Function
 ) -> None:
@@ -530,6 +538,7 @@ def test_a_rejected_message_that_could_not_be_acknowledged_is_not_sent_again(
     ],
     ids=["one entry", "the whole call"],
 )
+@pytest.mark.any_aws
 def test_a_message_whose_visibility_could_not_be_set_is_logged_and_affects_no_other(
     world: PostingWorld, function: Function, answer: Any, code: str
 ) -> None:
@@ -541,6 +550,7 @@ def test_a_message_whose_visibility_could_not_be_set_is_logged_and_affects_no_ot
     assert (run.outcomes, function.depth()) == (["deferred", "posted"], 1)
 
 
+@pytest.mark.any_aws
 def test_while_dynamodb_throttles_the_messages_stay_in_the_queue(world: PostingWorld, function: Function) -> None:
     (key,) = function.send("$AAPL one")
     world.aws.answer("BatchGetItem", "ThrottlingException", times=9)

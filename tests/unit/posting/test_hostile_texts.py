@@ -80,8 +80,8 @@ def test_a_text_of_twice_the_length_takes_twice_the_steps(use: str, name: str) -
     assert all(larger <= 2.1 * smaller + 1000 for smaller, larger in pairwise(counted))
 
 
-SIZES = [SIZE >> halvings for halvings in (6, 5, 4)]
-"""16, 32 and 64 KiB, more than the longest text that is taken. Tracing more would take minutes."""
+SIZES = [SIZE >> halvings for halvings in (7, 6, 5)]
+"""8, 16 and 32 KiB, more than the longest text that is taken. Tracing more would take minutes."""
 
 
 def test_what_grows_with_the_square_of_the_length_is_stopped() -> None:

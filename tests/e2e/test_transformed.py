@@ -9,6 +9,8 @@ import pytest
 from local.transformed import POLICIES, findings, transformed, with_policies
 from tests.template import ROOT
 
+pytestmark = pytest.mark.e2e  # cfn-lint takes seconds
+
 TRANSFORMED = transformed((ROOT / "template.yaml").read_text())
 
 
