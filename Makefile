@@ -21,7 +21,7 @@ FAST_TESTS := tests/unit tests/integration tests/stand_ins tests/project tests/v
 RUNTIMES ?=
 ALLOW_MISSING ?=
 SEEDS ?= 2000
-SECOND_TESTS := tests/e2e/runtime tests/unit/backups tests/integration
+SECOND_TESTS := tests/e2e/runtime tests/integration/posting tests/integration tests/unit/backups
 
 # An environment is ready when this file is newer than its requirements. LOCAL and DEV are both in .venv.
 LOCAL := .venv/.local
@@ -93,7 +93,7 @@ test-runtimes: $(DEV) ## Run the tests that need no emulator on each supported P
 
 test-second-emulator: $(DEV) $(call ready,runtime second-emulator) ## Run tests against LocalEmu as AWS (needs Python 3.12 or later)
 	@if [ -x .local/second-emulator/bin/python ]; then \
-		.venv/bin/python -m pytest --numprocesses 2 --maxfail 20 --aws localemu $(SECOND_TESTS); \
+		.venv/bin/python -m pytest --numprocesses 3 --no-loadscope-reorder --maxfail 20 --aws localemu $(SECOND_TESTS); \
 	else \
 		echo "Nothing was tested against the second emulator."; \
 	fi
