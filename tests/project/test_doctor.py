@@ -1,33 +1,20 @@
 """What `relay doctor` takes for granted of the template: names, limits, and where messages move."""
 
-from copy import deepcopy
 from functools import cache
 from typing import Any
 
 import pytest
-from relay_cli.doctor import account, functions, queues
+from relay_cli.doctor import queues
 from relay_cli.doctor.functions import DRAIN, FETCH, POST, Function
-from samtranslator.translator.transform import transform
 
-from tests.template import TEMPLATE
-
-RESOURCES = TEMPLATE["Resources"]
-
-
-class NoManagedPolicies:
-    def load(self) -> dict[str, str]:
-        return {}
+from local.transformed import transformed
+from tests.template import RESOURCES, ROOT
 
 
 @cache
 def deployed() -> dict[str, Any]:
     """The resources that SAM makes of the template."""
-    template = deepcopy(TEMPLATE)
-    for resource in template["Resources"].values():
-        for name in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
-            resource["Properties"][name] = "s3://bucket/code"
-    defaults = {name: each.get("Default", "") for name, each in template["Parameters"].items()}
-    found: dict[str, Any] = transform(template, defaults, NoManagedPolicies())["Resources"]
+    found: dict[str, Any] = transformed((ROOT / "template.yaml").read_text())["Resources"]
     return found
 
 
@@ -60,11 +47,6 @@ def test_so_many_of_a_function_run_at_a_time(function: Function, source: str | N
     queue = events[source]["Properties"]["ScalingConfig"]["MaximumConcurrency"] if source else 0
     assert len(events) == (1 if source is None else 1 + others)
     assert function.concurrency == queue + others
-
-
-def test_the_account_needs_room_for_all_of_them() -> None:
-    assert functions.POST.concurrency + functions.DRAIN.concurrency == account.POSTING_CONCURRENCY
-    assert functions.FETCH.concurrency == account.BACKUPS_CONCURRENCY
 
 
 def test_messages_move_where_the_template_lets_them() -> None:

@@ -6,11 +6,12 @@ The same defects are put into each world; see `Deployed`.
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.worlds.cli import DONE, FAILED
 from tests.worlds.doctor import Deployed, policy
 
 TOKEN, LOGIN = "/stocktwits-relay/token", "/stocktwits-relay/firestream"
@@ -56,6 +57,19 @@ def rounds(defects: list[Defect]) -> list[list[Defect]]:
 
 def _about(defect: Defect) -> str:
     return "token" if defect.check == "stocktwits" else defect.check
+
+
+def check_lines(deployed: Deployed, defects: list[Defect]) -> None:
+    """Put defects in, and look for the line of each and for the exit code."""
+    with ExitStack() as put_in:
+        for defect in defects:
+            put_in.enter_context(defect.put_in(deployed))
+        report = deployed.doctor()
+    for defect in defects:
+        line = report.line(defect.check)
+        assert line["state"] == defect.state, line
+        assert (defect.words in line["text"], defect.what_to_do in line["what_to_do"]) == (True, True), line
+    assert report.code == (FAILED if "broken" in {each.state for each in defects} else DONE)
 
 
 # The secrets

@@ -14,7 +14,7 @@ from relay_cli.doctor import deployment
 from relay_cli.doctor.account import identity
 from relay_cli.doctor.checklist import checks
 from relay_cli.doctor.deployment import QUICK
-from relay_cli.doctor.finding import Finding, State
+from relay_cli.doctor.finding import State, broken
 from relay_cli.doctor.runner import run
 from relay_cli.failure import FAILED, NO_AWS, Failure
 from relay_cli.output import print_json
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from relay_cli.context import Context
+    from relay_cli.doctor.finding import Finding
 
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.BROKEN: "bold red"}
 _STATE_WIDTH, _CHECK_WIDTH = 7, 24
@@ -52,8 +53,8 @@ def doctor(
     if as_json:
         print_json(findings)
     else:
-        fine, warnings, broken = (sum(each.state is state for each in findings) for state in State)
-        summary = f"{count(len(findings), 'check')}: {fine} ok, {count(warnings, 'warning')}, {broken} broken."
+        fine, warned, failed = (sum(each.state is state for each in findings) for state in State)
+        summary = f"{count(len(findings), 'check')}: {fine} ok, {count(warned, 'warning')}, {failed} broken."
         context.console.print(summary, style="dim")
     if examination.code:
         raise typer.Exit(examination.code)
@@ -73,10 +74,10 @@ class _Examination:
             verdicts = identity(session, time.time)
         except Failure as failure:
             self.code = failure.code
-            yield Finding("credentials", State.BROKEN, failure.reason, "")
+            yield broken(failure.reason, "").of("credentials")
             return
         for name, verdict in verdicts.items():
-            yield self._counted(Finding(name, verdict.state, verdict.text, verdict.what_to_do))
+            yield self._counted(verdict.of(name))
         if verdicts["credentials"].state is State.BROKEN:
             self.code = NO_AWS
             return
@@ -84,7 +85,7 @@ class _Examination:
             found = deployment.read(find(session, self._context.stack_name, **QUICK), time.time())
         except Failure as failure:
             self.code = failure.code
-            yield Finding("stack", State.BROKEN, failure.reason, "")
+            yield broken(failure.reason, "").of("stack")
             return
         for finding in run(checks(found)):
             yield self._counted(finding)

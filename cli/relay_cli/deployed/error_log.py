@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
-from relay_cli.deployed.logs import Line
+from relay_cli.deployed.logs import REQUEST_SECONDS, Line, Pager
 from relay_cli.text import at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from relay_cli.deployed.stack import Stack
 
-PAGE_SECONDS = 0.75
-"""The time between two requests. Three logs may be read at a time, and an account may make 5 requests a second:
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html."""
+PAGE_SECONDS = 3 * REQUEST_SECONDS
+"""The time between two requests for one of three logs, which may be read at a time."""
 
 _LEVELS = frozenset({"ERROR", "CRITICAL"})
 _RUN = ("requestId", "request_id")
@@ -44,7 +41,8 @@ def read(stack: Stack, group: str, since: datetime) -> list[Line]:
         ClientError, BotoCoreError: CloudWatch did not return them.
     """
     found = []
-    for event in _events(stack, group, since):
+    asked = {"logGroupName": group, "startTime": round(since.timestamp() * 1000), "filterPattern": _PATTERN}
+    for event in Pager(stack, PAGE_SECONDS).events(**asked):
         logged, fields = at(event["timestamp"] / 1000), _fields(event["message"])
         # Emulators ignore filter patterns.
         if logged and (fields.get("level") in _LEVELS or _report(fields).get("status") in _CUT_OFF):
@@ -53,17 +51,6 @@ def read(stack: Stack, group: str, since: datetime) -> list[Line]:
     reports = [(line, _report(line.fields)) for line in found]
     once = [line for line, report in reports if report.get("status") != "error" or report.get("requestId") not in runs]
     return sorted(once, key=lambda line: line.at)
-
-
-def _events(stack: Stack, group: str, since: datetime) -> Iterator[dict[str, Any]]:
-    asked = {"logGroupName": group, "startTime": round(since.timestamp() * 1000), "filterPattern": _PATTERN}
-    while True:
-        page = stack.client("logs").filter_log_events(**asked)
-        yield from page["events"]
-        if not page.get("nextToken"):
-            return
-        asked["nextToken"] = page["nextToken"]
-        time.sleep(PAGE_SECONDS)
 
 
 def _fields(text: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -61,12 +61,33 @@ class _Window:
 
     since: datetime
     until: datetime
-    lines: dict[str, Line] = field(default_factory=dict)
+    lines: dict[str, Line]
 
     def moved(self, until: datetime, lines: dict[str, Line]) -> _Window:
         """Return a window of the same width that ends later; what it leaves behind is forgotten."""
         since = until - (self.until - self.since)
         return _Window(since, until, {event: line for event, line in lines.items() if line.at >= since})
+
+
+class Pager:
+    """Asks CloudWatch for log events, with time between its requests."""
+
+    def __init__(self, stack: Stack, seconds: float) -> None:
+        """Ask nothing yet; `seconds` is the time between two requests."""
+        self._stack = stack
+        self._seconds = seconds
+        self._next_request = 0.0
+
+    def events(self, **asked: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  FilterLogEvents' own parameters
+        """Yield the events of all pages of an answer."""
+        while True:
+            time.sleep(max(0.0, self._next_request - time.monotonic()))
+            self._next_request = time.monotonic() + self._seconds
+            page = self._stack.client("logs").filter_log_events(**asked)
+            yield from page["events"]
+            if not page.get("nextToken"):
+                return
+            asked["nextToken"] = page["nextToken"]
 
 
 class Logs:
@@ -75,8 +96,8 @@ class Logs:
     def __init__(self, stack: Stack) -> None:
         """Look nothing up yet."""
         self._stack = stack
+        self._pager = Pager(stack, REQUEST_SECONDS)
         self._windows: dict[tuple[str, ...], _Window] = {}
-        self._next_request = 0.0
 
     def lines(
         self, groups: tuple[str, ...], since: datetime, message: str, *, refresh: bool = True, **fields: str
@@ -128,33 +149,17 @@ class Logs:
         }
         if until:
             asked["endTime"] = round(until.timestamp() * 1000)
-        for page in self._pages(asked):
-            for event in page["events"]:
-                logged = at(event["timestamp"] / 1000)
-                if logged and (line := _line(logged, event["message"], wanted)):
-                    # Not every emulator gives events an id.
-                    yield event.get("eventId", f"{event['timestamp']} {event['message']}"), line
-
-    def _pages(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield all pages of an answer, with `REQUEST_SECONDS` between two requests."""
-        while True:
-            time.sleep(max(0.0, self._next_request - time.monotonic()))
-            self._next_request = time.monotonic() + REQUEST_SECONDS
-            page = self._stack.client("logs").filter_log_events(**asked)
-            yield page
-            if not page.get("nextToken"):
-                return
-            asked = {**asked, "nextToken": page["nextToken"]}
+        for event in self._pager.events(**asked):
+            logged = at(event["timestamp"] / 1000)
+            if logged and (line := _line(logged, event["message"], wanted)):
+                # Not every emulator gives events an id.
+                yield event.get("eventId", f"{event['timestamp']} {event['message']}"), line
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        pages = self._stack.client("cloudformation").get_paginator("list_stack_resources")
-        resources = [
-            each for page in pages.paginate(StackName=self._stack.name) for each in page["StackResourceSummaries"]
-        ]
         return {
             each["LogicalResourceId"]: each["PhysicalResourceId"]
-            for each in resources
+            for each in self._stack.resources()
             if each["LogicalResourceId"] in POSTING + BACKUPS and each.get("PhysicalResourceId")
         }
 

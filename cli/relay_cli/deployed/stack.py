@@ -60,6 +60,11 @@ class Stack:
             self._clients[service] = client(self.session, service, **settings)
         return self._clients[service]
 
+    def resources(self) -> list[dict[str, Any]]:
+        """List its resources, as CloudFormation's ListStackResources does."""
+        pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.name)
+        return [each for page in pages for each in page["StackResourceSummaries"]]
+
     def output(self, name: str) -> str:
         """Return an output.
 

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from relay_cli.deployed.stack import client
 from relay_cli.doctor.deployment import QUICK
 from relay_cli.doctor.finding import broken, ok, warning
+from relay_cli.doctor.functions import DRAIN, FETCH, POST
 from relay_cli.doctor.runner import unknown
 from relay_cli.failure import from_aws_error
 from relay_cli.text import length, one_line
@@ -28,12 +29,6 @@ ODD_SECONDS = 60
 REFUSED_SECONDS = 300
 """AWS refuses what was signed further than this from its own time:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html."""
-
-POSTING_CONCURRENCY = 3
-"""How many functions post at a time: two for the Outbox, and the drain."""
-
-BACKUPS_CONCURRENCY = 6
-"""How many functions fetch backups at a time: five for requests, and the nightly run."""
 
 
 def identity(session: Session, now: Callable[[], float]) -> dict[str, Verdict]:
@@ -73,7 +68,8 @@ def concurrency(deployment: Deployment) -> Verdict:
     """Check that the account lets so many functions run at a time as the relay may use."""
     limits = deployment.stack.client("lambda").get_account_settings()["AccountLimit"]
     left, limit = limits["UnreservedConcurrentExecutions"], limits["ConcurrentExecutions"]
-    used = POSTING_CONCURRENCY * deployment.posts + BACKUPS_CONCURRENCY * deployment.fetches
+    functions = (POST, DRAIN) * deployment.posts + (FETCH,) * deployment.fetches
+    used = sum(each.concurrency for each in functions)
     words = f"{left} of the account's {limit} concurrent executions are not reserved; the relay may use {used}"
     if left < used:
         return warning(

@@ -103,8 +103,7 @@ def read(stack: Stack, now: float) -> Deployment:
     for service in _SERVICES:  # here, because a session may not create clients in several threads at a time
         stack.client(service)
     try:
-        pages = stack.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack.name)
-        listed = [each for page in pages for each in page["StackResourceSummaries"]]
+        listed = stack.resources()
     except (ClientError, BotoCoreError) as error:
         return Deployment(stack, now, _unlisted=error)
     kept = [each for each in listed if not each.get("ResourceStatus", "").startswith("DELETE")]  # of a half that is off

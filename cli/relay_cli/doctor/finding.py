@@ -32,6 +32,10 @@ class Verdict:
     text: str
     what_to_do: str = ""
 
+    def of(self, check: str) -> Finding:
+        """Return the line of the report for a check of this name."""
+        return Finding(check, self.state, self.text, self.what_to_do)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -12,7 +12,7 @@ from relay.credentials import LOGIN, TOKEN
 from relay.errors import Halt, RelayError
 
 from relay_cli.deployed import firestream_login
-from relay_cli.doctor.finding import broken, ok, warning
+from relay_cli.doctor.finding import Verdict, broken, ok, warning
 from relay_cli.doctor.runner import unknown
 from relay_cli.failure import Failure, is_denied
 from relay_cli.text import one_line
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from relay_cli.deployed.stocktwits_account import Account
     from relay_cli.doctor.deployment import Deployment
-    from relay_cli.doctor.finding import Verdict
 
 _Secret = TypeVar("_Secret")
 
@@ -41,11 +40,9 @@ def token(deployment: Deployment) -> Verdict:
     from relay_cli.deployed.stocktwits_account import allows_posting  # noqa: PLC0415  slow to import
 
     found = _Parameter(deployment, "StockTwitsTokenParameter")
-    if wrong := found.check_storage(_TOKEN_LOGIN):
-        return wrong
-    credentials = found.parse(TOKEN)
-    if credentials is None:
-        return broken(f"{found.name} does not contain a JSON object with {TOKEN.fields}", f"store it: {_TOKEN_LOGIN}")
+    credentials = found.stored(TOKEN, _TOKEN_LOGIN)
+    if isinstance(credentials, Verdict):
+        return credentials
     scope = str(found.content.get("scope") or "")
     if not allows_posting(scope):
         return broken(f"its scope does not allow posting: {one_line(scope, 80)}", f"authorize again: {_TOKEN_LOGIN}")
@@ -118,14 +115,9 @@ def _stored_token(deployment: Deployment) -> tuple[Credentials | None, str]:
 
 def firestream(deployment: Deployment) -> Verdict:
     """Check that Firestream's login is stored as the function can read it, and valid. A GET; nothing is downloaded."""
-    found = _Parameter(deployment, "FirestreamCredentialsParameter")
-    if wrong := found.check_storage(_FIRESTREAM_LOGIN):
-        return wrong
-    login = found.parse(LOGIN)
-    if login is None:
-        return broken(
-            f"{found.name} does not contain a JSON object with {LOGIN.fields}", f"store it: {_FIRESTREAM_LOGIN}"
-        )
+    login = _Parameter(deployment, "FirestreamCredentialsParameter").stored(LOGIN, _FIRESTREAM_LOGIN)
+    if isinstance(login, Verdict):
+        return login
     try:
         firestream_login.check(deployment.stack.parameter("FirestreamUrl"), login)
     except Halt as error:
@@ -144,7 +136,15 @@ class _Parameter:
         self._name = deployment.stack.parameter(parameter)
         self.content: dict[str, Any] = {}
 
-    def check_storage(self, command: str) -> Verdict | None:
+    def stored(self, kind: SecretKind[_Secret], command: str) -> _Secret | Verdict:
+        """Return what it holds, or what is wrong with it; `command` stores it."""
+        if wrong := self._check_storage(command):
+            return wrong
+        return self.parse(kind) or broken(
+            f"{self.name} does not contain a JSON object with {kind.fields}", f"store it: {command}"
+        )
+
+    def _check_storage(self, command: str) -> Verdict | None:
         """Return what is wrong with how it is stored; None if nothing is."""
         wanted = [{"Key": "Name", "Option": "Equals", "Values": [self._name]}]
         pages = self._ssm.get_paginator("describe_parameters").paginate(ParameterFilters=wanted)

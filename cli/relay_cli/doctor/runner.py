@@ -38,7 +38,7 @@ def run(checks: Mapping[str, Check], limit_seconds: float = LIMIT_SECONDS) -> It
             verdict = future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             verdict = unknown(f"no answer within {length(limit_seconds)}", "check the network, and try again")
-        yield Finding(name, verdict.state, verdict.text, verdict.what_to_do)
+        yield verdict.of(name)
 
 
 def unknown(why: str, what_to_do: str = "") -> Verdict:

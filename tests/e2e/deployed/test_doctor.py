@@ -8,14 +8,13 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from local.build import ROOT
 from local.stack.stack import STACK_NAME, Stack
-from tests.worlds.defects import DEFECTS, Defect, plain_http, rounds
+from tests.worlds.defects import DEFECTS, Defect, check_lines, plain_http, rounds
 from tests.worlds.doctor import Report
 
 pytestmark = pytest.mark.e2e
@@ -89,12 +88,4 @@ def test_looking_posts_nothing_and_receives_nothing(deployed: OnTheStack) -> Non
     ids=lambda found: found[0].name,
 )
 def test_each_of_several_defects_has_its_line(deployed: OnTheStack, defects: list[Defect]) -> None:
-    with ExitStack() as put_in:
-        for defect in defects:
-            put_in.enter_context(defect.put_in(deployed))
-        report = deployed.doctor()
-    for defect in defects:
-        line = report.line(defect.check)
-        assert line["state"] == defect.state, line
-        assert (defect.words in line["text"], defect.what_to_do in line["what_to_do"]) == (True, True), line
-    assert report.code == int("broken" in {each.state for each in defects})
+    check_lines(deployed, defects)

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from email.utils import formatdate
 from typing import Any
 
@@ -18,7 +17,7 @@ from relay_cli.doctor.runner import RESTORE, run
 from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.worlds.backups import ARCHIVE, PASSWORD
 from tests.worlds.cli import DONE, FAILED, NO_AWS, NO_STACK, OVERRIDE, SHOWN, CliHarness, control_characters, session
-from tests.worlds.defects import DEFECTS, Defect, a_dead_letter, log, no_token, rounds
+from tests.worlds.defects import DEFECTS, Defect, a_dead_letter, check_lines, log, no_token, rounds
 from tests.worlds.doctor import MAIL, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld, policy, tls_only
 from tests.worlds.posting import TABLE, TOKEN
 
@@ -56,15 +55,7 @@ def marks(defects: list[Defect]) -> list[pytest.MarkDecorator]:
     "defects", [pytest.param(each, id=each[0].name, marks=marks(each)) for each in rounds(DEFECTS)]
 )
 def test_each_defect_has_its_line_with_what_to_do(deployed: DoctorWorld, defects: list[Defect]) -> None:
-    with ExitStack() as put_in:
-        for defect in defects:
-            put_in.enter_context(defect.put_in(deployed))
-        report = deployed.doctor()
-    for defect in defects:
-        line = report.line(defect.check)
-        assert line["state"] == defect.state, line
-        assert (defect.words in line["text"], defect.what_to_do in line["what_to_do"]) == (True, True), line
-    assert report.code == (FAILED if "broken" in {each.state for each in defects} else DONE)
+    check_lines(deployed, defects)
 
 
 # What is printed
