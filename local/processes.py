@@ -6,10 +6,11 @@ import signal
 import socket
 import subprocess
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 STOP_SECONDS = 10
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -47,6 +48,41 @@ def end_session(process: "subprocess.Popen[Any]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+class Running:
+    """What runs beside this process: inside the ``with`` block all of it, afterwards nothing, despite interrupts.
+
+    A subclass starts it in `_start`, and lets `_running` end it again.
+    """
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._running = contextlib.ExitStack()
+        weakref.finalize(self, self._running.close)  # at exit at the latest, if `__exit__` was interrupted
+
+    def __enter__(self) -> Self:
+        """Start it, and wait until it can be used."""
+        try:
+            with interrupts_deferred():
+                self._start()
+            self._prepare()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        with interrupts_deferred():
+            self._running.close()
+
+    def _start(self) -> None:
+        """Start it; no interrupt comes in between."""
+        raise NotImplementedError
+
+    def _prepare(self) -> None:
+        """Do what may take a while after the start, and may be interrupted."""
 
 
 @contextlib.contextmanager

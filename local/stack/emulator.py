@@ -6,16 +6,14 @@ import secrets
 import time
 import urllib.error
 import urllib.request
-import weakref
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from local.build import ROOT
-from local.processes import end_session, free_port, interrupts_deferred, start_session
+from local.processes import Running, end_session, free_port, start_session
 
 if TYPE_CHECKING:
     import subprocess
@@ -28,7 +26,21 @@ class EmulatorError(Exception):
     """The emulator did not start."""
 
 
-class Emulator:
+def aws_environment(url: str, access_key: str, session_token: str) -> dict[str, str]:
+    """Return the environment variables that point any AWS tool to an emulator, and away from the user's own account."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": access_key,
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SESSION_TOKEN": session_token,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+class Emulator(Running):
     """A MiniStack process on a free port of 127.0.0.1."""
 
     def __init__(self, *, enforce_iam: bool = False) -> None:
@@ -37,34 +49,16 @@ class Emulator:
         Args:
             enforce_iam: Let functions do only what their roles allow.
         """
+        super().__init__()
         self.url = ""
         self._session_token = secrets.token_hex()
         self._enforce_iam = enforce_iam
         self._process: subprocess.Popen[bytes] | None = None
         self._home: Path | None = None
-        self._running = ExitStack()
-        weakref.finalize(self, self._running.close)  # at exit at the latest, if `__exit__` was interrupted
 
-    def __enter__(self) -> Self:
-        """Start it, and wait until it answers."""
+    def _start(self) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        try:
-            with interrupts_deferred():
-                self._start(port)
-            self._wait_until_healthy()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop it with its workers, and remove its folder."""
-        with interrupts_deferred():
-            self._running.close()
-            self._process = None
-
-    def _start(self, port: int) -> None:
         folder = TemporaryDirectory(prefix="relay-emulator-", ignore_cleanup_errors=True)
         self._home = Path(self._running.enter_context(folder))
         python = ROOT / ".local" / "emulator" / "bin" / "python"
@@ -84,21 +78,12 @@ class Emulator:
         # Without -P, modules beside the program would hide those that the emulator imports.
         command: list[str | Path] = [python, "-P", ROOT / "local" / "stack" / "emulator_server.py"]
         self._process = start_session(command, self._home / "log", cwd=self._home, environment=environment)
-        self._running.callback(end_session, self._process)
+        self._running.callback(end_session, self._process)  # with its workers
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that point any AWS tool to it, and away from the user's own account."""
-        return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_SESSION_TOKEN": self._session_token,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_REGION": REGION,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
+        """The environment variables that point any AWS tool to it."""
+        return aws_environment(self.url, "test", self._session_token)
 
     def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
         """Return a boto3 client for a service of this emulator."""
@@ -119,7 +104,7 @@ class Emulator:
             (regions,) = json.load(answer)["messages"].values()
         return {queue: waiting for queues in regions.values() for queue, waiting in queues.items()}
 
-    def _wait_until_healthy(self) -> None:
+    def _prepare(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self._process and self._process.poll() is not None:

@@ -12,23 +12,21 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import weakref
 from collections.abc import Mapping
-from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any
 
 from local.build import ROOT
-from local.processes import end_session, free_port, interrupts_deferred, start_session
+from local.processes import Running, end_session, free_port, start_session
 
 BARE_PYTHON = ROOT / ".local" / "runtime" / "bin" / "python"
 INVOKE_PATH = "/2015-03-31/functions/function/invocations"
 START_SECONDS = 10
 
 
-class Rie:
+class Rie(Running):
     """A function in one execution environment: the first invocation is cold, the following ones are warm."""
 
     def __init__(
@@ -49,12 +47,11 @@ class Rie:
             python: An interpreter of the built runtime, with ``awslambdaric``.
             timeout: The function's, in seconds.
         """
+        super().__init__()
         self._port = free_port()
         self._function = function
-        # Their own finalizers end both at exit at the latest, if `__exit__` was interrupted.
         self._home = TemporaryDirectory(prefix="relay-rie-", ignore_cleanup_errors=True)
-        self._running = ExitStack()
-        weakref.finalize(self, self._running.close)
+        self._running.callback(self._home.cleanup)
         self.log_file = Path(self._home.name) / "log"
         path = [str(function), *([str(layer / "python")] if layer else [])]
         self._environment = {
@@ -86,22 +83,10 @@ class Rie:
             "app.handler",
         ]
 
-    def __enter__(self) -> Self:
-        """Start it; the function itself starts with its first event."""
-        try:
-            with interrupts_deferred():
-                process = start_session(self._command, self.log_file, cwd=self._function, environment=self._environment)
-                self._running.callback(end_session, process)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop it."""
-        with interrupts_deferred():
-            self._running.close()
-            self._home.cleanup()
+    def _start(self) -> None:
+        """Start the runtime; the function itself starts with its first event."""
+        process = start_session(self._command, self.log_file, cwd=self._function, environment=self._environment)
+        self._running.callback(end_session, process)
 
     @property
     def log(self) -> str:

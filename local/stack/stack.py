@@ -4,15 +4,14 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from math import sin
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyped]
 
 from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT, build, compile_all, sam
-from local.processes import interrupts_deferred
+from local.processes import Running
 from local.stack.emulator import Emulator
 from local.stack.iam import for_the_emulator
 from local.stand_ins.firestream.server import FirestreamStandIn
@@ -28,7 +27,7 @@ PACE = {"MaxPostsPerHour": 3600, "PostBurst": 15, "MaxPostsPerDay": 0}
 """Fast enough to see everything within a minute, and slow enough that a burst exceeds it."""
 
 
-class Stack:
+class Stack(Running):
     """The deployed application with its emulator and stand-ins; they stop at the end of the ``with`` block.
 
     Attributes:
@@ -57,6 +56,7 @@ class Stack:
             build_directory: The folder to build in.
             enforce_iam: Let functions do only what their roles allow; adapts the template to the emulator.
         """
+        super().__init__()
         self.emulator = Emulator(enforce_iam=enforce_iam)
         self.stocktwits = StandIn()
         self.firestream = FirestreamStandIn()
@@ -66,31 +66,21 @@ class Stack:
         self._enforce_iam = enforce_iam
         self.build_directory = build_directory
         self._on_step = on_step
-        self._running = ExitStack()
 
-    def __enter__(self) -> Self:
-        """Start, build and deploy everything; on failure, stop what was started."""
-        try:
-            self._on_step("Starting the emulator of AWS and the stand-ins of StockTwits and Firestream on 127.0.0.1")
-            with interrupts_deferred():
-                for server in (self.emulator, self.stocktwits, self.firestream):
-                    self._running.enter_context(server)
-            self._on_step(f"sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE})")
-            build(HOST_RUNTIME, HOST_ARCHITECTURE, self.build_directory, template=self._template)
-            compile_all(HOST_RUNTIME, self.build_directory)
-            self._on_step("sam deploy")
-            self._deploy(self.build_directory)
-            self._on_step("Storing the account's token, Firestream's login and a chart")
-            self._seed()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+    def _start(self) -> None:
+        self._on_step("Starting the emulator of AWS and the stand-ins of StockTwits and Firestream on 127.0.0.1")
+        for server in (self.emulator, self.stocktwits, self.firestream):
+            self._running.enter_context(server)
 
-    def __exit__(self, *_: object) -> None:
-        """Stop everything."""
-        with interrupts_deferred():
-            self._running.close()
+    def _prepare(self) -> None:
+        """Build and deploy everything."""
+        self._on_step(f"sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE})")
+        build(HOST_RUNTIME, HOST_ARCHITECTURE, self.build_directory, template=self._template)
+        compile_all(HOST_RUNTIME, self.build_directory)
+        self._on_step("sam deploy")
+        self._deploy(self.build_directory)
+        self._on_step("Storing the account's token, Firestream's login and a chart")
+        self._seed()
 
     def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
         """Return a boto3 client for a service of the emulator."""

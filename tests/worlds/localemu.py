@@ -15,13 +15,12 @@ import socket
 import time
 import urllib.error
 import urllib.request
-import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 import boto3
@@ -31,7 +30,8 @@ from botocore.httpsession import URLLib3Session
 from moto.core.botocore_stubber import BotocoreStubber
 
 from local.build import ROOT
-from local.processes import free_port, interrupts_deferred, start_session
+from local.processes import Running, free_port, start_session
+from local.stack.emulator import aws_environment
 from tests.strict_s3 import WatchedS3
 from tests.worlds.aws import ACCOUNT, REGION, SMALLEST_PART
 from tests.worlds.clock import Clock
@@ -49,11 +49,12 @@ class LocalEmuError(Exception):
     """It did not start, or it failed; the text has the end of its log, or its answer."""
 
 
-class LocalEmu:
+class LocalEmu(Running):
     """A LocalEmu process on a free port of 127.0.0.1, with a folder of its own."""
 
     def __init__(self, *, port: int = 0, python: Path = PYTHON) -> None:
         """Configure it without starting it; `port` 0 takes a free one."""
+        super().__init__()
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._python = python
@@ -63,25 +64,7 @@ class LocalEmu:
         self._home = TemporaryDirectory(prefix="relay-localemu-", ignore_cleanup_errors=True)
         self._log = Path(self._home.name) / "log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._running = ExitStack()
-        weakref.finalize(self, self._running.close)  # at exit at the latest, if `__exit__` was interrupted
-
-    def __enter__(self) -> Self:
-        """Start it, and wait until it answers."""
-        try:
-            with interrupts_deferred():
-                self._start()
-            self._wait_until_healthy()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop it, and remove its folder."""
-        with interrupts_deferred():
-            self._running.close()
-            self._home.cleanup()
+        self._running.callback(self._home.cleanup)
 
     @property
     def pid(self) -> int:
@@ -91,16 +74,7 @@ class LocalEmu:
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables that point any AWS tool to it."""
-        return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": ACCOUNT,
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_SESSION_TOKEN": self._token,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_REGION": REGION,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
+        return aws_environment(self.url, ACCOUNT, self._token)
 
     def client(self, service: str) -> Any:
         """Return a boto3 client for one of its services, on this machine's time."""
@@ -141,7 +115,7 @@ class LocalEmu:
         self._process = start_session(command, self._log, cwd=Path(self._home.name), environment=environment)
         self._running.callback(_end, self._process)
 
-    def _wait_until_healthy(self) -> None:
+    def _prepare(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         why = f"was not ready after {START_SECONDS} s"
         while time.monotonic() < deadline:
