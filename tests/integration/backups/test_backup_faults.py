@@ -181,6 +181,7 @@ def test_a_transfer_without_progress_is_given_up(backups: BackupsWorld, fault: s
         ("expired", {}),
     ],
 )
+@pytest.mark.any_aws
 def test_a_broken_transfer_continues_where_it_stopped(
     backups: BackupsWorld, fault: str, details: dict[str, Any], after: float
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_host_that_does_not_resume_is_asked_for_the_whole_file_again(backups: 
     assert backups.content(BACKUP) == backups.source(BACKUP)
 
 
+@pytest.mark.any_aws
 def test_a_file_that_changed_half_way_is_stored_as_it_is_now(backups: BackupsWorld) -> None:
     before = backups.source(BACKUP)
     backups.firestream.fail("changed")
@@ -255,6 +257,7 @@ def test_a_fault_affects_only_its_own_request(backups: BackupsWorld, fault: Faul
 @pytest.mark.parametrize(
     "operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "ListObjectsV2"]
 )
+@pytest.mark.any_aws
 def test_when_s3_refuses_the_request_stays_in_its_queue_and_nothing_is_stored(
     backups: BackupsWorld, operation: str
 ) -> None:
@@ -265,6 +268,7 @@ def test_when_s3_refuses_the_request_stays_in_its_queue_and_nothing_is_stored(
     assert backups.listing() == []
 
 
+@pytest.mark.any_aws
 def test_a_backup_is_complete_although_the_answer_of_s3_was_lost(backups: BackupsWorld) -> None:
     backups.aws.lose_answer("CompleteMultipartUpload")
     run = backups.fulfil(BACKUP)
@@ -272,6 +276,7 @@ def test_a_backup_is_complete_although_the_answer_of_s3_was_lost(backups: Backup
     assert backups.content(BACKUP) == backups.source(BACKUP)
 
 
+@pytest.mark.any_aws
 def test_two_concurrent_workers_store_a_day_once(backups: BackupsWorld) -> None:
     both = Barrier(2, timeout=20)
 
