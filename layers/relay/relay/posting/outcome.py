@@ -113,6 +113,21 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """What keeps one message back, although the gate is open: a rule of the owner's, or the message's own.
+
+    Attributes:
+        cause: A short label: ``not_before``, ``alike``, ``symbol`` or ``duplicate``.
+        reason: What it waits for, in words.
+        until: When that ends, in seconds since the epoch.
+    """
+
+    cause: str
+    reason: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a message in one delivery.
 
@@ -128,6 +143,7 @@ class Outcome:
         alone: Whether it was left untried because it may only be delivered while no other message is.
         sent: Whether a request to publish was sent, and so counts towards the pace.
         no_id: Whether StockTwits answered with success, and nothing showed as which post.
+        holds: What keeps it back; then it was not tried, and that neither is a failure nor sets off an alarm.
         text: The alert's text as `relay.posting.alert.shown` returns it; empty when the message could not be read.
         sentiment: The alert's sentiment, when it has one.
     """
@@ -143,6 +159,7 @@ class Outcome:
     alone: bool = False
     sent: bool = False
     no_id: bool = False
+    holds: tuple[Hold, ...] = ()
     text: str = ""
     sentiment: str | None = None
 

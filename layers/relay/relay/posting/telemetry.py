@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -87,7 +87,8 @@ class PostingTelemetry(Telemetry):
 
     def delivery(self, message: QueueMessage, outcome: Outcome) -> None:
         """Log a delivery as it ends; safe to call from several threads, unlike the metrics."""
-        log = self.logger.info if outcome.done and outcome.result is not Result.REJECTED else self.logger.warning
+        expected = (outcome.done and outcome.result is not Result.REJECTED) or outcome.holds
+        log = self.logger.info if expected else self.logger.warning
         log(
             "delivery",
             extra={
@@ -102,10 +103,18 @@ class PostingTelemetry(Telemetry):
                 "receive_count": message.receive_count,
                 "message_id": message.id,
                 "queued_at": message.queued_at,
+                **_waiting(outcome),
             },
         )
 
 
+def _waiting(outcome: Outcome) -> dict[str, Any]:
+    """Return what a message waits for that is not the gate, for whoever asks why it waits."""
+    if not outcome.holds:
+        return {}
+    return {"holds": [{"cause": each.cause, "reason": each.reason, "until": each.until} for each in outcome.holds]}
+
+
 def _waits_although_open(outcome: Outcome) -> bool:
-    """Return whether a message waits for another reason than the gate: it failed, or time ran short."""
-    return not outcome.done and (outcome.pause is None or outcome.pause.cause == "time")
+    """Return whether a message waits for another reason than the gate or a rule: it failed, or time ran short."""
+    return not outcome.done and not outcome.holds and (outcome.pause is None or outcome.pause.cause == "time")
