@@ -86,6 +86,7 @@ class Runtime:
             "MAX_POSTS_PER_HOUR": "3600",
             "POST_BURST": "100",
             "MAX_POSTS_PER_DAY": "0",
+            "POST_CONCURRENCY": "1",  # side by side, a refusal could keep back what was begun before it
             "DRY_RUN": "false",
         }
         fetching = {
