@@ -12,6 +12,16 @@ from relay.queue_message import QueueMessage
 NOW = 1_800_000_000.0
 """2027-01-15 08:00:00 UTC."""
 
+RULES_OFF = {
+    "DEFAULT_EXPIRY_MINUTES": "0",
+    "EXPIRED_TO": "dead-letters",
+    "POSTING_HOURS": "",
+    "POSTING_HOLIDAYS": "none",
+    "ALIKE_MINUTES": "0",
+    "WHEN_DUPLICATE": "reject",
+    "SYMBOL_COOLDOWN_MINUTES": "0",
+}
+"""What the template sets for the owner's rules."""
 
 ENVIRONMENT = {
     "SOURCE_QUEUE_URL": "https://sqs/outbox",
@@ -25,6 +35,7 @@ ENVIRONMENT = {
     "POST_BURST": "10",
     "MAX_POSTS_PER_DAY": "0",
     "POST_CONCURRENCY": "4",
+    **RULES_OFF,
     "DRY_RUN": "false",
     "CHART_BUCKET_NAME": "",
     "RESULT_EVENT_BUS_NAME": "",

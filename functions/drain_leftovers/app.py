@@ -4,7 +4,7 @@ import time
 from contextlib import closing
 from typing import Any
 
-from relay.posting.backoff import leftovers_back_off, visibility_seconds
+from relay.posting.backoff import HIGH_SECONDS, leftovers_back_off, visibility_seconds
 from relay.posting.batch import RESERVE_SECONDS
 from relay.posting.bootstrap import container, telemetry
 from relay.queues import MAX_BATCH
@@ -40,7 +40,8 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                         break
                     time.sleep(wait)
                     continue
-                batch = leftovers.receive(admission.granted)
+                looks_for_high = time.time() - admission.state.high_at < HIGH_SECONDS
+                batch = leftovers.receive(MAX_BATCH if looks_for_high else admission.granted)
                 if not batch:
                     log.outbox_depth(services.outbox.depth())
                     break

@@ -16,6 +16,7 @@ from relay.posting.gate import Gate, Pace
 from relay.posting.ledger import Ledger
 
 from local.stand_ins.stocktwits.server import StandIn
+from tests.factories import RULES_OFF
 from tests.worlds.aws import ACCOUNT, REGION, Aws, attribute_values, sqs_record, string_attributes
 from tests.worlds.clock import Clock, Context
 from tests.worlds.functions import Function, Leftovers, Outbox
@@ -64,6 +65,7 @@ class PostingWorld:
             POST_BURST=100,
             MAX_POSTS_PER_DAY=0,
             POST_CONCURRENCY=1,
+            **RULES_OFF,
             DRY_RUN="false",
             CHART_BUCKET_NAME=CHARTS,
             RESULT_EVENT_BUS_NAME="",

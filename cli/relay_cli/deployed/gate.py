@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
-from relay.posting.gate import MICROSECONDS, Gate, Pace
+from relay.errors import Misconfigured
+from relay.posting.gate import MICROSECONDS, Gate, Pace, shut_by_hours
 
 from relay_cli.failure import NO_AWS, Failure, from_aws_error
 from relay_cli.text import HOUR, at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -120,7 +122,8 @@ def read(stack: Stack) -> GateState:
     now = time.time()
     pace = Pace(*(int(stack.parameter(name)) for name in ("MaxPostsPerHour", "PostBurst", "MaxPostsPerDay")))
     ledger = _Ledger(stack.client("dynamodb"))
-    look = Gate(cast("DynamoDBClient", ledger), stack.output("LedgerTableName"), pace, lambda: now).look(0)
+    table = stack.output("LedgerTableName")
+    look = Gate(cast("DynamoDBClient", ledger), table, pace, lambda: now, _hours(stack)).look(0)
     if ledger.error:
         failure = from_aws_error(ledger.error)
         raise Failure(f"The gate cannot be read: {failure.reason}", failure.code) from ledger.error
@@ -139,6 +142,15 @@ def read(stack: Stack) -> GateState:
         pace=_left(without_pause, now, pace),
         dry_run=stack.parameters.get("DryRun") == "true",
     )
+
+
+def _hours(stack: Stack) -> Callable[[float], Pause | None] | None:
+    """Read the stack's posting hours; one of an earlier version has none."""
+    given = stack.parameters
+    try:
+        return shut_by_hours(given.get("PostingHours", ""), given.get("PostingHolidays", "none"))
+    except Misconfigured as error:
+        raise Failure(f"The posting hours cannot be read: {error.reason}.") from error
 
 
 class _Ledger:

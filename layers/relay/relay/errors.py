@@ -5,7 +5,8 @@
     RelayError
     ├── Reject          this can never be done as it is asked for: move it to Dead letters
     │   ├── Duplicate   StockTwits takes it for a duplicate
-    │   └── NotYet      what it needs is not there: final only when it is not there a little later either
+    │   ├── NotYet      what it needs is not there: final only when it is not there a little later either
+    │   └── Expired     it is too late for this message
     ├── Retry           nothing was done: leave it, try again later
     │   ├── Corrupt     the bytes are not a whole backup: keep none of them
     │   └── StartOver   the backup changed while it was read: start over
@@ -72,6 +73,10 @@ class Duplicate(Reject):
 
 class NotYet(Reject):
     """A chart or a parent is not there; it may be a moment later."""
+
+
+class Expired(Reject):
+    """The message's time is over."""
 
 
 class Retry(RelayError):

@@ -91,6 +91,17 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "forms, such as 20261121T170000+01 and 2026-W47-6T16:00Z, are read too."
         ),
     ] = None
+    not_before: Annotated[
+        Annotated[datetime, msgspec.Meta(tz=True)] | None,
+        msgspec.Meta(
+            description="Do not post before this moment, written as expires_at is; at most 13 days after the message "
+            "is sent."
+        ),
+    ] = None
+    priority: Annotated[
+        Literal["high", "normal"] | None,
+        msgspec.Meta(description="high goes before others among what waits for the gate."),
+    ] = None
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -161,6 +172,8 @@ def _check(alert: Alert) -> None:
             f"the body has {count} characters as StockTwits counts (a link {LINK_CHARACTERS}, a chart "
             f"{CHART_CHARACTERS}, < and > {ENTITY_CHARACTERS} each); at most {MAX_BODY_CHARACTERS} are allowed"
         )
+    if alert.not_before and alert.expires_at and alert.not_before >= alert.expires_at:
+        raise Reject("not_before: must be earlier than expires_at")
     # Last, and not of a megabyte that is refused for its length: each character is looked at.
     _check_text("body", alert.body)
     plain = unescaped(alert.body)
@@ -304,13 +317,14 @@ def _json_name(content: object) -> str:
 
 
 def _alert(content: dict[str, Any]) -> Alert:
-    body, expires_at = content.get("body"), content.get("expires_at")
+    body = content.get("body")
     if isinstance(body, str):
         content = {**content, "body": not_alerts.trimmed(body)}
         if cause := not_alerts.cause(content["body"]):
             raise Reject(f"body: {_quoted(cause)}")
-    if isinstance(expires_at, str):
-        content = {**content, "expires_at": _expiry(expires_at)}
+    for field in ("expires_at", "not_before"):
+        if isinstance(moment := content.get(field), str):
+            content = {**content, field: _moment(field, moment)}
     try:
         return msgspec.convert(content, Alert, strict=True)
     except msgspec.ValidationError as error:
@@ -320,13 +334,13 @@ def _alert(content: dict[str, Any]) -> Alert:
         raise Reject(f"the message is not valid: {_quoted(why)}") from None
 
 
-def _expiry(text: str) -> datetime:
+def _moment(field: str, text: str) -> datetime:
     try:
         return instant(text)
     except ValueError as error:
         example = "2026-11-21T16:00:00Z"
         raise Reject(
-            f"the message is not valid: expires_at: must be ISO 8601 with a zone, as in {example}: {error}"
+            f"the message is not valid: {field}: must be ISO 8601 with a zone, as in {example}: {error}"
         ) from None
 
 

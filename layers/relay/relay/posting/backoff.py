@@ -21,6 +21,17 @@ GIVE_UP_SECONDS = 13 * 24 * 3600
 day later SQS would delete it without a trace (same source as `relay.queues.MAX_BATCH`). Dead letters keeps what the
 relay sends there for another 14 days."""
 
+NOT_BEFORE_SECONDS = 13 * 24 * 3600
+"""How long after it was sent a message's own ``not_before`` may be: SQS keeps it for a day more."""
+
+HIGH_SECONDS = 24 * 3600
+"""How long the drain looks for messages of high priority after one was left over: it receives as many as SQS hands over
+at once, and not only as many as the gate lets through."""
+
+HIGH_AFTER_RECEIVES = 100
+"""After so many receives a message counts as one of high priority, whatever it says: others went before it, and twice
+as many receives would make it a dead letter."""
+
 GATE_RECHECK_SECONDS = 45
 """How long a message that waits for the gate stays invisible: the gate may open early, and with the drain's minute
 nothing waits for more than two. While it is closed that costs three receives at most: then the message is in Leftovers,

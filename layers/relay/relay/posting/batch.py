@@ -18,9 +18,16 @@ from typing import TYPE_CHECKING
 from relay.errors import Pause, Reject, RelayError
 from relay.posting import alert as alerts
 from relay.posting.alert import Reading
-from relay.posting.backoff import GIVE_UP_SECONDS, LEFTOVERS_RECEIVES, OUTBOX_RECEIVES
-from relay.posting.delivery import idempotency_key, unexpected
-from relay.posting.outcome import Outcome, Result
+from relay.posting.backoff import (
+    GIVE_UP_SECONDS,
+    HIGH_AFTER_RECEIVES,
+    LEFTOVERS_RECEIVES,
+    NOT_BEFORE_SECONDS,
+    OUTBOX_RECEIVES,
+)
+from relay.posting.delivery import held, idempotency_key, unexpected
+from relay.posting.outcome import Hold, Outcome, Result
+from relay.queues import MAX_VISIBILITY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +47,9 @@ MOST_NO_IDS = 3
 
 NO_IDS_SECONDS = 300
 """How long that pause is, before one probe."""
+
+REMEMBER_HIGH_SECONDS = 3600
+"""How often the gate is told again that messages of high priority were left over."""
 
 LEDGER_THREADS = 3
 """Threads beside those that hold a request: they claim and settle while the others wait for StockTwits."""
@@ -72,7 +82,7 @@ class BatchDelivery:
         """Deliver a batch.
 
         Args:
-            batch: The messages, in the order in which to begin.
+            batch: The messages, in the order in which to begin; those of high priority are begun first.
             seconds_left: How long this invocation may still run.
             on_outcome: Called with each message as it ends, in several threads, so that a function that is cut off has
                 logged what it did by then.
@@ -80,13 +90,16 @@ class BatchDelivery:
         Returns:
             Each message with its outcome, in the same order; the rejected ones are in Dead letters.
         """
-        read = [_read(each) for each in batch]
+        read = [self._read(each) for each in batch]
+        order = sorted(range(len(batch)), key=lambda place: not _is_high(batch[place], read[place]))
         run = _BatchRun(self, seconds_left, on_outcome)
         run.ask(sum(isinstance(each, Reading) for each in read))
         threads = 1 if self.concurrency == 1 else self.concurrency + LEDGER_THREADS
         with ThreadPoolExecutor(min(threads, max(1, len(batch)))) as pool:
-            outcomes = list(pool.map(run.deliver, batch, read))
-        run.end()
+            ended = pool.map(run.deliver, [batch[place] for place in order], [read[place] for place in order])
+            delivered = dict(zip(order, ended, strict=True))
+        outcomes = [delivered[place] for place in range(len(batch))]
+        run.end(high_left=any(each.high and not each.done for each in outcomes))
         for place, outcome in enumerate(outcomes):
             if outcome.alone:  # it may end this function: everything else is settled, and given back to the gate
                 run = _BatchRun(self, seconds_left, on_outcome, alone=True)
@@ -95,17 +108,44 @@ class BatchDelivery:
                 run.end()
         return list(zip(batch, outcomes, strict=True))
 
+    def _read(self, message: QueueMessage) -> Reading | Outcome:
+        """Read one message; what cannot be posted, or not yet, has its outcome already, open gate or not."""
+        try:
+            alerts.check_key("RelayKey", message.relay_key)
+            reading = alerts.read_message(message.body)
+            return self._held(message, reading) or reading
+        except Reject as error:
+            reason = error.reason
+        except Exception as error:  # noqa: BLE001  a defect that this one meets each time, its neighbours do not
+            reason = unexpected(error)
+        return Outcome(Result.REJECTED, idempotency_key(message)[: alerts.MAX_KEY_CHARACTERS], reason)
 
-def _read(message: QueueMessage) -> Reading | Outcome:
-    """Read one message; what cannot be read has its outcome already, even while the gate is closed."""
-    try:
-        alerts.check_key("RelayKey", message.relay_key)
-        return alerts.read_message(message.body)
-    except Reject as error:
-        reason = error.reason
-    except Exception as error:  # noqa: BLE001  a defect that this one meets, it meets each time; its neighbours do not
-        reason = unexpected(error)
-    return Outcome(Result.REJECTED, idempotency_key(message)[: alerts.MAX_KEY_CHARACTERS], reason)
+    def _held(self, message: QueueMessage, reading: Reading) -> Outcome | None:
+        """Keep a message back until its own ``not_before``."""
+        if reading.alert.not_before is None:
+            return None
+        until = reading.alert.not_before.timestamp()
+        if until > message.sent_at + NOT_BEFORE_SECONDS:
+            raise Reject("not_before: must be at most 13 days after the message is sent")
+        if until <= self.now():
+            return None
+        hold = Hold("not_before", "it says that it may not be posted before", until)
+        outcome = held(idempotency_key(message, reading), (hold,))
+        return replace(outcome, text=alerts.shown(reading.alert.body), sentiment=reading.alert.sentiment)
+
+
+def _is_high(message: QueueMessage, reading: Reading | Outcome) -> bool:
+    """Return whether a message goes before others: by its priority, or because others often went before it."""
+    if isinstance(reading, Outcome):
+        return False
+    return reading.alert.priority == "high" or message.receive_count > HIGH_AFTER_RECEIVES
+
+
+def _not_before(reading: Reading | Outcome) -> float | None:
+    """Return a message's own ``not_before``, in seconds since the epoch."""
+    if isinstance(reading, Outcome):
+        return next((each.until for each in reading.holds if each.cause == "not_before"), None)
+    return reading.alert.not_before.timestamp() if reading.alert.not_before else None
 
 
 @dataclass
@@ -161,19 +201,30 @@ class _BatchRun:
                     self._learn_from(outcome)
                 if outcome.pause and outcome.tried:
                     self._close_gate(outcome.pause)
-            outcome = replace(outcome, text=alerts.shown(reading.alert.body), sentiment=reading.alert.sentiment)
+            alert = reading.alert
+            outcome = replace(
+                outcome, text=alerts.shown(alert.body), sentiment=alert.sentiment, high=alert.priority == "high"
+            )
             if outcome.alone:  # its outcome is yet to come
                 return outcome
-        outcome = self._dead_letter(message, outcome)
+        outcome = self._dead_letter(message, outcome, _not_before(reading))
         self.on_outcome(message, outcome)
         return outcome
 
-    def end(self) -> None:
-        """Give back what nobody used; if the gate cannot be changed, the pace is slower for it, never faster."""
-        if not self.admission or not self.admission.granted:
+    def end(self, *, high_left: bool = False) -> None:
+        """Give back what nobody used; if the gate cannot be changed, the pace is slower for it, never faster.
+
+        Args:
+            high_left: Whether a message of high priority was not delivered.
+        """
+        if not self.admission:
             return
         gate = self.batches.gate
         try:
+            if high_left and self.batches.now() - self.admission.state.high_at > REMEMBER_HIGH_SECONDS:
+                gate.remember_high()
+            if not self.admission.granted:
+                return
             if self.no_ids != self.admission.state.no_ids:
                 gate.count_no_ids(self.no_ids)
             if self.left:
@@ -252,10 +303,13 @@ class _BatchRun:
         except RelayError:
             return
 
-    def _dead_letter(self, message: QueueMessage, outcome: Outcome) -> Outcome:
+    def _dead_letter(self, message: QueueMessage, outcome: Outcome, not_before: float | None) -> Outcome:
         """Move a message to Dead letters if it can never be posted, or has come too often or too late; others pass."""
         left_over = message.receive_count > OUTBOX_RECEIVES
-        too_old = left_over and self.batches.now() - message.sent_at >= GIVE_UP_SECONDS
+        ends = message.sent_at + GIVE_UP_SECONDS
+        if not_before is not None:
+            ends = max(ends, not_before + MAX_VISIBILITY_SECONDS)  # its time may begin only now
+        too_old = left_over and self.batches.now() >= ends
         if not outcome.done and (message.receive_count >= LEFTOVERS_RECEIVES or too_old):
             waited = "13 days and " if too_old else ""
             given_up = f"given up after {waited}{message.receive_count} receives"

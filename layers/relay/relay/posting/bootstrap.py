@@ -14,7 +14,7 @@ from relay.environment import stack_name
 from relay.posting.batch import BatchDelivery
 from relay.posting.charts import Charts
 from relay.posting.delivery import Delivery
-from relay.posting.gate import Gate, Pace
+from relay.posting.gate import Gate, Pace, shut_by_hours
 from relay.posting.ledger import Ledger
 from relay.posting.reconciliation import Reconciler
 from relay.posting.settings import PostingSettings
@@ -25,6 +25,9 @@ from relay.queues import DeadLetters, Queue
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from relay.posting.delivery import Spacing
     from relay.posting.outcome import Outcome
     from relay.queue_message import QueueMessage
 
@@ -69,7 +72,8 @@ def container() -> Container:
     dynamodb = clients.get("dynamodb")
     ledger = Ledger(dynamodb, settings.ledger_table_name, time.time)
     pace = Pace(settings.max_posts_per_hour, settings.post_burst, settings.max_posts_per_day)
-    gate = Gate(dynamodb, settings.ledger_table_name, pace, time.time)
+    hours = shut_by_hours(settings.posting_hours, settings.posting_holidays)
+    gate = Gate(dynamodb, settings.ledger_table_name, pace, time.time, hours)
     token = SecretParameter(TOKEN, lambda: clients.get("ssm"), settings.stocktwits_token_parameter, time.time)
     stocktwits = StockTwits(
         settings.stocktwits_api_url,
@@ -88,6 +92,10 @@ def container() -> Container:
         prepare=Charts(lambda: clients.get("s3"), settings.chart_bucket_name).fetch,
         send=None if settings.dry_run else stocktwits.publish,
         now=time.time,
+        spacing=_spacing(dynamodb, settings),
+        expiry_seconds=60 * settings.default_expiry_minutes,
+        expired_to_log=settings.expired_to == "log",
+        waits_as_duplicate=settings.when_duplicate == "wait",
     )
     dead_letters = DeadLetters(lambda: clients.get("sqs"), settings.dead_letter_queue_url)
 
@@ -99,6 +107,20 @@ def container() -> Container:
         Queue(lambda: clients.get("sqs"), url) for url in (settings.source_queue_url, settings.outbox_queue_url)
     )
     return Container(source, gate, batches, stocktwits, outbox, _announce(clients, settings.result_event_bus_name))
+
+
+def _spacing(dynamodb: DynamoDBClient, settings: PostingSettings) -> Spacing | None:
+    if not (settings.alike_minutes or settings.symbol_cooldown_minutes):
+        return None
+    from relay.posting.spacing import Spacing  # noqa: PLC0415  only who sets such a rule pays for it
+
+    return Spacing(
+        dynamodb,
+        settings.ledger_table_name,
+        time.time,
+        alike_seconds=60 * settings.alike_minutes,
+        symbol_seconds=60 * settings.symbol_cooldown_minutes,
+    )
 
 
 def _announce(clients: Clients, bus: str) -> Announce:

@@ -11,9 +11,9 @@ from http import HTTPStatus
 from traceback import extract_tb
 from typing import Any, Protocol
 
-from relay.errors import Duplicate, Halt, NoId, NotYet, Pause, Reject, RelayError, Retry, Unknown
+from relay.errors import Duplicate, Expired, Halt, NoId, NotYet, Pause, Reject, RelayError, Retry, Unknown
 from relay.posting.alert import Alert, Reading
-from relay.posting.outcome import Claim, IdTaken, Outcome, Published, Result, Settlement, Status
+from relay.posting.outcome import Claim, Hold, IdTaken, Outcome, Published, Result, Settlement, Status
 from relay.posting.reconciliation import Interrupted, Lost, Verdict
 from relay.queue_message import QueueMessage
 
@@ -37,6 +37,13 @@ NOT_FOUND_IN_TIME = "StockTwits refused it as a duplicate, and half an hour late
 
 NO_ID_TWICE = "StockTwits answered twice that it is posted, but not as which post, and its stream does not show it"
 """The reason of a message that StockTwits takes without naming the post."""
+
+DUPLICATE_TWICE = "StockTwits refused it as a duplicate twice, and more than half an hour apart"
+"""The reason of a message that waited by the rule ``WhenDuplicate``, in vain."""
+
+DUPLICATE_MARGIN_SECONDS = 60
+"""How much longer than StockTwits' half hour a duplicate waits: both clocks may differ, and its post was made a moment
+after the request."""
 
 LATE_SECONDS = (10.0, 40.0)
 """After how many seconds a message is tried again whose chart or parent is not there; then that is final. Publishers
@@ -69,6 +76,28 @@ class Requests(Protocol):
         """Return whether a message is known to have been posted since then, in seconds since the epoch."""
 
 
+class View(Protocol):
+    """What is known of the posts that a message may have to wait for."""
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """What keeps the message back."""
+
+    @property
+    def must_look(self) -> bool:
+        """Whether an attempt of its own may have posted it, or its outcome is final: that comes first."""
+
+
+class Spacing(Protocol):
+    """The rules by which one post waits for another: `relay.posting.spacing`."""
+
+    def look(self, key: str, alert: Alert) -> Any:  # noqa: ANN401  a `View`, which goes back into `take`
+        """Return what keeps a message back; raises `RelayError`."""
+
+    def take(self, key: str, alert: Alert, view: Any) -> tuple[Hold, ...]:  # noqa: ANN401
+        """Take what the message needs, right before its request, or return what keeps it back; raises `RelayError`."""
+
+
 def idempotency_key(message: QueueMessage, reading: Reading | None = None) -> str:
     """Return a message's idempotency key.
 
@@ -97,6 +126,11 @@ class Delivery:
         page: The page of a post, by its id.
         prepare: Fetches an alert's chart and checks it before there is a request; raises `Reject` or `Retry`.
         now: The clock, in seconds since the epoch.
+        spacing: Which posts a message waits for; None if for none.
+        expiry_seconds: How long after it was sent a message expires that does not say when; 0 for never.
+        expired_to_log: Whether messages that expired end in the log alone.
+        waits_as_duplicate: Whether a message that StockTwits refuses as a duplicate is tried once more half an hour
+            later.
     """
 
     claim: Callable[[str, Alert, str], Claim]
@@ -108,6 +142,19 @@ class Delivery:
     send: Callable[[Alert, bytes | None], Published] | None
     page: Callable[[int], str]
     now: Callable[[], float]
+    spacing: Spacing | None = None
+    expiry_seconds: float = 0
+    expired_to_log: bool = False
+    waits_as_duplicate: bool = False
+
+    def expires_at(self, message: QueueMessage, alert: Alert) -> float | None:
+        """Return when a message expires, in seconds since the epoch, by its own word or by the owner's rule."""
+        if alert.expires_at:
+            return alert.expires_at.timestamp()
+        if not self.expiry_seconds:
+            return None
+        not_before = alert.not_before.timestamp() if alert.not_before else 0
+        return max(message.sent_at, not_before) + self.expiry_seconds
 
     def deliver(
         self,
@@ -134,20 +181,25 @@ class Delivery:
             # Earlier versions knew a message in an envelope by its SQS id: what they left goes on under that.
             if key == reading.envelope_id and self.known(message.id):
                 key = message.id
+            expires_at = self.expires_at(message, reading.alert)
+            view = self.spacing.look(key, reading.alert) if self.spacing else None
+            if view and view.holds and not view.must_look and not self._is_over(expires_at):
+                return held(key, view.holds, expires_at)
             claim = self.claim(key, reading.alert, message.id)
-        except RelayError as error:
-            return _failed(error, key)
         except Exception as error:  # noqa: BLE001  one message's failure must not fail its neighbours
-            return _failed(Retry(unexpected(error)), key)
+            return _failed(error if isinstance(error, RelayError) else Retry(unexpected(error)), key)
         if claim.before:
             return _as_before(claim)
-        attempt = _Attempt(self, claim, reading.alert, requests)
+        attempt = _Attempt(self, claim, reading.alert, requests, expires_at, view)
         try:
             return attempt.postponed(alone=alone) or attempt.run()
         except RelayError as error:
             return attempt.failed(error)
         except Exception as error:  # noqa: BLE001  a defect of ours must not count as "nothing was sent"
             return attempt.failed(Unknown(unexpected(error)))
+
+    def _is_over(self, moment: float | None) -> bool:
+        return moment is not None and moment <= self.now()
 
     def given_up(self, message: QueueMessage, key: str) -> str:
         """Return the remark on a message that is given up: whether any attempt may have posted it."""
@@ -167,6 +219,8 @@ class _Attempt:
     claim: Claim
     alert: Alert
     requests: Requests
+    expires_at: float | None
+    view: View | None
     sent: bool = False
     no_id: bool = False
 
@@ -204,15 +258,16 @@ class _Attempt:
         return None
 
     def _post(self) -> Outcome:
-        expires_at = self.alert.expires_at
-        if expires_at and expires_at.timestamp() <= self.delivery.now():
-            at = datetime.fromtimestamp(self.delivery.now(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-            raise Reject(f"it expired at {expires_at.isoformat()}; it was {at} when its turn came")
+        self._check_expiry()
         chart = self.delivery.prepare(self.alert)
         with self.requests.slot():
             pause = self.requests.pause()
             if pause:
                 return self._untried(pause)
+            if self.view and self.delivery.spacing:
+                holds = self.delivery.spacing.take(self.claim.key, self.alert, self.view)
+                if holds:
+                    return held(self.claim.key, holds, self.expires_at, self._settle(self._nothing_tried()))
             send = self.delivery.send
             if send is None:
                 remark = self._settle(self._nothing_sent(Status.DRY_RUN))
@@ -230,10 +285,22 @@ class _Attempt:
             with self.requests.slot():
                 return self._perhaps_our_own(error)
 
+    def _check_expiry(self) -> None:
+        """Raise `Expired` if the message's time is over."""
+        if self.expires_at is None or self.delivery.now() < self.expires_at:
+            return
+        own = self.alert.expires_at
+        at = f"at {own.isoformat()}" if own else f"at {_utc(self.expires_at)}, by DefaultExpiryMinutes"
+        raise Expired(f"it expired {at}; it was {_utc(self.delivery.now())} when its turn came")
+
     def failed(self, error: RelayError) -> Outcome:
         """Settle what an error leaves behind, and return the message's outcome."""
         if isinstance(error, NotYet) and self.claim.late < len(LATE_SECONDS):
             return self._later(error)
+        if isinstance(error, Duplicate) and self.sent and not self.perhaps_posted and self.delivery.waits_as_duplicate:
+            if not self.claim.duplicates:
+                return self._after_the_window(error)
+            error = Reject(f"{DUPLICATE_TWICE}: {error.reason}", status=error.status)
         if isinstance(error, Reject) and self.perhaps_posted:
             error = Reject(f"{error.reason} - {PERHAPS_POSTED}", status=error.status)
         if isinstance(error, Reject):
@@ -249,7 +316,20 @@ class _Attempt:
         remark = self._settle(settlement)
         if isinstance(error, Retry) or (isinstance(error, Halt) and error.status is None):
             self.sent = False  # no answer caused it, so no request was sent either
-        return _failed(error, self.claim.key, remark, sent=self.sent, no_id=self.no_id)
+        outcome = _failed(error, self.claim.key, remark, sent=self.sent, no_id=self.no_id)
+        if isinstance(error, Expired) and self.delivery.expired_to_log:
+            return replace(outcome, result=Result.EXPIRED)
+        return outcome
+
+    def _after_the_window(self, error: Duplicate) -> Outcome:
+        """Leave what StockTwits refuses as a duplicate until it has forgotten the earlier text, or it expires."""
+        free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS + DUPLICATE_MARGIN_SECONDS
+        until = free_at if self.expires_at is None else min(free_at, self.expires_at)
+        settlement = replace(self._nothing_sent(), duplicates=self.claim.duplicates + 1, lease_until=until)
+        reason = f"{error.reason}; by WhenDuplicate it is tried once more when half an hour is over"
+        hold = Hold("duplicate", "StockTwits takes it for a duplicate for half an hour", free_at)
+        outcome = held(self.claim.key, (hold,), self.expires_at, self._settle(settlement))
+        return replace(outcome, reason=reason, status=error.status, tried=True, sent=True)
 
     def _later(self, error: NotYet) -> Outcome:
         """Try again a moment later what may be there then."""
@@ -350,7 +430,8 @@ class _Attempt:
         """
         if status in {Status.REJECTED, Status.DRY_RUN}:
             return Settlement(status, **fields)
-        return Settlement(status, late=self.claim.late, refused_at=self.refused_at, **fields)
+        claim = self.claim
+        return Settlement(status, late=claim.late, refused_at=self.refused_at, duplicates=claim.duplicates, **fields)
 
     def _nothing_sent(self, status: Status = Status.RELEASED) -> Settlement:
         """This attempt posted nothing; whether an earlier one did stays as unknown as it was."""
@@ -379,6 +460,19 @@ class _Attempt:
                 raise Retry(f"the account's stream shows it, but {remark}") from None
             return f" ({remark})"
         return ""
+
+
+def held(key: str, holds: tuple[Hold, ...], expires_at: float | None = None, remark: str = "") -> Outcome:
+    """Return the outcome of a message that a rule keeps back, until the last of its holds ends or it expires."""
+    last = max(holds, key=lambda each: each.until)
+    until = last.until if expires_at is None else min(last.until, expires_at)
+    reasons = dict.fromkeys(each.reason for each in sorted(holds, key=lambda each: each.until))
+    reason = f"it waits until {_utc(until)}: {', and '.join(reasons)}{remark}"
+    return Outcome(Result.DEFERRED, key, reason, retry_at=until, tried=False, holds=holds)
+
+
+def _utc(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _as_before(claim: Claim) -> Outcome:

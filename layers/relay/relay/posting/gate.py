@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.aws_errors import AWS_ERRORS
 from relay.errors import Halt, Pause, RelayError, Retry
-from relay.posting.ledger import LEDGER_RECHECK_SECONDS, as_relay_error
+from relay.posting.ledger import LEDGER_RECHECK_SECONDS, as_relay_error, read_items
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +67,7 @@ class State:
         pause_count: How many pauses there were: reveals one that is hidden because it is shorter than a probe's guard.
         posted_at: When a probe was last posted, in seconds since the epoch; 0 if none was.
         no_ids: How many posts in a row StockTwits took without a usable id, so that nothing showed as which post.
+        high_at: When a message of high priority was last left over, in seconds since the epoch; 0 if none was.
     """
 
     due: int = 0
@@ -76,6 +77,7 @@ class State:
     pause_count: int = 0
     posted_at: float = 0.0
     no_ids: int = 0
+    high_at: float = 0.0
 
     def same_pause_as(self, before: State) -> bool:
         """Return whether no pause was imposed, and no other probe let through, since `before`."""
@@ -161,12 +163,28 @@ class Gate:
     ``ledger``. The others raise `Retry` or `Halt`.
     """
 
-    def __init__(self, dynamodb: DynamoDBClient, table: str, pace: Pace, now: Callable[[], float]) -> None:
-        """Keep the gate in `table`; `now` gives seconds since the epoch."""
+    def __init__(
+        self,
+        dynamodb: DynamoDBClient,
+        table: str,
+        pace: Pace,
+        now: Callable[[], float],
+        shut_by_hours: Callable[[float], Pause | None] | None = None,
+    ) -> None:
+        """Keep the gate in `table`.
+
+        Args:
+            dynamodb: A low-level client.
+            table: The ledger's table.
+            pace: How fast the owner wants to post.
+            now: The clock, in seconds since the epoch.
+            shut_by_hours: The pause of a moment outside the owner's posting hours, if there are any.
+        """
         self._dynamodb = dynamodb
         self._table = table
         self._pace = pace
         self._now = now
+        self._shut_by_hours = shut_by_hours or (lambda _now: None)
 
     def look(self, wanted: int) -> Admission:
         """Return how many of `wanted` posts would be let through now; nothing changes."""
@@ -194,7 +212,7 @@ class Gate:
             return self._unreadable(error)
         pause = state.pause
         in_force = pause is not None and (pause.until or 0) > self._now() and not state.same_pause_as(since.state)
-        return operators or (pause if in_force else None)
+        return operators or self._shut_by_hours(self._now()) or (pause if in_force else None)
 
     def give_back(self, admission: Admission, unused: int) -> None:
         """Return what an admission granted and nobody used; never twice, so perhaps not at all."""
@@ -212,10 +230,14 @@ class Gate:
         """Keep count of the posts in a row that StockTwits took without a usable id."""
         self._change(lambda state: replace(state, no_ids=no_ids))
 
+    def remember_high(self) -> None:
+        """Remember that a message of high priority was left over now, so that the drain looks for it."""
+        self._change(lambda state: replace(state, high_at=self._now()))
+
     def _admission(self, wanted: int) -> tuple[Admission, int]:
         state, version, operators = self._read()
-        if operators:
-            return Admission(0, operators, state), version
+        if shut := operators or self._shut_by_hours(self._now()):
+            return Admission(0, shut, state), version
         return state.admit(wanted, self._now(), self._pace), version
 
     def _unreadable(self, error: RelayError) -> Pause:
@@ -232,17 +254,8 @@ class Gate:
 
     def _read(self) -> tuple[State, int, Pause | None]:
         """Read both items as they are now: the state, its version, the operator's pause."""
-        try:
-            answer = self._dynamodb.batch_get_item(
-                RequestItems={
-                    self._table: {"Keys": [{"pk": {"S": "gate"}}, {"pk": {"S": "pause"}}], "ConsistentRead": True}
-                }
-            )
-        except AWS_ERRORS as error:
-            raise as_relay_error(error, self._table, self._now()) from error
-        if answer.get("UnprocessedKeys"):
-            raise Retry(f"the ledger table {self._table} did not answer in full")
-        items = {item["pk"]["S"]: item for item in answer["Responses"][self._table]}
+        found = read_items(self._dynamodb, self._table, ["gate", "pause"], self._now())
+        items: dict[str, dict[str, Any]] = {item["pk"]["S"]: item for item in found}
         gate = items.get("gate", {})
         try:
             state, version = _state(gate), int(gate.get("version", {}).get("N", 0))
@@ -273,6 +286,19 @@ class Gate:
         return True
 
 
+def shut_by_hours(posting_hours: str, posting_holidays: str) -> Callable[[float], Pause | None] | None:
+    """Return the pause of each moment outside the posting hours; None if there are no such hours.
+
+    Raises:
+        Misconfigured: The hours or the exchange cannot be read.
+    """
+    if not posting_hours:
+        return None
+    from relay.posting import hours  # noqa: PLC0415  only who sets hours pays for them
+
+    return hours.Shut(hours.posting_hours(posting_hours, posting_holidays))
+
+
 def _too_busy() -> Retry:
     return Retry("the gate is too busy")
 
@@ -286,6 +312,7 @@ def _item(state: State) -> dict[str, Any]:
         "shuts": {"N": str(state.pause_count)},
         "posted": {"N": repr(state.posted_at)},
         "no_ids": {"N": str(state.no_ids)},
+        **({"high": {"N": repr(state.high_at)}} if state.high_at else {}),
     }
     if state.pause:
         pause = state.pause
@@ -313,6 +340,7 @@ def _state(item: dict[str, Any]) -> State:
         pause_count=int(item.get("shuts", {"N": "0"})["N"]),  # older versions did not write it, nor the next two
         posted_at=_finite(item.get("posted", {"N": "0"})["N"]),
         no_ids=int(item.get("no_ids", {"N": "0"})["N"]),
+        high_at=_finite(item.get("high", {"N": "0"})["N"]),
         pause=found
         and Pause(
             cause=found["cause"]["S"],

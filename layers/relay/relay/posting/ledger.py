@@ -13,6 +13,7 @@ One DynamoDB item for each idempotency key, ``pk = "post#" + key``::
     attempts           how many claims there were
     unsettled          how many of them, in a row, were never settled: this one, and those that were cut off
     late               how many of them found a chart or a parent not there yet
+    duplicates         how many of them StockTwits refused as a duplicate, and were left for later by WhenDuplicate
     refused_at         when StockTwits last refused this message so that everyone was paused
     stocktwits_id, url, reason, http_status, settled_at
     expires_at         when DynamoDB forgets it (TTL)
@@ -73,6 +74,26 @@ def as_relay_error(error: ClientError | BotoCoreError, table: str, now: float) -
         )
         return Halt(Pause("ledger", reason, now + LEDGER_RECHECK_SECONDS))
     return Retry(f"the ledger table {table} did not answer ({code})")
+
+
+def read_items(
+    dynamodb: DynamoDBClient, table: str, keys: Sequence[str], now: float
+) -> list[dict[str, AttributeValueTypeDef]]:
+    """Read up to `MOST_KEYS` items as they are now.
+
+    Raises:
+        Retry: DynamoDB did not answer.
+        Halt: The table cannot be used until an operator fixes it.
+    """
+    try:
+        answer = dynamodb.batch_get_item(
+            RequestItems={table: {"Keys": [{"pk": {"S": each}} for each in keys], "ConsistentRead": True}}
+        )
+    except AWS_ERRORS as error:
+        raise as_relay_error(error, table, now) from error
+    if answer.get("UnprocessedKeys"):
+        raise Retry(f"the ledger table {table} did not answer in full")
+    return answer["Responses"][table]
 
 
 class Ledger:
@@ -177,6 +198,7 @@ class Ledger:
             "http_status": number(settlement.http_status) if settlement.http_status else None,
             "unsettled": number(settlement.cut_off) if settlement.cut_off else None,
             "late": number(settlement.late) if settlement.late else None,
+            "duplicates": number(settlement.duplicates) if settlement.duplicates else None,
             "refused_at": number(settlement.refused_at) if settlement.refused_at else None,
         }
         if posted:
@@ -264,16 +286,7 @@ class Ledger:
                 raise IdTaken(post_id) from None
 
     def _read(self, keys: Sequence[str]) -> list[dict[str, AttributeValueTypeDef]]:
-        """Read up to `MOST_KEYS` items as they are now."""
-        try:
-            answer = self._dynamodb.batch_get_item(
-                RequestItems={self._table: {"Keys": [{"pk": {"S": each}} for each in keys], "ConsistentRead": True}}
-            )
-        except AWS_ERRORS as error:
-            raise as_relay_error(error, self._table, self._now()) from error
-        if answer.get("UnprocessedKeys"):
-            raise Retry(f"the ledger table {self._table} did not answer in full")
-        return answer["Responses"][self._table]
+        return read_items(self._dynamodb, self._table, keys, self._now())
 
 
 def _check_fingerprints(key: str, body_sha256: str, alert_sha256: str, item: dict[str, Any]) -> None:
@@ -314,6 +327,7 @@ def _claim(key: str, claim_id: str, item: dict[str, Any], now: float) -> Claim:
         status=_status(item) if left_open and _number(item, "settled_at", 0) >= first_claimed_at else None,
         cut_off=int(item["unsettled"]["N"]) - 1,
         late=int(_number(item, "late", 0)),
+        duplicates=int(_number(item, "duplicates", 0)),
         refused_at=_number(item, "refused_at", 0),
     )
 

@@ -7,12 +7,13 @@ from relay.errors import Pause
 
 
 class Result(StrEnum):
-    """What became of a message; all but `DEFERRED` are final."""
+    """What became of a message; all but `DEFERRED` are final. `EXPIRED` ones end in the log, rejected ones do not."""
 
     POSTED = "posted"
     ALREADY_POSTED = "already_posted"
     REJECTED = "rejected"
     DRY_RUN = "dry_run"
+    EXPIRED = "expired"
     DEFERRED = "deferred"
 
 
@@ -61,6 +62,7 @@ class Claim:
         cut_off: How many attempts before this one, in a row, ended without a settlement.
         late: How many attempts ended because a chart or a parent was not there yet.
         refused_at: When StockTwits last refused this message so that everyone was paused; 0 if it never did.
+        duplicates: How many attempts StockTwits refused as a duplicate, and were left for later.
     """
 
     key: str
@@ -75,6 +77,7 @@ class Claim:
     cut_off: int = 0
     late: int = 0
     refused_at: float = 0.0
+    duplicates: int = 0
 
 
 class IdTaken(Exception):
@@ -97,6 +100,7 @@ class Settlement:
         answered: Whether StockTwits' answer named the post; otherwise it was found on the stream.
         late: How many attempts ended because a chart or a parent was not there yet.
         refused_at: When StockTwits last refused this message so that everyone was paused; 0 if it never did.
+        duplicates: How many attempts StockTwits refused as a duplicate, and were left for later.
     """
 
     status: Status
@@ -110,6 +114,7 @@ class Settlement:
     answered: bool = True
     late: int = 0
     refused_at: float = 0.0
+    duplicates: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +148,10 @@ class Outcome:
         alone: Whether it was left untried because it may only be delivered while no other message is.
         sent: Whether a request to publish was sent, and so counts towards the pace.
         no_id: Whether StockTwits answered with success, and nothing showed as which post.
-        holds: What keeps it back; then it was not tried, and that neither is a failure nor sets off an alarm.
+        holds: What keeps it back by a rule of the owner's or its own; that is not a failure, and sets off no alarm.
         text: The alert's text as `relay.posting.alert.shown` returns it; empty when the message could not be read.
         sentiment: The alert's sentiment, when it has one.
+        high: Whether it is a message of high priority.
     """
 
     result: Result
@@ -162,6 +168,7 @@ class Outcome:
     holds: tuple[Hold, ...] = ()
     text: str = ""
     sentiment: str | None = None
+    high: bool = False
 
     @property
     def done(self) -> bool:

@@ -34,7 +34,12 @@ ATTEMPTS = 2
 NEEDED_SECONDS = 10.0
 """No event is put with less time left: both attempts take 6 s at most, and whoever called has an answer to give."""
 
-_TYPES = {Result.POSTED: SUCCEEDED, Result.ALREADY_POSTED: SUCCEEDED, Result.REJECTED: REJECTED}
+_TYPES = {
+    Result.POSTED: SUCCEEDED,
+    Result.ALREADY_POSTED: SUCCEEDED,
+    Result.REJECTED: REJECTED,
+    Result.EXPIRED: REJECTED,
+}
 """A dry run succeeds at nothing, and a deferred message has no final outcome yet."""
 
 

@@ -12,6 +12,12 @@ from relay.errors import Misconfigured
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_CHOICES = {
+    "stocktwits_auth_style": AUTH_STYLES,
+    "expired_to": ("dead-letters", "log"),
+    "when_duplicate": ("reject", "wait"),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostingSettings:
@@ -20,6 +26,13 @@ class PostingSettings:
     Attributes:
         source_queue_url: The queue that this function takes from.
         outbox_queue_url: The queue that publishers use; the drain checks that it is being emptied.
+        default_expiry_minutes: How long after it was sent a message expires that does not say when; 0 for never.
+        expired_to: Where expired messages end: ``dead-letters`` or ``log``.
+        posting_hours: When posts may be made, as `relay.posting.hours` reads it; empty for always.
+        posting_holidays: The exchange on whose holidays none are made, or ``none``.
+        alike_minutes: How far apart two posts with texts that are alike must be; 0 for no such rule.
+        when_duplicate: What happens to what StockTwits refuses as a duplicate: ``reject`` or ``wait``.
+        symbol_cooldown_minutes: How far apart two posts about the same cashtag must be; 0 for no such rule.
         result_event_bus_name: Where each post's final outcome is announced; empty for nowhere.
     """
 
@@ -34,6 +47,13 @@ class PostingSettings:
     post_burst: int
     max_posts_per_day: int
     post_concurrency: int
+    default_expiry_minutes: int
+    expired_to: str
+    posting_hours: str
+    posting_holidays: str
+    alike_minutes: int
+    when_duplicate: str
+    symbol_cooldown_minutes: int
     dry_run: bool
     chart_bucket_name: str
     result_event_bus_name: str
@@ -46,8 +66,11 @@ class PostingSettings:
             Misconfigured: One is missing or unreadable; the reason names it.
         """
         settings = cls(**read_settings(cls, environment))
-        if settings.stocktwits_auth_style not in AUTH_STYLES:
-            raise Misconfigured(f"STOCKTWITS_AUTH_STYLE must be one of {', '.join(AUTH_STYLES)}")
+        for name, choices in _CHOICES.items():
+            if getattr(settings, name) not in choices:
+                raise Misconfigured(f"{name.upper()} must be one of {', '.join(choices)}")
+        if settings.posting_holidays != "none" and not settings.posting_hours:
+            raise Misconfigured("POSTING_HOLIDAYS needs POSTING_HOURS, in the time zone of its exchange")
         check_url("STOCKTWITS_API_URL", settings.stocktwits_api_url)
         for name in ("max_posts_per_hour", "post_burst", "post_concurrency"):
             if getattr(settings, name) < 1:

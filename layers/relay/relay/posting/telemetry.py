@@ -21,6 +21,7 @@ _METRIC = {
     Result.POSTED: "Posted",
     Result.ALREADY_POSTED: "AlreadyPosted",
     Result.REJECTED: "Rejected",
+    Result.EXPIRED: "Expired",
     Result.DEFERRED: "Deferred",
 }
 
@@ -54,7 +55,9 @@ class PostingTelemetry(Telemetry):
             self.for_alarm("PostedInAll", MetricUnit.Count, counts[Result.POSTED])
         if still := [seconds for outcome, seconds in waited if _waits_although_open(outcome)]:
             self.for_alarm("OldestSecondsWhileOpen", MetricUnit.Seconds, max(still))
-        if oldest := max((seconds for _, seconds in waited if seconds > EXPIRING_SECONDS), default=None):
+        if oldest := max(
+            (s for outcome, s in waited if s > EXPIRING_SECONDS and not _waits_for_itself(outcome)), default=None
+        ):
             reason = (
                 "SQS keeps a message for 14 days: raise MaxPostsPerHour or MaxPostsPerDay, or fix what prevents posting"
             )
@@ -106,6 +109,10 @@ class PostingTelemetry(Telemetry):
                 **_waiting(outcome),
             },
         )
+
+
+def _waits_for_itself(outcome: Outcome) -> bool:
+    return any(each.cause == "not_before" for each in outcome.holds)
 
 
 def _waiting(outcome: Outcome) -> dict[str, Any]:
