@@ -165,8 +165,8 @@ RANKS = {
     "posting": [
         {"bootstrap"},
         {"batch", "delivery", "backoff", "telemetry"},
-        {"ledger", "gate", "stocktwits", "charts", "result_events", "settings"},
-        {"alert", "reconciliation", "envelopes", "instants", "not_alerts", "outcome"},
+        {"ledger", "gate", "spacing", "stocktwits", "charts", "result_events", "settings"},
+        {"alert", "reconciliation", "envelopes", "instants", "not_alerts", "outcome", "hours", "exchange"},
     ],
     "backups": [
         {"bootstrap"},
