@@ -260,14 +260,13 @@ class _Attempt:
     def _post(self) -> Outcome:
         self._check_expiry()
         chart = self.delivery.prepare(self.alert)
+        if held_back := self._take():
+            return held_back
         with self.requests.slot():
             pause = self.requests.pause()
             if pause:
                 return self._untried(pause)
-            if self.view and self.delivery.spacing:
-                holds = self.delivery.spacing.take(self.claim.key, self.alert, self.view)
-                if holds:
-                    return held(self.claim.key, holds, self.expires_at, self._settle(self._nothing_tried()))
+            self._check_expiry()  # what came before took its time
             send = self.delivery.send
             if send is None:
                 remark = self._settle(self._nothing_sent(Status.DRY_RUN))
@@ -284,6 +283,15 @@ class _Attempt:
         except NoId as error:
             with self.requests.slot():
                 return self._perhaps_our_own(error)
+
+    def _take(self) -> Outcome | None:
+        """Take what the owner's rules want for this post; None if it is taken, or not wanted."""
+        if not (self.view and self.delivery.spacing):
+            return None
+        if pause := self.requests.pause():  # nothing will be sent, so nothing is written
+            return self._untried(pause)
+        holds = self.delivery.spacing.take(self.claim.key, self.alert, self.view)
+        return held(self.claim.key, holds, self.expires_at, self._settle(self._nothing_tried())) if holds else None
 
     def _check_expiry(self) -> None:
         """Raise `Expired` if the message's time is over."""
