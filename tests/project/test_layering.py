@@ -166,7 +166,7 @@ RANKS = {
         {"bootstrap"},
         {"batch", "delivery", "backoff", "telemetry"},
         {"ledger", "gate", "stocktwits", "charts", "result_events", "settings"},
-        {"alert", "reconciliation", "envelopes", "instants", "not_alerts", "outcome"},
+        {"alert", "reconciliation", "envelopes", "instants", "not_alerts", "outcome", "hours", "exchange"},
     ],
     "backups": [
         {"bootstrap"},

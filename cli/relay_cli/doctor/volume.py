@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from relay_cli.doctor.deployment import Deployment
     from relay_cli.doctor.finding import Verdict
 
-HOURS, HOUR_SECONDS = 24, 3600
+DAYS, HOURS, HOUR_SECONDS = 7, 24, 3600
 
-_EXPECTED = frozenset({"pace", "daily_cap", "rate_limited", "unavailable"})
+_EXPECTED = frozenset({"pace", "daily_cap", "hours", "rate_limited", "unavailable"})
 """Causes for which the gate closes in normal operation, and opens by itself."""
 
 
@@ -57,10 +57,14 @@ def pace(deployment: Deployment) -> Verdict:
     """Compare what came yesterday, and what waits now, with what may be posted in a day."""
     stack = deployment.stack
     per_hour, per_day = int(stack.parameter("MaxPostsPerHour")), int(stack.parameter("MaxPostsPerDay"))
-    possible = min(per_hour * HOURS, per_day or per_hour * HOURS)
+    share = gate.open_share(stack)
+    in_hours = max(1, int(per_hour * HOURS * share))
+    possible = min(in_hours, per_day or in_hours)
     came = _sent_yesterday(deployment)
     waiting = sum(queues.depth(stack, queue) for queue in ("Outbox", "Leftovers"))
-    allowed = f"{possible:,} a day may be posted"
+    allowed = f"{possible:,} a day may be posted" + (
+        f", in PostingHours, which are {share * HOURS * DAYS:.4g} hours a week" if share < 1 else ""
+    )
     if came > possible:
         return warning(
             f"{count(came, 'message')} came yesterday (UTC), and {allowed}",
