@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LONG_RATE_LIMIT_SECONDS = HOUR
 """StockTwits' limits are hourly: one that lasts longer needs an operator. A test compares it with the relay's alarm."""
 
-MINUTES_A_WEEK = 7 * 24 * 60
+DAYS_A_WEEK, MINUTES_A_DAY = 7, 24 * 60
 
 _ONE_IS_TRIED = "nothing is lost, and at the end of this pause a single post is tried"
 _WHAT_TO_DO = {
@@ -160,18 +160,18 @@ _shut_by_hours = cache(shut_by_hours)
 """Whoever watches the gate asks every few seconds, and an exchange's holidays take half a second to load."""
 
 
-def open_share(stack: Stack) -> float:
-    """Return which share of an ordinary week the posting hours are open, from 0 to 1; 1 without such hours.
+def open_minutes(stack: Stack) -> list[int]:
+    """Return for how many minutes posts may be made on each day of an ordinary week; all without posting hours.
 
     Raises:
         Failure: They cannot be read.
     """
     if not (text := stack.parameters.get("PostingHours", "")):
-        return 1.0
+        return [MINUTES_A_DAY] * DAYS_A_WEEK
     from relay.posting.hours import posting_hours  # noqa: PLC0415  only who sets hours pays for them
 
     try:
-        return posting_hours(text).minutes_a_week() / MINUTES_A_WEEK
+        return posting_hours(text).minutes_a_day()
     except Misconfigured as error:
         raise Failure(f"The posting hours cannot be read: {error.reason}.") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from relay_cli.doctor.deployment import Deployment
     from relay_cli.doctor.finding import Verdict
 
-DAYS, HOURS, HOUR_SECONDS = 7, 24, 3600
+HOURS, MINUTES, HOUR_SECONDS = 24, 60, 3600
 
 _EXPECTED = frozenset({"pace", "daily_cap", "hours", "rate_limited", "unavailable"})
 """Causes for which the gate closes in normal operation, and opens by itself."""
@@ -57,14 +58,13 @@ def pace(deployment: Deployment) -> Verdict:
     """Compare what came yesterday, and what waits now, with what may be posted in a day."""
     stack = deployment.stack
     per_hour, per_day = int(stack.parameter("MaxPostsPerHour")), int(stack.parameter("MaxPostsPerDay"))
-    share = gate.open_share(stack)
-    in_hours = max(1, int(per_hour * HOURS * share))
-    possible = min(in_hours, per_day or in_hours)
+    open_hours = [minutes / MINUTES for minutes in gate.open_minutes(stack)]
+    possible = max(1, int(sum(min(per_hour * each, per_day or math.inf) for each in open_hours) / len(open_hours)))
     came = _sent_yesterday(deployment)
     waiting = sum(queues.depth(stack, queue) for queue in ("Outbox", "Leftovers"))
-    allowed = f"{possible:,} a day may be posted" + (
-        f", in PostingHours, which are {share * HOURS * DAYS:.4g} hours a week" if share < 1 else ""
-    )
+    allowed = f"{possible:,} a day may be posted"
+    if stack.parameters.get("PostingHours"):
+        allowed += f" on average, within the {sum(open_hours):.4g} hours a week of PostingHours"
     if came > possible:
         return warning(
             f"{count(came, 'message')} came yesterday (UTC), and {allowed}",

@@ -62,13 +62,12 @@ class PostingHours:
         closes = self.closes(local.date())
         return closes is None or minute < closes
 
-    def minutes_a_week(self) -> int:
-        """Return for how many minutes of an ordinary week posts may be made."""
-        return sum(
-            any(begin <= minute < end for begin, end in ranges)
-            for ranges in self.ranges.values()
-            for minute in range(_END_OF_DAY)
-        )
+    def minutes_a_day(self) -> list[int]:
+        """Return for how many minutes posts may be made on each day of an ordinary week, from Monday on."""
+        return [
+            sum(any(begin <= minute < end for begin, end in self.ranges.get(day, ())) for minute in range(_END_OF_DAY))
+            for day in range(len(DAYS))
+        ]
 
     def opens_at(self, now: float) -> float:
         """Return the first moment from now on at which posts may be made, in seconds since the epoch."""
