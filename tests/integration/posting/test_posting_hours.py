@@ -8,7 +8,6 @@ from relay.errors import Pause
 from tests.integration.posting.test_alarms import OURS, breaches
 from tests.worlds.functions import Function
 from tests.worlds.posting import PostingWorld
-from tests.worlds.runs import Run
 
 FIVE = [f"$AAPL crosses {price}" for price in range(300, 305)]
 NEW_YORK = "MON-FRI 09:30-16:00 America/New_York"
@@ -49,7 +48,7 @@ def test_messages_of_a_weekend_are_all_posted_after_it_and_set_off_no_alarm(
 ) -> None:
     world = friday_evening
     outbox.send(*FIVE[:3])
-    runs: list[Run] = []
+    runs = []
     for _ in range(3):  # the fourth time, SQS moves them on
         runs.append(outbox.run())
         world.clock.forward(61)
