@@ -24,7 +24,20 @@ SHARE_OF_COPIES = 0.05
 SHARE_OF_BAD = 0.05
 _SYMBOLS = ("AAPL", "MSFT", "NVDA", "TSLA", "AMD", "SPY", "QQQ", "BTC.X", "BRK.B", "ES_F")
 _EVENTS = ("crosses its 50-day average", "opens with a gap", "halted, news pending", "at a new high", "closes lower")
-_MOVES = ("rally", "slide", "breakout", "reversal", "squeeze", "gap", "halt", "spike", "dip", "bounce", "drift", "sweep")
+_MOVES = (
+    "rally",
+    "slide",
+    "breakout",
+    "reversal",
+    "squeeze",
+    "gap",
+    "halt",
+    "spike",
+    "dip",
+    "bounce",
+    "drift",
+    "sweep",
+)
 _KINDS = ("sharp", "slow", "rare", "late", "early", "broad", "thin", "quiet", "steep", "strong", "weak", "sudden")
 _SENTIMENTS = ("bullish", "bearish", "neutral")
 

@@ -86,9 +86,7 @@ class End(StrEnum):
     WRONG = "wrong"
 
 
-GUARANTEED = frozenset(
-    {End.POSTED, End.REFUSED, End.REFUSED_BY_STOCKTWITS, End.EXPIRED, End.LEFT_TO_AN_OPERATOR}
-)
+GUARANTEED = frozenset({End.POSTED, End.REFUSED, End.REFUSED_BY_STOCKTWITS, End.EXPIRED, End.LEFT_TO_AN_OPERATOR})
 
 
 @dataclass(frozen=True)

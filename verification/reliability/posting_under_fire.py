@@ -1,7 +1,7 @@
 """Posting under faults: four publishers at once, StockTwits failing in every way, and workers being killed.
 
-One run has the documented faults alone; in another one StockTwits does as well what it does not document; and in a third
-one the owner has rules.
+One run has the documented faults alone; in another one StockTwits does as well what it does not document; and in a
+third one the owner has rules.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from verification.reliability import alerts
 from verification.reliability.checker import KILL, PAGES_RAN_OUT, Alert, End, Entry, PauseCheck, PostingChecker
 from verification.reliability.contrary import IDS, FairApi, causes, is_unclear
 from verification.reliability.page import Section, table
-from verification.reliability.rules import MINUTE, Drained, Rules, RulesChecker
+from verification.reliability.rules import Cause, Drained, Rules, RulesChecker, symbols
 from verification.reliability.visibility import VisibilityProxy, depth, visibility_timeout, with_environment
 from verification.reliability.workers import Killer
 from verification.simulation.scenario import STYLES
@@ -234,9 +234,7 @@ def fire(stack: Stack, plan: Plan, on_progress: Callable[[str], None] = lambda _
     began = time.monotonic()
     with ExitStack() as contexts:
         proxy = contexts.enter_context(
-            VisibilityProxy(
-                stack.emulator.url, stack.client("sqs"), plan.sooner, plan.longest_visibility_seconds
-            )
+            VisibilityProxy(stack.emulator.url, stack.client("sqs"), plan.sooner, plan.longest_visibility_seconds)
         )
         for function in ("PostMessagesFunction", "DrainLeftoversFunction"):
             contexts.enter_context(
@@ -590,7 +588,7 @@ requests with each transient fault, {seldom:.1%} with each fault that closes the
 workers of both functions were killed (`kill -9`), StockTwits was down for {gone} s, and an operator paused posting for
 {paused:.0f} s.
 
-{contrary}{outcomes}
+{contrary}{rules}{outcomes}
 
 {remarks}
 
@@ -603,7 +601,7 @@ To fit hours into minutes, without changes to the tested code:
 - The pace was {times} times the template's maximum ({per_hour:,} an hour, {burst} at once), set in the functions'
 environment. The account's stream showed {times} times as many posts as StockTwits' 30: how far back the relay can read
 is a question of time, and at the default pace thirty posts cover hours.
-- When a function set a message's visibility timeout, the run made it {times} times shorter, {longest} s at most (a
+- When a function set a message's visibility timeout, the run made it {sooner} times shorter, {longest} s at most (a
 proxy between the functions and SQS gave it the receipt handles). The messages of a killed worker returned after
 {visibility} s instead of 360 (the queues' `VisibilityTimeout`), which is still longer than a function's timeout and a
 claim's lease.
@@ -622,10 +620,24 @@ one was posted since.
 
 """
 
+_RULES = """\
+The owner's rules were on: a message expired after {expiry} minutes, to the log alone (`DefaultExpiryMinutes`,
+`ExpiredTo`); a cashtag was posted about at most once in {symbol} min (`SymbolCooldownMinutes`), and a text like another
+one at most once in {alike} min (`AlikeMinutes`). The posting hours (`PostingHours`) were over for {shut} minutes while
+messages were published. {later} messages had a `not_before` of their own, and {high} a high priority. The messages were
+about {symbols} symbols, some of which were in far more messages than these rules let through: the rest had to expire.
+
+"""
+
 _ALSO = """\
 - Therefore StockTwits did nothing that hides or denies a post that was made (such as an empty stream, or a post that
 appears minutes later): any client would have posted again. The simulation has these, with a StockTwits that
 remembers texts.
+"""
+
+_REAL_MINUTES = """\
+- The rules' minutes were real ones. A message that a rule keeps back comes back when the rule's time is over; here it
+came back sooner, like all others, and was kept back again.
 """
 
 _HALF_HOURS = """\
@@ -641,9 +653,14 @@ def _page_text(run: Run) -> str:
         seed=plan.contrary, share=plan.share, styles=len(STYLES), last=LAST, seconds=LAST_SECONDS
     )
     return _PAGE.format(
-        title="Posting under faults, with a contrary StockTwits" if contrary else "Posting under faults",
+        title=_title(plan),
         contrary=described if contrary else "",
-        also=(_ALSO if contrary else "") + (_HALF_HOURS if run.half_hours else ""),
+        rules=_rules(run, plan.rules) if plan.rules else "",
+        also="".join(
+            text
+            for text, applies in ((_ALSO, contrary), (_REAL_MINUTES, plan.rules), (_HALF_HOURS, run.half_hours))
+            if applies
+        ),
         messages=plan.messages,
         publishers=PUBLISHERS,
         copies=plan.messages - len(run.alerts),
@@ -663,9 +680,27 @@ def _page_text(run: Run) -> str:
         times=TIMES,
         per_hour=TIMES * FASTEST_PER_HOUR,
         burst=BURST,
-        longest=LONGEST_VISIBILITY_SECONDS,
+        sooner=plan.sooner,
+        longest=plan.longest_visibility_seconds,
         visibility=VISIBILITY_SECONDS,
         drains=DRAINS,
+    )
+
+
+def _title(plan: Plan) -> str:
+    with_what = ", with a contrary StockTwits" if plan.contrary is not None else ", with the owner's rules"
+    return "Posting under faults" + (with_what if plan.contrary is not None or plan.rules else "")
+
+
+def _rules(run: Run, rules: Rules) -> str:
+    return _RULES.format(
+        expiry=rules.default_expiry_minutes,
+        symbol=rules.symbol_cooldown_minutes,
+        alike=rules.alike_minutes,
+        shut=rules.shut_minutes,
+        later=sum(bool(each.not_before) for each in run.alerts),
+        high=sum('"priority": "high"' in each.body for each in run.alerts),
+        symbols=len({symbol for each in run.alerts for symbol in symbols(each.text)}),
     )
 
 
@@ -678,6 +713,7 @@ def _outcomes(run: Run) -> list[list[object]]:
     return [
         ["posted once", ends[End.POSTED]],
         ["rejected, with the expected reason", ends[End.REFUSED]],
+        *([["expired in time, to the log alone", ends[End.EXPIRED]]] if run.rules_checker else []),
         *([["refused by StockTwits; see below", refused]] if (refused := ends[End.REFUSED_BY_STOCKTWITS]) else []),
         ["left to an operator, since it may be posted; see below", ends[End.LEFT_TO_AN_OPERATOR]],
         ["**lost**", ends[End.LOST]],
@@ -685,7 +721,20 @@ def _outcomes(run: Run) -> list[list[object]]:
         ["**a post under another key, by its id**", len(run.checker.under_another_key())],
         ["**other outcome**", ends[End.WRONG]],
         ["posts started during the operator's pause", run.pause_check.late(GRACE_SECONDS)],
+        *(_kept(run.rules_checker) if run.rules_checker else []),
         ["messages left in Outbox and Leftovers", sum(run.checker.waiting.values())],
+    ]
+
+
+def _kept(checker: RulesChecker) -> list[list[object]]:
+    return [
+        ["**posts outside the posting hours**", len(checker.outside_hours())],
+        ["**messages received from Leftovers outside the posting hours**", checker.received_outside_hours()],
+        ["**posts of expired alerts**", len(checker.stale())],
+        ["**alerts that expired before their time**", len(checker.expired_early())],
+        ["**posts before their `not_before`**", len(checker.early())],
+        ["**two posts about a symbol within its time**", len(checker.too_close(Cause.SYMBOL))],
+        ["**two posts that are alike, too soon**", len(checker.too_close(Cause.ALIKE))],
     ]
 
 

@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,13 @@ def _all_but(begins: float, ends: float) -> str:
     zone = timezone(timedelta(hours=offset))
     first, second = (datetime.fromtimestamp(each, zone).strftime("%H:%M") for each in (begins, ends))
     return f"MON-SUN 00:00-{first},{second}-24:00 Etc/GMT{-offset:+d}"  # POSIX: west of Greenwich is positive
+
+
+class Cause(StrEnum):
+    """What two posts may have in common that are made too soon after each other."""
+
+    SYMBOL = "symbol"
+    ALIKE = "alike"
 
 
 @dataclass(frozen=True)
@@ -126,14 +134,11 @@ class RulesChecker:
             if self.expired.get(each.body, math.inf) < self._expires_at(each) and not each.refusal
         ]
 
-    def too_close(self, cause: str) -> list[str]:
-        """Return what two posts had in common that were made too soon after each other.
-
-        Args:
-            cause: ``symbol`` or ``alike``.
-        """
-        minutes = self.rules.symbol_cooldown_minutes if cause == "symbol" else self.rules.alike_minutes
-        names_of = symbols if cause == "symbol" else pattern
+    def too_close(self, cause: Cause) -> list[str]:
+        """Return what two posts had in common that were made too soon after each other, each time anew."""
+        by_symbol = cause is Cause.SYMBOL
+        minutes = self.rules.symbol_cooldown_minutes if by_symbol else self.rules.alike_minutes
+        names_of = symbols if by_symbol else pattern
         made: dict[str, list[float]] = {}
         for at, text in self.posts:
             for name in names_of(text):
@@ -157,8 +162,8 @@ class RulesChecker:
         yield from (f"posted after it had expired: {text[:100]}" for text in self.stale())
         yield from (f"posted before its not_before: {text[:100]}" for text in self.early())
         yield from (f"expired before its time: {body[:100]}" for body in self.expired_early())
-        yield from (f"two posts about {name} within its time" for name in self.too_close("symbol"))
-        yield from (f"two posts too soon that are alike: {name}" for name in self.too_close("alike"))
+        yield from (f"two posts about {name} within its time" for name in self.too_close(Cause.SYMBOL))
+        yield from (f"two posts too soon that are alike: {name}" for name in self.too_close(Cause.ALIKE))
 
     def _expires_at(self, alert: Alert) -> float:
         """Return when the last message of a valid alert expires."""
