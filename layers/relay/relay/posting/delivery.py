@@ -56,6 +56,9 @@ first were of this message alone, so it is the one that ends them."""
 CUT_OFF = "three deliveries in a row were interrupted, by a time-out or lack of memory: see the function's log"
 """The reason of a message that ends the function which delivers it."""
 
+EXPIRED = "it expired "
+"""How the reason of a message begins whose time is over."""
+
 NOTHING_SENT = "dry run: nothing was sent"
 """The remark of a dry run on every message."""
 
@@ -189,7 +192,7 @@ class Delivery:
         except Exception as error:  # noqa: BLE001  one message's failure must not fail its neighbours
             return _failed(error if isinstance(error, RelayError) else Retry(unexpected(error)), key)
         if claim.before:
-            return _as_before(claim)
+            return self._as_before(claim)
         attempt = _Attempt(self, claim, reading.alert, requests, expires_at, view)
         try:
             return attempt.postponed(alone=alone) or attempt.run()
@@ -197,6 +200,14 @@ class Delivery:
             return attempt.failed(error)
         except Exception as error:  # noqa: BLE001  a defect of ours must not count as "nothing was sent"
             return attempt.failed(Unknown(unexpected(error)))
+
+    def _as_before(self, claim: Claim) -> Outcome:
+        """Repeat the final outcome that the ledger remembers; what expired ends where it was to end."""
+        outcome = _as_before(claim)
+        expired = claim.before is Status.REJECTED and claim.reason.startswith(EXPIRED)
+        if expired and self.expired_to_log and PERHAPS_POSTED not in claim.reason:
+            return replace(outcome, result=Result.EXPIRED)
+        return outcome
 
     def _is_over(self, moment: float | None) -> bool:
         return moment is not None and moment <= self.now()
@@ -299,7 +310,7 @@ class _Attempt:
             return
         own = self.alert.expires_at
         at = f"at {own.isoformat()}" if own else f"at {_utc(self.expires_at)}, by DefaultExpiryMinutes"
-        raise Expired(f"it expired {at}; it was {_utc(self.delivery.now())} when its turn came")
+        raise Expired(f"{EXPIRED}{at}; it was {_utc(self.delivery.now())} when its turn came")
 
     def failed(self, error: RelayError) -> Outcome:
         """Settle what an error leaves behind, and return the message's outcome."""
