@@ -9,6 +9,7 @@ from moto import mock_aws
 
 from verification.simulation.dynamodb import ConditionalCheckFailedException, Table
 from verification.simulation.mutations import MUTATIONS, Mutation
+from verification.simulation.rule_mutations import RULE_MUTATIONS
 from verification.simulation.run import run
 from verification.simulation.scenario import scenario
 from verification.simulation.stocktwits import Links
@@ -32,14 +33,24 @@ def test_nothing_is_lost_nothing_posted_twice_and_no_gate_or_pace_ignored() -> N
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("mutation", "first"), MUTATIONS.items(), ids=lambda each: getattr(each, "__name__", ""))
 def test_a_deliberate_defect_is_found(mutation: Mutation, first: int) -> None:
-    """`first` is a day on which it is found now; if the days change, the search continues from there."""
+    _find(mutation, first)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("mutation", "first"), RULE_MUTATIONS.items(), ids=lambda each: getattr(each, "__name__", ""))
+def test_a_deliberate_defect_in_the_owners_rules_is_found(mutation: Mutation, first: int) -> None:
+    _find(mutation, first, ruled=True)
+
+
+def _find(mutation: Mutation, first: int, *, ruled: bool | None = None) -> None:
+    """Search for a defect from its first day on: one on which it is found now, unless the days have changed."""
     for seed in range(first, first + 300):
         with mutation():
-            day = run(seed, rough=seed % 2 == 0)
+            day = run(seed, rough=seed % 2 == 0, ruled=ruled)
         if day.violations:
             break
     assert day.violations, f"{mutation.__doc__} It was not found."
-    assert not run(seed, rough=seed % 2 == 0).violations  # the defect is the cause, nothing else
+    assert not run(seed, rough=seed % 2 == 0, ruled=ruled).violations  # the defect is the cause, nothing else
 
 
 def test_the_same_seed_is_the_same_day() -> None:
