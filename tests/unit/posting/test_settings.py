@@ -24,6 +24,13 @@ def test_settings_are_read_from_the_variables_of_their_names() -> None:
         post_burst=10,
         max_posts_per_day=0,
         post_concurrency=4,
+        default_expiry_minutes=0,
+        expired_to="dead-letters",
+        posting_hours="",
+        posting_holidays="none",
+        alike_minutes=0,
+        when_duplicate="reject",
+        symbol_cooldown_minutes=0,
         dry_run=False,
         chart_bucket_name="",
         result_event_bus_name="",
@@ -51,6 +58,7 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("STOCKTWITS_AUTH_STYLE", "Bearer", "must be one of bearer, oauth, form"),
         ("STOCKTWITS_API_URL", "api.stocktwits.com/api/2", "must begin with https://"),
         ("STOCKTWITS_API_URL", "", "must begin with https://"),
+        ("POSTING_HOLIDAYS", "NYSE", "needs POSTING_HOURS"),
     ],
 )
 def test_an_unreadable_variable_is_named_with_what_it_must_be(name: str, value: str, words: str) -> None:
