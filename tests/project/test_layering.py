@@ -165,7 +165,7 @@ RANKS = {
     "posting": [
         {"bootstrap"},
         {"batch", "delivery", "backoff", "telemetry"},
-        {"ledger", "gate", "stocktwits", "charts", "result_events", "settings"},
+        {"ledger", "gate", "spacing", "stocktwits", "charts", "result_events", "settings"},
         {"alert", "reconciliation", "envelopes", "instants", "not_alerts", "outcome", "hours", "exchange"},
     ],
     "backups": [

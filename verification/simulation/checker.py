@@ -154,7 +154,8 @@ def _one_text(world: World, text: str, published: dict[str, float], dead: dict[s
             if certain and not _tried_again(world, letter):
                 yield f"{key} is posted, and in Dead letters because of {reason(letter)!r}"
     others = published.keys() - recorded.keys()
-    unrecorded_keys = [key for key in others if not dead[key]]  # the ledger could not record their post
+    # The ledger could not record the post of these, unless they expired to the log.
+    unrecorded_keys = [key for key in others if not dead[key] and key not in world.expired]
     unsure = [key for key in others if any(PERHAPS_POSTED in reason(each) for each in dead[key])]
     unrecorded = len(posts.keys() - recorded.values())
     if unrecorded < len(unrecorded_keys):
@@ -212,6 +213,8 @@ def _dead_letters(world: World) -> Iterator[str]:
     """Each dead letter was published, has a reason, and the reason is allowed on this day."""
     allowed: defaultdict[str, set[str]] = defaultdict(set)
     everywhere = {words for words, is_explained in EXPLAINED.items() if is_explained(world.day)}
+    if world.day.rules.default_expiry_minutes:
+        everywhere.add("DefaultExpiryMinutes")
     if world.forecast.aws_fails:  # then a delivery may be cut off three times in a row
         everywhere.add(CUT_OFF)
     if world.forecast.stocktwits:  # its faults may meet the same message twice
@@ -285,7 +288,7 @@ def _gate(world: World) -> Iterator[str]:
     for each in (each for times in world.table.closed.values() for each in times):
         for request in world.stocktwits.requests:
             known = each.since + UNDER_WAY_SECONDS < request.at < each.until
-            if known and not (request.probe and each.cause != "operator"):
+            if known and not (request.probe and each.cause != "operator") and not repeats(world, request):
                 yield (
                     f"{request.process} asked StockTwits at {clock(request.at)}, but the gate was closed from "
                     f"{clock(each.since)} to {clock(each.until)} ({each.cause})"
@@ -294,6 +297,15 @@ def _gate(world: World) -> Iterator[str]:
             # A drain may have read the gate up to a whole run before; it returns what it received then.
             if each.since + DRAIN_SECONDS < at < each.until - DRAIN_SECONDS:
                 yield f"{who} received from Leftovers by {clock(at)} although the gate was closed ({each.cause})"
+
+
+def repeats(world: World, request: Request) -> bool:
+    """Return whether it repeats a request whose token was refused, with the newer one that was stored meanwhile."""
+    return any(
+        (each.process, each.text, each.admitted_at) == (request.process, request.text, request.admitted_at)
+        for each in world.stocktwits.requests
+        if request.at - 5 < each.at < request.at
+    )
 
 
 def _shared_pauses(world: World) -> Iterator[str]:

@@ -28,6 +28,10 @@ class ConditionalCheckFailedException(ClientError):
     """The condition does not hold."""
 
 
+class TransactionCanceledException(ClientError):
+    """The condition of a write in a transaction does not hold, so none of them was done."""
+
+
 class Exceptions:
     """The `exceptions` of a client."""
 
@@ -56,6 +60,27 @@ class Table:
                 _act(verb, action, before, after, options)
         self.items[key] = after
         return {"Attributes": _copy(after)} if options.get("ReturnValues") == "ALL_NEW" else {}
+
+    def transact_write_items(self, TransactItems: list[dict[str, Any]]) -> dict[str, Any]:
+        refused = []
+        for each in TransactItems:
+            put = dict(each["Put"])
+            try:
+                self._check(put["Item"]["pk"]["S"], put)
+            except ConditionalCheckFailedException:
+                refused.append(True)
+            else:
+                refused.append(False)
+        if any(refused):
+            codes = ["ConditionalCheckFailed" if each else "None" for each in refused]
+            response: Any = {
+                "Error": {"Code": "TransactionCanceledException", "Message": ""},
+                "CancellationReasons": [{"Code": each} for each in codes],
+            }
+            raise TransactionCanceledException(response, "TransactWriteItems")
+        for each in TransactItems:
+            self.put_item(**each["Put"])
+        return {}
 
     def delete_item(self, Key: Item) -> dict[str, Any]:
         self.items.pop(Key["pk"]["S"], None)

@@ -120,12 +120,12 @@ def acknowledged_before_in_dead_letters() -> AbstractContextManager[object]:
     """A rejected message leaves its queue before it is in Dead letters."""
     dead_letter = batch._BatchRun._dead_letter
 
-    def mutated(self: Any, message: Any, outcome: Outcome) -> Any:
+    def mutated(self: Any, message: Any, outcome: Outcome, *more: Any) -> Any:
         if outcome.result is Result.REJECTED:
             sqs = self.batches.dead_letter.args[0]._sqs()
             for queue in ("outbox", "leftovers"):
                 sqs.delete_message_batch(QueueUrl=queue, Entries=[{"Id": "0", "ReceiptHandle": message.receipt_handle}])
-        return dead_letter(self, message, outcome)
+        return dead_letter(self, message, outcome, *more)
 
     return patch.object(batch._BatchRun, "_dead_letter", mutated)
 
@@ -133,8 +133,8 @@ def acknowledged_before_in_dead_letters() -> AbstractContextManager[object]:
 def a_failed_dead_letter_forgotten() -> AbstractContextManager[object]:
     """A message is deleted although sending it to Dead letters failed."""
 
-    def mutated(self: Any, message: Any, outcome: Outcome) -> Any:
-        after = dead_letter(self, message, outcome)
+    def mutated(self: Any, message: Any, outcome: Outcome, *more: Any) -> Any:
+        after = dead_letter(self, message, outcome, *more)
         return outcome if after.result is not outcome.result else after
 
     dead_letter = batch._BatchRun._dead_letter

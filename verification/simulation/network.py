@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from verification.simulation.dynamodb import ConditionalCheckFailedException, Exceptions, Table
+from verification.simulation.dynamodb import (
+    ConditionalCheckFailedException,
+    Exceptions,
+    Table,
+    TransactionCanceledException,
+)
 
 if TYPE_CHECKING:
     from verification.simulation.scheduler import Process, Scheduler
@@ -98,7 +103,7 @@ class Network:
             else:
                 answer: _T = with_effect(action)
                 self.travel(self._under_way())
-                if isinstance(answer, ConditionalCheckFailedException):
+                if isinstance(answer, (ConditionalCheckFailedException, TransactionCanceledException)):
                     answer.response["ResponseMetadata"] = {"RetryAttempts": attempt}  # type: ignore[typeddict-item]
                     raise answer
                 return answer
@@ -115,7 +120,7 @@ def with_effect(action: Callable[[], Any]) -> Any:
     """Do the call, and return a failed condition as the answer that it is."""
     try:
         return action()
-    except ConditionalCheckFailedException as refused:
+    except (ConditionalCheckFailedException, TransactionCanceledException) as refused:
         return refused
 
 
@@ -137,6 +142,9 @@ class DynamoDB:
 
     def batch_get_item(self, **asked: Any) -> Any:
         return self._call("BatchGetItem", "batch_get_item", asked)
+
+    def transact_write_items(self, **asked: Any) -> Any:
+        return self._call("TransactWriteItems", "transact_write_items", asked)
 
     def _call(self, name: str, method: str, asked: dict[str, Any]) -> Any:
         def act() -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from verification.simulation.checker import clock, violations
+from verification.simulation.rule_checker import broken_rules
 from verification.simulation.scenario import scenario
 from verification.simulation.scheduler import Endless
 from verification.simulation.world import World
@@ -40,11 +41,17 @@ class Run:
         )
 
 
-def run(seed: int, *, rough: bool = False, on_call: Callable[[str, dict[str, Any]], None] | None = None) -> Run:
+def run(
+    seed: int,
+    *,
+    rough: bool = False,
+    ruled: bool | None = None,
+    on_call: Callable[[str, dict[str, Any]], None] | None = None,
+) -> Run:
     """Simulate the day of a seed; `on_call` is called with each operation on the ledger's table."""
-    world = World(scenario(seed, rough=rough), on_call)
+    world = World(scenario(seed, rough=rough, ruled=ruled), on_call)
     try:
         world.run()
     except Endless:
         return Run(seed, world, ["the day does not end"])
-    return Run(seed, world, list(violations(world)))
+    return Run(seed, world, [*violations(world), *broken_rules(world)])

@@ -13,7 +13,9 @@ from relay.posting.gate import Pace
 
 from local.stand_ins.stocktwits.contrary import CREATE, Contrary
 from local.stand_ins.stocktwits.faults import Fault, PlannedFault, plan
+from verification.simulation import rules
 from verification.simulation.network import Weather
+from verification.simulation.rules import Rules
 from verification.simulation.stocktwits import HIDES, Links, Nature
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ FOR_EVER = 30 * 24 * HOUR
 
 CONTRARY = 0.5
 """The share of days on which StockTwits is contrary."""
+
+RULED = 0.4
+"""The share of days on which the owner has rules."""
 
 NEVER = frozenset(
     {
@@ -97,6 +102,7 @@ class Alert:
         deadly: Whether it kills the function that delivers it.
         poison: How StockTwits refuses it for ever, if it does.
         lost: How the first answer to it is lost, if it is.
+        not_before: When it may be posted at the earliest, in seconds since the epoch.
     """
 
     after: float
@@ -108,6 +114,12 @@ class Alert:
     deadly: bool = False
     poison: PlannedFault | None = None
     lost: Fault | None = None
+    not_before: float | None = None
+
+    @property
+    def high(self) -> bool:
+        """Whether it is of high priority."""
+        return '"priority": "high"' in self.body
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,7 @@ class Scenario:
         new_token_after: When the token is revoked, in seconds after the start, if it is.
         posts_by_hand: When the owner posts by hand, in seconds after the start.
         lookalikes: What else the owner posts by hand, and when: texts much like an alert's.
+        rules: The owner's rules.
     """
 
     seed: int
@@ -147,6 +160,7 @@ class Scenario:
     new_token_after: float | None = None
     posts_by_hand: list[float] = field(default_factory=list)
     lookalikes: list[tuple[float, str]] = field(default_factory=list)
+    rules: Rules = field(default_factory=Rules)
 
     def __str__(self) -> str:
         """Describe the day in a few lines."""
@@ -157,12 +171,18 @@ class Scenario:
             f"{len(self.alerts)} alerts, {pace}, {self.concurrency} requests at a time; {self.nature}; {self.weather}; "
             f"restless {self.restless:.2f}, two drains {self.two_drains}, pauses {self.pauses}, "
             f"new token after {self.new_token_after}, {len(self.posts_by_hand)} posts by hand, "
-            f"lookalikes {self.lookalikes}"
+            f"lookalikes {self.lookalikes}, {self.rules}"
         )
 
 
-def scenario(seed: int, *, rough: bool = False) -> Scenario:
-    """Return the day of a seed; a rough one has all faults at once, which finds a defect sooner."""
+def scenario(seed: int, *, rough: bool = False, ruled: bool | None = None) -> Scenario:
+    """Return the day of a seed.
+
+    Args:
+        seed: The seed.
+        rough: Whether all faults occur at once, which finds a defect sooner.
+        ruled: Whether the owner has rules; drawn if that is not said.
+    """
     random = Random(f"scenario {seed}")
     nature = Nature(near_identical=random.random() < 0.3, slowness=random.choice([1, 4]))
     if random.random() < 0.2:  # only the ledger and the stream prevent duplicates
@@ -195,7 +215,26 @@ def scenario(seed: int, *, rough: bool = False) -> Scenario:
         posts_by_hand=by_hand,
     )
     chance = Random(f"contrary {seed}")
-    return _contrary(chance, day) if chance.random() < CONTRARY else day
+    day = _contrary(chance, day) if chance.random() < CONTRARY else day
+    chance = Random(f"rules {seed}")
+    drawn = chance.random() < RULED
+    return _ruled(chance, day) if (drawn if ruled is None else ruled) else day
+
+
+def _ruled(random: Random, day: Scenario) -> Scenario:
+    """Let the owner have rules on this day, and publish alerts that meet them."""
+    more = [
+        Alert(
+            each.after,
+            each.body,
+            each.text,
+            expires_at=None if each.expires is None else START + each.expires,
+            may_be_refused=("duplicate", "expired"),
+            not_before=None if each.not_before is None else START + each.not_before,
+        )
+        for each in rules.ruled(random, START)
+    ]
+    return replace(day, rules=rules.rules(random), alerts=[*day.alerts, *more])
 
 
 def _contrary(random: Random, day: Scenario) -> Scenario:

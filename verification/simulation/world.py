@@ -19,8 +19,11 @@ from relay.posting.batch import BatchDelivery
 from relay.posting.bootstrap import Container
 from relay.posting.delivery import PERHAPS_POSTED, Delivery
 from relay.posting.gate import Admission, Gate
+from relay.posting.hours import Shut, posting_hours
 from relay.posting.ledger import Ledger
+from relay.posting.outcome import Result
 from relay.posting.reconciliation import Reconciler
+from relay.posting.spacing import Spacing
 from relay.posting.stocktwits import StockTwits as Client
 from relay.queues import DeadLetters
 
@@ -37,8 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from relay.errors import Pause
-    from relay.posting.outcome import Outcome
+    from relay.posting.outcome import Hold, Outcome
     from relay.queue_message import QueueMessage
+
+    from verification.simulation.rules import Rules
 
 POST_SECONDS, DRAIN_SECONDS = 60, 50
 PAUSE_SECONDS = 2 * 3600
@@ -115,6 +120,40 @@ class Change:
     unsettled: int
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A name of `relay.posting.spacing` that a key took.
+
+    Attributes:
+        at: When.
+        name: The name.
+        key: The idempotency key.
+    """
+
+    at: float
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """A message that a rule kept back.
+
+    Attributes:
+        at: When.
+        receipt: The receipt of this delivery.
+        key: Its idempotency key.
+        until: When it may be seen again.
+        holds: What kept it back.
+    """
+
+    at: float
+    receipt: str
+    key: str
+    until: float
+    holds: tuple[Hold, ...]
+
+
 class Ledgers(Table):
     """The table, and its history.
 
@@ -122,17 +161,21 @@ class Ledgers(Table):
         closed: The times in which its items closed the gate.
         proofs: When the gate's item was written, and when a probe had last been posted by then.
         changes: The changes of each item of a key.
+        taken: The names that were taken.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__()
         self._scheduler = scheduler
+        self.taken: list[Taken] = []
         self.closed: dict[str, list[Closed]] = {"gate": [], "pause": []}
         self.proofs: list[tuple[float, float]] = []
         self.changes: defaultdict[str, list[Change]] = defaultdict(list)
 
     def put_item(self, Item: dict[str, Any], **options: Any) -> dict[str, Any]:
         answer = super().put_item(Item, **options)
+        if Item["pk"]["S"].startswith("spacing#"):
+            self.taken.append(Taken(self._scheduler.now, Item["pk"]["S"].removeprefix("spacing#"), Item["key"]["S"]))
         self._record_pause(Item["pk"]["S"])
         if Item["pk"]["S"] == "gate":
             self.proofs.append((self._scheduler.now, float(Item["posted"]["N"])))
@@ -196,6 +239,12 @@ class World:
         self.retried: list[Stored] = []
         self.waiting: set[str] = set()
         """The receipts of messages that were left to wait for the gate alone."""
+        self.held: list[Held] = []
+        """The messages that the owner's rules, or their own, kept back."""
+        self.expired: dict[str, float] = {}
+        """The keys of messages that expired to the log, and when."""
+        self.overtaken: list[tuple[float, str]] = []
+        """When a message was sent although one of high priority in the same batch was not, and which."""
         self.drained: list[tuple[float, str]] = []
         """When a drain received messages, and which drain."""
         self.invocations: list[tuple[str, float]] = []
@@ -314,7 +363,8 @@ class World:
         dynamodb = DynamoDB(network, self.table, self._on_call)
         sqs = Sqs(network, self.outbox, self.leftovers, self.dead)
         own_ledger = Ledger(dynamodb, "ledger", now)  # type: ignore[arg-type]
-        gate = WatchedGate(worker, dynamodb, "ledger", day.pace, now)
+        shut = Shut(posting_hours(day.rules.posting_hours)) if day.rules.posting_hours else None
+        gate = WatchedGate(worker, dynamodb, "ledger", day.pace, now, shut)
         stocktwits = Client(URL, "bearer", self._credentials(worker), day.concurrency, now)
         stocktwits._adapter = Adapter(self.stocktwits, worker)  # type: ignore[assignment]
         delivery = Delivery(
@@ -327,6 +377,10 @@ class World:
             send=stocktwits.publish,
             page=stocktwits.page,
             now=now,
+            spacing=_spacing(day.rules, dynamodb, now),
+            expiry_seconds=60 * day.rules.default_expiry_minutes,
+            expired_to_log=day.rules.expired_to == "log",
+            waits_as_duplicate=day.rules.when_duplicate == "wait",
         )
         dead_letters = DeadLetters(lambda: sqs, "dead-letters")  # type: ignore[arg-type,return-value]
         batches = BatchDelivery(delivery, gate, partial(_dead_letter, dead_letters), day.concurrency, now)
@@ -489,8 +543,18 @@ class _Telemetry:
         limited = outcome.status == HTTPStatus.TOO_MANY_REQUESTS
         if outcome.pause and outcome.retry_at is None and (limited or not outcome.tried):
             self._world.waiting.add(message.receipt_handle)
+        now = self._world.scheduler.now
+        if outcome.holds:
+            held = Held(now, message.receipt_handle, outcome.key, outcome.retry_at, outcome.holds)
+            self._world.held.append(held)
+        if outcome.result is Result.EXPIRED:
+            self._world.expired[outcome.key] = now
 
     def batch(self, delivered: Any) -> None:
+        sent = [outcome.key for _, outcome in delivered if outcome.sent and not outcome.high]
+        paced = [outcome for _, outcome in delivered if outcome.pause and outcome.pause.cause == "pace"]
+        if sent and any(outcome.high and not outcome.tried for outcome in paced):
+            self._world.overtaken.append((self._world.scheduler.now, sent[0]))
         if self._world.scheduler.process.name.startswith("drain") and delivered:
             self._world.drained.append((self._world.scheduler.now, self._world.scheduler.process.name))
 
@@ -508,6 +572,13 @@ class _Telemetry:
     def gate_closed(self, pause: Pause | None) -> None:
         if pause:
             self._world.network.log(f"the gate is closed: {pause.reason}")
+
+
+def _spacing(rules: Rules, dynamodb: DynamoDB, now: Callable[[], float]) -> Spacing | None:
+    if not (rules.alike_minutes or rules.symbol_cooldown_minutes):
+        return None
+    alike, symbol = 60 * rules.alike_minutes, 60 * rules.symbol_cooldown_minutes
+    return Spacing(dynamodb, "ledger", now, alike_seconds=alike, symbol_seconds=symbol)  # type: ignore[arg-type]
 
 
 def _dead_letter(dead_letters: DeadLetters, message: QueueMessage, outcome: Outcome) -> bool:

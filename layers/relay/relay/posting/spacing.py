@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     from relay.posting.alert import Alert
 
-REQUEST_SECONDS = 20
-"""How long after a name is taken its post is made, if it is: connecting and reading take 13 s at most."""
+LATEST_SECONDS = 3600
+"""How long after a name is taken its post may be made: StockTwits may take a request that was cut off minutes later. A
+name whose post's outcome stays unknown is taken for this time and the rule's."""
 
 LOOK_AGAIN_SECONDS = 900
 """How soon a name is looked at again whose last post may have been made or not: its next attempt will tell, and comes
@@ -147,7 +148,7 @@ class Spacing:
 
     def _ends(self, name: str, item: Mapping[str, Any]) -> float:
         """Return when a name is free whatever became of the post that took it."""
-        return float(item["at"]["N"]) + REQUEST_SECONDS + self._seconds(name)
+        return float(item["at"]["N"]) + LATEST_SECONDS + self._seconds(name)
 
     def _hold(self, name: str, item: Mapping[str, Any], entry: Mapping[str, Any] | None) -> Hold | None:
         """Return what a name that another key took keeps waiting for; None if it is free."""
@@ -157,8 +158,7 @@ class Spacing:
         if entry is None or (status in {Status.REJECTED, Status.RELEASED} and "first_claimed_at" not in entry):
             return None
         if status in {Status.POSTED, Status.DRY_RUN}:
-            settled_at = float(entry.get("settled_at", item["at"])["N"])
-            until = min(settled_at + self._seconds(name), ends)
+            until = min(float(entry["settled_at"]["N"]) + self._seconds(name), ends)  # it was made before it was found
             reason = f"{what} was made less than {self._seconds(name) / 60:g} minutes before"
             return Hold(cause, reason, until) if until > self._now() else None
         if status == Status.REJECTED:
@@ -197,7 +197,7 @@ class Spacing:
                 "pk": {"S": _PREFIX + name},
                 "key": {"S": key},
                 "at": number(now),
-                "expires_at": number(math.ceil(now + REQUEST_SECONDS + self._seconds(name))),
+                "expires_at": number(math.ceil(now + LATEST_SECONDS + self._seconds(name))),
             },
             "ConditionExpression": condition,
             "ExpressionAttributeNames": {"#key": "key"} | ({"#at": "at"} if ":at" in values else {}),

@@ -1,0 +1,103 @@
+"""The owner's rules on a day, and the alerts that meet them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
+
+MINUTE = 60.0
+
+HOURS: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
+    ("MON-SUN 00:20-24:00 UTC", ((30, 50), (1470, 1490), (2910, 2930))),
+    ("MON-SUN 00:00-00:10,02:00-24:00 Europe/London", ((40, 150), (1480, 1590), (2920, 3030))),
+    ("FRI-SUN 01:00-22:00 UTC", ((0, 90), (1350, 1530), (2790, 2970))),
+    ("THU-FRI 18:00-18:45,20:00-23:00 America/New_York", ((15, 90), (270, 1410), (1455, 1530))),
+    ("MON-THU 23:00-23:45 SUN 10:00-11:00 Etc/UTC", ((15, 3510),)),
+)
+"""Posting hours, and when they are shut: in minutes after the start, which is Thursday 2027-01-14 23:30 UTC."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The owner's rules, named as the template names them, and off unless said otherwise.
+
+    Attributes:
+        shut: When the posting hours are over: from, until, in seconds after the start.
+    """
+
+    default_expiry_minutes: int = 0
+    expired_to: str = "dead-letters"
+    posting_hours: str = ""
+    shut: tuple[tuple[float, float], ...] = ()
+    alike_minutes: int = 0
+    when_duplicate: str = "reject"
+    symbol_cooldown_minutes: int = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether there is any."""
+        return self != Rules()
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """An alert that is published because of the rules.
+
+    Attributes:
+        after: When it is published, in seconds after the start.
+        body: The body of the message.
+        text: The text to post.
+        not_before: Its own, in seconds after the start, if it has one.
+        expires: Its own, in the same way.
+    """
+
+    after: float
+    body: str
+    text: str
+    not_before: float | None = None
+    expires: float | None = None
+
+
+def rules(random: Random) -> Rules:
+    """Draw the rules of a day: each on its own, or together."""
+    hours, shut = random.choice(HOURS) if random.random() < 0.4 else ("", ())
+    return Rules(
+        default_expiry_minutes=random.choice([0, 0, 20, 60, 240]),
+        expired_to=random.choice(["dead-letters", "log"]),
+        posting_hours=hours,
+        shut=tuple((begin * MINUTE, end * MINUTE) for begin, end in shut),
+        alike_minutes=random.choice([0, 0, 0, 5, 31]),
+        when_duplicate=random.choice(["reject", "wait"]),
+        symbol_cooldown_minutes=random.choice([0, 0, 5, 20, 90]),
+    )
+
+
+def ruled(random: Random, start: float) -> list[Ruled]:
+    """Draw alerts that meet the rules: about the same symbols, alike, for later, or of high priority."""
+    alerts = []
+    for number in range(random.randint(2, 6)):
+        after = random.choice([600.0, random.uniform(0, 1800)])
+        symbols = random.choice(["$COOL", "$COOL", "$cool and $OTHER", "$OTHER", "$BRK.B"])
+        words = random.choice([f"{symbols} rises {number}%", f"Alert {'abcdef'[number]} for {symbols}"])
+        fields: dict[str, object] = {}
+        not_before = expires = None
+        if random.random() < 0.3:
+            not_before = after + random.choice([60, 1200, 3 * 3600])
+            fields["not_before"] = _iso(start + not_before)
+        if random.random() < 0.2:
+            expires = max(after, not_before or 0) + random.choice([120, 2400])
+            fields["expires_at"] = _iso(start + expires)
+        if random.random() < 0.3:
+            fields["priority"] = "high"
+        body = json.dumps({"body": words, **fields}) if fields else words
+        alerts.append(Ruled(after, body, words, not_before, expires))
+    return alerts
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()
