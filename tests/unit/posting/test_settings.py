@@ -62,7 +62,6 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("POSTING_HOLIDAYS", "NYSE", "needs POSTING_HOURS"),
         ("STOCKTWITS_API_URL", "api.stocktwits.com/api/2", "must begin with https://"),
         ("STOCKTWITS_API_URL", "", "must begin with https://"),
-        ("POSTING_HOLIDAYS", "NYSE", "needs POSTING_HOURS"),
     ],
 )
 def test_an_unreadable_variable_is_named_with_what_it_must_be(name: str, value: str, words: str) -> None:
