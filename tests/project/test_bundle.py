@@ -9,14 +9,18 @@ import sys
 import tarfile
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from samcli.commands.deploy.command import cli as deploy_cli
 
 from local import bundle
-from local.build import BuildError
+from local.build import ROOT, BuildError
 from local.bundle import pack, unpack
 from local.deploy import configured, deploy, overrides, parameters
+from local.stack.stack import Stack
+
+HOURS = "MON-FRI 09:30-12:00,13:00-16:00 America/New_York"
 
 
 @pytest.fixture
@@ -122,6 +126,8 @@ def test_the_digest_is_an_output_on_github(build: Path, tmp_path: Path, monkeypa
         ("'BackupSchedule=cron(0 6 * * ? *)' AlarmEmail=", {"BackupSchedule": "cron(0 6 * * ? *)", "AlarmEmail": ""}),
         ("""'BackupSchedule="cron(0 6 * * ? *)"'""", {"BackupSchedule": "cron(0 6 * * ? *)"}),
         ("AlarmEmail=$(id);id", {"AlarmEmail": "$(id);id"}),
+        (f"PostingHours='{HOURS}' DryRun=true", {"PostingHours": HOURS, "DryRun": "true"}),
+        (f"'PostingHours={HOURS}'", {"PostingHours": HOURS}),
     ],
 )
 def test_parameters_are_split_as_in_a_shell_and_never_run(text: str, words: dict[str, str]) -> None:
@@ -171,6 +177,48 @@ def samconfig(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("given", "from_file"),
+    [({"PostingHours": HOURS, "PostingHolidays": "NYSE"}, ""), ({}, f"PostingHours='{HOURS}'")],
+    ids=["PARAMETERS", "samconfig.toml"],
+)
+def test_posting_hours_come_to_sam_with_their_spaces_and_commas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], from_file: str
+) -> None:
+    passed: dict[str, str] = {}
+    section = f'version = 0.1\n[default.deploy.parameters]\nparameter_overrides = "{from_file} DryRun=true"\n'
+    (tmp_path / "samconfig.toml").write_text(section)
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        deployment = deploy_cli.make_context("deploy", [*command[2:], "--stack-name", "relay", "--region", "us-east-1"])
+        passed.update(deployment.params["parameter_overrides"])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("local.deploy.configured", lambda: configured(tmp_path))
+    monkeypatch.setattr("local.deploy.check", lambda *_: None)
+    monkeypatch.setattr("subprocess.run", run)
+    assert deploy("python3.13", "arm64", given) == 0
+    assert passed["PostingHours"] == HOURS
+    assert passed.items() >= given.items()
+
+
+def test_posting_hours_come_to_the_emulator_with_their_spaces_and_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: dict[str, str] = {}
+
+    def sam(_command: str, *words: str, **_: object) -> None:
+        options = words[words.index("--template-file") :]
+        deployment = deploy_cli.make_context("deploy", [*options, "--region", "us-east-1"])
+        passed.update(deployment.params["parameter_overrides"])
+
+    cloudformation = SimpleNamespace(describe_stacks=lambda **_: {"Stacks": [{"Outputs": []}]})
+    monkeypatch.setattr("local.stack.stack.sam", sam)
+    monkeypatch.setattr(Stack, "client", lambda *_: cloudformation)
+    stack = Stack({"PostingHours": HOURS, "DryRun": "true"})
+    with stack.stocktwits, stack.firestream:
+        stack._deploy(ROOT)  # the rest of a start needs minutes
+    assert (passed["PostingHours"], passed["DryRun"]) == (HOURS, "true")
+
+
 def test_make_deploy_passes_on_what_samconfig_holds(samconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passed: dict[str, str] = {}
 
@@ -217,6 +265,7 @@ def test_a_samconfig_that_sam_cannot_read_is_refused(tmp_path: Path, content: by
         "MaxPostsPerHour=6 Dry-Run=true",
         "MaxPostsPerHour= DryRun=true",
         "BackupSchedule=cron(0 6 * * ? *) DryRun=true",
+        f"PostingHours={HOURS}",
     ],
 )
 @pytest.mark.parametrize("place", ["text", "list", "file"])
@@ -235,6 +284,8 @@ def test_a_samconfig_of_which_sam_would_leave_out_a_part_is_refused(tmp_path: Pa
         ("PublisherArns=a,b DryRun=true", {"PublisherArns": "a,b", "DryRun": "true"}),
         ("AlarmEmail=\"\" BackupSchedule='rate(1 day)'", {"AlarmEmail": "", "BackupSchedule": "rate(1 day)"}),
         ("ParameterKey=PostBurst,ParameterValue=3", {"PostBurst": "3"}),
+        (f"PostingHours='{HOURS}' PostingHolidays=NYSE", {"PostingHours": HOURS, "PostingHolidays": "NYSE"}),
+        ([f"PostingHours='{HOURS}'", "DryRun=true"], {"PostingHours": HOURS, "DryRun": "true"}),
         (
             {"MaxPostsPerHour": 6, "BackupFileTypes": ["activity", "message"]},
             {"MaxPostsPerHour": "6", "BackupFileTypes": "activity,message"},

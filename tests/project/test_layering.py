@@ -209,6 +209,7 @@ PURE = [
     "relay.posting.alert",
     "relay.posting.delivery",
     "relay.posting.envelopes",
+    "relay.posting.hours",
     "relay.posting.instants",
     "relay.posting.not_alerts",
     "relay.posting.outcome",
@@ -281,6 +282,41 @@ print(*(name for name in sys.modules if "event" in name and name.startswith("rel
 """
     environment = json.dumps(ENVIRONMENT | {"RESULT_EVENT_BUS_NAME": bus})
     assert python(program, environment).split() == loaded
+
+
+@pytest.mark.parametrize(
+    ("rule", "loaded"),
+    [
+        ({}, set()),
+        ({"POSTING_HOURS": "MON-FRI 09:30-16:00 America/New_York"}, {"relay.posting.hours", "zoneinfo"}),
+        (
+            {"POSTING_HOURS": "MON-FRI 09:30-16:00 America/New_York", "POSTING_HOLIDAYS": "NYSE"},
+            {"relay.posting.hours", "zoneinfo", "relay.posting.exchange", "holidays"},
+        ),
+    ],
+    ids=["none", "hours", "holidays"],
+)
+def test_zones_and_holidays_are_loaded_only_for_the_rule_that_needs_them(
+    rule: dict[str, str], loaded: set[str]
+) -> None:
+    program = """
+import json, os, sys
+os.environ.update(json.loads(sys.argv[1]), AWS_DEFAULT_REGION="us-east-1")
+from relay.posting.bootstrap import container
+container()
+print(*sys.modules.keys() & {"relay.posting.hours", "relay.posting.exchange", "zoneinfo", "tzdata", "holidays"})
+"""
+    assert set(python(program, json.dumps(ENVIRONMENT | rule)).split()) - {"tzdata"} == loaded
+
+
+def test_zones_are_found_where_the_system_has_no_database_of_them() -> None:
+    program = """
+import zoneinfo
+zoneinfo.reset_tzpath(())
+from relay.posting.hours import posting_hours
+print(posting_hours("MON-FRI 09:30-16:00 Australia/Lord_Howe").zone)
+"""
+    assert python(program) == "Australia/Lord_Howe"
 
 
 def test_importing_everything_reads_none_of_our_settings_and_makes_no_client() -> None:

@@ -9,6 +9,7 @@ import pytest
 from relay import __version__
 from relay.backups.backup import FILE_TYPES
 from relay.credentials import AUTH_STYLES
+from relay.posting.hours import posting_hours
 
 from tests.template import FUNCTIONS, QUEUES, RESOURCES, ROOT, TEMPLATE, switched_by
 
@@ -67,6 +68,34 @@ def test_the_file_types_that_the_template_takes_are_those_of_the_code() -> None:
             assert re.fullmatch(pattern, ",".join(types))
     for wrong in ("", "symbol", "message,", "message, activity", "message,symbol"):
         assert not re.fullmatch(pattern, wrong)
+
+
+HOURS = [
+    ("", True),
+    ("MON-FRI 09:30-16:00 America/New_York", True),
+    ("MON-FRI 09:30-12:00,13:00-16:00 America/New_York", True),
+    ("MON-THU 09:30-16:00 FRI,SUN 00:00-24:00 Etc/GMT+5", True),
+    ("MON-FRI 09:30-16:00", False),
+    ("MON-FRI America/New_York", False),
+    ("09:30-16:00 America/New_York", False),
+    ("Mon-Fri 09:30-16:00 America/New_York", False),
+    ("MONDAY 09:30-16:00 America/New_York", False),
+    ("MON-FRI 9:30-16:00 America/New_York", False),
+    ("MON-FRI 09:30-16:00, 17:00-18:00 America/New_York", False),
+    ("MON-FRI  09:30-16:00 America/New_York", False),
+    ("MON-FRI 09:30-16:00 America/New_York ", False),
+    ("MON-FRI", False),
+]
+
+
+@pytest.mark.parametrize(("hours", "taken"), HOURS)
+def test_posting_hours_that_are_written_wrong_are_refused_before_anything_is_deployed(hours: str, taken: bool) -> None:
+    assert bool(re.fullmatch(TEMPLATE["Parameters"]["PostingHours"]["AllowedPattern"], hours)) is taken
+
+
+@pytest.mark.parametrize("hours", [each for each, taken in HOURS if taken and each])
+def test_the_functions_can_read_the_posting_hours_that_the_template_takes(hours: str) -> None:
+    assert posting_hours(hours).text == hours
 
 
 def test_the_outputs_that_other_tools_rely_on_are_there() -> None:

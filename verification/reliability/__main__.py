@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, Callable[[], Section]] = {
     "fire": posting_under_fire.prove,
     "contrary": posting_under_fire.prove_contrary,
+    "rules": posting_under_fire.prove_rules,
     "backups": backups_under_fire.prove,
     "simulation": simulated.prove,
     "limits": costs.prove,

@@ -11,7 +11,7 @@ from relay.posting.delivery import CUT_OFF, NO_ID_TWICE, NOT_FOUND_IN_TIME, PERH
 
 from local.stand_ins.stocktwits.contrary import Contrary
 from local.stand_ins.stocktwits.faults import Fault
-from verification.reliability.contrary import OF_ANOTHER_POST, ON_THE_STREAM
+from verification.reliability.contrary import CLEAR, OF_ANOTHER_POST, ON_THE_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -68,6 +68,7 @@ EXPLAINED: Mapping[str, AbstractSet[str]] = {
         }
     ),
     CUT_OFF: frozenset({KILL}),
+    "by DefaultExpiryMinutes": frozenset({KILL, *Fault} - CLEAR),
 }
 """Parts of the relay's reasons for Dead letters, and which behaviours of StockTwits, or what else, force it to that."""
 
@@ -78,13 +79,14 @@ class End(StrEnum):
     POSTED = "posted"
     REFUSED = "refused"
     REFUSED_BY_STOCKTWITS = "refused by StockTwits"
+    EXPIRED = "expired"
     LEFT_TO_AN_OPERATOR = "left to an operator"
     LOST = "lost"
     TWICE = "twice"
     WRONG = "wrong"
 
 
-GUARANTEED = frozenset({End.POSTED, End.REFUSED, End.REFUSED_BY_STOCKTWITS, End.LEFT_TO_AN_OPERATOR})
+GUARANTEED = frozenset({End.POSTED, End.REFUSED, End.REFUSED_BY_STOCKTWITS, End.EXPIRED, End.LEFT_TO_AN_OPERATOR})
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,14 @@ class Alert:
         body: The body of the message, which may be sent several times.
         key: The idempotency key; empty if the SQS message's id is used.
         refusal: A part of the reason for which it must be rejected; empty if it is valid.
+        not_before: When it may be posted at the earliest, in seconds since the epoch.
     """
 
     text: str
     body: str
     key: str = ""
     refusal: str = ""
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ class PostingChecker:
         settled: The keys with which the ledger has each id of a post as posted.
         owners: The key to which each id belongs.
         sent_again: The bodies that were published more than once.
+        expired: The bodies of which the ledger knows that no attempt posted them before they expired.
     """
 
     alerts: Sequence[Alert]
@@ -142,6 +147,7 @@ class PostingChecker:
     settled: Mapping[int, Sequence[str]] = field(default_factory=dict)
     owners: Mapping[int, str] = field(default_factory=dict)
     sent_again: AbstractSet[str] = frozenset()
+    expired: Collection[str] = ()
 
     def ends(self) -> Counter[End]:
         """Return how many alerts ended in each way."""
@@ -200,7 +206,7 @@ class PostingChecker:
         if len(ids) > 1:
             return End.TWICE
         if not ids and not reasons:
-            return End.LOST
+            return End.EXPIRED if alert.body in self.expired else End.LOST
         refused = bool(reasons) and not alert.refusal and all(self._is_refusal(alert, each) for each in reasons)
         if any(OPERATOR_MUST_CHECK in reason for reason in reasons):
             others = [each for each in reasons if OPERATOR_MUST_CHECK not in each]

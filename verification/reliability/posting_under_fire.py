@@ -1,10 +1,12 @@
 """Posting under faults: four publishers at once, StockTwits failing in every way, and workers being killed.
 
-One run has the documented faults alone; in another one StockTwits does as well what it does not document.
+One run has the documented faults alone; in another one StockTwits does as well what it does not document; and in a
+third one the owner has rules.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import threading
@@ -24,6 +26,7 @@ from verification.reliability import alerts
 from verification.reliability.checker import KILL, PAGES_RAN_OUT, Alert, End, Entry, PauseCheck, PostingChecker
 from verification.reliability.contrary import IDS, FairApi, causes, is_unclear
 from verification.reliability.page import Section, table
+from verification.reliability.rules import Cause, Drained, Rules, RulesChecker, symbols
 from verification.reliability.visibility import VisibilityProxy, depth, visibility_timeout, with_environment
 from verification.reliability.workers import Killer
 from verification.simulation.scenario import STYLES
@@ -50,6 +53,9 @@ LATENCY_SECONDS = 0.3
 
 GRACE_SECONDS = 1.0 + 3.05
 """The guarantee of a pause: no post is started more than a second after it; connecting may take 3.05 s."""
+
+TAKING_SECONDS = 2.0
+"""How long it may take, on a busy machine, to look at the gate and to take the names of a post before its request."""
 
 BATCH = 10
 IN_FLIGHT = 10
@@ -103,6 +109,10 @@ class Plan:
         max_seconds: After how long the run ends, finished or not.
         contrary: The seed of what StockTwits does that it does not document; None for the documented faults alone.
         share: The share of requests, of posts and of habits that are contrary.
+        rules: The owner's rules, if there are any.
+        sooner: The factor by which visibility timeouts are shorter.
+        longest_visibility_seconds: The longest of them, for messages that wait for a pause of minutes, which the run
+            ends after a moment.
     """
 
     seed: int
@@ -114,6 +124,9 @@ class Plan:
     max_seconds: float
     contrary: int | None = None
     share: float = 0.0
+    rules: Rules | None = None
+    sooner: int = TIMES
+    longest_visibility_seconds: int = LONGEST_VISIBILITY_SECONDS
 
 
 FULL = Plan(
@@ -126,6 +139,22 @@ FULL = Plan(
     max_seconds=900,
 )
 CONTRARY = replace(FULL, contrary=19, share=0.05, max_seconds=1800)
+RULED = replace(
+    FULL,
+    messages=700,
+    publishing_seconds=150,
+    kills=20,
+    rules=Rules(
+        default_expiry_minutes=5,
+        alike_minutes=1,
+        symbol_cooldown_minutes=1,
+        shut_after_seconds=60,
+        shut_minutes=2,
+    ),
+    sooner=2,
+    longest_visibility_seconds=20,
+    max_seconds=1500,
+)
 PUBLISHERS = 4
 DRAINS = 2
 RESTART_SECONDS = 3
@@ -144,20 +173,23 @@ class Run:
     pause: tuple[float, float] = (0, 0)
     shortened: int = 0
     seconds: float = 0
-    drained: int = 0
+    drained: list[Drained] = field(default_factory=list)
+    sent: dict[str, float] = field(default_factory=dict)
+    start: float = 0
     faults: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     half_hours: int = 0
     ended_pause: tuple[str, float] = ("", 0.0)
     pause_check: PauseCheck = field(default_factory=lambda: PauseCheck(0, 0, ()))
     checker: PostingChecker = field(default_factory=lambda: PostingChecker((), {}, {}, {}, frozenset(), 0, {}))
+    rules_checker: RulesChecker | None = None
 
     def violations(self) -> list[str]:
         """Return the violations of guarantees."""
         found = self.checker.violations()
         if late := self.pause_check.late(GRACE_SECONDS):
             found.append(f"{late} posts were sent while the operator's pause was in force")
-        return found
+        return found + (self.rules_checker.violations() if self.rules_checker else [])
 
 
 def prove() -> Section:
@@ -168,6 +200,11 @@ def prove() -> Section:
 def prove_contrary() -> Section:
     """Do the full run with a contrary StockTwits on its own stack."""
     return _prove(CONTRARY)
+
+
+def prove_rules() -> Section:
+    """Do the run with the owner's rules on its own stack."""
+    return _prove(RULED)
 
 
 def _prove(plan: Plan) -> Section:
@@ -185,14 +222,19 @@ def fire(stack: Stack, plan: Plan, on_progress: Callable[[str], None] = lambda _
         on_progress: Called with the progress from time to time.
     """
     choice = random.Random(plan.seed)
-    copies = alerts.make(plan.messages, choice, ("{}",) if plan.contrary is None else STYLES)
-    run = Run(plan, list(dict.fromkeys(copies)))
+    start = time.time()
+    if plan.rules:
+        copies = alerts.make(plan.messages, choice, text=alerts.ruled_text)
+        copies = alerts.scheduled(copies, choice, start, 2 * plan.publishing_seconds)
+    else:
+        copies = alerts.make(plan.messages, choice, ("{}",) if plan.contrary is None else STYLES)
+    run = Run(plan, list(dict.fromkeys(copies)), start=start)
     last = 0 if plan.contrary is None else min(LAST, len(copies) // 2)
     copies, late = copies[: len(copies) - last], copies[len(copies) - last :]
     began = time.monotonic()
     with ExitStack() as contexts:
         proxy = contexts.enter_context(
-            VisibilityProxy(stack.emulator.url, stack.client("sqs"), TIMES, LONGEST_VISIBILITY_SECONDS)
+            VisibilityProxy(stack.emulator.url, stack.client("sqs"), plan.sooner, plan.longest_visibility_seconds)
         )
         for function in ("PostMessagesFunction", "DrainLeftoversFunction"):
             contexts.enter_context(
@@ -203,6 +245,7 @@ def fire(stack: Stack, plan: Plan, on_progress: Callable[[str], None] = lambda _
                     MAX_POSTS_PER_HOUR=str(TIMES * FASTEST_PER_HOUR),
                     POST_BURST=str(BURST),
                     MAX_POSTS_PER_DAY="0",
+                    **(plan.rules.environment(start) if plan.rules else {}),
                 )
             )
         for queue in ("OutboxQueue", "LeftoversQueue"):
@@ -296,6 +339,7 @@ def _waiting(stack: Stack) -> int:
 def _send(stack: Stack, run: Run, alert: Alert) -> None:
     sent = stack.client("sqs").send_message(QueueUrl=stack.outputs["OutboxQueueUrl"], MessageBody=alert.body)
     run.message_ids.setdefault(alert.body, []).append(sent["MessageId"])
+    run.sent[alert.body] = time.time()
 
 
 def _wait_for_posts(stack: Stack, run: Run, share: float) -> None:
@@ -387,8 +431,10 @@ def _let_half_an_hour_pass(stack: Stack, run: Run) -> None:
 
 def _drain(stack: Stack, run: Run) -> None:
     """Invoke the drain, in addition to its schedule, whose minute is ten times too long here."""
-    stack.client("lambda").invoke(FunctionName=stack.outputs["DrainLeftoversFunctionName"])
-    run.drained += 1
+    began = time.time()
+    answer = stack.client("lambda").invoke(FunctionName=stack.outputs["DrainLeftoversFunctionName"])
+    received = 0 if answer.get("FunctionError") else sum(json.load(answer["Payload"]).values())
+    run.drained.append(Drained(began, time.time(), received))
 
 
 @contextmanager
@@ -434,6 +480,7 @@ def _check(stack: Stack, run: Run) -> None:
     of_posts = stand_in.api.of_posts(each.text for each in run.alerts) if isinstance(stand_in.api, FairApi) else {}
     items = _items(stack)
     dead = _dead(stack, run)
+    expired = _expired(items, run) if run.plan.rules else {}
     sent_at = {each.text: [at for _, at in dead[each.body]] for each in run.alerts if each.body in dead}
     found = causes(stand_in.faulted, {post.body: post.created_at.timestamp() for post in posts}, of_posts, sent_at)
     always = (KILL,) if contrary else (KILL, PAGES_RAN_OUT)
@@ -449,7 +496,20 @@ def _check(stack: Stack, run: Run) -> None:
         settled=_settled(items),
         owners={int(pk.removeprefix("id#")): item["key"]["S"] for pk, item in items.items() if pk.startswith("id#")},
         sent_again={body for body, message_ids in run.message_ids.items() if len(message_ids) > 1},
+        expired=expired,
     )
+    if run.plan.rules:
+        run.rules_checker = RulesChecker(
+            run.plan.rules,
+            run.plan.rules.shut(run.start),
+            run.alerts,
+            run.sent,
+            [(seen.at, seen.fields["body"]) for seen in stand_in.requests if seen.resource == CREATE],
+            [(post.created_at.timestamp(), post.body) for post in posts],
+            expired,
+            run.drained,
+            GRACE_SECONDS + TAKING_SECONDS,
+        )
 
 
 def _unsure(stand_in: StandIn) -> frozenset[str]:
@@ -471,6 +531,17 @@ def _items(stack: Stack) -> dict[str, dict[str, Any]]:
 def _entries(items: Mapping[str, dict[str, Any]], keys: Sequence[str]) -> list[Entry]:
     found = (items[f"post#{key}"] for key in keys if f"post#{key}" in items)
     return [Entry(each["status"]["S"], _post_id(each)) for each in found]
+
+
+def _expired(items: Mapping[str, dict[str, Any]], run: Run) -> dict[str, float]:
+    """Return when each alert expired that certainly no attempt posted, by its body."""
+    found = {}
+    for alert in run.alerts:
+        for item in (items.get(f"post#{key}", {}) for key in _keys(run, alert)):
+            reason = item.get("reason", {"S": ""})["S"]
+            if reason.startswith("it expired") and "first_claimed_at" not in item:
+                found[alert.body] = float(item["settled_at"]["N"])
+    return found
 
 
 def _settled(items: Mapping[str, dict[str, Any]]) -> dict[int, list[str]]:
@@ -517,7 +588,7 @@ requests with each transient fault, {seldom:.1%} with each fault that closes the
 workers of both functions were killed (`kill -9`), StockTwits was down for {gone} s, and an operator paused posting for
 {paused:.0f} s.
 
-{contrary}{outcomes}
+{contrary}{rules}{outcomes}
 
 {remarks}
 
@@ -530,7 +601,7 @@ To fit hours into minutes, without changes to the tested code:
 - The pace was {times} times the template's maximum ({per_hour:,} an hour, {burst} at once), set in the functions'
 environment. The account's stream showed {times} times as many posts as StockTwits' 30: how far back the relay can read
 is a question of time, and at the default pace thirty posts cover hours.
-- When a function set a message's visibility timeout, the run made it {times} times shorter, {longest} s at most (a
+- When a function set a message's visibility timeout, the run made it {sooner} times shorter, {longest} s at most (a
 proxy between the functions and SQS gave it the receipt handles). The messages of a killed worker returned after
 {visibility} s instead of 360 (the queues' `VisibilityTimeout`), which is still longer than a function's timeout and a
 claim's lease.
@@ -549,10 +620,24 @@ one was posted since.
 
 """
 
+_RULES = """\
+The owner's rules were on: a message expired after {expiry} minutes, to the log alone (`DefaultExpiryMinutes`,
+`ExpiredTo`); a cashtag was posted about at most once in {symbol} min (`SymbolCooldownMinutes`), and a text like another
+one at most once in {alike} min (`AlikeMinutes`). The posting hours (`PostingHours`) were over for {shut} minutes while
+messages were published. {later} messages had a `not_before` of their own, and {high} a high priority. The messages were
+about {symbols} symbols, some of which were in far more messages than these rules let through: the rest had to expire.
+
+"""
+
 _ALSO = """\
 - Therefore StockTwits did nothing that hides or denies a post that was made (such as an empty stream, or a post that
 appears minutes later): any client would have posted again. The simulation has these, with a StockTwits that
 remembers texts.
+"""
+
+_REAL_MINUTES = """\
+- The rules' minutes were real ones. A message that a rule keeps back comes back when the rule's time is over; here it
+came back sooner, like all others, and was kept back again.
 """
 
 _HALF_HOURS = """\
@@ -568,9 +653,14 @@ def _page_text(run: Run) -> str:
         seed=plan.contrary, share=plan.share, styles=len(STYLES), last=LAST, seconds=LAST_SECONDS
     )
     return _PAGE.format(
-        title="Posting under faults, with a contrary StockTwits" if contrary else "Posting under faults",
+        title=_title(plan),
         contrary=described if contrary else "",
-        also=(_ALSO if contrary else "") + (_HALF_HOURS if run.half_hours else ""),
+        rules=_rules(run, plan.rules) if plan.rules else "",
+        also="".join(
+            text
+            for text, applies in ((_ALSO, contrary), (_REAL_MINUTES, plan.rules), (_HALF_HOURS, run.half_hours))
+            if applies
+        ),
         messages=plan.messages,
         publishers=PUBLISHERS,
         copies=plan.messages - len(run.alerts),
@@ -590,9 +680,27 @@ def _page_text(run: Run) -> str:
         times=TIMES,
         per_hour=TIMES * FASTEST_PER_HOUR,
         burst=BURST,
-        longest=LONGEST_VISIBILITY_SECONDS,
+        sooner=plan.sooner,
+        longest=plan.longest_visibility_seconds,
         visibility=VISIBILITY_SECONDS,
         drains=DRAINS,
+    )
+
+
+def _title(plan: Plan) -> str:
+    with_what = ", with a contrary StockTwits" if plan.contrary is not None else ", with the owner's rules"
+    return "Posting under faults" + (with_what if plan.contrary is not None or plan.rules else "")
+
+
+def _rules(run: Run, rules: Rules) -> str:
+    return _RULES.format(
+        expiry=rules.default_expiry_minutes,
+        symbol=rules.symbol_cooldown_minutes,
+        alike=rules.alike_minutes,
+        shut=rules.shut_minutes,
+        later=sum(bool(each.not_before) for each in run.alerts),
+        high=sum('"priority": "high"' in each.body for each in run.alerts),
+        symbols=len({symbol for each in run.alerts for symbol in symbols(each.text)}),
     )
 
 
@@ -605,6 +713,7 @@ def _outcomes(run: Run) -> list[list[object]]:
     return [
         ["posted once", ends[End.POSTED]],
         ["rejected, with the expected reason", ends[End.REFUSED]],
+        *([["expired in time, to the log alone", ends[End.EXPIRED]]] if run.rules_checker else []),
         *([["refused by StockTwits; see below", refused]] if (refused := ends[End.REFUSED_BY_STOCKTWITS]) else []),
         ["left to an operator, since it may be posted; see below", ends[End.LEFT_TO_AN_OPERATOR]],
         ["**lost**", ends[End.LOST]],
@@ -612,7 +721,20 @@ def _outcomes(run: Run) -> list[list[object]]:
         ["**a post under another key, by its id**", len(run.checker.under_another_key())],
         ["**other outcome**", ends[End.WRONG]],
         ["posts started during the operator's pause", run.pause_check.late(GRACE_SECONDS)],
+        *(_kept(run.rules_checker) if run.rules_checker else []),
         ["messages left in Outbox and Leftovers", sum(run.checker.waiting.values())],
+    ]
+
+
+def _kept(checker: RulesChecker) -> list[list[object]]:
+    return [
+        ["**posts outside the posting hours**", len(checker.outside_hours())],
+        ["**messages received from Leftovers outside the posting hours**", checker.received_outside_hours()],
+        ["**posts of expired alerts**", len(checker.stale())],
+        ["**alerts that expired before their time**", len(checker.expired_early())],
+        ["**posts before their `not_before`**", len(checker.early())],
+        ["**two posts about a symbol within its time**", len(checker.too_close(Cause.SYMBOL))],
+        ["**two posts that are alike, too soon**", len(checker.too_close(Cause.ALIKE))],
     ]
 
 

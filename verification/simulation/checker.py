@@ -288,7 +288,7 @@ def _gate(world: World) -> Iterator[str]:
     for each in (each for times in world.table.closed.values() for each in times):
         for request in world.stocktwits.requests:
             known = each.since + UNDER_WAY_SECONDS < request.at < each.until
-            if known and not (request.probe and each.cause != "operator"):
+            if known and not (request.probe and each.cause != "operator") and not repeats(world, request):
                 yield (
                     f"{request.process} asked StockTwits at {clock(request.at)}, but the gate was closed from "
                     f"{clock(each.since)} to {clock(each.until)} ({each.cause})"
@@ -297,6 +297,15 @@ def _gate(world: World) -> Iterator[str]:
             # A drain may have read the gate up to a whole run before; it returns what it received then.
             if each.since + DRAIN_SECONDS < at < each.until - DRAIN_SECONDS:
                 yield f"{who} received from Leftovers by {clock(at)} although the gate was closed ({each.cause})"
+
+
+def repeats(world: World, request: Request) -> bool:
+    """Return whether it repeats a request whose token was refused, with the newer one that was stored meanwhile."""
+    return any(
+        (each.process, each.text, each.admitted_at) == (request.process, request.text, request.admitted_at)
+        for each in world.stocktwits.requests
+        if request.at - 5 < each.at < request.at
+    )
 
 
 def _shared_pauses(world: World) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 LONG_RATE_LIMIT_SECONDS = HOUR
 """StockTwits' limits are hourly: one that lasts longer needs an operator. A test compares it with the relay's alarm."""
+
+DAYS_A_WEEK, MINUTES_A_DAY = 7, 24 * 60
 
 _ONE_IS_TRIED = "nothing is lost, and at the end of this pause a single post is tried"
 _WHAT_TO_DO = {
@@ -149,7 +152,27 @@ def _hours(stack: Stack) -> Callable[[float], Pause | None] | None:
     """Read the stack's posting hours; one of an earlier version has none."""
     given = stack.parameters
     try:
-        return shut_by_hours(given.get("PostingHours", ""), given.get("PostingHolidays", "none"))
+        return _shut_by_hours(given.get("PostingHours", ""), given.get("PostingHolidays", "none"))
+    except Misconfigured as error:
+        raise Failure(f"The posting hours cannot be read: {error.reason}.") from error
+
+
+_shut_by_hours = cache(shut_by_hours)
+"""Whoever watches the gate asks every few seconds, and an exchange's holidays take half a second to load."""
+
+
+def open_minutes(stack: Stack) -> list[int]:
+    """Return for how many minutes posts may be made on each day of an ordinary week; all without posting hours.
+
+    Raises:
+        Failure: They cannot be read.
+    """
+    if not (text := stack.parameters.get("PostingHours", "")):
+        return [MINUTES_A_DAY] * DAYS_A_WEEK
+    from relay.posting.hours import posting_hours  # noqa: PLC0415  only who sets hours pays for them
+
+    try:
+        return posting_hours(text).minutes_a_day()
     except Misconfigured as error:
         raise Failure(f"The posting hours cannot be read: {error.reason}.") from error
 

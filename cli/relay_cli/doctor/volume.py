@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
     from relay_cli.doctor.deployment import Deployment
     from relay_cli.doctor.finding import Verdict
 
-HOURS, HOUR_SECONDS = 24, 3600
+HOURS, MINUTES, HOUR_SECONDS = 24, 60, 3600
 
-_EXPECTED = frozenset({"pace", "daily_cap", "rate_limited", "unavailable"})
+_EXPECTED = frozenset({"pace", "daily_cap", "hours", "rate_limited", "unavailable"})
 """Causes for which the gate closes in normal operation, and opens by itself."""
 
 
@@ -57,10 +58,13 @@ def pace(deployment: Deployment) -> Verdict:
     """Compare what came yesterday, and what waits now, with what may be posted in a day."""
     stack = deployment.stack
     per_hour, per_day = int(stack.parameter("MaxPostsPerHour")), int(stack.parameter("MaxPostsPerDay"))
-    possible = min(per_hour * HOURS, per_day or per_hour * HOURS)
+    open_hours = [minutes / MINUTES for minutes in gate.open_minutes(stack)]
+    possible = max(1, int(sum(min(per_hour * each, per_day or math.inf) for each in open_hours) / len(open_hours)))
     came = _sent_yesterday(deployment)
     waiting = sum(queues.depth(stack, queue) for queue in ("Outbox", "Leftovers"))
     allowed = f"{possible:,} a day may be posted"
+    if stack.parameters.get("PostingHours"):
+        allowed += f" on average, within the {sum(open_hours):.4g} hours a week of PostingHours"
     if came > possible:
         return warning(
             f"{count(came, 'message')} came yesterday (UTC), and {allowed}",

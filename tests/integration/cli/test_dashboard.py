@@ -57,6 +57,12 @@ def test_a_closed_gate_shows_why_and_until_when(page: Page, world: PostingWorld)
     assert "Pause posting" in shown.part("controls")
 
 
+def test_outside_the_posting_hours_the_page_says_when_they_begin(cli: CliHarness) -> None:
+    cli.parameters["PostingHours"] = "MON-FRI 09:30-16:00 America/New_York"
+    with served() as page:
+        assert "it opens on Monday 2026-11-23 09:30 EST until 2026-11-23 14:30" in page.ask().part("gate")
+
+
 def test_a_pause_that_needs_an_operator_says_what_to_do(page: Page, world: PostingWorld, outbox: Outbox) -> None:
     world.stand_in.fail("page", status=404)
     outbox.send("Up 3% $AAPL")

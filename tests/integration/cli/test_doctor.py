@@ -523,6 +523,30 @@ def test_a_gate_that_opens_by_itself_is_ok(deployed: DoctorWorld) -> None:
     assert (line["state"], line["text"].startswith("closed until 2026-11-21 15:05")) == ("ok", True), line
 
 
+def test_a_gate_outside_the_posting_hours_is_ok(deployed: DoctorWorld) -> None:
+    deployed.cli.parameters["PostingHours"] = "MON-FRI 09:30-16:00 America/New_York"
+    line = deployed.line("gate")
+    assert (line["state"], line["text"].startswith("closed until 2026-11-23 14:30")) == ("ok", True), line
+
+
+@pytest.mark.parametrize(
+    ("parameters", "possible"),
+    [({}, 55), ({"MaxPostsPerDay": "20"}, 14), ({"MaxPostsPerHour": "1"}, 4)],
+)
+def test_the_pace_counts_the_posting_hours_alone(
+    deployed: DoctorWorld, parameters: dict[str, str], possible: int
+) -> None:
+    deployed.cli.parameters |= {
+        "PostingHours": "MON-FRI 09:30-16:00 America/New_York",
+        "MaxPostsPerHour": "12",
+        "MaxPostsPerDay": "0",
+        **parameters,
+    }
+    assert deployed.line("pace")["text"].endswith(
+        f"{possible} a day may be posted on average, within the 32.5 hours a week of PostingHours"
+    )
+
+
 def test_a_gate_that_tries_a_single_post_is_a_warning(deployed: DoctorWorld) -> None:
     world = deployed.cli.world
     world.gate(12, 3, 48).close(Pause("token_refused", "store a valid one", world.clock() + 300, probe=True))

@@ -152,6 +152,29 @@ def test_three_successes_without_an_id_are_shown_with_what_to_do(
     assert "whether there is a newer version of the relay" in shown
 
 
+def test_outside_the_posting_hours_the_gate_is_closed_until_they_begin(cli: CliHarness, world: PostingWorld) -> None:
+    cli.parameters |= {"PostingHours": "MON-FRI 09:30-16:00 America/New_York", "PostingHolidays": "NYSE"}
+    world.clock.now = datetime(2026, 11, 25, 21, tzinfo=UTC).timestamp()
+    (pause,) = posting(cli)["gate"]["shut"]
+    assert (pause["cause"], pause["until"], pause["advice"]) == ("hours", "2026-11-27T14:30:00+00:00", "")
+    shown = " ".join(cli("status").out.split())
+    assert "closed until 2026-11-27 14:30" in shown
+    assert "it opens on Friday 2026-11-27 09:30 EST" in shown
+    world.clock.now = datetime(2026, 11, 27, 14, 30, tzinfo=UTC).timestamp()
+    assert posting(cli)["gate"]["open"] is True
+
+
+def test_what_stocktwits_imposed_is_shown_beside_the_posting_hours(cli: CliHarness, world: PostingWorld) -> None:
+    cli.parameters["PostingHours"] = "MON-FRI 09:30-16:00 America/New_York"
+    gate_of(cli).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
+    assert [each["cause"] for each in posting(cli)["gate"]["shut"]] == ["hours", "rate_limited"]
+
+
+def test_posting_hours_that_cannot_be_read_are_shown_as_what_is_wrong(cli: CliHarness) -> None:
+    cli.parameters["PostingHours"] = "MON-FRI 09:30-16:00 New_York"
+    assert "'New_York' is not a time zone of the IANA database" in cli("status").err
+
+
 def test_a_pause_of_stocktwits_that_is_over_is_none(cli: CliHarness, world: PostingWorld) -> None:
     gate_of(cli).close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
     world.clock.forward(600)

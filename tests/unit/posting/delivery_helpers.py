@@ -69,7 +69,7 @@ class RecordingSlot:
 class FakeDelivery:
     """A delivery of one claim, and a record of what it did in which order."""
 
-    def __init__(self, taken: Claim | None = None, **but: Callable[..., Any] | None) -> None:
+    def __init__(self, taken: Claim | None = None, **but: Any) -> None:
         self.happened: list[str] = []
         self.settled: list[Settlement] = []
         self.sent: list[tuple[Alert, bytes | None]] = []

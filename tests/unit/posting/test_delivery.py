@@ -10,7 +10,14 @@ from relay.posting.delivery import idempotency_key
 from relay.posting.outcome import Claim, Outcome, Result, Settlement, Status
 
 from tests.factories import NOW, a_claim, a_message, a_pause, an_alert, published
-from tests.unit.posting.delivery_helpers import FOUND, PERHAPS_POSTED, FakeDelivery, RecordingSlot, raising
+from tests.unit.posting.delivery_helpers import (
+    FOUND,
+    LOOK_ON_STOCKTWITS,
+    PERHAPS_POSTED,
+    FakeDelivery,
+    RecordingSlot,
+    raising,
+)
 
 CUT_OFF_TWICE = a_claim(perhaps_posted=True, first_claimed_at=NOW - 600, cut_off=2)
 
@@ -127,6 +134,25 @@ def test_a_final_outcome_in_the_ledger_is_repeated_and_nothing_is_done(before: C
     assert fake.deliver() == outcome
     assert outcome.done
     assert fake.happened == ["claim"]
+
+
+EXPIRED = "it expired at 2027-01-15T07:00:00+00:00; it was 2027-01-15 08:00:00 UTC when its turn came"
+
+
+@pytest.mark.parametrize(
+    ("reason", "to_log", "result"),
+    [
+        (EXPIRED, True, Result.EXPIRED),
+        (EXPIRED, False, Result.REJECTED),
+        (f"{EXPIRED} - {LOOK_ON_STOCKTWITS}", True, Result.REJECTED),
+        ("too long", True, Result.REJECTED),
+    ],
+)
+def test_an_expired_message_that_comes_once_more_ends_where_it_ended_before(
+    reason: str, to_log: bool, result: Result
+) -> None:
+    fake = FakeDelivery(a_claim(before=Status.REJECTED, reason=reason), expired_to_log=to_log)
+    assert fake.deliver() == Outcome(result, "m-1", reason)
 
 
 @pytest.mark.parametrize(("seconds", "result"), [(0, Result.REJECTED), (-1, Result.REJECTED), (1, Result.POSTED)])

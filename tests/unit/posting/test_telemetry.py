@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from relay.errors import Pause
 from relay.posting.outcome import Outcome, Result
-from relay.posting.telemetry import PostingTelemetry
+from relay.posting.telemetry import EXPIRING_SECONDS, PostingTelemetry
 
 from tests.factories import NOW, a_message, a_pause, published
 
@@ -65,6 +65,9 @@ def test_what_was_not_posted_has_no_altered_text(
         (a_pause("daily_cap", 24 * 3600), False),
         (a_pause("operator", 24 * 3600), False),
         (a_pause("operator", None), False),
+        (a_pause("hours", 65.5 * 3600), False),
+        (a_pause("hours", EXPIRING_SECONDS), False),
+        (a_pause("hours", EXPIRING_SECONDS + 1), True),
         *(
             (a_pause(cause, 60), True)
             for cause in ("token_refused", "blocked", "stream", "unexpected_answer", "ledger")

@@ -56,6 +56,9 @@ first were of this message alone, so it is the one that ends them."""
 CUT_OFF = "three deliveries in a row were interrupted, by a time-out or lack of memory: see the function's log"
 """The reason of a message that ends the function which delivers it."""
 
+EXPIRED = "it expired "
+"""How the reason of a message begins whose time is over."""
+
 NOTHING_SENT = "dry run: nothing was sent"
 """The remark of a dry run on every message."""
 
@@ -189,7 +192,7 @@ class Delivery:
         except Exception as error:  # noqa: BLE001  one message's failure must not fail its neighbours
             return _failed(error if isinstance(error, RelayError) else Retry(unexpected(error)), key)
         if claim.before:
-            return _as_before(claim)
+            return self._as_before(claim)
         attempt = _Attempt(self, claim, reading.alert, requests, expires_at, view)
         try:
             return attempt.postponed(alone=alone) or attempt.run()
@@ -197,6 +200,14 @@ class Delivery:
             return attempt.failed(error)
         except Exception as error:  # noqa: BLE001  a defect of ours must not count as "nothing was sent"
             return attempt.failed(Unknown(unexpected(error)))
+
+    def _as_before(self, claim: Claim) -> Outcome:
+        """Repeat the final outcome that the ledger remembers; what expired ends where it was to end."""
+        outcome = _as_before(claim)
+        expired = claim.before is Status.REJECTED and claim.reason.startswith(EXPIRED)
+        if expired and self.expired_to_log and PERHAPS_POSTED not in claim.reason:
+            return replace(outcome, result=Result.EXPIRED)
+        return outcome
 
     def _is_over(self, moment: float | None) -> bool:
         return moment is not None and moment <= self.now()
@@ -260,14 +271,13 @@ class _Attempt:
     def _post(self) -> Outcome:
         self._check_expiry()
         chart = self.delivery.prepare(self.alert)
+        if held_back := self._take():
+            return held_back
         with self.requests.slot():
             pause = self.requests.pause()
             if pause:
                 return self._untried(pause)
-            if self.view and self.delivery.spacing:
-                holds = self.delivery.spacing.take(self.claim.key, self.alert, self.view)
-                if holds:
-                    return held(self.claim.key, holds, self.expires_at, self._settle(self._nothing_tried()))
+            self._check_expiry()  # what came before took its time
             send = self.delivery.send
             if send is None:
                 remark = self._settle(self._nothing_sent(Status.DRY_RUN))
@@ -285,13 +295,22 @@ class _Attempt:
             with self.requests.slot():
                 return self._perhaps_our_own(error)
 
+    def _take(self) -> Outcome | None:
+        """Take what the owner's rules want for this post; None if it is taken, or not wanted."""
+        if not (self.view and self.delivery.spacing):
+            return None
+        if pause := self.requests.pause():  # nothing will be sent, so nothing is written
+            return self._untried(pause)
+        holds = self.delivery.spacing.take(self.claim.key, self.alert, self.view)
+        return held(self.claim.key, holds, self.expires_at, self._settle(self._nothing_tried())) if holds else None
+
     def _check_expiry(self) -> None:
         """Raise `Expired` if the message's time is over."""
         if self.expires_at is None or self.delivery.now() < self.expires_at:
             return
         own = self.alert.expires_at
         at = f"at {own.isoformat()}" if own else f"at {_utc(self.expires_at)}, by DefaultExpiryMinutes"
-        raise Expired(f"it expired {at}; it was {_utc(self.delivery.now())} when its turn came")
+        raise Expired(f"{EXPIRED}{at}; it was {_utc(self.delivery.now())} when its turn came")
 
     def failed(self, error: RelayError) -> Outcome:
         """Settle what an error leaves behind, and return the message's outcome."""

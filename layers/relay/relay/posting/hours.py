@@ -6,7 +6,7 @@ A rule is one string: days, hours, and a zone of the IANA database at the end::
     MON-THU 09:30-12:00,13:00-16:00 FRI 09:30-12:00 Europe/London
 
 An hour that the clocks skip in spring does not come, and one that they repeat in autumn counts both times. A range ends
-at the end of its day at the latest, which is 24:00.
+at the end of its day at the latest, which is 24:00. So every rule that can be read opens each week, but for holidays.
 """
 
 from __future__ import annotations
@@ -61,6 +61,13 @@ class PostingHours:
             return False
         closes = self.closes(local.date())
         return closes is None or minute < closes
+
+    def minutes_a_day(self) -> list[int]:
+        """Return for how many minutes posts may be made on each day of an ordinary week, from Monday on."""
+        return [
+            sum(any(begin <= minute < end for begin, end in self.ranges.get(day, ())) for minute in range(_END_OF_DAY))
+            for day in range(len(DAYS))
+        ]
 
     def opens_at(self, now: float) -> float:
         """Return the first moment from now on at which posts may be made, in seconds since the epoch."""

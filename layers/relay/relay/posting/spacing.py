@@ -158,7 +158,7 @@ class Spacing:
         if entry is None or (status in {Status.REJECTED, Status.RELEASED} and "first_claimed_at" not in entry):
             return None
         if status in {Status.POSTED, Status.DRY_RUN}:
-            until = float(entry["settled_at"]["N"]) + self._seconds(name)  # a post that was found was made before
+            until = min(float(entry["settled_at"]["N"]) + self._seconds(name), ends)  # it was made before it was found
             reason = f"{what} was made less than {self._seconds(name) / 60:g} minutes before"
             return Hold(cause, reason, until) if until > self._now() else None
         if status == Status.REJECTED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,10 @@ LONG_SECONDS = 3600
 EXPIRING_SECONDS = 12 * 24 * 3600
 """A message this old will soon be deleted: SQS keeps one for 14 days at most, Outbox and Leftovers together
 (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)."""
+
+_LONGEST = {"rate_limited": LONG_SECONDS, "hours": EXPIRING_SECONDS}
+"""How long, in seconds, a pause with such a cause may last before it is told to an operator. While the posting hours
+are over nothing is received from Leftovers, so that nothing there can be given up before SQS deletes it."""
 
 
 class PostingTelemetry(Telemetry):
@@ -75,7 +80,7 @@ class PostingTelemetry(Telemetry):
         self.logger.warning("gate shut", extra={"cause": pause.cause, "reason": pause.reason, "until": pause.until})
         self.count("GateShut", MetricUnit.Count, 1, reason=pause.cause)
         lasts = (pause.until or 0) - time.time()
-        if pause.cause in _FOR_AN_OPERATOR or (pause.cause == "rate_limited" and lasts > LONG_SECONDS):
+        if pause.cause in _FOR_AN_OPERATOR or lasts > _LONGEST.get(pause.cause, math.inf):
             self.for_alarm("NeedsAPerson", MetricUnit.Count, 1)
 
     def outbox_depth(self, messages: int) -> None:
