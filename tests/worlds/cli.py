@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from relay_cli.app import main
 from relay_cli.commands import doctor, login, pause, posts, send, status
-from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes
+from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes, waits
 
 from tests.worlds.aws import REGION, stubbed_answer
 from tests.worlds.backups import ARCHIVE
@@ -128,6 +128,7 @@ class CliHarness:
             posts,
             send,
             status,
+            waits,
         ):
             if hasattr(module, "time"):
                 patch.setattr(module, "time", clock)

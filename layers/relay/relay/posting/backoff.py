@@ -61,8 +61,18 @@ def leftovers_back_off(receive_count: int) -> float:
     return float(min(60 * 2 ** min(doublings, 10), 900))
 
 
+def back_off_seconds(receive_count: int) -> float:
+    """Return the seconds to wait after a failed attempt, from the queue in which a message with this count is."""
+    return outbox_back_off(receive_count) if receive_count <= OUTBOX_RECEIVES else leftovers_back_off(receive_count)
+
+
 def visibility_seconds(outcome: Outcome, back_off: float, now: float) -> int:
-    """Return the visibility timeout of a message that stays in its queue.
+    """Return the visibility timeout of a message that stays in its queue: its wait, extended a little."""
+    return with_jitter(wait_seconds(outcome, back_off, now))
+
+
+def wait_seconds(outcome: Outcome, back_off: float, now: float) -> float:
+    """Return how long a message that stays in its queue waits, in seconds.
 
     A message that waits for the gate alone comes back soon, since the gate may open early; one whose answer closed the
     gate comes after the others; every other after its back-off.
@@ -80,4 +90,4 @@ def visibility_seconds(outcome: Outcome, back_off: float, now: float) -> int:
         waits.append((pause.until or now) - now + behind)
     elif pause:
         waits.append(GATE_RECHECK_SECONDS if pause.until is None else min(pause.until - now, GATE_RECHECK_SECONDS))
-    return with_jitter(max(waits))
+    return max(waits)

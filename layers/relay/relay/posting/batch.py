@@ -131,7 +131,12 @@ class BatchDelivery:
             return None
         hold = Hold("not_before", "it says that it may not be posted before", until)
         outcome = held(idempotency_key(message, reading), (hold,))
-        return replace(outcome, text=alerts.shown(reading.alert.body), sentiment=reading.alert.sentiment)
+        return replace(
+            outcome,
+            text=alerts.shown(reading.alert.body),
+            sentiment=reading.alert.sentiment,
+            expires_at=self.delivery.expires_at(message, reading.alert),
+        )
 
 
 def _is_high(message: QueueMessage, reading: Reading | Outcome) -> bool:
@@ -203,7 +208,11 @@ class _BatchRun:
                     self._close_gate(outcome.pause)
             alert = reading.alert
             outcome = replace(
-                outcome, text=alerts.shown(alert.body), sentiment=alert.sentiment, high=alert.priority == "high"
+                outcome,
+                text=alerts.shown(alert.body),
+                sentiment=alert.sentiment,
+                high=alert.priority == "high",
+                expires_at=self.batches.delivery.expires_at(message, alert),
             )
             if outcome.alone:  # its outcome is yet to come
                 return outcome

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from relay.posting.backoff import back_off_seconds, wait_seconds
 from relay.posting.outcome import Outcome, Result
 from relay.telemetry import Telemetry
 
@@ -111,7 +112,7 @@ class PostingTelemetry(Telemetry):
                 "receive_count": message.receive_count,
                 "message_id": message.id,
                 "queued_at": message.queued_at,
-                **_waiting(outcome),
+                **_waiting(message, outcome),
             },
         )
 
@@ -120,11 +121,19 @@ def _waits_for_itself(outcome: Outcome) -> bool:
     return any(each.cause == "not_before" for each in outcome.holds)
 
 
-def _waiting(outcome: Outcome) -> dict[str, Any]:
-    """Return what a message waits for that is not the gate, for whoever asks why it waits."""
-    if not outcome.holds:
+def _waiting(message: QueueMessage, outcome: Outcome) -> dict[str, Any]:
+    """Return what a message waits for that is not the gate, and when it expires, for whoever asks why it waits."""
+    if outcome.done:
         return {}
-    return {"holds": [{"cause": each.cause, "reason": each.reason, "until": each.until} for each in outcome.holds]}
+    fields: dict[str, Any] = {} if outcome.expires_at is None else {"expires_at": outcome.expires_at}
+    if outcome.holds:
+        holds = [{"cause": each.cause, "reason": each.reason, "until": each.until} for each in outcome.holds]
+        return fields | {"holds": holds}
+    if not outcome.tried:
+        return fields
+    now = time.time()
+    wait = wait_seconds(outcome, back_off_seconds(message.receive_count), now)
+    return fields | {"retry_at": round(now + wait, 3)}
 
 
 def _waits_although_open(outcome: Outcome) -> bool:
