@@ -152,6 +152,7 @@ class Outcome:
         text: The alert's text as `relay.posting.alert.shown` returns it; empty when the message could not be read.
         sentiment: The alert's sentiment, when it has one.
         high: Whether it is a message of high priority.
+        not_before: The alert's own, in seconds since the epoch; 0 if it has none.
     """
 
     result: Result
@@ -169,6 +170,7 @@ class Outcome:
     text: str = ""
     sentiment: str | None = None
     high: bool = False
+    not_before: float = 0.0
 
     @property
     def done(self) -> bool:
