@@ -15,9 +15,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from relay_cli import drafts, durations
 from relay_cli.app import main
 from relay_cli.commands import doctor, login, pause, posts, send, status
-from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes
+from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes, waits
 
 from tests.worlds.aws import REGION, stubbed_answer
 from tests.worlds.backups import ARCHIVE
@@ -120,6 +121,8 @@ class CliHarness:
             backups,
             deliveries,
             doctor,
+            drafts,
+            durations,
             gate,
             login,
             outbox,
@@ -128,6 +131,7 @@ class CliHarness:
             posts,
             send,
             status,
+            waits,
         ):
             if hasattr(module, "time"):
                 patch.setattr(module, "time", clock)

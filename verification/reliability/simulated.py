@@ -29,7 +29,7 @@ def prove() -> Section:
             violations += violated
     rows = []
     for mutation, first in (MUTATIONS | RULE_MUTATIONS).items():
-        ruled = mutation in RULE_MUTATIONS or None
+        ruled = mutation in RULE_MUTATIONS
         print(f"Looking for {mutation.__name__}", flush=True)
         found = ""
         for seed in range(first, first + SEARCH):

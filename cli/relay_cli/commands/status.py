@@ -11,9 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from relay_cli.deployed import backups, deliveries, gate, queues
+from relay_cli.deployed import backups, deliveries, gate, queues, waits
 from relay_cli.deployed.logs import Logs
-from relay_cli.failure import USAGE, Failure
+from relay_cli.deployed.waits import State
+from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.output import print_json
 from relay_cli.text import at, count, length, moment, one_line
 
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from relay_cli.deployed.gate import GateState, PaceLeft
     from relay_cli.deployed.queues import QueueState
     from relay_cli.deployed.stack import Stack
+    from relay_cli.deployed.waits import Explanation
+
+_STATES: dict[str, str] = {
+    State.WAITING: "yellow",
+    State.POSTED: "green",
+    State.REJECTED: "red",
+    State.DRY_RUN: "cyan",
+}
 
 EVERY_SECONDS = 5.0
 """How often `--watch` refreshes."""
@@ -61,20 +70,31 @@ class Status:
 
 def status(
     ctx: typer.Context,
+    why: Annotated[
+        str | None, typer.Option(metavar="KEY", help="What the message with this idempotency key waits for.")
+    ] = None,
     *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every few seconds, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the state of the relay: gate, pace, queues, last post, dead letters, backups.
 
+    With --why, show what one message waits for, in order of when that ends. The key of a message that was published
+    without one is its SQS message id. The functions' log may be up to a minute behind. The exit code is 1 if nothing is
+    known of the key.
+
     [dim]relay status
     relay status --watch
+    relay status --why NVDA-2026-11-20
     relay status --json | jq .posting.gate.open[/dim]
     """
     context: Context = ctx.obj
-    if watch and as_json:
-        raise Failure("--watch and --json cannot be combined: choose one.", USAGE)
+    if watch and (as_json or why is not None):
+        raise Failure(f"--watch and {'--json' if as_json else '--why'} cannot be combined: choose one.", USAGE)
     logs = Logs(context.stack)
+    if why is not None:
+        _explain(context, logs, why, as_json=as_json)
+        return
     if as_json:
         print_json(read(context.stack, logs))
         return
@@ -85,6 +105,16 @@ def status(
         while True:
             time.sleep(EVERY_SECONDS)
             live.update(render(read(context.stack, logs)), refresh=True)
+
+
+def _explain(context: Context, logs: Logs, key: str, *, as_json: bool) -> None:
+    explanation = waits.explain(context.stack, logs, key)
+    if as_json:
+        print_json(explanation)
+    else:
+        context.console.print(render_why(explanation))
+    if explanation.state is State.UNKNOWN:
+        raise typer.Exit(FAILED)
 
 
 def read(stack: Stack, logs: Logs) -> Status:
@@ -121,6 +151,32 @@ def render(state: Status) -> Table:
         table.add_row("Nightly run", _nightly(state.backups.last_nightly))
         for queue in state.backups.queues:
             table.add_row(queue.name, _queue(queue, alarming=queue.name == "Backup failures"))
+    return table
+
+
+def render_why(explanation: Explanation) -> Table:
+    """Lay out what is known of one message: first what it waits for, or where it is."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("Key", Text(one_line(explanation.key)))
+    if explanation.text:
+        table.add_row("Text", Text(one_line(explanation.text)))
+    state = Text(explanation.state.replace("_", " "), _STATES.get(explanation.state, ""))
+    if explanation.attempts:
+        state.append(f", {count(explanation.attempts, 'attempt')}", "")
+    if explanation.seen_at:
+        state.append(f", last heard of {moment(explanation.seen_at)}", "")
+    table.add_row("State", state)
+    for number, wait in enumerate(explanation.waits):
+        table.add_row("" if number else "Waits", Text(f"{wait.when}: {one_line(wait.reason, 1000)}"))
+    if explanation.reason and not explanation.waits:
+        table.add_row("Reason", Text(one_line(explanation.reason, 1000)))
+    if explanation.expires_at:
+        table.add_row("Expires", Text(moment(explanation.expires_at)))
+    if explanation.url:
+        table.add_row("Page", Text(one_line(explanation.url), "blue"))
+    table.add_row("Then" if explanation.waits else "", Text(explanation.outlook, "dim"))
     return table
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from relay.posting.outcome import Result
 
 from relay_cli.deployed.logs import POSTING, UNREADABLE
-from relay_cli.text import DAY, HOUR, at, read_moment, read_number
+from relay_cli.text import DAY, HOUR, at, moment, read_moment, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +20,29 @@ if TYPE_CHECKING:
 
 LOOK_BACK_SECONDS = (HOUR, 6 * HOUR, DAY, 7 * DAY, 35 * DAY)
 """How far back to look, step by step, until there are enough rows: usually the newest ones are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that a message waits for.
+
+    Attributes:
+        cause: A short label: of a pause of the gate, such as ``operator``, ``hours`` or ``pace``; of a rule, such as
+            ``symbol`` or ``not_before``; or of an attempt, ``delivery``, ``back_off`` or ``retry``.
+        reason: The same in words.
+        until: When that ends; None if nobody knows.
+    """
+
+    cause: str
+    reason: str
+    until: datetime | None
+
+    @property
+    def when(self) -> str:
+        """When it ends, in words."""
+        if self.until:
+            return f"until {moment(self.until)}"
+        return "until resumed" if self.cause == "operator" else "until an unknown time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +63,9 @@ class Delivered:
         queued_at: When it was published; None if it is not in the log.
         delay_seconds: The time from queued to posted; None if it was not posted, or the log does not have it.
         status_code: StockTwits' HTTP status, if it refused the post.
+        holds: What kept it back by a rule, if it was deferred.
+        retry_at: When its next attempt may begin, if it was tried and deferred.
+        expires_at: When it expires, if it was deferred, and does.
     """
 
     at: datetime
@@ -55,6 +81,9 @@ class Delivered:
     queued_at: datetime | None
     delay_seconds: float | None
     status_code: int | None
+    holds: tuple[Wait, ...] = ()
+    retry_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 def newest(
@@ -119,7 +148,21 @@ def _row(line: Line) -> Delivered:
         queued_at=queued_at,
         delay_seconds=delay,
         status_code=read_number(fields.get("status_code")),
+        holds=_holds(fields.get("holds")),
+        retry_at=_seconds(fields.get("retry_at")),
+        expires_at=_seconds(fields.get("expires_at")),
     )
+
+
+def _holds(value: Any) -> tuple[Wait, ...]:  # noqa: ANN401  any JSON value
+    given = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return tuple(
+        Wait(str(each.get("cause", "")), str(each.get("reason", "")), _seconds(each.get("until"))) for each in given
+    )
+
+
+def _seconds(value: Any) -> datetime | None:  # noqa: ANN401  any JSON value
+    return at(value) if isinstance(value, int | float) else None
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401  any JSON value

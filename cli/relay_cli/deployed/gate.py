@@ -103,7 +103,7 @@ class GateState:
 
     Attributes:
         open: Whether posts are allowed now.
-        pauses: Why not; an operator's pause first.
+        pauses: Why not, each reason there is; an operator's pause first.
         probe: Set if a single post must succeed before the gate opens again: why it was closed.
         pace: What the pace still allows.
         dry_run: Whether the stack runs with ``DryRun``, so that nothing is sent.
@@ -126,7 +126,8 @@ def read(stack: Stack) -> GateState:
     pace = Pace(*(int(stack.parameter(name)) for name in ("MaxPostsPerHour", "PostBurst", "MaxPostsPerDay")))
     ledger = _Ledger(stack.client("dynamodb"))
     table = stack.output("LedgerTableName")
-    look = Gate(cast("DynamoDBClient", ledger), table, pace, lambda: now, _hours(stack)).look(0)
+    shut_by_hours = _hours(stack)
+    look = Gate(cast("DynamoDBClient", ledger), table, pace, lambda: now, shut_by_hours).look(0)
     if ledger.error:
         failure = from_aws_error(ledger.error)
         raise Failure(f"The gate cannot be read: {failure.reason}", failure.code) from ledger.error
@@ -134,10 +135,10 @@ def read(stack: Stack) -> GateState:
         raise Failure(f"The gate cannot be read: {look.pause.reason}.", NO_AWS)
     imposed = look.state.pause
     in_force = imposed is not None and (imposed.until or 0) > now
-    pauses = [each for each in (look.pause, imposed if in_force else None) if each]
     without_pause = replace(look.state, pause=None)
-    if not pauses and (reached := without_pause.admit(1, now, pace).pause):
-        pauses = [reached]
+    by_hours = shut_by_hours(now) if shut_by_hours else None
+    by_pace = without_pause.admit(1, now, pace).pause
+    pauses = [each for each in (look.pause, by_hours, imposed if in_force else None, by_pace) if each]
     return GateState(
         open=not pauses,
         pauses=tuple(dict.fromkeys(_gate_pause(each, now) for each in pauses)),

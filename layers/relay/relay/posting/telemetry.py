@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from relay.posting.backoff import back_off_seconds, wait_seconds
 from relay.posting.outcome import Outcome, Result
 from relay.telemetry import Telemetry
 
@@ -50,7 +51,9 @@ class PostingTelemetry(Telemetry):
         for result, count in counts.items():
             if result in _METRIC:
                 self.metrics.add_metric(_METRIC[result], MetricUnit.Count, count)
-        waited = [(outcome, max(0.0, time.time() - message.sent_at)) for message, outcome in delivered]
+        # What has its own not_before waits for itself until then.
+        since = ((outcome, max(message.sent_at, outcome.not_before)) for message, outcome in delivered)
+        waited = [(outcome, max(0.0, time.time() - moment)) for outcome, moment in since]
         for outcome, seconds in waited:
             if outcome.result is Result.POSTED:
                 self.metrics.add_metric("SecondsFromQueuedToPosted", MetricUnit.Seconds, seconds)
@@ -60,9 +63,7 @@ class PostingTelemetry(Telemetry):
             self.for_alarm("PostedInAll", MetricUnit.Count, counts[Result.POSTED])
         if still := [seconds for outcome, seconds in waited if _waits_although_open(outcome)]:
             self.for_alarm("OldestSecondsWhileOpen", MetricUnit.Seconds, max(still))
-        if oldest := max(
-            (s for outcome, s in waited if s > EXPIRING_SECONDS and not _waits_for_itself(outcome)), default=None
-        ):
+        if oldest := max((seconds for _, seconds in waited if seconds > EXPIRING_SECONDS), default=None):
             reason = (
                 "SQS keeps a message for 14 days: raise MaxPostsPerHour or MaxPostsPerDay, or fix what prevents posting"
             )
@@ -111,20 +112,24 @@ class PostingTelemetry(Telemetry):
                 "receive_count": message.receive_count,
                 "message_id": message.id,
                 "queued_at": message.queued_at,
-                **_waiting(outcome),
+                **_waiting(message, outcome),
             },
         )
 
 
-def _waits_for_itself(outcome: Outcome) -> bool:
-    return any(each.cause == "not_before" for each in outcome.holds)
-
-
-def _waiting(outcome: Outcome) -> dict[str, Any]:
-    """Return what a message waits for that is not the gate, for whoever asks why it waits."""
-    if not outcome.holds:
+def _waiting(message: QueueMessage, outcome: Outcome) -> dict[str, Any]:
+    """Return what a message waits for that is not the gate, and when it expires, for whoever asks why it waits."""
+    if outcome.done:
         return {}
-    return {"holds": [{"cause": each.cause, "reason": each.reason, "until": each.until} for each in outcome.holds]}
+    fields: dict[str, Any] = {} if outcome.expires_at is None else {"expires_at": outcome.expires_at}
+    if outcome.holds:
+        holds = [{"cause": each.cause, "reason": each.reason, "until": each.until} for each in outcome.holds]
+        return fields | {"holds": holds}
+    if not outcome.tried:
+        return fields
+    now = time.time()
+    wait = wait_seconds(outcome, back_off_seconds(message.receive_count), now)
+    return fields | {"retry_at": round(now + wait, 3)}
 
 
 def _waits_although_open(outcome: Outcome) -> bool:
