@@ -97,6 +97,8 @@ def _expired(world: World) -> Iterator[str]:
             yield f"{key} expired to the log, and not to Dead letters"
         if at < min(latest[text], *(_own_deadline(world, key))):
             yield f"{key} expired at {clock(at)}, before its time"
+        if any(each.status == Status.UNKNOWN for each in world.table.changes[f"post#{key}"]):
+            yield f"LOST: {text!r} may be on StockTwits, but expired to the log"
         # Another message under its key may be posted later.
         again = sum((alert.key or message_id) == key for message_id, alert in world.published) > 1
         if list(texts.values()).count(text) == 1 and _made_by(world, text, at if again else math.inf):
@@ -211,19 +213,21 @@ def _status_at(world: World, key: str, at: float) -> str:
 
 def _duplicates(world: World) -> Iterator[str]:
     """By ``WhenDuplicate``, what StockTwits takes for a duplicate is tried once more, and no more."""
-    if world.day.nature.contrary is not None or world.forecast.aws_fails or world.forecast.stocktwits:
+    if world.day.nature.contrary is not None:
         return
     waits = world.day.rules.when_duplicate == "wait"
+    for letter in [*world.dead.messages, *world.retried] if waits else []:
+        why = reason(letter)
+        if "duplicate" in why and not any(words in why for words in (DUPLICATE_TWICE, PERHAPS_POSTED, "expired")):
+            yield f"{letter.body!r} is in Dead letters at its first duplicate"
+    if world.forecast.aws_fails or world.forecast.stocktwits:
+        return
     for text in {alert.text for _, alert in world.published if alert.text}:
         keys = {alert.key or message_id for message_id, alert in world.published if alert.text == text}
         refused = sum(each.duplicate for each in world.stocktwits.requests if each.text == text)
         retried = sum(key_of(each) in keys for each in world.retried)
         if refused > (len(keys) + retried) * (2 if waits else 1):
             yield f"{text!r} was refused as a duplicate {refused} times"
-    for letter in [*world.dead.messages, *world.retried] if waits else []:
-        why = reason(letter)
-        if "duplicate" in why and not any(words in why for words in (DUPLICATE_TWICE, PERHAPS_POSTED, "expired")):
-            yield f"{letter.body!r} is in Dead letters at its first duplicate"
 
 
 def _made_by(world: World, text: str, moment: float) -> bool:
