@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SETTLED_SECONDS = 60.0
 """How long after an answer everyone can read its outcome, unless AWS fails."""
 
+_MORE_THAN_A_DUPLICATE = (DUPLICATE_TWICE, PERHAPS_POSTED, "given up after")
+
 MOST_HIDDEN_SECONDS = 12 * 3600.0
 JITTER_SECONDS = 60.0
 """How much longer than its rule says a message may be hidden."""
@@ -213,14 +215,12 @@ def _status_at(world: World, key: str, at: float) -> str:
 
 def _duplicates(world: World) -> Iterator[str]:
     """By ``WhenDuplicate``, what StockTwits takes for a duplicate is tried once more, and no more."""
-    if world.day.nature.contrary is not None:
-        return
     waits = world.day.rules.when_duplicate == "wait"
     for letter in [*world.dead.messages, *world.retried] if waits else []:
         why = reason(letter)
-        if "duplicate" in why and not any(words in why for words in (DUPLICATE_TWICE, PERHAPS_POSTED, "expired")):
-            yield f"{letter.body!r} is in Dead letters at its first duplicate"
-    if world.forecast.aws_fails or world.forecast.stocktwits:
+        if "as a duplicate" in why and not any(words in why for words in _MORE_THAN_A_DUPLICATE):
+            yield f"{letter.body!r} is in Dead letters at its first duplicate: {why}"
+    if world.day.nature.contrary is not None or world.forecast.aws_fails or world.forecast.stocktwits:
         return
     for text in {alert.text for _, alert in world.published if alert.text}:
         keys = {alert.key or message_id for message_id, alert in world.published if alert.text == text}
