@@ -31,6 +31,7 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
         with closing(services.stocktwits):
             while seconds_left() > RESERVE_SECONDS:
                 admission = gate.look(MAX_BATCH)
+                looks_for_high = time.time() - admission.state.high_at < HIGH_SECONDS
                 if not admission.granted:
                     if not leftovers.waiting():
                         break
@@ -40,7 +41,6 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                         break
                     time.sleep(wait)
                     continue
-                looks_for_high = time.time() - admission.state.high_at < HIGH_SECONDS
                 batch = leftovers.receive(MAX_BATCH if looks_for_high else admission.granted)
                 if not batch:
                     log.outbox_depth(services.outbox.depth())

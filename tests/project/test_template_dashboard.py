@@ -42,7 +42,8 @@ def test_the_dashboard_shows_the_gate_the_queues_the_posts_the_backups_and_the_f
     metrics = {(each[0], each[1]) for each in shown()}
     searched = json.dumps(dashboard()[0])
     assert metrics >= {
-        ("StockTwitsRelay", name) for name in ("Posted", "AlreadyPosted", "Rejected", "Deferred", "NeedsAPerson")
+        ("StockTwitsRelay", name)
+        for name in ("Posted", "AlreadyPosted", "Rejected", "Expired", "Deferred", "NeedsAPerson")
     }
     assert ("StockTwitsRelay", "SecondsFromQueuedToPosted") in metrics
     assert {("AWS/SQS", f"Approximate{what}") for what in ("NumberOfMessagesVisible", "AgeOfOldestMessage")} <= metrics

@@ -141,14 +141,14 @@ FULL = Plan(
 CONTRARY = replace(FULL, contrary=19, share=0.05, max_seconds=1800)
 RULED = replace(
     FULL,
-    messages=700,
-    publishing_seconds=150,
+    messages=600,
+    publishing_seconds=240,
     kills=20,
     rules=Rules(
-        default_expiry_minutes=5,
+        default_expiry_minutes=6,
         alike_minutes=1,
         symbol_cooldown_minutes=1,
-        shut_after_seconds=60,
+        shut_after_seconds=175,  # after the operator's pause
         shut_minutes=2,
     ),
     sooner=2,

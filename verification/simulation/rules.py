@@ -99,5 +99,15 @@ def ruled(random: Random, start: float) -> list[Ruled]:
     return alerts
 
 
+def at_closing(random: Random, rules: Rules) -> list[Ruled]:
+    """Draw alerts that come together just before the posting hours first end, so that a batch of them is under way."""
+    first = next((begin for begin, _ in rules.shut if begin), None)
+    if first is None or random.random() < 0.5:
+        return []
+    after = first - random.uniform(0, 6)
+    words = [f"{'abcdefghij'[number]} closes soon" for number in range(random.randint(6, 10))]
+    return [Ruled(after, each, each) for each in words]
+
+
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat()

@@ -223,6 +223,11 @@ def scenario(seed: int, *, rough: bool = False, ruled: bool | None = None) -> Sc
 
 def _ruled(random: Random, day: Scenario) -> Scenario:
     """Let the owner have rules on this day, and publish alerts that meet them."""
+    alerts = rules.ruled(random, START)
+    owners = rules.rules(random)
+    closing = rules.at_closing(Random(f"closing {day.seed}"), owners)
+    if closing:  # all of them may go at once
+        day = replace(day, pace=Pace(per_hour=600, burst=10, per_day=0))
     more = [
         Alert(
             each.after,
@@ -232,9 +237,9 @@ def _ruled(random: Random, day: Scenario) -> Scenario:
             may_be_refused=("duplicate", "expired"),
             not_before=None if each.not_before is None else START + each.not_before,
         )
-        for each in rules.ruled(random, START)
+        for each in (*alerts, *closing)
     ]
-    return replace(day, rules=rules.rules(random), alerts=[*day.alerts, *more])
+    return replace(day, rules=owners, alerts=[*day.alerts, *more])
 
 
 def _contrary(random: Random, day: Scenario) -> Scenario:

@@ -6,7 +6,7 @@ import pytest
 from relay.errors import Pause
 
 from tests.integration.posting.test_alarms import OURS, breaches
-from tests.worlds.functions import Function
+from tests.worlds.functions import Function, Outbox
 from tests.worlds.posting import PostingWorld
 
 FIVE = [f"$AAPL crosses {price}" for price in range(300, 305)]
@@ -44,7 +44,7 @@ def test_outside_the_hours_the_drain_receives_nothing_and_says_when_they_begin(
 
 
 def test_messages_of_a_weekend_are_all_posted_after_it_and_set_off_no_alarm(
-    friday_evening: PostingWorld, outbox: Function, leftovers: Function
+    friday_evening: PostingWorld, outbox: Outbox, leftovers: Function
 ) -> None:
     world = friday_evening
     outbox.send(*FIVE[:3])
@@ -65,7 +65,7 @@ def test_messages_of_a_weekend_are_all_posted_after_it_and_set_off_no_alarm(
     assert [(run, name) for run in runs for name in ALARMS if breaches(run, name)] == []
 
 
-def test_a_batch_that_is_under_way_when_the_hours_end_stops(world: PostingWorld, outbox: Function) -> None:
+def test_a_batch_that_is_under_way_when_the_hours_end_stops(world: PostingWorld, outbox: Outbox) -> None:
     world.settings(POSTING_HOURS="MON-FRI 09:30-16:00 America/New_York")
     at(world, "2026-12-04T20:59:58")
     world.on_request(lambda _: world.clock.forward(1.5))
@@ -116,7 +116,7 @@ def test_a_pause_of_stocktwits_is_still_in_force_when_the_hours_begin(
 
 
 def test_on_a_half_day_of_the_exchange_nothing_is_posted_after_its_early_close(
-    world: PostingWorld, outbox: Function
+    world: PostingWorld, outbox: Outbox
 ) -> None:
     world.settings(POSTING_HOURS=NEW_YORK, POSTING_HOLIDAYS="NYSE")
     at(world, "2026-11-27T17:59:59")
@@ -137,7 +137,7 @@ def test_on_a_half_day_of_the_exchange_nothing_is_posted_after_its_early_close(
     ],
 )
 def test_hours_that_cannot_be_read_stop_both_functions_and_the_messages_stay(
-    world: PostingWorld, outbox: Function, leftovers: Function, settings: dict[str, str], words: str
+    world: PostingWorld, outbox: Outbox, leftovers: Function, settings: dict[str, str], words: str
 ) -> None:
     world.settings(**settings)
     outbox.send("$AAPL one")

@@ -131,3 +131,25 @@ def test_a_message_that_was_not_tried_logs_what_else_it_waits_for(
     telemetry.delivery(a_message(), outcome)
     (line,) = caplog.records
     assert {name: vars(line)[name] for name in ("expires_at", "holds", "retry_at") if name in vars(line)} == expected
+
+
+@pytest.mark.parametrize(
+    ("not_before", "waited"),
+    [(0, EXPIRING_SECONDS + 1), (NOW - 600, 600), (NOW + 600, 0)],
+    ids=["none", "past", "to come"],
+)
+@pytest.mark.parametrize("result", [Result.POSTED, Result.DEFERRED])
+def test_a_message_with_a_not_before_has_waited_since_then(
+    telemetry: PostingTelemetry,
+    capsys: pytest.CaptureFixture[str],
+    not_before: float,
+    waited: float,
+    result: Result,
+) -> None:
+    metric = "SecondsFromQueuedToPosted" if result is Result.POSTED else "OldestSecondsWhileOpen"
+    message = a_message(sent_at=NOW - EXPIRING_SECONDS - 1)
+    telemetry.batch([(message, Outcome(result, "k", not_before=not_before))])
+    telemetry.metrics.flush_metrics()
+    written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each[metric] for each in written if metric in each] == [[waited]]
+    assert any("NeedsAPerson" in each for each in written) is (not_before == 0)
