@@ -121,6 +121,23 @@ def test_a_message_that_a_rule_keeps_back_shows_it_once(cli: CliHarness, world: 
     assert waits(cli) == [("alike", 1800)]
 
 
+def test_a_post_that_was_made_since_the_log_line_moves_the_end(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    rule(cli, SYMBOL_COOLDOWN_MINUTES=60)
+    outbox.send(alert("first", "one $AAPL"))
+    outbox.run()
+    outbox.send(alert("k1", "two $AAPL"))
+    cli.log(outbox.run())
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": "post#first"}},
+        UpdateExpression="SET settled_at = :later",
+        ExpressionAttributeValues={":later": {"N": str(world.clock() + 60)}},
+    )
+    assert waits(cli) == [("symbol", 3660)]
+
+
 def test_a_duplicate_that_waits_shows_when_it_is_tried_once_more(cli: CliHarness, outbox: Outbox) -> None:
     rule(cli, WHEN_DUPLICATE="wait")
     cli.world.post_elsewhere("Up 3% $AAPL")
