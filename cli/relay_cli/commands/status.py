@@ -177,7 +177,7 @@ def render_why(explanation: Explanation) -> Table:
     if explanation.attempts:
         state.append(f", {count(explanation.attempts, 'attempt')}", "")
     if explanation.seen_at:
-        state.append(f", last heard of {moment(explanation.seen_at)}", "")
+        state.append(f", last seen {moment(explanation.seen_at)}", "")
     table.add_row("State", state)
     for number, wait in enumerate(explanation.waits):
         table.add_row("" if number else "Waits", Text(f"{wait.when}: {one_line(wait.reason, 1000)}"))
@@ -187,7 +187,8 @@ def render_why(explanation: Explanation) -> Table:
         table.add_row("Expires", Text(moment(explanation.expires_at)))
     if explanation.url:
         table.add_row("Page", Text(one_line(explanation.url), "blue"))
-    table.add_row("Then" if explanation.waits else "", Text(explanation.outlook, "dim"))
+    if explanation.state is not State.POSTED:
+        table.add_row("Then" if explanation.waits else "", Text(explanation.outlook, "dim"))
     return table
 
 

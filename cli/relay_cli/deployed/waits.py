@@ -78,7 +78,7 @@ class Explanation:
         text: Its text; None if it is not in the log.
         reason: Why it was rejected, or what the last delivery said.
         url: The post's page, if there is one.
-        seen_at: When this was last heard of it; None if never.
+        seen_at: When it was last delivered, as far as is known; None if never.
         attempts: How often it was received; None if it is not known.
     """
 
