@@ -27,7 +27,7 @@ SETTLED_SECONDS = 60.0
 """How long after an answer everyone can read its outcome, unless AWS fails."""
 
 MOST_HIDDEN_SECONDS = 12 * 3600.0
-OUTBOX_SECONDS = 300.0
+OUTBOX_SECONDS = 290.0
 """What is kept back for longer does not wait in the Outbox: it comes back at once, until it is in Leftovers."""
 
 JITTER_SECONDS = 60.0
