@@ -29,6 +29,9 @@ SETTLED_SECONDS = 60.0
 _MORE_THAN_A_DUPLICATE = (DUPLICATE_TWICE, PERHAPS_POSTED, "given up after")
 
 MOST_HIDDEN_SECONDS = 12 * 3600.0
+OUTBOX_SECONDS = 290.0
+"""What is kept back for longer does not wait in the Outbox: it comes back at once, until it is in Leftovers."""
+
 JITTER_SECONDS = 60.0
 """How much longer than its rule says a message may be hidden."""
 
@@ -164,7 +167,7 @@ def _held(world: World) -> Iterator[str]:
             held = until.get(receipt)
             if held and visible_at > max(held.until, at) + JITTER_SECONDS:
                 yield f"HELD: {receipt} is hidden until {clock(visible_at)}, and was to wait until {clock(held.until)}"
-            moves_on = queue is world.outbox  # what waits for longer comes back at once until it is in Leftovers
+            moves_on = queue is world.outbox and held and held.until - at > OUTBOX_SECONDS
             if held and not moves_on and visible_at < min(held.until, at + MOST_HIDDEN_SECONDS - 400):
                 yield f"HELD: {receipt} comes back at {clock(visible_at)}, although it waits until {clock(held.until)}"
     for each in world.held:
