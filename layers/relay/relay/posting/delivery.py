@@ -41,6 +41,9 @@ NO_ID_TWICE = "StockTwits answered twice that it is posted, but not as which pos
 DUPLICATE_TWICE = "StockTwits refused it as a duplicate twice, and more than half an hour apart"
 """The reason of a message that waited by the rule ``WhenDuplicate``, in vain."""
 
+FOR_HALF_AN_HOUR = "StockTwits takes it for a duplicate for half an hour"
+"""What a message waits for by the rule ``WhenDuplicate``, in words."""
+
 DUPLICATE_MARGIN_SECONDS = 60
 """How much longer than StockTwits' half hour a duplicate waits: both clocks may differ, and its post was made a moment
 after the request."""
@@ -193,6 +196,8 @@ class Delivery:
             return _failed(error if isinstance(error, RelayError) else Retry(unexpected(error)), key)
         if claim.before:
             return self._as_before(claim)
+        if claim.duplicate_until:  # SQS delivered it early, or once more
+            return held(key, (Hold("duplicate", FOR_HALF_AN_HOUR, claim.duplicate_until),), expires_at)
         attempt = _Attempt(self, claim, reading.alert, requests, expires_at, view)
         try:
             return attempt.postponed(alone=alone) or attempt.run()
@@ -344,9 +349,9 @@ class _Attempt:
         free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS + DUPLICATE_MARGIN_SECONDS
         until = free_at if self.expires_at is None else min(free_at, self.expires_at)
         settlement = replace(self._nothing_sent(), duplicates=self.claim.duplicates + 1, lease_until=until)
-        reason = f"{error.reason}; by WhenDuplicate it is tried once more when half an hour is over"
-        hold = Hold("duplicate", "StockTwits takes it for a duplicate for half an hour", free_at)
-        outcome = held(self.claim.key, (hold,), self.expires_at, self._settle(settlement))
+        remark = self._settle(settlement)
+        reason = f"{error.reason}; by WhenDuplicate it is tried once more when half an hour is over{remark}"
+        outcome = held(self.claim.key, (Hold("duplicate", FOR_HALF_AN_HOUR, free_at),), self.expires_at)
         return replace(outcome, reason=reason, status=error.status, tried=True, sent=True)
 
     def _later(self, error: NotYet) -> Outcome:
