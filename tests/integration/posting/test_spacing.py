@@ -190,7 +190,8 @@ def test_each_rule_has_its_own_time_and_a_message_waits_for_both(world: PostingW
         [("alike", now + HALF_AN_HOUR)],
     ]
     assert run.deliveries[0]["reason"].endswith(
-        "a post like it was made less than 30 minutes before, and a post about $AAPL was made less than 60 minutes before"
+        "a post like it was made less than 30 minutes before, "
+        "and a post about $AAPL was made less than 60 minutes before"
     )
 
 
@@ -478,10 +479,11 @@ def test_a_conflict_with_another_write_is_looked_at_anew(
 
 
 @pytest.mark.parametrize(("operation", "text"), [("PutItem", "$AAPL up"), ("TransactWriteItems", "$AAPL $MSFT")])
-@pytest.mark.parametrize(("code", "error"), [("InternalServerError", Retry), ("AccessDeniedException", Halt)])
+@pytest.mark.parametrize("failure", [("InternalServerError", Retry), ("AccessDeniedException", Halt)])
 def test_without_the_table_nothing_is_taken(
-    world: PostingWorld, workers: Workers, operation: str, text: str, code: str, error: type[Exception]
+    world: PostingWorld, workers: Workers, operation: str, text: str, failure: tuple[str, type[Exception]]
 ) -> None:
+    code, error = failure
     workers.look("k-1", text)
     world.aws.answer(operation, code, times=3)
     with pytest.raises(error):
