@@ -29,6 +29,9 @@ SETTLED_SECONDS = 60.0
 _MORE_THAN_A_DUPLICATE = (DUPLICATE_TWICE, PERHAPS_POSTED, "given up after")
 
 MOST_HIDDEN_SECONDS = 12 * 3600.0
+OUTBOX_SECONDS = 290.0
+"""What is kept back for longer does not wait in the Outbox: it comes back at once, until it is in Leftovers."""
+
 JITTER_SECONDS = 60.0
 """How much longer than its rule says a message may be hidden."""
 
@@ -99,6 +102,8 @@ def _expired(world: World) -> Iterator[str]:
             yield f"{key} expired to the log, and not to Dead letters"
         if at < min(latest[text], *(_own_deadline(world, key))):
             yield f"{key} expired at {clock(at)}, before its time"
+        if any(each.status == Status.UNKNOWN for each in world.table.changes[f"post#{key}"]):
+            yield f"LOST: {text!r} may be on StockTwits, but expired to the log"
         # Another message under its key may be posted later.
         again = sum((alert.key or message_id) == key for message_id, alert in world.published) > 1
         if list(texts.values()).count(text) == 1 and _made_by(world, text, at if again else math.inf):
@@ -162,7 +167,7 @@ def _held(world: World) -> Iterator[str]:
             held = until.get(receipt)
             if held and visible_at > max(held.until, at) + JITTER_SECONDS:
                 yield f"HELD: {receipt} is hidden until {clock(visible_at)}, and was to wait until {clock(held.until)}"
-            moves_on = queue is world.outbox  # what waits for longer comes back at once until it is in Leftovers
+            moves_on = queue is world.outbox and held and held.until - at > OUTBOX_SECONDS
             if held and not moves_on and visible_at < min(held.until, at + MOST_HIDDEN_SECONDS - 400):
                 yield f"HELD: {receipt} comes back at {clock(visible_at)}, although it waits until {clock(held.until)}"
     for each in world.held:
