@@ -309,7 +309,12 @@ def _spacing(stack: Stack, ledger: _Items, now: float) -> Spacing | None:
     if not alike and not symbol:
         return None
     return Spacing(
-        cast("DynamoDBClient", ledger), ledger.table, lambda: now, alike_seconds=alike, symbol_seconds=symbol
+        cast("DynamoDBClient", ledger),
+        ledger.table,
+        lambda: now,
+        alike_seconds=alike,
+        symbol_seconds=symbol,
+        dry_run=stack.parameters.get("DryRun") == "true",
     )
 
 

@@ -168,6 +168,16 @@ def test_what_is_settled_since_the_log_was_read_does_not_wait(
     assert "it is posted" in page.ask().part("posts")
 
 
+def test_what_expired_to_the_log_is_shown_with_a_sign_and_the_reason(
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.settings(EXPIRED_TO="log")
+    outbox.send('{"body": "Up 3% on volume $AAPL", "expires_at": "2026-11-21T15:00:00Z"}')
+    cli.log(outbox.run())
+    shown = page.ask().part("posts")
+    assert "– expired Up 3% on volume $AAPL it expired at 2026-11-21T15:00:00+00:00" in shown  # noqa: RUF001
+
+
 @pytest.mark.parametrize(
     ("sentiment", "shown"),
     [

@@ -135,8 +135,8 @@ def test_a_message_that_came_too_often_is_given_up_although_it_is_kept_back() ->
 @pytest.mark.parametrize(
     ("outcome", "least", "most"),
     [
-        (hold(200), 200, 216),
-        (hold(400), 1, 1),
+        (hold(300), 300, 316),
+        (hold(300.5), 1, 1),
         (hold(40 * 3600), 1, 1),
         (hold(1860, tried=True), 1860, 1876),
         (hold(1860, holds=()), 1860, 1876),

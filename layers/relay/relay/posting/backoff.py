@@ -96,6 +96,7 @@ def wait_seconds(outcome: Outcome, back_off: float, now: float) -> float:
 
 def outbox_visibility_seconds(outcome: Outcome, receive_count: int, now: float) -> int:
     """Return the visibility timeout of a message that stays in the Outbox, or is to move on to Leftovers."""
-    seconds = visibility_seconds(outcome, outbox_back_off(receive_count), now)
     held = bool(outcome.holds) and not outcome.tried
-    return 1 if held and seconds > HELD_IN_OUTBOX_SECONDS else seconds
+    if held and (outcome.retry_at or now) - now > HELD_IN_OUTBOX_SECONDS:
+        return 1
+    return visibility_seconds(outcome, outbox_back_off(receive_count), now)

@@ -120,6 +120,7 @@ def _spacing(dynamodb: DynamoDBClient, settings: PostingSettings) -> Spacing | N
         time.time,
         alike_seconds=60 * settings.alike_minutes,
         symbol_seconds=60 * settings.symbol_cooldown_minutes,
+        dry_run=settings.dry_run,
     )
 
 

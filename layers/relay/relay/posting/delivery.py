@@ -41,6 +41,9 @@ NO_ID_TWICE = "StockTwits answered twice that it is posted, but not as which pos
 DUPLICATE_TWICE = "StockTwits refused it as a duplicate twice, and more than half an hour apart"
 """The reason of a message that waited by the rule ``WhenDuplicate``, in vain."""
 
+FOR_HALF_AN_HOUR = "StockTwits takes it for a duplicate for half an hour"
+"""What a message waits for by the rule ``WhenDuplicate``, in words."""
+
 DUPLICATE_MARGIN_SECONDS = 60
 """How much longer than StockTwits' half hour a duplicate waits: both clocks may differ, and its post was made a moment
 after the request."""
@@ -191,8 +194,8 @@ class Delivery:
             claim = self.claim(key, reading.alert, message.id)
         except Exception as error:  # noqa: BLE001  one message's failure must not fail its neighbours
             return _failed(error if isinstance(error, RelayError) else Retry(unexpected(error)), key)
-        if claim.before:
-            return self._as_before(claim)
+        if claim.before or claim.duplicate_until:
+            return self._as_before(claim, expires_at)
         attempt = _Attempt(self, claim, reading.alert, requests, expires_at, view)
         try:
             return attempt.postponed(alone=alone) or attempt.run()
@@ -201,8 +204,10 @@ class Delivery:
         except Exception as error:  # noqa: BLE001  a defect of ours must not count as "nothing was sent"
             return attempt.failed(Unknown(unexpected(error)))
 
-    def _as_before(self, claim: Claim) -> Outcome:
-        """Repeat the final outcome that the ledger remembers; what expired ends where it was to end."""
+    def _as_before(self, claim: Claim, expires_at: float | None) -> Outcome:
+        """Repeat the outcome that the ledger remembers; what expired ends where it was to end."""
+        if claim.duplicate_until:  # SQS delivered it early, or once more
+            return held(claim.key, (Hold("duplicate", FOR_HALF_AN_HOUR, claim.duplicate_until),), expires_at)
         outcome = _as_before(claim)
         if self.expired_to_log and claim.before is Status.REJECTED and has_expired(claim.reason):
             return replace(outcome, result=Result.EXPIRED)
@@ -344,9 +349,9 @@ class _Attempt:
         free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS + DUPLICATE_MARGIN_SECONDS
         until = free_at if self.expires_at is None else min(free_at, self.expires_at)
         settlement = replace(self._nothing_sent(), duplicates=self.claim.duplicates + 1, lease_until=until)
-        reason = f"{error.reason}; by WhenDuplicate it is tried once more when half an hour is over"
-        hold = Hold("duplicate", "StockTwits takes it for a duplicate for half an hour", free_at)
-        outcome = held(self.claim.key, (hold,), self.expires_at, self._settle(settlement))
+        remark = self._settle(settlement)
+        reason = f"{error.reason}; by WhenDuplicate it is tried once more when half an hour is over{remark}"
+        outcome = held(self.claim.key, (Hold("duplicate", FOR_HALF_AN_HOUR, free_at),), self.expires_at)
         return replace(outcome, reason=reason, status=error.status, tried=True, sent=True)
 
     def _later(self, error: NotYet) -> Outcome:

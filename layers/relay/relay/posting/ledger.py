@@ -114,7 +114,8 @@ class Ledger:
             message_id: The SQS message's id: the same message does not reopen a rejection, another one does.
 
         Returns:
-            The claim; its `before` is set when there is nothing left to do.
+            The claim; its `before` is set when there is nothing left to do, its `duplicate_until` when there is nothing
+            to do yet.
 
         Raises:
             Reject: The key was used for another alert.
@@ -308,6 +309,8 @@ def _not_claimed(key: str, claim_id: str, message_id: str, item: dict[str, Any])
         return Claim(key, claim_id, before=status, published=published)
     if status in {Status.REJECTED, Status.DRY_RUN} and _text(item, "message_id") == message_id:
         return Claim(key, claim_id, status, reason=_text(item, "reason"), status=_status(item))
+    if status is Status.RELEASED and "duplicates" in item:
+        return Claim(key, claim_id, duplicate_until=_number(item, "lease_until", 0))
     raise Retry("another worker is delivering this key, or its next attempt is scheduled for later")
 
 

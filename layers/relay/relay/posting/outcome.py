@@ -63,6 +63,8 @@ class Claim:
         late: How many attempts ended because a chart or a parent was not there yet.
         refused_at: When StockTwits last refused this message so that everyone was paused; 0 if it never did.
         duplicates: How many attempts StockTwits refused as a duplicate, and were left for later.
+        duplicate_until: Until when it is left for that reason, in seconds since the epoch; then there is nothing to do
+            before. 0 if it is not.
     """
 
     key: str
@@ -78,6 +80,7 @@ class Claim:
     late: int = 0
     refused_at: float = 0.0
     duplicates: int = 0
+    duplicate_until: float = 0.0
 
 
 class IdTaken(Exception):

@@ -41,6 +41,10 @@ LOOK_AGAIN_SECONDS = 900
 """How soon a name is looked at again whose last post may have been made or not: its next attempt will tell, and comes
 after the longest back-off at the latest."""
 
+LOOK_AGAIN_SHARE = 0.25
+"""How soon such a name is looked at again that has been taken for long, as a share of that time: its message may be
+gone, and every look at it is a receive that counts towards Dead letters."""
+
 TAKE_ATTEMPTS = 3
 """How often names are looked at anew because another worker took one meanwhile."""
 
@@ -52,6 +56,11 @@ _LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _CASHTAG = re.compile(r"\$([a-z][a-z0-9]*(?:[._][a-z]{1,3}(?!\w))?)", re.IGNORECASE | re.ASCII)
 _WORD = re.compile(r"\w+")
 _PREFIX, _ALIKE = "spacing#", "alike#"
+
+_CHANGED = frozenset(
+    {"ConditionalCheckFailedException", "TransactionCanceledException", "TransactionConflictException"}
+)
+"""The errors by which DynamoDB says that another worker writes, or wrote, an item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,7 @@ class View:
 class Spacing:
     """The rules ``AlikeMinutes`` and ``SymbolCooldownMinutes``, for all functions and invocations together."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  three of them are the rules
         self,
         dynamodb: DynamoDBClient,
         table: str,
@@ -80,6 +89,7 @@ class Spacing:
         *,
         alike_seconds: float,
         symbol_seconds: float,
+        dry_run: bool = False,
     ) -> None:
         """Keep the names in `table`.
 
@@ -89,12 +99,15 @@ class Spacing:
             now: The clock, in seconds since the epoch.
             alike_seconds: How long a post waits for one that is like it; 0 if it need not.
             symbol_seconds: How long a cashtag is not posted about again; 0 if it may be.
+            dry_run: Whether posts of a dry run count; they keep waiting no post that is sent.
         """
         self._dynamodb = dynamodb
         self._table = table
         self._now = now
         self._alike_seconds = alike_seconds
         self._symbol_seconds = symbol_seconds
+        self._made = {Status.POSTED, Status.DRY_RUN} if dry_run else {Status.POSTED}
+        self._not_made = {Status.REJECTED, Status.RELEASED, Status.DRY_RUN} - self._made
 
     def names(self, text: str) -> list[str]:
         """Return the names that a post with this text takes."""
@@ -155,9 +168,9 @@ class Spacing:
         status = entry["status"]["S"] if entry else None
         cause, what = ("alike", "a post like it") if name.startswith(_ALIKE) else ("symbol", f"a post about {name}")
         ends = self._ends(name, item)
-        if entry is None or (status in {Status.REJECTED, Status.RELEASED} and "first_claimed_at" not in entry):
+        if entry is None or (status in self._not_made and "first_claimed_at" not in entry):
             return None
-        if status in {Status.POSTED, Status.DRY_RUN}:
+        if status in self._made:
             until = min(float(entry["settled_at"]["N"]) + self._seconds(name), ends)  # it was made before it was found
             reason = f"{what} was made less than {self._seconds(name) / 60:g} minutes before"
             return Hold(cause, reason, until) if until > self._now() else None
@@ -166,7 +179,8 @@ class Spacing:
         lease = float(entry["lease_until"]["N"])
         if status == Status.CLAIMED and lease > self._now():
             return Hold(cause, f"{what} is being made", min(ends, lease))
-        look_again = max(lease, self._now() + LOOK_AGAIN_SECONDS)
+        taken_for = self._now() - float(item["at"]["N"])
+        look_again = max(lease, self._now() + max(LOOK_AGAIN_SECONDS, LOOK_AGAIN_SHARE * taken_for))
         return Hold(cause, f"{what} may have been made: its outcome is not known yet", min(ends, look_again))
 
     def _write(self, key: str, view: View) -> bool:
@@ -181,7 +195,7 @@ class Spacing:
                 self._dynamodb.transact_write_items(TransactItems=writes)
         except AWS_ERRORS as error:
             # A put whose answer was lost, and which botocore sent again, finds its own key: that is no change.
-            if error_code(error) in {"ConditionalCheckFailedException", "TransactionCanceledException"}:
+            if error_code(error) in _CHANGED:
                 return False
             raise as_relay_error(error, self._table, now) from error
         return True
