@@ -194,10 +194,8 @@ class Delivery:
             claim = self.claim(key, reading.alert, message.id)
         except Exception as error:  # noqa: BLE001  one message's failure must not fail its neighbours
             return _failed(error if isinstance(error, RelayError) else Retry(unexpected(error)), key)
-        if claim.before:
-            return self._as_before(claim)
-        if claim.duplicate_until:  # SQS delivered it early, or once more
-            return held(key, (Hold("duplicate", FOR_HALF_AN_HOUR, claim.duplicate_until),), expires_at)
+        if claim.before or claim.duplicate_until:
+            return self._as_before(claim, expires_at)
         attempt = _Attempt(self, claim, reading.alert, requests, expires_at, view)
         try:
             return attempt.postponed(alone=alone) or attempt.run()
@@ -206,8 +204,10 @@ class Delivery:
         except Exception as error:  # noqa: BLE001  a defect of ours must not count as "nothing was sent"
             return attempt.failed(Unknown(unexpected(error)))
 
-    def _as_before(self, claim: Claim) -> Outcome:
-        """Repeat the final outcome that the ledger remembers; what expired ends where it was to end."""
+    def _as_before(self, claim: Claim, expires_at: float | None) -> Outcome:
+        """Repeat the outcome that the ledger remembers; what expired ends where it was to end."""
+        if claim.duplicate_until:  # SQS delivered it too early, or once more
+            return held(claim.key, (Hold("duplicate", FOR_HALF_AN_HOUR, claim.duplicate_until),), expires_at)
         outcome = _as_before(claim)
         expired = claim.before is Status.REJECTED and claim.reason.startswith(EXPIRED)
         if expired and self.expired_to_log and PERHAPS_POSTED not in claim.reason:

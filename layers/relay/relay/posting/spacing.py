@@ -81,7 +81,7 @@ class View:
 class Spacing:
     """The rules ``AlikeMinutes`` and ``SymbolCooldownMinutes``, for all functions and invocations together."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  two rules and the mode
         self,
         dynamodb: DynamoDBClient,
         table: str,
