@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from relay.errors import Reject
 from relay.posting import not_alerts
-from relay.posting.alert import fingerprint, read_message
+from relay.posting.alert import check_not_before, fingerprint, read_message
 from relay.posting.delivery import idempotency_key
 from relay.queue_message import QueueMessage
 
@@ -128,6 +129,7 @@ def draft(body: str, line: int = 0) -> Draft:
     if size > MAX_MESSAGE_BYTES:
         raise Reject(f"it has {size:,} bytes, more than the Outbox's limit of {MAX_MESSAGE_BYTES:,}")
     reading = read_message(body)
+    check_not_before(reading.alert, time.time())
     return Draft(body, reading, reading.envelope_id or secrets.token_hex(16), line)
 
 

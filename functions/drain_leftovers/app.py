@@ -7,7 +7,7 @@ from typing import Any
 from relay.posting.backoff import HIGH_SECONDS, leftovers_back_off, visibility_seconds
 from relay.posting.batch import RESERVE_SECONDS
 from relay.posting.bootstrap import container, telemetry
-from relay.queues import MAX_BATCH
+from relay.queues import JITTER, MAX_BATCH
 
 
 def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ANN401
@@ -28,19 +28,22 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
         services = container()
         leftovers, gate = services.queue, services.gate
         count = {"done": 0, "left": 0}
+        sent_back = False
         with closing(services.stocktwits):
             while seconds_left() > RESERVE_SECONDS:
                 admission = gate.look(MAX_BATCH)
+                looks_for_high = time.time() - admission.state.high_at < HIGH_SECONDS
                 if not admission.granted:
-                    if not leftovers.waiting():
+                    if not (sent_back or leftovers.waiting()):
                         break
                     wait = admission.opens_in(time.time())
+                    if wait is not None and sent_back:
+                        wait += JITTER * wait + 1  # what was sent back for the pace is hidden for so long at most
                     if wait is None or wait >= seconds_left() - RESERVE_SECONDS:
                         log.gate_closed(admission.pause)
                         break
                     time.sleep(wait)
                     continue
-                looks_for_high = time.time() - admission.state.high_at < HIGH_SECONDS
                 batch = leftovers.receive(MAX_BATCH if looks_for_high else admission.granted)
                 if not batch:
                     log.outbox_depth(services.outbox.depth())
@@ -57,4 +60,5 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                 log.unannounced(services.announce(delivered, seconds_left))
                 count["done"] += len(done)
                 count["left"] += len(left)
+                sent_back = looks_for_high and bool(left)
         return count

@@ -4,7 +4,7 @@ import time
 from contextlib import closing
 from typing import Any
 
-from relay.posting.backoff import outbox_back_off, visibility_seconds
+from relay.posting.backoff import outbox_visibility_seconds
 from relay.posting.bootstrap import container, telemetry
 from relay.queues import from_record
 
@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str
         log.batch(delivered)
         left = [(message, outcome) for message, outcome in delivered if not outcome.done]
         now = time.time()
-        timeouts = [(each, visibility_seconds(out, outbox_back_off(each.receive_count), now)) for each, out in left]
+        timeouts = [(each, outbox_visibility_seconds(out, each.receive_count, now)) for each, out in left]
         log.failures(services.queue.set_visibility(timeouts))
         log.unannounced(services.announce(delivered, seconds_left))
         return {"batchItemFailures": [{"itemIdentifier": message.id} for message, _ in left]}

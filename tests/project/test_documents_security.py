@@ -104,7 +104,7 @@ def test_the_table_of_commands_names_exactly_the_commands() -> None:
         for below in getattr(command, "commands", {"": None})
     }
     documented = {name for cell, _ in table("command") for name in quoted(cell)}
-    assert documented == commands | {"login firestream", "backups --check", "get --damaged"}
+    assert documented == commands | {"login firestream", "status --why", "backups --check", "get --damaged"}
 
 
 def test_the_table_of_commands_names_exactly_the_statements() -> None:

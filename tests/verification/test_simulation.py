@@ -9,6 +9,7 @@ from moto import mock_aws
 
 from verification.simulation.dynamodb import ConditionalCheckFailedException, Table
 from verification.simulation.mutations import MUTATIONS, Mutation
+from verification.simulation.rule_mutations import RULE_MUTATIONS
 from verification.simulation.run import run
 from verification.simulation.scenario import scenario
 from verification.simulation.stocktwits import Links
@@ -32,14 +33,24 @@ def test_nothing_is_lost_nothing_posted_twice_and_no_gate_or_pace_ignored() -> N
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("mutation", "first"), MUTATIONS.items(), ids=lambda each: getattr(each, "__name__", ""))
 def test_a_deliberate_defect_is_found(mutation: Mutation, first: int) -> None:
+    _is_found(mutation, first, ruled=False)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("mutation", "first"), RULE_MUTATIONS.items(), ids=lambda each: getattr(each, "__name__", ""))
+def test_a_defect_in_an_owners_rule_is_found(mutation: Mutation, first: int) -> None:
+    _is_found(mutation, first, ruled=True)
+
+
+def _is_found(mutation: Mutation, first: int, *, ruled: bool) -> None:
     """`first` is a day on which it is found now; if the days change, the search continues from there."""
     for seed in range(first, first + 300):
         with mutation():
-            day = run(seed, rough=seed % 2 == 0)
+            day = run(seed, rough=seed % 2 == 0, ruled=ruled)
         if day.violations:
             break
     assert day.violations, f"{mutation.__doc__} It was not found."
-    assert not run(seed, rough=seed % 2 == 0).violations  # the defect is the cause, nothing else
+    assert not run(seed, rough=seed % 2 == 0, ruled=ruled).violations  # the defect is the cause, nothing else
 
 
 def test_the_same_seed_is_the_same_day() -> None:
@@ -52,7 +63,7 @@ def test_the_days_contain_what_they_should_test() -> None:
     """Collected over the first hundred days, and two more for what is rare."""
     met: set[str] = set()
     for seed in (*range(100), 182, 337):
-        day = run(seed).world
+        day = run(seed, ruled=False).world
         trace = " ".join(what for _, _, what in day.network.trace)
         met |= {words for words in EXPECTED if words in trace}
         met |= {"workers killed"} if day.network.kills else set()

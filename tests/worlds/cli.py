@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from relay_cli import drafts, durations
 from relay_cli.app import main
 from relay_cli.commands import doctor, login, pause, posts, send, status
 from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes, waits
@@ -120,6 +121,8 @@ class CliHarness:
             backups,
             deliveries,
             doctor,
+            drafts,
+            durations,
             gate,
             login,
             outbox,

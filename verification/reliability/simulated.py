@@ -9,6 +9,7 @@ from functools import partial
 
 from verification.reliability.page import Section, table
 from verification.simulation.mutations import MUTATIONS
+from verification.simulation.rule_mutations import RULE_MUTATIONS
 from verification.simulation.run import run
 
 DAYS = 5_000
@@ -27,12 +28,13 @@ def prove() -> Section:
             totals += counts
             violations += violated
     rows = []
-    for mutation, first in MUTATIONS.items():
+    for mutation, first in (MUTATIONS | RULE_MUTATIONS).items():
+        ruled = mutation in RULE_MUTATIONS
         print(f"Looking for {mutation.__name__}", flush=True)
         found = ""
         for seed in range(first, first + SEARCH):
             with mutation():
-                violated = run(seed, rough=seed % 2 == 0).violations
+                violated = run(seed, rough=seed % 2 == 0, ruled=ruled).violations
             if violated:
                 found = violated[0]
                 break
@@ -46,7 +48,9 @@ The real delivery, ledger, gate and both handlers run in simulated time, with SQ
 (`verification/simulation`). SQS delivers messages twice and out of order, and delivers deleted messages again. DynamoDB
 throttles, and loses the answers to completed writes. StockTwits fails in every way that the stand-in can, accepts
 requests minutes after they timed out, and shows posts on the stream minutes late. A seeded scheduler interleaves up to
-four workers, and kills them between any two effects. `make simulate SEEDS=5000` repeats it; `make simulate SEED=17`
+four workers, and kills them between any two effects. On two days of five the owner has rules: an expiry, posting hours,
+spacing of posts that are alike or about one symbol, and a second try for duplicates; messages have a `not_before` or a
+high priority. `make simulate SEEDS=5000` repeats it; `make simulate SEED=17`
 shows one day.
 
 {table(["", "total"], [[name, count] for name, count in totals.items()])}
@@ -74,6 +78,9 @@ def _days(first: int, count: int) -> tuple[Counter[str], list[str]]:
                 "workers killed": world.network.kills,
                 "posts": len(world.stocktwits.timeline.posts) - len(world.day.posts_by_hand),
                 "dead letters, each with its reason": len(world.dead.messages),
+                "days with rules of the owner": world.day.rules.on,
+                "messages that a rule kept back, each time": len(world.held),
+                "messages that expired to the log": len(world.expired),
             }
         )
         violated += [f"seed {seed}: {each}" for each in day.violations]

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 UNDER_WAY_SECONDS = LOOK_SECONDS + SLOW_SECONDS
 """How long after the gate was closed a request may still start: a look at the gate is valid for a second."""
 
+REPEATED_SECONDS = 8.0
+"""How long after a request the same one may follow with a newer token: StockTwits' slowest answer takes 6 s, and a way
+to AWS a second."""
+
 COMES_BACK_SECONDS = 60.0
 """How long a message that waits for the gate alone may be invisible once it is open: with the drain's minute, two."""
 
@@ -304,7 +308,7 @@ def repeats(world: World, request: Request) -> bool:
     return any(
         (each.process, each.text, each.admitted_at) == (request.process, request.text, request.admitted_at)
         for each in world.stocktwits.requests
-        if request.at - 5 < each.at < request.at
+        if request.at - REPEATED_SECONDS < each.at < request.at
     )
 
 

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 SETTLED_SECONDS = 60.0
 """How long after an answer everyone can read its outcome, unless AWS fails."""
 
+_MORE_THAN_A_DUPLICATE = (DUPLICATE_TWICE, PERHAPS_POSTED, "given up after")
+
 MOST_HIDDEN_SECONDS = 12 * 3600.0
+OUTBOX_SECONDS = 290.0
+"""What is kept back for longer does not wait in the Outbox: it comes back at once, until it is in Leftovers."""
+
 JITTER_SECONDS = 60.0
 """How much longer than its rule says a message may be hidden."""
 
@@ -97,6 +102,8 @@ def _expired(world: World) -> Iterator[str]:
             yield f"{key} expired to the log, and not to Dead letters"
         if at < min(latest[text], *(_own_deadline(world, key))):
             yield f"{key} expired at {clock(at)}, before its time"
+        if any(each.status == Status.UNKNOWN for each in world.table.changes[f"post#{key}"]):
+            yield f"LOST: {text!r} may be on StockTwits, but expired to the log"
         # Another message under its key may be posted later.
         again = sum((alert.key or message_id) == key for message_id, alert in world.published) > 1
         if list(texts.values()).count(text) == 1 and _made_by(world, text, at if again else math.inf):
@@ -160,7 +167,8 @@ def _held(world: World) -> Iterator[str]:
             held = until.get(receipt)
             if held and visible_at > max(held.until, at) + JITTER_SECONDS:
                 yield f"HELD: {receipt} is hidden until {clock(visible_at)}, and was to wait until {clock(held.until)}"
-            if held and visible_at < min(held.until, at + MOST_HIDDEN_SECONDS - 400):
+            moves_on = queue is world.outbox and held and held.until - at > OUTBOX_SECONDS
+            if held and not moves_on and visible_at < min(held.until, at + MOST_HIDDEN_SECONDS - 400):
                 yield f"HELD: {receipt} comes back at {clock(visible_at)}, although it waits until {clock(held.until)}"
     for each in world.held:
         if reason_why := _unfounded(world, each):
@@ -210,19 +218,19 @@ def _status_at(world: World, key: str, at: float) -> str:
 
 def _duplicates(world: World) -> Iterator[str]:
     """By ``WhenDuplicate``, what StockTwits takes for a duplicate is tried once more, and no more."""
+    waits = world.day.rules.when_duplicate == "wait"
+    for letter in [*world.dead.messages, *world.retried] if waits else []:
+        why = reason(letter)
+        if "as a duplicate" in why and not any(words in why for words in _MORE_THAN_A_DUPLICATE):
+            yield f"{letter.body!r} is in Dead letters at its first duplicate: {why}"
     if world.day.nature.contrary is not None or world.forecast.aws_fails or world.forecast.stocktwits:
         return
-    waits = world.day.rules.when_duplicate == "wait"
     for text in {alert.text for _, alert in world.published if alert.text}:
         keys = {alert.key or message_id for message_id, alert in world.published if alert.text == text}
         refused = sum(each.duplicate for each in world.stocktwits.requests if each.text == text)
         retried = sum(key_of(each) in keys for each in world.retried)
         if refused > (len(keys) + retried) * (2 if waits else 1):
             yield f"{text!r} was refused as a duplicate {refused} times"
-    for letter in [*world.dead.messages, *world.retried] if waits else []:
-        why = reason(letter)
-        if "duplicate" in why and not any(words in why for words in (DUPLICATE_TWICE, PERHAPS_POSTED, "expired")):
-            yield f"{letter.body!r} is in Dead letters at its first duplicate"
 
 
 def _made_by(world: World, text: str, moment: float) -> bool:

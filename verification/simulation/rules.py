@@ -102,7 +102,7 @@ def ruled(random: Random, start: float) -> list[Ruled]:
 def at_closing(random: Random, rules: Rules) -> list[Ruled]:
     """Draw alerts that come together just before the posting hours first end, so that a batch of them is under way."""
     first = next((begin for begin, _ in rules.shut if begin), None)
-    if first is None or random.random() < 0.5:  # noqa: PLR2004
+    if first is None or random.random() < 0.5:
         return []
     after = first - random.uniform(0, 6)
     words = [f"{'abcdefghij'[number]} closes soon" for number in range(random.randint(6, 10))]

@@ -29,6 +29,7 @@ STYLES: dict[str, str] = {
     Result.REJECTED: "red",
     Result.DEFERRED: "yellow",
     Result.DRY_RUN: "cyan",
+    Result.EXPIRED: "magenta",
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from rich.text import Text
 
 from relay_cli import drafts, unsent
 from relay_cli.deployed import gate, outbox, outcomes
-from relay_cli.durations import span
+from relay_cli.durations import coming, span
 from relay_cli.failure import FAILED, INTERRUPTED, USAGE, Failure, from_aws_error
 from relay_cli.text import at, count, length, moment, one_line
 
@@ -42,6 +43,13 @@ class Sentiment(StrEnum):
     NEUTRAL = "neutral"
 
 
+class Priority(StrEnum):
+    """The priorities of a message; a test compares them with `relay.posting.alert.Alert`."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+
+
 def send(  # noqa: PLR0913  each is an option
     ctx: typer.Context,
     text: Annotated[str | None, typer.Argument(help="What to post.")] = None,
@@ -57,6 +65,15 @@ def send(  # noqa: PLR0913  each is an option
     expires_in: Annotated[
         timedelta | None, typer.Option(parser=span, metavar="SPAN", help="Do not post it after this time: 30m, 2h ...")
     ] = None,
+    not_before: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=coming, metavar="TIME|'in SPAN'", help="Do not post it before: 2026-11-21T16:00:00Z, 'in 2h' ..."
+        ),
+    ] = None,
+    priority: Annotated[
+        Priority | None, typer.Option(help="high goes before others among what waits, as far as SQS allows.")
+    ] = None,
     file: Annotated[
         str | None,
         typer.Option("--from", metavar="FILE.jsonl|-", help="Messages in JSON, one per line; - for standard input."),
@@ -65,7 +82,7 @@ def send(  # noqa: PLR0913  each is an option
         bool, typer.Option("--keep-going", help="Send the valid lines of a file even if others are invalid.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until it is posted or rejected, and show the link.")
+        bool, typer.Option("--wait", help="Wait until it is posted or rejected, or expired, and show the link.")
     ] = False,
     wait_for: Annotated[
         timedelta | None, typer.Option(parser=span, metavar="SPAN", help="The maximum time to wait; 15m by default.")
@@ -74,7 +91,8 @@ def send(  # noqa: PLR0913  each is an option
     """Publish one alert, or many from a file. The relay posts them at its pace.
 
     Messages that cannot be posted are refused before anything is sent, by the relay's own rules.
-    With --wait, the exit code is 0 if all messages were posted, and 1 if one was rejected or the time ran out.
+    With --wait, the exit code is 0 if all messages were posted, and 1 if one was rejected, one expired or
+    the time ran out.
 
     Each command and each line of a file is a separate post, unless it has a key that was used before.
     Lines that could not be sent are written to another file in the current folder: send that one, not the whole file.
@@ -90,6 +108,8 @@ def send(  # noqa: PLR0913  each is an option
         "chart": chart,
         "key": key,
         "expires_at": _in(expires_in),
+        "not_before": not_before.isoformat() if not_before else None,
+        "priority": priority.value if priority else None,
     }
     if (text is None) == (file is None):
         raise Failure('Give the text to post: relay send "Up 3% $AAPL", or --from FILE.jsonl for many.', USAGE)
@@ -113,10 +133,11 @@ def send(  # noqa: PLR0913  each is an option
     kept = unsent.keep(file, left, invalid) if file and (left or invalid) else None
     if failure:
         raise _incomplete(failure, left, kept)
-    rejected, waiting = _follow(context, sent, wait_for or LONGEST_WAIT) if wait else (0, 0)
+    ended, waiting = _follow(context, sent, wait_for or LONGEST_WAIT) if wait else (Counter[Result](), 0)
     problems = {
         f"not sent: see {kept}" if kept else "not sent": len(left) + len(invalid),
-        "rejected: see `relay dead list`": rejected,
+        "rejected: see `relay dead list`": ended[Result.REJECTED],
+        "expired before it was posted": ended[Result.EXPIRED],
         "not posted yet, but still queued: do not send it again, `relay posts` shows the outcome": waiting,
     }
     if any(problems.values()):
@@ -215,15 +236,14 @@ def _publish(context: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure
     return sent, failure
 
 
-def _follow(context: Context, sent: list[Sent], most: timedelta) -> tuple[int, int]:
-    """Wait for the outcomes and print them; return how many were rejected, and how many have no outcome yet."""
-    rejected = 0
+def _follow(context: Context, sent: list[Sent], most: timedelta) -> tuple[Counter[Result], int]:
+    """Wait for the outcomes and print them; return how many there are of each, and how many messages have none yet."""
+    ended: Counter[Result] = Counter()
 
     def on_outcome(outcome: Outcome) -> None:
-        nonlocal rejected
-        rejected += outcome.result is Result.REJECTED
+        ended[outcome.result] += 1
         where = f"line {outcome.draft.line}: " if outcome.draft.line else ""
-        style = "red" if outcome.result is Result.REJECTED else "green"
+        style = {Result.REJECTED: "red", Result.EXPIRED: "magenta"}.get(outcome.result, "green")
         link_or_reason = one_line(outcome.url or outcome.reason)
         context.console.print(Text.assemble(where, (str(outcome.result), style), " ", link_or_reason), soft_wrap=True)
 
@@ -244,4 +264,4 @@ def _follow(context: Context, sent: list[Sent], most: timedelta) -> tuple[int, i
         raise Failure(
             f"It is queued, do not send it again; but its outcome is unknown. {cause.reason}", cause.code
         ) from None
-    return rejected, len(waiting)
+    return ended, len(waiting)

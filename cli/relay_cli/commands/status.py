@@ -42,11 +42,19 @@ EVERY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """The state of posting."""
+    """The state of posting.
+
+    Attributes:
+        gate: Whether it is open.
+        queues: How much waits.
+        last_post: The newest message that was posted.
+        held: The messages that a rule keeps back, as far as the log of the last hour has them.
+    """
 
     gate: GateState
     queues: list[QueueState]
     last_post: Delivered | None
+    held: list[Delivered]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,8 @@ def read(stack: Stack, logs: Logs) -> Status:
     posting = archive = None
     if "PostMessagesFunctionName" in stack.outputs:
         posting_queues = queues.read(stack, queues.POSTING)
-        posting = Posting(gate.read(stack), posting_queues, deliveries.last_posted(logs))
+        last_post = deliveries.last_posted(logs)
+        posting = Posting(gate.read(stack), posting_queues, last_post, deliveries.held(logs))
     if "FetchBackupsFunctionName" in stack.outputs:
         backup_queues = queues.read(stack, queues.BACKUPS)
         archive = Backups(backups.newest(stack), backups.last_nightly(logs), backup_queues)
@@ -142,6 +151,8 @@ def render(state: Status) -> Table:
         table.add_row("Pace", _pace(state.posting.gate.pace))
         for queue in state.posting.queues:
             table.add_row(queue.name, _queue(queue, alarming=queue.name == "Dead letters"))
+        if state.posting.held:
+            table.add_row("Held back", _held(state.posting.held))
         table.add_row("Last post", _post(state.posting.last_post))
     if state.backups is None:
         table.add_row("Backups", Text("switched off", "dim"))
@@ -166,7 +177,7 @@ def render_why(explanation: Explanation) -> Table:
     if explanation.attempts:
         state.append(f", {count(explanation.attempts, 'attempt')}", "")
     if explanation.seen_at:
-        state.append(f", last heard of {moment(explanation.seen_at)}", "")
+        state.append(f", last seen {moment(explanation.seen_at)}", "")
     table.add_row("State", state)
     for number, wait in enumerate(explanation.waits):
         table.add_row("" if number else "Waits", Text(f"{wait.when}: {one_line(wait.reason, 1000)}"))
@@ -176,7 +187,8 @@ def render_why(explanation: Explanation) -> Table:
         table.add_row("Expires", Text(moment(explanation.expires_at)))
     if explanation.url:
         table.add_row("Page", Text(one_line(explanation.url), "blue"))
-    table.add_row("Then" if explanation.waits else "", Text(explanation.outlook, "dim"))
+    if explanation.state is not State.POSTED:
+        table.add_row("Then" if explanation.waits else "", Text(explanation.outlook, "dim"))
     return table
 
 
@@ -209,6 +221,14 @@ def _queue(queue: QueueState, *, alarming: bool) -> Text:
     if queue.oldest_seconds is not None:
         text.append(f"; age of the oldest: {length(queue.oldest_seconds)}", "")
     return text
+
+
+def _held(held: list[Delivered]) -> Text:
+    rules = ", ".join(dict.fromkeys(one_line(hold.cause, 40) for row in held for hold in row.holds))
+    return Text(
+        f"{count(len(held), 'message')} of the last hour, by a rule ({rules}): "
+        f"`relay status --why KEY`, such as {one_line(held[0].key, 80)}"
+    )
 
 
 def _post(post: Delivered | None) -> Text:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from relay.backups.backup import FIRST_DAY
 
 from relay_cli.dashboard.cache import Cached, Snapshot, attempt
-from relay_cli.deployed import calendar, dead_letters, deliveries, gate, operator_pause, queues
+from relay_cli.deployed import calendar, dead_letters, deliveries, gate, operator_pause, queues, waits
 from relay_cli.deployed.logs import Logs
 from relay_cli.durations import span
 from relay_cli.failure import NO_STACK, USAGE, Failure
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from relay_cli.deployed.gate import GateState
     from relay_cli.deployed.queues import QueueState
     from relay_cli.deployed.stack import Stack
+    from relay_cli.deployed.waits import Explanation
 
 GATE_SECONDS, QUEUES_SECONDS, POSTS_SECONDS, LETTERS_SECONDS, BACKUPS_SECONDS = 3, 5, 10, 15, 60
 """How long each part is cached. Reading Dead letters hides them from other consumers for a moment, and reading the
@@ -34,6 +36,19 @@ LASTING = {"": "until resumed", "30m": "for 30 minutes", "2h": "for 2 hours", "1
 
 _A_YEAR = timedelta(days=364)
 _SERVICES = ("dynamodb", "sqs", "cloudwatch", "logs", "cloudformation", "s3")
+
+
+@dataclass(frozen=True, slots=True)
+class Posts:
+    """The newest messages.
+
+    Attributes:
+        messages: Their outcomes, newest first.
+        waits: What the deferred ones wait for, by their message ids; empty if that cannot be read.
+    """
+
+    messages: list[Delivered]
+    waits: dict[str, Explanation]
 
 
 class DashboardModel:
@@ -53,7 +68,7 @@ class DashboardModel:
         self._logs = Logs(stack)
         self.gate: Cached[GateState] = Cached(self._gate, GATE_SECONDS)
         self.queues: Cached[list[QueueState]] = Cached(self._queues, QUEUES_SECONDS)
-        self.posts: Cached[list[Delivered]] = Cached(self._posts, POSTS_SECONDS)
+        self.posts: Cached[Posts] = Cached(self._posts, POSTS_SECONDS)
         self.letters: Cached[list[DeadLetter]] = Cached(self._letters, LETTERS_SECONDS)
         self.backups: Cached[Overview] = Cached(self._backups, BACKUPS_SECONDS)
 
@@ -115,8 +130,10 @@ class DashboardModel:
     def _queues(self) -> list[QueueState]:
         return queues.read(self.stack, queues.POSTING)
 
-    def _posts(self) -> list[Delivered]:
-        return deliveries.newest(self._logs, POSTS)
+    def _posts(self) -> Posts:
+        messages = deliveries.newest(self._logs, POSTS)
+        explained = attempt(lambda: waits.explain_rows(self.stack, messages))
+        return Posts(messages, explained.value or {})
 
     def _letters(self) -> list[DeadLetter]:
         # A letter that cannot be made visible again reappears by itself, and nothing here depends on it.

@@ -48,6 +48,7 @@ MARKS: dict[str, str] = {
     Result.REJECTED: "✗",
     Result.DEFERRED: "…",
     Result.DRY_RUN: "○",
+    Result.EXPIRED: "–",  # noqa: RUF001
 }
 """A sign for each outcome, in addition to its colour."""
 

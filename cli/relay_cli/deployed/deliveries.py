@@ -115,6 +115,22 @@ def last_posted(logs: Logs) -> Delivered | None:
     return next(iter(newest(logs, 1, outcome=Result.POSTED)), None)
 
 
+def held(logs: Logs) -> list[Delivered]:
+    """Return the messages that a rule keeps back, newest first, as far as the log of the last hour has them.
+
+    After `last_posted`, which reads at least as much, this makes no request.
+    """
+    now = at(time.time())
+    if now is None:
+        return []
+    rows = _rows(logs.lines(POSTING, now - timedelta(seconds=HOUR), "delivery", refresh=False))
+    return [
+        row
+        for row in rows
+        if row.outcome == Result.DEFERRED and any(each.until and each.until > now for each in row.holds)
+    ]
+
+
 def _rows(lines: Iterable[Line]) -> list[Delivered]:
     """Merge the lines of each message, which are sorted oldest first, into a row; return the newest message first."""
     rows: dict[object, Delivered] = {}

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from relay.posting.delivery import NOTHING_SENT
+from relay.posting.delivery import NOTHING_SENT, has_expired
 from relay.posting.outcome import Result, Status
 
 from relay_cli.deployed import dead_letters, queues
@@ -34,7 +34,7 @@ class Outcome:
 
     Attributes:
         draft: The message.
-        result: `posted`, `rejected` or `dry_run`.
+        result: `posted`, `rejected`, `dry_run`, or `expired` in a stack where such messages end in the log.
         url: The post's page, if there is one.
         reason: Why there is no post.
     """
@@ -64,12 +64,13 @@ def follow(
     Returns:
         The messages without an outcome.
     """
+    to_log = stack.parameters.get("ExpiredTo") == "log"
     deadline = time.monotonic() + seconds
     next_letters = time.monotonic() + DEAD_LETTERS_SECONDS
     left = list(sent)
     while True:
         entries = _entries(stack, left)
-        ended = [_from_entry(each, entries.get(each.draft.key)) for each in left]
+        ended = [_from_entry(each, entries.get(each.draft.key), to_log=to_log) for each in left]
         for outcome in filter(None, ended):
             on_outcome(outcome)
         left = [each for each, outcome in zip(left, ended, strict=True) if outcome is None]
@@ -92,7 +93,7 @@ def _entries(stack: Stack, sent: Sequence[Sent]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _from_entry(sent: Sent, entry: dict[str, Any] | None) -> Outcome | None:
+def _from_entry(sent: Sent, entry: dict[str, Any] | None, *, to_log: bool) -> Outcome | None:
     """Return a message's outcome, if the entry of its key has one: the entry may belong to another message."""
     if entry is None:
         return None
@@ -105,7 +106,8 @@ def _from_entry(sent: Sent, entry: dict[str, Any] | None) -> Outcome | None:
         return Outcome(draft, Result.POSTED, url=_text(entry, "url"))
     own = other is None and (_text(entry, "message_id") == sent.message_id or draft.has_new_key)
     if own and status == Status.REJECTED:
-        return Outcome(draft, Result.REJECTED, reason=_text(entry, "reason"))
+        reason = _text(entry, "reason")
+        return Outcome(draft, Result.EXPIRED if to_log and has_expired(reason) else Result.REJECTED, reason=reason)
     if own and status == Status.DRY_RUN:
         return Outcome(draft, Result.DRY_RUN, reason=NOTHING_SENT)
     return None

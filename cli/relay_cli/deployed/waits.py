@@ -78,7 +78,7 @@ class Explanation:
         text: Its text; None if it is not in the log.
         reason: Why it was rejected, or what the last delivery said.
         url: The post's page, if there is one.
-        seen_at: When this was last heard of it; None if never.
+        seen_at: When it was last delivered, as far as is known; None if never.
         attempts: How often it was received; None if it is not known.
     """
 
@@ -261,11 +261,12 @@ class _Waits:
         """Return what the rules hold it back for: SQS hides it as long as the log says, others may be new since."""
         if row is None:
             return []
-        waits = {(each.cause, each.reason): each for each in row.holds}
+        waits = list(row.holds)
         if self._spacing and row.text:
-            for hold in self._spacing.look(key, Alert(body=row.text)).holds:
-                waits.setdefault((hold.cause, hold.reason), Wait(hold.cause, hold.reason, at(hold.until)))
-        return list(waits.values())
+            fresh = self._spacing.look(key, Alert(body=row.text)).holds
+            waits += [Wait(each.cause, each.reason, at(each.until)) for each in fresh]
+        # Of what is known twice, the later end counts.
+        return list({(each.cause, each.reason): each for each in self._in_order(waits)}.values())
 
     def _of_attempts(self, row: Delivered | None, entry: _Entry | None) -> list[Wait]:
         """Return what its own attempts make it wait for."""
@@ -308,7 +309,12 @@ def _spacing(stack: Stack, ledger: _Items, now: float) -> Spacing | None:
     if not alike and not symbol:
         return None
     return Spacing(
-        cast("DynamoDBClient", ledger), ledger.table, lambda: now, alike_seconds=alike, symbol_seconds=symbol
+        cast("DynamoDBClient", ledger),
+        ledger.table,
+        lambda: now,
+        alike_seconds=alike,
+        symbol_seconds=symbol,
+        dry_run=stack.parameters.get("DryRun") == "true",
     )
 
 

@@ -33,8 +33,9 @@ NEEDED = {
     for command in re.findall("`([^`]+)`", commands)
 }
 COMMANDS: dict[str, list[str]] = {
-    "send": ["Up $AAPL", "--chart", "chart.png", "--wait"],
+    "send": ["Up $AAPL", "--key", "operator-1", "--chart", "chart.png", "--wait"],
     "status": [],
+    "status --why": ["operator-1"],
     "posts": [],
     "pause": ["why"],
     "resume": [],
@@ -52,7 +53,8 @@ COMMANDS: dict[str, list[str]] = {
     "login": ["--token", "--expect-username", "relay_demo"],
     "login firestream": ["--username", "demo-user"],
 }
-"""In this order, since `backups --check` and `get` need what `backfill` fetched. LETTER is a new dead letter's id."""
+"""In this order, since `status --why` needs what `send` sent, and `backups --check` and `get` what `backfill` fetched.
+LETTER is a new dead letter's id."""
 
 OTHER_NAMES = {
     "lambda:GetFunctionConcurrency": "lambda:PutFunctionConcurrency",

@@ -1,6 +1,7 @@
 """`relay dashboard`: what the page shows and does; over HTTP, on loopback."""
 
 import fnmatch
+import json
 import os
 import signal
 import socket
@@ -111,6 +112,70 @@ def test_a_post_is_shown_with_its_link_and_how_long_it_took(
     assert f"{iso(posted_at)} ✓ posted 2.5 s after it was queued Up 3% on volume $AAPL" in shown.part("posts")
     assert f'<a href="https://stocktwits.com/relay_demo/message/{post.id}" rel="noopener noreferrer"' in shown.html
     assert "From queued to posted, 1 post: median 2.5 s, longest 2.5 s." in shown.part("posts")
+
+
+def test_a_message_that_waits_shows_its_waits_in_the_words_of_the_command(
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    until, later = world.clock() + 600, world.clock() + 7200
+    world.gate().close(Pause("rate_limited", "StockTwits limits the rate", until))
+    outbox.send(json.dumps({"body": "Up 3% $AAPL", "key": "k1", "not_before": iso(later).replace(" UTC", "Z")}))
+    cli.log(outbox.run())
+    shown = page.ask().part("posts")
+    waits = [f"until {iso(until)} : StockTwits limits the rate", f"until {iso(later)} : it says that it may not be"]
+    assert [waits[0] in shown, waits[1] in shown, shown.index(waits[0]) < shown.index(waits[1])] == [True] * 3
+    assert "it is tried within two minutes after the last of these" in shown
+    assert waits[0].replace(" :", ":") in " ".join(cli("status", "--why", "k1").out.split())
+
+
+def test_however_many_messages_wait_the_ledger_is_asked_a_few_times(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.settings(SYMBOL_COOLDOWN_MINUTES=60)
+    cli.parameters["SymbolCooldownMinutes"] = "60"
+    outbox.send("first $A $B")
+    cli.log(outbox.run())
+    world.clock.forward(60)
+    outbox.send(*(f"{number} $A $B $C{number}" for number in range(9)))
+    cli.log(outbox.run())
+    with served() as page:
+        cli.calls.clear()
+        shown = page.ask().part("posts")
+    assert [shown.count(f"a post about ${each} was made less than") for each in "AB"] == [9, 9]
+    # For the gate's part; and for all messages: their entries, the gate, their symbols, and who posted about those.
+    assert [name for name, _ in cli.calls].count("BatchGetItem") == 5
+
+
+def test_messages_are_shown_with_their_reasons_where_the_ledger_cannot_be_read(
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.stand_in.fail("5xx-before")
+    outbox.send("Up 3% $AAPL")
+    cli.log(outbox.run())
+    cli.answers = lambda name, *_: "AccessDeniedException" if name == "BatchGetItem" else None
+    shown = page.ask().part("posts")
+    assert ("… deferred Up 3% $AAPL StockTwits" in shown, "What it waits for" in shown) == (True, False)
+
+
+def test_what_is_settled_since_the_log_was_read_does_not_wait(
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.stand_in.fail("5xx-before")
+    outbox.send("Up 3% $AAPL")
+    cli.log(outbox.run())
+    world.clock.forward(20)
+    outbox.run()
+    assert "it is posted" in page.ask().part("posts")
+
+
+def test_what_expired_to_the_log_is_shown_with_a_sign_and_the_reason(
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.settings(EXPIRED_TO="log")
+    outbox.send('{"body": "Up 3% on volume $AAPL", "expires_at": "2026-11-21T15:00:00Z"}')
+    cli.log(outbox.run())
+    shown = page.ask().part("posts")
+    assert "– expired Up 3% on volume $AAPL it expired at 2026-11-21T15:00:00+00:00" in shown  # noqa: RUF001
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,19 @@ def test_every_value_is_escaped(page: Page, cli: CliHarness, world: PostingWorld
     assert page.do("pause", why=MARKUP, lasting="").notice == f"Paused until resumed: {MARKUP}."
 
 
+def test_what_a_message_waits_for_is_escaped(page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
+    world.pause(who={"S": MARKUP}, why={"S": MARKUP})
+    outbox.send("Up 3% $AAPL")
+    run = outbox.run()
+    for line in run.deliveries:
+        line["holds"] = [{"cause": MARKUP, "reason": f"{MARKUP}{OVERRIDE}", "until": world.clock() + 60}]
+    cli.log(run)
+    shown = page.ask()
+    assert "<script>" not in shown.html
+    assert not control_characters(shown.html)
+    assert (shown.part("posts").count(MARKUP), shown.part("posts").count(SHOWN)) == (3, 1)
+
+
 # Hostile content
 
 

@@ -4,6 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from relay.posting.outcome import Result
+from relay_cli.commands.posts import STYLES
+from relay_cli.dashboard.server import MARKS
 from relay_cli.deployed import deliveries
 
 from local.stack.stack import a_chart
@@ -230,3 +233,17 @@ def test_a_function_that_is_switched_off_has_no_log(cli: CliHarness, outbox: Out
 @pytest.mark.parametrize("words", [["--since", "soon"], ["--last", "0"], ["--outcome", "lost"]])
 def test_what_cannot_be_meant_is_refused(cli: CliHarness, words: list[str]) -> None:
     assert cli("posts", *words).code == USAGE
+
+
+def test_what_expired_to_the_log_is_shown_and_can_be_asked_for(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.settings(EXPIRED_TO="log")
+    outbox.send(json.dumps({"body": TEXT, "expires_at": "2026-11-21T15:00:00Z", "key": "k1"}), "$MSFT")
+    cli.log(outbox.run())
+    assert [(row["key"], row["text"]) for row in rows(cli, "--outcome", "expired")] == [("k1", TEXT)]
+    assert cli("posts", "--outcome", "expired").lines[0] == f"{iso(world.clock())}  expired"
+
+
+def test_every_outcome_has_a_style_and_a_sign() -> None:
+    assert set(STYLES) == set(MARKS) == set(Result)

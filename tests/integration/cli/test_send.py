@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from relay.posting.alert import Alert
-from relay_cli.commands.send import Sentiment
+from relay_cli.commands.send import Priority, Sentiment
 from relay_cli.drafts import MAX_MESSAGE_BYTES, draft
 
 from local.build import ROOT
@@ -37,7 +37,8 @@ def test_a_text_becomes_one_post(cli: CliHarness, world: PostingWorld, outbox: O
 
 
 def test_every_option_becomes_a_field_of_the_message(cli: CliHarness, world: PostingWorld) -> None:
-    cli("send", TEXT, "--sentiment", "bullish", "--reply-to", "7", "--key", "k1", "--expires-in", "30m")
+    when = ["--expires-in", "30m", "--not-before", "in 10m"]
+    cli("send", TEXT, "--sentiment", "bullish", "--reply-to", "7", "--key", "k1", "--priority", "high", *when)
     (body,) = cli.bodies(world.outbox)
     expires_at = datetime.fromtimestamp(world.clock() - 0.001 + 1800, UTC).isoformat(timespec="seconds")
     assert json.loads(body) == {
@@ -46,12 +47,48 @@ def test_every_option_becomes_a_field_of_the_message(cli: CliHarness, world: Pos
         "in_reply_to_message_id": 7,
         "key": "k1",
         "expires_at": expires_at,
+        "not_before": "2026-11-21T15:10:00+00:00",
+        "priority": "high",
     }
 
 
 def test_the_sentiments_are_those_of_a_message() -> None:
     (one_of, _none) = Alert.__annotations__["sentiment"].__args__[0].__args__
     assert {str(each) for each in Sentiment} == set(one_of.__args__)
+
+
+def test_the_priorities_are_those_of_a_message() -> None:
+    (one_of, _none) = Alert.__annotations__["priority"].__args__[0].__args__
+    assert {str(each) for each in Priority} == set(one_of.__args__)
+
+
+@pytest.mark.parametrize(
+    ("typed", "not_before"),
+    [
+        ("in 90s", "2026-11-21T15:01:30+00:00"),
+        (" IN  1h30m ", "2026-11-21T16:30:00+00:00"),
+        ("2026-11-21T16:00:00Z", "2026-11-21T16:00:00+00:00"),
+        ("20261121T170000.5+01", "2026-11-21T17:00:00.500000+01:00"),
+        ("2020-01-01T00:00Z", "2020-01-01T00:00:00+00:00"),
+    ],
+)
+def test_a_message_may_be_for_a_moment_or_for_after_a_while(
+    cli: CliHarness, world: PostingWorld, typed: str, not_before: str
+) -> None:
+    assert cli("send", TEXT, "--not-before", typed).code == DONE
+    (body,) = cli.bodies(world.outbox)
+    assert json.loads(body)["not_before"] == not_before
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(0, DONE), (1, USAGE)])
+def test_a_message_for_more_than_thirteen_days_later_is_refused_before_it_is_sent(
+    cli: CliHarness, world: PostingWorld, seconds: int, code: int
+) -> None:
+    result = cli("send", TEXT, "--not-before", f"in 13d{seconds}s")
+    assert (result.code, "at most 13 days after the message is sent" in result.err) == (code, code == USAGE)
+    line = json.dumps({"body": TEXT, "not_before": f"2026-12-04T15:00:0{seconds}Z"})
+    assert cli("send", "--from", "-", typed=line).code == code
+    assert world.count(world.outbox) == (2 if code == DONE else 0)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +103,13 @@ def test_the_sentiments_are_those_of_a_message() -> None:
         ([TEXT, "--reply-to", "0"], "in_reply_to_message_id: Expected"),
         ([TEXT, "--chart", "http://example.com/c.png"], "chart: must be an https:// URL"),
         ([TEXT, "--expires-in", "soon"], "is not a duration"),
+        ([TEXT, "--not-before", "soon"], "soon is not a moment such as"),
+        ([TEXT, "--not-before", "2h"], "2h is not a moment such as"),
+        ([TEXT, "--not-before", "in soon"], "in soon is not a moment such as"),
+        ([TEXT, "--not-before", "2026-11-21T16:00:00"], "it has no zone"),
+        ([TEXT, "--not-before", "in 30m", "--expires-in", "30m"], "not_before: must be earlier than expires_at"),
+        ([TEXT, "--priority", "urgent"], "urgent"),
+        (["--from", "-", "--not-before", "in 2h"], "are fields of each line"),
         ([TEXT, "--sentiment", "hopeful"], "hopeful"),
         (["--from", "-", "--sentiment", "bullish"], "are fields of each line"),
         (["--from", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
@@ -380,6 +424,45 @@ def test_wait_ends_with_the_reason_of_a_rejection(cli: CliHarness, world: Postin
     cli.meanwhile = [outbox.run]
     result = cli("send", TEXT, "--wait")
     assert (result.code, "rejected StockTwits refused it as a duplicate" in result.out) == (FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("expired_to", "advice"),
+    [
+        ("dead-letters", "1 message rejected: see `relay dead list`."),
+        ("log", "1 message expired before it was posted."),
+    ],
+)
+def test_wait_ends_with_the_moment_at_which_a_message_expired(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, expired_to: str, advice: str
+) -> None:
+    cli.parameters["ExpiredTo"] = expired_to
+    world.settings(EXPIRED_TO=expired_to)
+    cli.meanwhile = [lambda: world.clock.forward(60), outbox.run]
+    result = cli("send", TEXT, "--expires-in", "1m", "--wait")
+    assert (result.code, advice in result.err) == (FAILED, True)
+    outcome = advice.split()[2].rstrip(":")
+    assert result.lines[-1].startswith(f"{outcome} it expired at 2026-11-21T15:01:00+00:00")
+
+
+def test_wait_says_rejected_of_an_expired_message_that_is_a_dead_letter_since_it_may_be_posted(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    cli.parameters["ExpiredTo"] = "log"
+    world.settings(EXPIRED_TO="log")
+    world.stand_in.fail("reset-before")
+    cli.meanwhile = [outbox.run, lambda: world.clock.forward(60), outbox.run]
+    result = cli("send", TEXT, "--expires-in", "1m", "--wait")
+    assert (result.code, "1 message rejected: see `relay dead list`." in result.err) == (FAILED, True)
+    assert len(world.dead_letters()) == 1
+
+
+def test_wait_goes_on_while_a_message_waits_for_its_moment(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    cli.meanwhile = [outbox.run, lambda: world.clock.forward(80), outbox.run]
+    result = cli("send", TEXT, "--not-before", "in 1m", "--wait")
+    assert (result.code, "posted https://" in result.out) == (DONE, True)
 
 
 def test_wait_goes_on_through_what_is_deferred(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:

@@ -261,6 +261,24 @@ def test_the_last_post_is_the_newest_that_was_posted(cli: CliHarness, world: Pos
     assert f"{iso(world.clock() - 60)}  Up 3% $AAPL  https://stocktwits.com/relay_demo/message/" in cli("status").out
 
 
+def test_messages_that_a_rule_keeps_back_are_counted_without_another_request(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    cli.log_groups.remove("FetchBackupsLogs")
+    world.settings(SYMBOL_COOLDOWN_MINUTES=10)
+    outbox.send("one $AAPL")
+    cli.log(outbox.run())
+    world.clock.forward(1)
+    outbox.send('{"body": "two $AAPL", "key": "k2"}')
+    cli.log(outbox.run())
+    cli.calls.clear()
+    assert [row["key"] for row in posting(cli)["held"]] == ["k2"]
+    assert [name for name, _ in cli.calls].count("FilterLogEvents") == 2
+    assert "1 message of the last hour, by a rule (symbol): `relay status --why KEY`, such as k2" in cli("status").out
+    world.clock.forward(700)
+    assert "Held back" not in cli("status").out
+
+
 # The archive
 
 

@@ -121,6 +121,23 @@ def test_a_message_that_a_rule_keeps_back_shows_it_once(cli: CliHarness, world: 
     assert waits(cli) == [("alike", 1800)]
 
 
+def test_a_post_that_was_made_since_the_log_line_moves_the_end(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    rule(cli, SYMBOL_COOLDOWN_MINUTES=60)
+    outbox.send(alert("first", "one $AAPL"))
+    outbox.run()
+    outbox.send(alert("k1", "two $AAPL"))
+    cli.log(outbox.run())
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": "post#first"}},
+        UpdateExpression="SET settled_at = :later",
+        ExpressionAttributeValues={":later": {"N": str(world.clock() + 60)}},
+    )
+    assert waits(cli) == [("symbol", 3660)]
+
+
 def test_a_duplicate_that_waits_shows_when_it_is_tried_once_more(cli: CliHarness, outbox: Outbox) -> None:
     rule(cli, WHEN_DUPLICATE="wait")
     cli.world.post_elsewhere("Up 3% $AAPL")
@@ -129,7 +146,6 @@ def test_a_duplicate_that_waits_shows_when_it_is_tried_once_more(cli: CliHarness
     assert waits(cli) == [("duplicate", 1860)]
 
 
-@pytest.mark.any_aws
 def test_a_message_whose_attempt_failed_waits_for_its_back_off(cli: CliHarness, outbox: Outbox) -> None:
     cli.world.stand_in.fail("5xx-before")
     outbox.send(alert("k1"))
@@ -214,7 +230,6 @@ def test_a_message_without_a_key_is_known_by_its_id(cli: CliHarness, outbox: Out
     assert waits(cli, name) == [("rate_limited", 600)]
 
 
-@pytest.mark.any_aws
 def test_nothing_is_received_and_nothing_is_written(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     rule(cli, SYMBOL_COOLDOWN_MINUTES=60)
     close_gate(cli, "rate_limited", 600)
@@ -300,6 +315,19 @@ def test_a_dead_letter_that_was_sent_again_waits_again(cli: CliHarness, world: P
     outbox.send(alert("k1"))
     cli.log(outbox.run())
     assert (why(cli)["state"], waits(cli)) == ("waiting", [("rate_limited", 600)])
+
+
+def test_of_two_messages_with_one_key_the_later_outcome_counts_even_before_the_log_has_it(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    close_gate(cli, "rate_limited", 10)
+    outbox.send(alert("k1"))
+    cli.log(outbox.run())
+    world.clock.forward(10)
+    world.post_elsewhere("Up 3% $AAPL")
+    outbox.send(alert("k1"))
+    outbox.run()
+    assert why(cli)["state"] == "rejected"
 
 
 def test_another_message_that_misused_the_key_does_not_hide_the_one_that_waits(

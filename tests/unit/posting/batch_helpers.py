@@ -32,6 +32,7 @@ class MemoryGate:
         self.looks = 0
         self.closed_by: list[Pause] = []
         self.counted_no_ids: list[int] = []
+        self.high_remembered = 0
         self._clock, self._pace = clock, pace
         self._lock = threading.Lock()
 
@@ -63,6 +64,10 @@ class MemoryGate:
     def count_no_ids(self, no_ids: int) -> None:
         self.counted_no_ids.append(no_ids)
         self.state = replace(self.state, no_ids=no_ids)
+
+    def remember_high(self) -> None:
+        self.high_remembered += 1
+        self.state = replace(self.state, high_at=self._clock())
 
 
 @dataclass

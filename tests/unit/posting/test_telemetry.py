@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from relay.errors import Pause
-from relay.posting.outcome import Outcome, Result
+from relay.posting.outcome import Hold, Outcome, Result
 from relay.posting.telemetry import EXPIRING_SECONDS, PostingTelemetry
 
 from tests.factories import NOW, a_message, a_pause, published
@@ -103,3 +103,53 @@ def test_the_remark_on_a_post_is_logged(telemetry: PostingTelemetry, caplog: pyt
     telemetry.delivery(a_message(), replace(posted(), reason=remark))
     (line,) = caplog.records
     assert (line.levelname, vars(line)["outcome"], vars(line)["reason"]) == ("INFO", "posted", remark)
+
+
+def test_a_failed_attempt_logs_when_it_is_tried_again(
+    telemetry: PostingTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    for receives in (3, 5):
+        telemetry.delivery(a_message(receive_count=receives), Outcome(Result.DEFERRED, "m-1", "no answer"))
+    assert [vars(line)["retry_at"] for line in caplog.records] == [NOW + 160, NOW + 120]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Outcome(Result.DEFERRED, "m-1", tried=False, expires_at=NOW), {"expires_at": NOW}),
+        (
+            Outcome(Result.DEFERRED, "m-1", tried=False, holds=(Hold("symbol", "a post about $A", NOW),)),
+            {"holds": [{"cause": "symbol", "reason": "a post about $A", "until": NOW}]},
+        ),
+        (Outcome(Result.REJECTED, "m-1", expires_at=NOW), {}),
+    ],
+    ids=["the gate", "a rule", "it is done"],
+)
+def test_a_message_that_was_not_tried_logs_what_else_it_waits_for(
+    telemetry: PostingTelemetry, caplog: pytest.LogCaptureFixture, outcome: Outcome, expected: dict[str, object]
+) -> None:
+    telemetry.delivery(a_message(), outcome)
+    (line,) = caplog.records
+    assert {name: vars(line)[name] for name in ("expires_at", "holds", "retry_at") if name in vars(line)} == expected
+
+
+@pytest.mark.parametrize(
+    ("not_before", "waited"),
+    [(0, EXPIRING_SECONDS + 1), (NOW - 600, 600), (NOW + 600, 0)],
+    ids=["none", "past", "to come"],
+)
+@pytest.mark.parametrize("result", [Result.POSTED, Result.DEFERRED])
+def test_a_message_with_a_not_before_has_waited_since_then(
+    telemetry: PostingTelemetry,
+    capsys: pytest.CaptureFixture[str],
+    not_before: float,
+    waited: float,
+    result: Result,
+) -> None:
+    metric = "SecondsFromQueuedToPosted" if result is Result.POSTED else "OldestSecondsWhileOpen"
+    message = a_message(sent_at=NOW - EXPIRING_SECONDS - 1)
+    telemetry.batch([(message, Outcome(result, "k", not_before=not_before))])
+    telemetry.metrics.flush_metrics()
+    written = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each[metric] for each in written if metric in each] == [[waited]]
+    assert any("NeedsAPerson" in each for each in written) is (not_before == 0)

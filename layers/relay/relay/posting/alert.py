@@ -49,6 +49,9 @@ MAX_QUOTED_CHARACTERS = 200
 MAX_SHOWN_CHARACTERS = 1000
 """How much of an alert's text is shown: all of it, unless its links are long."""
 
+NOT_BEFORE_SECONDS = 13 * 24 * 3600
+"""How long after it was sent a message's own ``not_before`` may be: SQS keeps it for a day more."""
+
 MAX_ENVELOPES = 3
 """How deep a message may be wrapped: EventBridge inside SNS is two, and three is enough for anything."""
 
@@ -148,6 +151,20 @@ def read_message(body: str) -> Reading:
     check_key("RelayKey", reading.relay_key)
     check_key("the id of its envelope", reading.envelope_id)
     return reading
+
+
+def check_not_before(alert: Alert, sent_at: float) -> None:
+    """Refuse an alert that SQS might not keep until its time.
+
+    Args:
+        alert: What is to be posted.
+        sent_at: When its message was sent, in seconds since the epoch.
+
+    Raises:
+        Reject: Its ``not_before`` is too late.
+    """
+    if alert.not_before and alert.not_before.timestamp() > sent_at + NOT_BEFORE_SECONDS:
+        raise Reject("not_before: must be at most 13 days after the message is sent")
 
 
 def fingerprint(alert: Alert) -> str:

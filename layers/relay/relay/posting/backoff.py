@@ -21,9 +21,6 @@ GIVE_UP_SECONDS = 13 * 24 * 3600
 day later SQS would delete it without a trace (same source as `relay.queues.MAX_BATCH`). Dead letters keeps what the
 relay sends there for another 14 days."""
 
-NOT_BEFORE_SECONDS = 13 * 24 * 3600
-"""How long after it was sent a message's own ``not_before`` may be: SQS keeps it for a day more."""
-
 HIGH_SECONDS = 24 * 3600
 """How long the drain looks for messages of high priority after one was left over: it receives as many as SQS hands over
 at once, and not only as many as the gate lets through."""
@@ -31,6 +28,10 @@ at once, and not only as many as the gate lets through."""
 HIGH_AFTER_RECEIVES = 100
 """After so many receives a message counts as one of high priority, whatever it says: others went before it, and twice
 as many receives would make it a dead letter."""
+
+HELD_IN_OUTBOX_SECONDS = 300
+"""How long a message that a rule keeps back may wait in the Outbox. One that waits for longer comes back at once until
+it is in Leftovers: the Outbox has an alarm for not being emptied while the gate is open."""
 
 GATE_RECHECK_SECONDS = 45
 """How long a message that waits for the gate stays invisible: the gate may open early, and with the drain's minute
@@ -91,3 +92,10 @@ def wait_seconds(outcome: Outcome, back_off: float, now: float) -> float:
     elif pause:
         waits.append(GATE_RECHECK_SECONDS if pause.until is None else min(pause.until - now, GATE_RECHECK_SECONDS))
     return max(waits)
+
+
+def outbox_visibility_seconds(outcome: Outcome, receive_count: int, now: float) -> int:
+    """Return the visibility timeout of a message that stays in the Outbox, or is to move on to Leftovers."""
+    if outcome.holds and (outcome.retry_at or now) - now > HELD_IN_OUTBOX_SECONDS:
+        return 1
+    return visibility_seconds(outcome, outbox_back_off(receive_count), now)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -22,7 +22,6 @@ from relay.posting.backoff import (
     GIVE_UP_SECONDS,
     HIGH_AFTER_RECEIVES,
     LEFTOVERS_RECEIVES,
-    NOT_BEFORE_SECONDS,
     OUTBOX_RECEIVES,
 )
 from relay.posting.delivery import held, idempotency_key, unexpected
@@ -32,6 +31,7 @@ from relay.queues import MAX_VISIBILITY_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from relay.posting.alert import Alert
     from relay.posting.delivery import Delivery
     from relay.posting.gate import Admission, Gate
     from relay.queue_message import QueueMessage
@@ -99,7 +99,7 @@ class BatchDelivery:
             ended = pool.map(run.deliver, [batch[place] for place in order], [read[place] for place in order])
             delivered = dict(zip(order, ended, strict=True))
         outcomes = [delivered[place] for place in range(len(batch))]
-        run.end(high_left=any(each.high and not each.done for each in outcomes))
+        run.end(high_left=any(each.high and not each.done and each.not_before <= self.now() for each in outcomes))
         for place, outcome in enumerate(outcomes):
             if outcome.alone:  # it may end this function: everything else is settled, and given back to the gate
                 run = _BatchRun(self, seconds_left, on_outcome, alone=True)
@@ -121,22 +121,17 @@ class BatchDelivery:
         return Outcome(Result.REJECTED, idempotency_key(message)[: alerts.MAX_KEY_CHARACTERS], reason)
 
     def _held(self, message: QueueMessage, reading: Reading) -> Outcome | None:
-        """Keep a message back until its own ``not_before``."""
-        if reading.alert.not_before is None:
-            return None
-        until = reading.alert.not_before.timestamp()
-        if until > message.sent_at + NOT_BEFORE_SECONDS:
-            raise Reject("not_before: must be at most 13 days after the message is sent")
+        """Keep a message back until its own ``not_before``, or refuse it if that is too late."""
+        alert, key = reading.alert, idempotency_key(message, reading)
+        until = alert.not_before.timestamp() if alert.not_before else 0.0
         if until <= self.now():
             return None
-        hold = Hold("not_before", "it says that it may not be posted before", until)
-        outcome = held(idempotency_key(message, reading), (hold,))
-        return replace(
-            outcome,
-            text=alerts.shown(reading.alert.body),
-            sentiment=reading.alert.sentiment,
-            expires_at=self.delivery.expires_at(message, reading.alert),
-        )
+        try:
+            alerts.check_not_before(alert, message.sent_at)
+            outcome = held(key, (Hold("not_before", "it says that it may not be posted before", until),))
+        except Reject as error:
+            outcome = Outcome(Result.REJECTED, key, error.reason)
+        return _of_alert(outcome, alert, self.delivery.expires_at(message, alert))
 
 
 def _is_high(message: QueueMessage, reading: Reading | Outcome) -> bool:
@@ -146,11 +141,16 @@ def _is_high(message: QueueMessage, reading: Reading | Outcome) -> bool:
     return reading.alert.priority == "high" or message.receive_count > HIGH_AFTER_RECEIVES
 
 
-def _not_before(reading: Reading | Outcome) -> float | None:
-    """Return a message's own ``not_before``, in seconds since the epoch."""
-    if isinstance(reading, Outcome):
-        return next((each.until for each in reading.holds if each.cause == "not_before"), None)
-    return reading.alert.not_before.timestamp() if reading.alert.not_before else None
+def _of_alert(outcome: Outcome, alert: Alert, expires_at: float | None) -> Outcome:
+    """Add to an outcome what is reported of the alert."""
+    return replace(
+        outcome,
+        text=alerts.shown(alert.body),
+        sentiment=alert.sentiment,
+        high=alert.priority == "high",
+        not_before=alert.not_before.timestamp() if alert.not_before else 0.0,
+        expires_at=expires_at,
+    )
 
 
 @dataclass
@@ -206,17 +206,10 @@ class _BatchRun:
                     self._learn_from(outcome)
                 if outcome.pause and outcome.tried:
                     self._close_gate(outcome.pause)
-            alert = reading.alert
-            outcome = replace(
-                outcome,
-                text=alerts.shown(alert.body),
-                sentiment=alert.sentiment,
-                high=alert.priority == "high",
-                expires_at=self.batches.delivery.expires_at(message, alert),
-            )
+            outcome = _of_alert(outcome, reading.alert, self.batches.delivery.expires_at(message, reading.alert))
             if outcome.alone:  # its outcome is yet to come
                 return outcome
-        outcome = self._dead_letter(message, outcome, _not_before(reading))
+        outcome = self._dead_letter(message, outcome)
         self.on_outcome(message, outcome)
         return outcome
 
@@ -229,11 +222,12 @@ class _BatchRun:
         if not self.admission:
             return
         gate = self.batches.gate
-        try:
-            if high_left and self.batches.now() - self.admission.state.high_at > REMEMBER_HIGH_SECONDS:
+        if high_left and self.batches.now() - self.admission.state.high_at > REMEMBER_HIGH_SECONDS:
+            with suppress(RelayError):
                 gate.remember_high()
-            if not self.admission.granted:
-                return
+        if not self.admission.granted:
+            return
+        try:
             if self.no_ids != self.admission.state.no_ids:
                 gate.count_no_ids(self.no_ids)
             if self.left:
@@ -312,12 +306,11 @@ class _BatchRun:
         except RelayError:
             return
 
-    def _dead_letter(self, message: QueueMessage, outcome: Outcome, not_before: float | None) -> Outcome:
+    def _dead_letter(self, message: QueueMessage, outcome: Outcome) -> Outcome:
         """Move a message to Dead letters if it can never be posted, or has come too often or too late; others pass."""
         left_over = message.receive_count > OUTBOX_RECEIVES
-        ends = message.sent_at + GIVE_UP_SECONDS
-        if not_before is not None:
-            ends = max(ends, not_before + MAX_VISIBILITY_SECONDS)  # its time may begin only now
+        # The time of one with a not_before may have begun only now.
+        ends = max(message.sent_at + GIVE_UP_SECONDS, outcome.not_before + MAX_VISIBILITY_SECONDS)
         too_old = left_over and self.batches.now() >= ends
         if not outcome.done and (message.receive_count >= LEFTOVERS_RECEIVES or too_old):
             waited = "13 days and " if too_old else ""

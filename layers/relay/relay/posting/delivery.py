@@ -206,11 +206,10 @@ class Delivery:
 
     def _as_before(self, claim: Claim, expires_at: float | None) -> Outcome:
         """Repeat the outcome that the ledger remembers; what expired ends where it was to end."""
-        if claim.duplicate_until:  # SQS delivered it too early, or once more
+        if claim.duplicate_until:  # SQS delivered it early, or once more
             return held(claim.key, (Hold("duplicate", FOR_HALF_AN_HOUR, claim.duplicate_until),), expires_at)
         outcome = _as_before(claim)
-        expired = claim.before is Status.REJECTED and claim.reason.startswith(EXPIRED)
-        if expired and self.expired_to_log and PERHAPS_POSTED not in claim.reason:
+        if self.expired_to_log and claim.before is Status.REJECTED and has_expired(claim.reason):
             return replace(outcome, result=Result.EXPIRED)
         return outcome
 
@@ -493,6 +492,11 @@ def held(key: str, holds: tuple[Hold, ...], expires_at: float | None = None, rem
     reasons = dict.fromkeys(each.reason for each in sorted(holds, key=lambda each: each.until))
     reason = f"it waits until {_utc(until)}: {', and '.join(reasons)}{remark}"
     return Outcome(Result.DEFERRED, key, reason, retry_at=until, tried=False, holds=holds)
+
+
+def has_expired(reason: str) -> bool:
+    """Return whether a rejected message expired, by its reason, and no attempt can have posted it."""
+    return reason.startswith(EXPIRED) and PERHAPS_POSTED not in reason
 
 
 def _utc(moment: float) -> str:

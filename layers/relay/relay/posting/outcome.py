@@ -156,6 +156,7 @@ class Outcome:
         sentiment: The alert's sentiment, when it has one.
         high: Whether it is a message of high priority.
         expires_at: When it expires, in seconds since the epoch; None if it never does, or could not be read.
+        not_before: The alert's own, in seconds since the epoch; 0 if it has none.
     """
 
     result: Result
@@ -174,6 +175,7 @@ class Outcome:
     sentiment: str | None = None
     high: bool = False
     expires_at: float | None = None
+    not_before: float = 0.0
 
     @property
     def done(self) -> bool:

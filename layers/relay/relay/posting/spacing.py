@@ -81,7 +81,7 @@ class View:
 class Spacing:
     """The rules ``AlikeMinutes`` and ``SymbolCooldownMinutes``, for all functions and invocations together."""
 
-    def __init__(  # noqa: PLR0913  two rules and the mode
+    def __init__(  # noqa: PLR0913  three of them are the rules
         self,
         dynamodb: DynamoDBClient,
         table: str,

@@ -51,7 +51,9 @@ class PostingTelemetry(Telemetry):
         for result, count in counts.items():
             if result in _METRIC:
                 self.metrics.add_metric(_METRIC[result], MetricUnit.Count, count)
-        waited = [(outcome, max(0.0, time.time() - message.sent_at)) for message, outcome in delivered]
+        # What has its own not_before waits for itself until then.
+        since = ((outcome, max(message.sent_at, outcome.not_before)) for message, outcome in delivered)
+        waited = [(outcome, max(0.0, time.time() - moment)) for outcome, moment in since]
         for outcome, seconds in waited:
             if outcome.result is Result.POSTED:
                 self.metrics.add_metric("SecondsFromQueuedToPosted", MetricUnit.Seconds, seconds)
@@ -61,9 +63,7 @@ class PostingTelemetry(Telemetry):
             self.for_alarm("PostedInAll", MetricUnit.Count, counts[Result.POSTED])
         if still := [seconds for outcome, seconds in waited if _waits_although_open(outcome)]:
             self.for_alarm("OldestSecondsWhileOpen", MetricUnit.Seconds, max(still))
-        if oldest := max(
-            (s for outcome, s in waited if s > EXPIRING_SECONDS and not _waits_for_itself(outcome)), default=None
-        ):
+        if oldest := max((seconds for _, seconds in waited if seconds > EXPIRING_SECONDS), default=None):
             reason = (
                 "SQS keeps a message for 14 days: raise MaxPostsPerHour or MaxPostsPerDay, or fix what prevents posting"
             )
@@ -115,10 +115,6 @@ class PostingTelemetry(Telemetry):
                 **_waiting(message, outcome),
             },
         )
-
-
-def _waits_for_itself(outcome: Outcome) -> bool:
-    return any(each.cause == "not_before" for each in outcome.holds)
 
 
 def _waiting(message: QueueMessage, outcome: Outcome) -> dict[str, Any]:
