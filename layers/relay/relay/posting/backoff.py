@@ -96,7 +96,6 @@ def wait_seconds(outcome: Outcome, back_off: float, now: float) -> float:
 
 def outbox_visibility_seconds(outcome: Outcome, receive_count: int, now: float) -> int:
     """Return the visibility timeout of a message that stays in the Outbox, or is to move on to Leftovers."""
-    held = bool(outcome.holds) and not outcome.tried
-    if held and (outcome.retry_at or now) - now > HELD_IN_OUTBOX_SECONDS:
+    if outcome.holds and (outcome.retry_at or now) - now > HELD_IN_OUTBOX_SECONDS:
         return 1
     return visibility_seconds(outcome, outbox_back_off(receive_count), now)
