@@ -43,6 +43,7 @@ def broken_rules(world: World) -> Iterator[str]:
     yield from _expired(world)
     yield from _too_soon(world)
     yield from _spaced(world)
+    yield from _written(world)
     yield from _held(world)
     yield from _freed(world)
     yield from _duplicates(world)
@@ -143,6 +144,17 @@ def _spaced(world: World) -> Iterator[str]:
         for first, second in pairwise(times):
             if second - first < seconds:
                 yield f"SPACING: two posts for {name!r} at {clock(first)} and {clock(second)} ({rules})"
+
+
+def _written(world: World) -> Iterator[str]:
+    """A claimed message takes all its names in one request; one that is kept back writes nothing."""
+    if world.forecast.aws_fails:  # then a request whose answer was lost is sent again
+        return
+    for key in {each.key for each in world.table.taken}:
+        requests = len({each.at for each in world.table.taken if each.key == key})
+        claims = sum(each.status == Status.CLAIMED for each in world.table.changes[f"post#{key}"])
+        if requests > claims:
+            yield f"SPACING: {key} took its names with {requests} requests, although it was claimed {claims} times"
 
 
 def _names(world: World, text: str) -> Iterator[tuple[str, float]]:

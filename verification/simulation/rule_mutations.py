@@ -100,6 +100,16 @@ def names_looked_at_too_early() -> AbstractContextManager[object]:
     return patch.object(Spacing, "_put", mutated)
 
 
+def a_request_for_each_name() -> AbstractContextManager[object]:
+    """A post takes its names one after the other."""
+    write = Spacing._write
+
+    def mutated(self: Any, key: str, view: Any) -> bool:
+        return all(write(self, key, replace(view, seen={name: item})) for name, item in view.seen.items())
+
+    return patch.object(Spacing, "_write", mutated)
+
+
 def a_lost_answer_frees_the_name() -> AbstractContextManager[object]:
     """A name is free as long as the outcome of its post is unknown."""
     hold = Spacing._hold
@@ -204,9 +214,10 @@ RULE_MUTATIONS: dict[Mutation, int] = {
     expiry_ignored: 1,
     expiry_counted_from_the_receive: 1,
     expired_to_the_log_although_perhaps_posted: 1,
-    expired_to_the_log_unasked: 3,
+    expired_to_the_log_unasked: 1,
     names_not_taken: 6,
     names_looked_at_too_early: 14,
+    a_request_for_each_name: 7,
     a_lost_answer_frees_the_name: 14,
     what_was_not_sent_keeps_its_names: 67,
     numbers_make_a_difference: 13,

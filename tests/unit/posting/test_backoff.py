@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from relay.posting.backoff import leftovers_back_off, outbox_back_off, visibility_seconds
-from relay.posting.outcome import Outcome, Result
+from relay.posting.outcome import Hold, Outcome, Result
 
 from tests.factories import NOW, a_pause
 
@@ -44,6 +44,8 @@ def test_a_message_that_an_operator_moved_to_leftovers_begins_with_the_shortest_
         (deferred(retry_at=NOW + 5), 40),
         (deferred(retry_at=NOW + 1800, pause=a_pause(seconds=60), status=429), 1800),
         (deferred(retry_at=NOW + 1800, tried=False), 1800),
+        # What StockTwits refused as a duplicate is kept back by a rule, and may expire soon.
+        (deferred(retry_at=NOW + 5, holds=(Hold("duplicate", "", NOW + 1860),), status=422), 5),
         # A pause in which StockTwits answered to the message itself says something about it.
         (deferred(pause=a_pause("unavailable", 60), status=503), 45),
         (deferred(pause=a_pause("unavailable", 5), status=503), 40),

@@ -80,8 +80,13 @@ def wait_seconds(outcome: Outcome, back_off: float, now: float) -> float:
     """
     pause = outcome.pause
     for_the_gate = pause is not None and not outcome.paused_everyone
-    # Neither a rate limit nor a pause without an answer of StockTwits says anything about the message.
-    alone = not outcome.tried or (for_the_gate and outcome.status in {None, HTTPStatus.TOO_MANY_REQUESTS})
+    # A rule itself says how long it keeps a message back. Neither a rate limit nor a pause without an answer of
+    # StockTwits says anything about the message.
+    alone = (
+        not outcome.tried
+        or bool(outcome.holds)
+        or (for_the_gate and outcome.status in {None, HTTPStatus.TOO_MANY_REQUESTS})
+    )
     waits = [1.0 if alone else back_off]
     if outcome.retry_at is not None:
         waits.append(outcome.retry_at - now)
