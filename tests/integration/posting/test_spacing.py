@@ -359,16 +359,15 @@ def test_a_message_whose_symbols_cannot_be_taken_is_not_sent_and_keeps_nobody_wa
 # A dry run
 
 
-def test_what_a_dry_run_did_not_post_keeps_no_post_waiting(by_symbol: PostingWorld, outbox: Function) -> None:
+def test_a_dry_run_shows_what_would_wait_and_keeps_no_post_waiting(
+    by_symbol: PostingWorld, leftovers: Function
+) -> None:
     by_symbol.settings(DRY_RUN="true")
-    outbox.send("$AAPL one")
-    outbox.run()
+    leftovers.send("$AAPL one", "$AAPL two")
+    assert leftovers.run().outcomes == ["dry_run", "deferred"]
     by_symbol.settings(DRY_RUN="false")
-    outbox.send("$AAPL two", "$AAPL three")
-    assert outbox.run().outcomes == ["posted", "deferred"]
-    by_symbol.settings(DRY_RUN="true")
-    outbox.send("$AAPL four")
-    assert outbox.run().outcomes == ["deferred"]
+    leftovers.send("$AAPL three")
+    assert leftovers.run().outcomes == ["posted"]
 
 
 # How a message waits
