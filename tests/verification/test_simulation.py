@@ -14,7 +14,7 @@ from verification.simulation.run import run
 from verification.simulation.scenario import scenario
 from verification.simulation.stocktwits import Links
 
-DAYS = 200
+DAYS = 150
 SECONDS = 60
 """Enough for all days on an idle machine; a busy one runs as many as it can."""
 

@@ -34,8 +34,8 @@ UNDER_WAY_SECONDS = LOOK_SECONDS + SLOW_SECONDS
 """How long after the gate was closed a request may still start: a look at the gate is valid for a second."""
 
 REPEATED_SECONDS = 8.0
-"""How long after a request the same one may follow with a newer token: StockTwits' slowest answer takes 6 s, and a way
-to AWS a second."""
+"""How long after a request the same one may follow with a newer token: StockTwits' slowest answer takes 6 s, and each
+way to AWS up to a second."""
 
 COMES_BACK_SECONDS = 60.0
 """How long a message that waits for the gate alone may be invisible once it is open: with the drain's minute, two."""

@@ -298,6 +298,18 @@ def test_an_expired_message_ends_where_the_rule_says(
     assert (why(cli)["state"], why(cli)["reason"][:10]) == (state, "it expired")
 
 
+def test_an_expired_message_that_may_be_posted_is_in_dead_letters_wherever_expired_ones_go(
+    cli: CliHarness, outbox: Outbox
+) -> None:
+    rule(cli, DEFAULT_EXPIRY_MINUTES=10, EXPIRED_TO="log")
+    cli.world.stand_in.fail("5xx-before")
+    outbox.send(alert("k1"))
+    outbox.run()
+    cli.world.clock.forward(700)
+    outbox.run()
+    assert (why(cli)["state"], len(cli.world.dead_letters())) == ("rejected", 1)
+
+
 def test_a_dry_run_is_said_to_have_sent_nothing(cli: CliHarness, outbox: Outbox) -> None:
     cli.world.settings(DRY_RUN="true")
     outbox.send(alert("k1"))
