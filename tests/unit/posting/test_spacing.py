@@ -97,6 +97,7 @@ def test_no_cashtag_that_stocktwits_links_is_overlooked(text: str) -> None:
         "$aapl CROSSES 300",
         "  $AAPL\n crosses\t300 ",
         "$AAPL crosses 300!",
+        "$AAPL crosses 300 \U0001f680",
         "$AAPL: crosses 300 ...",
         "&#36;AAPL crosses 300",
         "$AAPL&nbsp;crosses 300",
@@ -126,7 +127,7 @@ def test_texts_with_the_same_words_in_another_order_are_not_alike() -> None:
 @pytest.mark.parametrize(("one", "other"), [("\U0001f680", "\U0001f43b"), ("\U0001f680", "$AAPL 300")])
 def test_texts_without_words_differ_by_their_pictures(one: str, other: str) -> None:
     assert fingerprint(one) != fingerprint(other)
-    assert fingerprint(f"$AAPL {one} 300!") == fingerprint(one)
+    assert fingerprint(f"$AAPL\u00a0{one} 300\u00a0\u00bd!") == fingerprint(one)
 
 
 @pytest.mark.parametrize(
@@ -393,6 +394,12 @@ def test_what_may_have_become_of_a_message_already_comes_first(
 def test_a_message_that_nobody_tried_has_nothing_to_come_first(workers: Workers) -> None:
     workers.look("k-1")
     assert not workers.views["k-1"].must_look
+
+
+def test_a_text_without_names_waits_for_nothing_and_takes_nothing(workers: Workers) -> None:
+    workers.table.errors = ["InternalServerError"]
+    assert workers.begin("k-1", "the market is up") == ()
+    assert workers.table.errors == ["InternalServerError"]
 
 
 def test_each_attempt_takes_its_names_anew(workers: Workers) -> None:

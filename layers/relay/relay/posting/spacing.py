@@ -240,7 +240,5 @@ def fingerprint(text: str) -> str:
 
 
 def _must_look(own: Mapping[str, Any]) -> bool:
-    status = own["status"]["S"]
-    return status in {Status.POSTED, Status.REJECTED, Status.DRY_RUN} or (
-        status in {Status.CLAIMED, Status.UNKNOWN} or "first_claimed_at" in own
-    )
+    """Return whether an attempt may have posted a message, or its outcome is final: all but what was released."""
+    return bool(own["status"]["S"] != Status.RELEASED)
