@@ -95,8 +95,8 @@ EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
     ),
     "compare their links": lambda day: _hides_links(day) and (_has_twins(day) or _has_repeats(day)),
     "could not be read back": _does(Contrary.MAX_IGNORED, Contrary.SHORT, Contrary.ID_OF_ANOTHER, *_UNREADABLE),
-    # Each page takes long, there are many, and with short posting hours 13 days have few attempts.
-    "takes too long to be read back": lambda day: (
+    # Each page of the stream takes long, there are many, and with short posting hours there are few attempts.
+    "before the posting hours begin again": lambda day: (
         day.nature.slowness > 1 and day.nature.contrary is not None and bool(day.rules.shut)
     ),
     NOT_FOUND_IN_TIME: _does(*HIDES, Contrary.DUPLICATE, Contrary.INNER_STATUS),
