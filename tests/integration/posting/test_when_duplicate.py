@@ -123,7 +123,7 @@ def test_a_duplicate_does_not_wait_in_the_outbox_which_has_an_alarm(
     assert outbox.poll() is None  # SQS moves it on
     assert not breaches(leftovers.run(), "OutboxWaitsAlarm")
     assert (outbox.depth(), leftovers.depth(), len(waits.publishes)) == (0, 1, 2)
-    waits.clock.forward(WAIT)
+    waits.clock.forward(WAIT + 20)
     assert leftovers.run().outcomes == ["posted"]
 
 
