@@ -103,9 +103,10 @@ def _expired(world: World) -> Iterator[str]:
             yield f"{key} expired to the log, and not to Dead letters"
         if at < min(latest[text], *(_own_deadline(world, key))):
             yield f"{key} expired at {clock(at)}, before its time"
-        if any(each.status == Status.UNKNOWN for each in world.table.changes[f"post#{key}"]):
+        # A later message under its key begins anew.
+        before = [each for each in world.table.changes[f"post#{key}"] if each.at <= at]
+        if any(each.status == Status.UNKNOWN for each in before):
             yield f"LOST: {text!r} may be on StockTwits, but expired to the log"
-        # Another message under its key may be posted later.
         again = sum((alert.key or message_id) == key for message_id, alert in world.published) > 1
         if list(texts.values()).count(text) == 1 and _made_by(world, text, at if again else math.inf):
             yield f"LOST: {text!r} is on StockTwits, but expired to the log"

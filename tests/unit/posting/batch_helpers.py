@@ -33,8 +33,12 @@ class MemoryGate:
         self.closed_by: list[Pause] = []
         self.counted_no_ids: list[int] = []
         self.high_remembered = 0
+        self.shut_until = 0.0
         self._clock, self._pace = clock, pace
         self._lock = threading.Lock()
+
+    def opens_at(self, moment: float) -> float:
+        return max(moment, self.shut_until)
 
     def admit(self, wanted: int) -> Admission:
         self.asked.append(wanted)

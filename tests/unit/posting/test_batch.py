@@ -184,6 +184,22 @@ def test_before_two_hundred_receives_a_message_is_not_given_up() -> None:
     assert fake.dead_letters == []
 
 
+@pytest.mark.parametrize(
+    ("receives", "opens_after_days", "result"),
+    [(4, 13.49, "deferred"), (4, 13.51, "rejected"), (3, 13.51, "deferred")],
+)
+def test_a_left_over_message_is_given_up_before_posting_hours_end_that_begin_again_too_late_for_it(
+    receives: int, opens_after_days: float, result: str
+) -> None:
+    fake = FakeBatchDelivery(answers={"a": Retry("reset by peer")})
+    sent_at = NOW - 11 * 24 * 3600
+    fake.gate.shut_until = sent_at + opens_after_days * 24 * 3600
+    (outcome,) = fake.deliver(messages("a", receive_count=receives, sent_at=sent_at))
+    assert str(outcome.result) == result
+    words = "given up after 4 receives, since SQS might delete it before the posting hours begin again, the last one"
+    assert [words in reason for _, reason in fake.dead_letters] == [True] * (result == "rejected")
+
+
 def test_a_message_that_is_posted_at_last_is_not_given_up() -> None:
     fake = FakeBatchDelivery()
     assert results(fake.deliver([a_message("a", receive_count=200)])) == ["posted"]

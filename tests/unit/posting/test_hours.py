@@ -1,12 +1,13 @@
 """Posting hours: wall clocks, changes of the clocks, holidays and half days, and what cannot be read."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from relay.errors import Misconfigured
 from relay.posting.exchange import closes
-from relay.posting.gate import shut_by_hours
+from relay.posting.gate import Gate, Pace, shut_by_hours
 from relay.posting.hours import LOOK_AHEAD, PostingHours, posting_hours
 
 NEW_YORK = "MON-FRI 09:30-16:00 America/New_York"
@@ -278,3 +279,17 @@ def test_an_opening_that_is_not_found_is_looked_for_anew_later() -> None:
     now = moment("2026-12-04T16:00")
     never = PostingHours("never", ZoneInfo("UTC"), {0: [(0, 60)]}, closes=lambda _day: 0)
     assert never.opens_at(now) == now + LOOK_AHEAD / timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("later", "opening"), [("2026-12-04T15:59", "2026-12-04T15:59"), ("2026-12-04T16:00", "2026-12-07T09:30")]
+)
+def test_a_gate_knows_the_first_moment_within_the_hours_from_a_later_one_on(later: str, opening: str) -> None:
+    client: Any = None
+    gate = Gate(client, "ledger", Pace(1, 1, 0), lambda: moment("2026-12-04T12:00"), shut_by_hours(NEW_YORK, "none"))
+    assert gate.opens_at(moment(later)) == moment(opening)
+
+
+def test_a_gate_without_hours_is_within_them_at_any_moment() -> None:
+    client: Any = None
+    assert Gate(client, "ledger", Pace(1, 1, 0), lambda: 0.0).opens_at(1.0) == 1.0

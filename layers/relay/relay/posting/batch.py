@@ -306,15 +306,24 @@ class _BatchRun:
         except RelayError:
             return
 
+    def _opens_too_late(self, message: QueueMessage) -> bool:
+        """Return whether a message that does not come back in these posting hours is too old in the next ones."""
+        comes_back = self.batches.now() + MAX_VISIBILITY_SECONDS
+        opens_at = self.batches.gate.opens_at(comes_back)
+        return opens_at > max(comes_back, message.sent_at + GIVE_UP_SECONDS + MAX_VISIBILITY_SECONDS)
+
     def _dead_letter(self, message: QueueMessage, outcome: Outcome) -> Outcome:
         """Move a message to Dead letters if it can never be posted, or has come too often or too late; others pass."""
         left_over = message.receive_count > OUTBOX_RECEIVES
         # The time of one with a not_before may have begun only now.
         ends = max(message.sent_at + GIVE_UP_SECONDS, outcome.not_before + MAX_VISIBILITY_SECONDS)
         too_old = left_over and self.batches.now() >= ends
-        if not outcome.done and (message.receive_count >= LEFTOVERS_RECEIVES or too_old):
+        too_late = left_over and not outcome.done and not too_old and self._opens_too_late(message)
+        if not outcome.done and (message.receive_count >= LEFTOVERS_RECEIVES or too_old or too_late):
             waited = "13 days and " if too_old else ""
             given_up = f"given up after {waited}{message.receive_count} receives"
+            if too_late:
+                given_up += ", since SQS might delete it before the posting hours begin again"
             remark = self.batches.delivery.given_up(message, outcome.key)
             reason = f"{given_up}, the last one: {outcome.reason} - {remark}"
             outcome = replace(outcome, result=Result.REJECTED, reason=reason)

@@ -193,6 +193,11 @@ class Gate:
         except RelayError as error:
             return Admission(0, self._unreadable(error), State())
 
+    def opens_at(self, moment: float) -> float:
+        """Return the first moment from a later one on that is within the owner's posting hours."""
+        shut = self._shut_by_hours(moment)
+        return (shut and shut.until) or moment
+
     def admit(self, wanted: int) -> Admission:
         """Let through up to `wanted` posts, and count them."""
         try:
