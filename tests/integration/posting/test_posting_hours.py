@@ -65,6 +65,17 @@ def test_messages_of_a_weekend_are_all_posted_after_it_and_set_off_no_alarm(
     assert [(run, name) for run in runs for name in ALARMS if breaches(run, name)] == []
 
 
+def test_what_fails_after_a_weekend_sets_off_an_alarm_only_when_it_fails_again(
+    friday_evening: PostingWorld, leftovers: Function
+) -> None:
+    leftovers.send(FIVE[0])
+    at(friday_evening, "2026-12-07T14:30")
+    friday_evening.stand_in.fail("5xx-before", status=504, times=2)
+    assert not breaches(leftovers.run(), "LeftoversWaitAlarm")
+    friday_evening.clock.forward(361)
+    assert breaches(leftovers.run(), "LeftoversWaitAlarm")
+
+
 def test_a_batch_that_is_under_way_when_the_hours_end_stops(world: PostingWorld, outbox: Outbox) -> None:
     world.settings(POSTING_HOURS="MON-FRI 09:30-16:00 America/New_York")
     at(world, "2026-12-04T20:59:58")

@@ -96,6 +96,7 @@ def container() -> Container:
         expiry_seconds=60 * settings.default_expiry_minutes,
         expired_to_log=settings.expired_to == "log",
         waits_as_duplicate=settings.when_duplicate == "wait",
+        rules_delay=bool(settings.posting_hours or settings.alike_minutes or settings.symbol_cooldown_minutes),
     )
     dead_letters = DeadLetters(lambda: clients.get("sqs"), settings.dead_letter_queue_url)
 

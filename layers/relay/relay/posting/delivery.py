@@ -135,6 +135,7 @@ class Delivery:
         spacing: Which posts a message waits for; None if for none.
         expiry_seconds: How long after it was sent a message expires that does not say when; 0 for never.
         expired_to_log: Whether messages that expired end in the log alone.
+        rules_delay: Whether there is a rule by which a first attempt may come late.
         waits_as_duplicate: Whether a message that StockTwits refuses as a duplicate is tried once more half an hour
             later.
     """
@@ -152,6 +153,7 @@ class Delivery:
     expiry_seconds: float = 0
     expired_to_log: bool = False
     waits_as_duplicate: bool = False
+    rules_delay: bool = False
 
     def expires_at(self, message: QueueMessage, alert: Alert) -> float | None:
         """Return when a message expires, in seconds since the epoch, by its own word or by the owner's rule."""
@@ -198,11 +200,12 @@ class Delivery:
             return self._as_before(claim, expires_at)
         attempt = _Attempt(self, claim, reading.alert, requests, expires_at, view)
         try:
-            return attempt.postponed(alone=alone) or attempt.run()
+            outcome = attempt.postponed(alone=alone) or attempt.run()
         except RelayError as error:
-            return attempt.failed(error)
+            outcome = attempt.failed(error)
         except Exception as error:  # noqa: BLE001  a defect of ours must not count as "nothing was sent"
-            return attempt.failed(Unknown(unexpected(error)))
+            outcome = attempt.failed(Unknown(unexpected(error)))
+        return replace(outcome, late_by_rule=self.rules_delay and claim.first)
 
     def _as_before(self, claim: Claim, expires_at: float | None) -> Outcome:
         """Repeat the outcome that the ledger remembers; what expired ends where it was to end."""

@@ -331,6 +331,7 @@ def _claim(key: str, claim_id: str, item: dict[str, Any], now: float) -> Claim:
         cut_off=int(item["unsettled"]["N"]) - 1,
         late=int(_number(item, "late", 0)),
         duplicates=int(_number(item, "duplicates", 0)),
+        first=int(item["attempts"]["N"]) == 1,
         refused_at=_number(item, "refused_at", 0),
     )
 

@@ -63,6 +63,7 @@ class Claim:
         late: How many attempts ended because a chart or a parent was not there yet.
         refused_at: When StockTwits last refused this message so that everyone was paused; 0 if it never did.
         duplicates: How many attempts StockTwits refused as a duplicate, and were left for later.
+        first: Whether it is the first attempt under its key.
         duplicate_until: Until when it is left for that reason, in seconds since the epoch; then there is nothing to do
             before. 0 if it is not.
     """
@@ -80,6 +81,7 @@ class Claim:
     late: int = 0
     refused_at: float = 0.0
     duplicates: int = 0
+    first: bool = False
     duplicate_until: float = 0.0
 
 
@@ -152,6 +154,7 @@ class Outcome:
         sent: Whether a request to publish was sent, and so counts towards the pace.
         no_id: Whether StockTwits answered with success, and nothing showed as which post.
         holds: What keeps it back by a rule of the owner's or its own; that is not a failure, and sets off no alarm.
+        late_by_rule: Whether a rule of the owner's may be why its first attempt came only now.
         text: The alert's text as `relay.posting.alert.shown` returns it; empty when the message could not be read.
         sentiment: The alert's sentiment, when it has one.
         high: Whether it is a message of high priority.
@@ -171,6 +174,7 @@ class Outcome:
     sent: bool = False
     no_id: bool = False
     holds: tuple[Hold, ...] = ()
+    late_by_rule: bool = False
     text: str = ""
     sentiment: str | None = None
     high: bool = False

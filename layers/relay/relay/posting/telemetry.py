@@ -134,4 +134,5 @@ def _waiting(message: QueueMessage, outcome: Outcome) -> dict[str, Any]:
 
 def _waits_although_open(outcome: Outcome) -> bool:
     """Return whether a message waits for another reason than the gate or a rule: it failed, or time ran short."""
-    return not outcome.done and not outcome.holds and (outcome.pause is None or outcome.pause.cause == "time")
+    by_rule = bool(outcome.holds) or outcome.late_by_rule  # it counts when it fails again
+    return not outcome.done and not by_rule and (outcome.pause is None or outcome.pause.cause == "time")
