@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from relay.errors import Misconfigured
-from relay.posting.exchange import closes
+from relay.posting.exchange import closes, early_close
 from relay.posting.gate import Gate, Pace, shut_by_hours
 from relay.posting.hours import LOOK_AHEAD, PostingHours, posting_hours
 
@@ -182,6 +182,20 @@ def test_a_half_day_is_open_until_its_early_close(day: str) -> None:
     assert hours.is_open(moment(f"{day}T12:59:59.999"))
     assert not hours.is_open(moment(f"{day}T13:00"))
     assert posting_hours(NEW_YORK).is_open(moment(f"{day}T13:00"))
+
+
+@pytest.mark.parametrize(
+    ("name", "minute"),
+    [
+        ("Christmas Eve (markets close at 12:00 p.m. SAST)", 12 * 60),
+        ("Republic Day (from 1pm)", 13 * 60),  # as the library names it on Python 3.11
+        ("Cumhuriyet (saat 13.00'ten)", 13 * 60),
+        ("Christmas Eve (markets close early)", None),
+        ("100 years of the exchange", None),
+    ],
+)
+def test_a_time_is_found_in_a_holidays_name_however_it_is_written(name: str, minute: int | None) -> None:
+    assert early_close(name) == minute
 
 
 @pytest.mark.parametrize(

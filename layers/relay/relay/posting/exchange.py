@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
-_TIME = re.compile(r"\b([0-9]{1,2})[:.]([0-9]{2})\s*(?:(a|p)\.?m\b)?", re.IGNORECASE)
+_TIME = re.compile(
+    r"\b(?P<hour>[0-9]{1,2})(?:[:.](?P<minute>[0-9]{2})\s*(?:(?P<half>[ap])\.?m\b)?|\s*(?P<full>[ap])\.?m\b)",
+    re.IGNORECASE,
+)
 _NOON = 12
 
 
@@ -22,7 +25,7 @@ def closes(exchange: str) -> Callable[[date], int | None]:
     """Return from which minute of a date an exchange is closed: 0 for all day, None on an ordinary day.
 
     The library has the time of an early close in the holiday's name, as in "Christmas Eve (markets close at 1:00pm)",
-    and not for every exchange: without one, the day counts as ordinary.
+    and not for every exchange: without one, the day counts as ordinary. The name's language may depend on the Python.
 
     Args:
         exchange: Its code, such as ``NYSE``, ``XNYS``, ``LSE`` or ``TSX``.
@@ -41,16 +44,17 @@ def closes(exchange: str) -> Callable[[date], int | None]:
     def minute(day: date) -> int | None:
         if day in all_day:
             return 0
-        return _early_close(part.get(day) or "") if part is not None else None
+        return early_close(part.get(day) or "") if part is not None else None
 
     return minute
 
 
-def _early_close(name: str) -> int | None:
+def early_close(name: str) -> int | None:
+    """Return the minute of the day at which a holiday's name says that the exchange closes; None if it says none."""
     found = _TIME.search(name)
     if not found:
         return None
-    hour, half = int(found[1]), (found[3] or "").lower()
+    hour, half = int(found["hour"]), (found["half"] or found["full"] or "").lower()
     if half:
         hour = hour % _NOON + (_NOON if half == "p" else 0)
-    return hour * 60 + int(found[2])
+    return hour * 60 + int(found["minute"] or 0)
