@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -231,8 +232,12 @@ def cashtags(text: str) -> list[str]:
 
 
 def fingerprint(text: str) -> str:
-    """Return what texts share that differ in nothing but cashtags, numbers, links, capitals, spaces and marks."""
-    plain = _CASHTAG.sub(" ", _LINK.sub(" ", unescaped(text) or text)).casefold()
+    """Return what texts share that differ in nothing but cashtags, numbers, links, capitals, spaces and marks.
+
+    Nor does it matter whether an accent is a character of its own.
+    """
+    plain = unicodedata.normalize("NFC", _CASHTAG.sub(" ", _LINK.sub(" ", unescaped(text) or text))).casefold()
+    plain = "".join(each for each in plain if unicodedata.category(each) != "Cf")  # what nobody sees
     words = [each for each in _WORD.findall(plain) if not any(map(str.isnumeric, each))]
     # What has no words at all is alike if its pictures are.
     content = words or [each for each in plain if not (each.isascii() or each.isspace() or each.isnumeric())]
