@@ -69,8 +69,8 @@ def test_the_layer_builds_for_every_installed_runtime(runtime: str, architecture
         code = (
             f"import sys; sys.path.insert(0, {str(layer)!r}); import relay.posting.bootstrap, relay.backups.bootstrap\n"
             "import zoneinfo; zoneinfo.reset_tzpath(())  # Lambda's image need not have a database of zones\n"
-            "from relay.posting.gate import shut_by_hours\n"
-            "assert shut_by_hours('MON-FRI 09:30-16:00 America/New_York', 'NYSE')(1795723200)  # Thanksgiving 2026"
+            "from relay.posting.gate import pause_by_hours\n"
+            "assert pause_by_hours('MON-FRI 09:30-16:00 America/New_York', 'NYSE')(1795723200)  # Thanksgiving 2026"
         )
         subprocess.run([str(python), "-I", "-S", "-c", code], check=True)
     assert sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) < MAX_UNZIPPED_BYTES / 2

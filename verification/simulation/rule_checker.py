@@ -29,6 +29,8 @@ SETTLED_SECONDS = 60.0
 _MORE_THAN_A_DUPLICATE = (DUPLICATE_TWICE, PERHAPS_POSTED, "given up after")
 
 MOST_HIDDEN_SECONDS = 12 * 3600.0
+"""How long SQS hides a message at most."""
+
 OUTBOX_SECONDS = 290.0
 """What is kept back for longer does not wait in the Outbox: it comes back at once, until it is in Leftovers."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def hours_ignored() -> AbstractContextManager[object]:
     """The gate does not know the posting hours."""
-    return patch.object(hours.Shut, "__call__", lambda _self, _now: None)
+    return patch.object(hours.HoursPause, "__call__", lambda _self, _now: None)
 
 
 def hours_ignored_in_a_batch() -> AbstractContextManager[object]:
@@ -32,7 +32,7 @@ def hours_ignored_in_a_batch() -> AbstractContextManager[object]:
     pause_since = Gate.pause_since
 
     def mutated(self: Any, since: Any) -> Any:
-        with patch.object(self, "_shut_by_hours", lambda _now: None):
+        with patch.object(self, "_pause_by_hours", lambda _now: None):
             return pause_since(self, since)
 
     return patch.object(WatchedGate, "pause_since", mutated)
@@ -186,7 +186,7 @@ def hidden_longer_than_held() -> AbstractContextManager[object]:
 
 
 def hidden_shorter_than_held() -> AbstractContextManager[object]:
-    """A message that a rule keeps back comes back at once, and soon was received too often."""
+    """A message that a rule keeps back comes back at once, and is soon received too often."""
     return _held_differently(lambda outcome: replace(outcome, retry_at=None))
 
 

@@ -19,7 +19,7 @@ from relay.posting.batch import BatchDelivery
 from relay.posting.bootstrap import Container
 from relay.posting.delivery import PERHAPS_POSTED, Delivery
 from relay.posting.gate import Admission, Gate
-from relay.posting.hours import Shut, posting_hours
+from relay.posting.hours import HoursPause, posting_hours
 from relay.posting.ledger import Ledger
 from relay.posting.outcome import Result
 from relay.posting.reconciliation import Reconciler
@@ -363,8 +363,8 @@ class World:
         dynamodb = DynamoDB(network, self.table, self._on_call)
         sqs = Sqs(network, self.outbox, self.leftovers, self.dead)
         own_ledger = Ledger(dynamodb, "ledger", now)  # type: ignore[arg-type]
-        shut = Shut(posting_hours(day.rules.posting_hours)) if day.rules.posting_hours else None
-        gate = WatchedGate(worker, dynamodb, "ledger", day.pace, now, shut)
+        hours_pause = HoursPause(posting_hours(day.rules.posting_hours)) if day.rules.posting_hours else None
+        gate = WatchedGate(worker, dynamodb, "ledger", day.pace, now, hours_pause)
         stocktwits = Client(URL, "bearer", self._credentials(worker), day.concurrency, now)
         stocktwits._adapter = Adapter(self.stocktwits, worker)  # type: ignore[assignment]
         delivery = Delivery(

@@ -82,7 +82,7 @@ def send(  # noqa: PLR0913  each is an option
         bool, typer.Option("--keep-going", help="Send the valid lines of a file even if others are invalid.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until it is posted or rejected, or expired, and show the link.")
+        bool, typer.Option("--wait", help="Wait until it is posted, rejected or expired, and show the link.")
     ] = False,
     wait_for: Annotated[
         timedelta | None, typer.Option(parser=span, metavar="SPAN", help="The maximum time to wait; 15m by default.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from relay.errors import Misconfigured
-from relay.posting.gate import MICROSECONDS, Gate, Pace, shut_by_hours
+from relay.posting.gate import MICROSECONDS, Gate, Pace, pause_by_hours
 
 from relay_cli.failure import NO_AWS, Failure, from_aws_error
 from relay_cli.text import HOUR, at
@@ -126,8 +126,8 @@ def read(stack: Stack) -> GateState:
     pace = Pace(*(int(stack.parameter(name)) for name in ("MaxPostsPerHour", "PostBurst", "MaxPostsPerDay")))
     ledger = _Ledger(stack.client("dynamodb"))
     table = stack.output("LedgerTableName")
-    shut_by_hours = _hours(stack)
-    look = Gate(cast("DynamoDBClient", ledger), table, pace, lambda: now, shut_by_hours).look(0)
+    pause_by_hours = _hours(stack)
+    look = Gate(cast("DynamoDBClient", ledger), table, pace, lambda: now, pause_by_hours).look(0)
     if ledger.error:
         failure = from_aws_error(ledger.error)
         raise Failure(f"The gate cannot be read: {failure.reason}", failure.code) from ledger.error
@@ -136,7 +136,7 @@ def read(stack: Stack) -> GateState:
     imposed = look.state.pause
     in_force = imposed is not None and (imposed.until or 0) > now
     without_pause = replace(look.state, pause=None)
-    by_hours = shut_by_hours(now) if shut_by_hours else None
+    by_hours = pause_by_hours(now) if pause_by_hours else None
     by_pace = without_pause.admit(1, now, pace).pause
     pauses = [each for each in (look.pause, by_hours, imposed if in_force else None, by_pace) if each]
     return GateState(
@@ -152,12 +152,12 @@ def _hours(stack: Stack) -> Callable[[float], Pause | None] | None:
     """Read the stack's posting hours; one of an earlier version has none."""
     given = stack.parameters
     try:
-        return _shut_by_hours(given.get("PostingHours", ""), given.get("PostingHolidays", "none"))
+        return _pause_by_hours(given.get("PostingHours", ""), given.get("PostingHolidays", "none"))
     except Misconfigured as error:
         raise Failure(f"The posting hours cannot be read: {error.reason}.") from error
 
 
-_shut_by_hours = cache(shut_by_hours)
+_pause_by_hours = cache(pause_by_hours)
 """Whoever watches the gate asks every few seconds, and an exchange's holidays take half a second to load."""
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 from relay.posting.alert import Alert
-from relay.posting.delivery import PERHAPS_POSTED
+from relay.posting.delivery import has_expired
 from relay.posting.ledger import LEASE_SECONDS, MOST_KEYS
 from relay.posting.outcome import Result, Status
 from relay.posting.spacing import Spacing
@@ -215,8 +215,7 @@ class _Items:
             # To the ledger, what expired is rejected; it ends in the log alone unless an operator has to look.
             expired=status == Status.REJECTED
             and self._stack.parameters.get("ExpiredTo") == "log"
-            and reason.startswith("it expired ")
-            and PERHAPS_POSTED not in reason,
+            and has_expired(reason),
         )
 
     def batch_get_item(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401  as `relay.posting.ledger` calls it

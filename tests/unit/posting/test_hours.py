@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from relay.errors import Misconfigured
 from relay.posting.exchange import closes, early_close
-from relay.posting.gate import Gate, Pace, shut_by_hours
+from relay.posting.gate import Gate, Pace, pause_by_hours
 from relay.posting.hours import LOOK_AHEAD, PostingHours, posting_hours
 
 NEW_YORK = "MON-FRI 09:30-16:00 America/New_York"
@@ -261,9 +261,9 @@ def test_an_exchange_that_the_library_does_not_know_is_refused_with_those_that_i
 
 
 def test_the_pause_says_which_rule_it_is_and_when_it_opens_by_the_rules_own_clock() -> None:
-    shut = shut_by_hours(NEW_YORK, "none")
-    assert shut
-    pause = shut(moment("2026-12-04T16:00"))
+    hours_pause = pause_by_hours(NEW_YORK, "none")
+    assert hours_pause
+    pause = hours_pause(moment("2026-12-04T16:00"))
     assert pause
     assert (pause.cause, pause.until, pause.probe) == ("hours", moment("2026-12-07T09:30"), False)
     assert pause.reason == f"outside PostingHours, {NEW_YORK}: it opens on Monday 2026-12-07 09:30 EST"
@@ -271,22 +271,22 @@ def test_the_pause_says_which_rule_it_is_and_when_it_opens_by_the_rules_own_cloc
 
 @pytest.mark.parametrize("seconds", [-60, -0.001, 0, 1, 3600])
 def test_a_pause_that_is_known_lasts_exactly_until_its_opening(seconds: float) -> None:
-    shut = shut_by_hours(NEW_YORK, "none")
-    assert shut
+    hours_pause = pause_by_hours(NEW_YORK, "none")
+    assert hours_pause
     opening = moment("2026-12-07T09:30")
-    assert shut(moment("2026-12-06T12:00"))
-    assert bool(shut(opening + seconds)) is (seconds < 0)
+    assert hours_pause(moment("2026-12-06T12:00"))
+    assert bool(hours_pause(opening + seconds)) is (seconds < 0)
 
 
 def test_a_clock_that_is_set_back_into_open_hours_finds_them_open() -> None:
-    shut = shut_by_hours(NEW_YORK, "none")
-    assert shut
-    assert shut(moment("2026-12-04T16:00"))
-    assert shut(moment("2026-12-04T15:59")) is None
+    hours_pause = pause_by_hours(NEW_YORK, "none")
+    assert hours_pause
+    assert hours_pause(moment("2026-12-04T16:00"))
+    assert hours_pause(moment("2026-12-04T15:59")) is None
 
 
 def test_without_hours_there_is_nothing_to_ask() -> None:
-    assert shut_by_hours("", "none") is None
+    assert pause_by_hours("", "none") is None
 
 
 def test_an_opening_that_is_not_found_is_looked_for_anew_later() -> None:
@@ -300,7 +300,7 @@ def test_an_opening_that_is_not_found_is_looked_for_anew_later() -> None:
 )
 def test_a_gate_knows_the_first_moment_within_the_hours_from_a_later_one_on(later: str, opening: str) -> None:
     client: Any = None
-    gate = Gate(client, "ledger", Pace(1, 1, 0), lambda: moment("2026-12-04T12:00"), shut_by_hours(NEW_YORK, "none"))
+    gate = Gate(client, "ledger", Pace(1, 1, 0), lambda: moment("2026-12-04T12:00"), pause_by_hours(NEW_YORK, "none"))
     assert gate.opens_at(moment(later)) == moment(opening)
 
 

@@ -14,7 +14,7 @@ from relay.environment import stack_name
 from relay.posting.batch import BatchDelivery
 from relay.posting.charts import Charts
 from relay.posting.delivery import Delivery
-from relay.posting.gate import Gate, Pace, shut_by_hours
+from relay.posting.gate import Gate, Pace, pause_by_hours
 from relay.posting.ledger import Ledger
 from relay.posting.reconciliation import Reconciler
 from relay.posting.settings import PostingSettings
@@ -72,7 +72,7 @@ def container() -> Container:
     dynamodb = clients.get("dynamodb")
     ledger = Ledger(dynamodb, settings.ledger_table_name, time.time)
     pace = Pace(settings.max_posts_per_hour, settings.post_burst, settings.max_posts_per_day)
-    hours = shut_by_hours(settings.posting_hours, settings.posting_holidays)
+    hours = pause_by_hours(settings.posting_hours, settings.posting_holidays)
     gate = Gate(dynamodb, settings.ledger_table_name, pace, time.time, hours)
     token = SecretParameter(TOKEN, lambda: clients.get("ssm"), settings.stocktwits_token_parameter, time.time)
     stocktwits = StockTwits(

@@ -169,7 +169,7 @@ class Gate:
         table: str,
         pace: Pace,
         now: Callable[[], float],
-        shut_by_hours: Callable[[float], Pause | None] | None = None,
+        pause_by_hours: Callable[[float], Pause | None] | None = None,
     ) -> None:
         """Keep the gate in `table`.
 
@@ -178,13 +178,13 @@ class Gate:
             table: The ledger's table.
             pace: How fast the owner wants to post.
             now: The clock, in seconds since the epoch.
-            shut_by_hours: The pause of a moment outside the owner's posting hours, if there are any.
+            pause_by_hours: The pause of a moment outside the owner's posting hours, if there are any.
         """
         self._dynamodb = dynamodb
         self._table = table
         self._pace = pace
         self._now = now
-        self._shut_by_hours = shut_by_hours or (lambda _now: None)
+        self._pause_by_hours = pause_by_hours or (lambda _now: None)
 
     def look(self, wanted: int) -> Admission:
         """Return how many of `wanted` posts would be let through now; nothing changes."""
@@ -194,9 +194,9 @@ class Gate:
             return Admission(0, self._unreadable(error), State())
 
     def opens_at(self, moment: float) -> float:
-        """Return the first moment from a later one on that is within the owner's posting hours."""
-        shut = self._shut_by_hours(moment)
-        return (shut and shut.until) or moment
+        """Return the first moment, not before the given one, that is within the owner's posting hours."""
+        pause = self._pause_by_hours(moment)
+        return (pause and pause.until) or moment
 
     def admit(self, wanted: int) -> Admission:
         """Let through up to `wanted` posts, and count them."""
@@ -217,7 +217,7 @@ class Gate:
             return self._unreadable(error)
         pause = state.pause
         in_force = pause is not None and (pause.until or 0) > self._now() and not state.same_pause_as(since.state)
-        return operators or self._shut_by_hours(self._now()) or (pause if in_force else None)
+        return operators or self._pause_by_hours(self._now()) or (pause if in_force else None)
 
     def give_back(self, admission: Admission, unused: int) -> None:
         """Return what an admission granted and nobody used; never twice, so perhaps not at all."""
@@ -241,8 +241,8 @@ class Gate:
 
     def _admission(self, wanted: int) -> tuple[Admission, int]:
         state, version, operators = self._read()
-        if shut := operators or self._shut_by_hours(self._now()):
-            return Admission(0, shut, state), version
+        if pause := operators or self._pause_by_hours(self._now()):
+            return Admission(0, pause, state), version
         return state.admit(wanted, self._now(), self._pace), version
 
     def _unreadable(self, error: RelayError) -> Pause:
@@ -291,7 +291,7 @@ class Gate:
         return True
 
 
-def shut_by_hours(posting_hours: str, posting_holidays: str) -> Callable[[float], Pause | None] | None:
+def pause_by_hours(posting_hours: str, posting_holidays: str) -> Callable[[float], Pause | None] | None:
     """Return the pause of each moment outside the posting hours; None if there are no such hours.
 
     Raises:
@@ -301,7 +301,7 @@ def shut_by_hours(posting_hours: str, posting_holidays: str) -> Callable[[float]
         return None
     from relay.posting import hours  # noqa: PLC0415  only who sets hours pays for them
 
-    return hours.Shut(hours.posting_hours(posting_hours, posting_holidays))
+    return hours.HoursPause(hours.posting_hours(posting_hours, posting_holidays))
 
 
 def _too_busy() -> Retry:

@@ -83,13 +83,13 @@ class PostingHours:
         return moment.timestamp()
 
 
-class Shut:
-    """The pause outside the posting hours; looks for an opening once for each time that it is shut."""
+class HoursPause:
+    """The pause outside the posting hours; looks for the next opening once for each time that they are over."""
 
     def __init__(self, hours: PostingHours) -> None:
         """Use these hours."""
         self._hours = hours
-        self._known: tuple[float, float] = (0.0, 0.0)  # shut from the first to the second
+        self._known: tuple[float, float] = (0.0, 0.0)  # closed from the first to the second
 
     def __call__(self, now: float) -> Pause | None:
         """Return the pause of a moment, in seconds since the epoch; None when posts may be made."""
