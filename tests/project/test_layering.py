@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -371,3 +372,9 @@ def test_a_container_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert posting.telemetry("post_messages") is posting.telemetry("post_messages")
     assert backups.container() is backups.container()
     assert backups.telemetry() is backups.telemetry()
+
+
+def test_the_installed_command_has_every_package() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {name for name, file in (RELAY | CLI).items() if file.name == "__init__.py"}
+    assert set(setuptools["packages"]) == packages
