@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ from relay_cli.failure import NO_AWS, Failure, from_aws_error
 from relay_cli.text import HOUR, at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -151,10 +152,8 @@ def read(stack: Stack) -> GateState:
 def _hours(stack: Stack) -> Callable[[float], Pause | None] | None:
     """Read the stack's posting hours; one of an earlier version has none."""
     given = stack.parameters
-    try:
+    with _readable_hours():
         return _pause_by_hours(given.get("PostingHours", ""), given.get("PostingHolidays", "none"))
-    except Misconfigured as error:
-        raise Failure(f"The posting hours cannot be read: {error.reason}.") from error
 
 
 _pause_by_hours = cache(pause_by_hours)
@@ -171,8 +170,15 @@ def open_minutes(stack: Stack) -> list[int]:
         return [MINUTES_A_DAY] * DAYS_A_WEEK
     from relay.posting.hours import posting_hours  # noqa: PLC0415  only who sets hours pays for them
 
-    try:
+    with _readable_hours():
         return posting_hours(text).minutes_a_day()
+
+
+@contextmanager
+def _readable_hours() -> Iterator[None]:
+    """Tell the operator when the posting hours cannot be read."""
+    try:
+        yield
     except Misconfigured as error:
         raise Failure(f"The posting hours cannot be read: {error.reason}.") from error
 

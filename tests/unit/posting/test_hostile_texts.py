@@ -92,7 +92,7 @@ def test_what_grows_with_the_square_of_the_length_is_stopped() -> None:
 
 @given(st.lists(st.sampled_from(["http://", "s", "&#0", "&lt", ";", "&#38;", "x", "?", " ", "0", "amp;"])).map("".join))
 def test_steps_are_counted_along_what_the_patterns_really_find(text: str) -> None:
-    for pattern in (alert._LINK, alert._LEADING_ZEROS, alert._BEYOND_UNICODE, html._charref):  # type: ignore[attr-defined]
+    for pattern in (alert.LINK, alert._LEADING_ZEROS, alert._BEYOND_UNICODE, html._charref):  # type: ignore[attr-defined]
         assert list(found(pattern, text, Counter(10**9))) == [each.span() for each in pattern.finditer(text)]
 
 

@@ -55,7 +55,9 @@ NOT_BEFORE_SECONDS = 13 * 24 * 3600
 MAX_ENVELOPES = 3
 """How deep a message may be wrapped: EventBridge inside SNS is two, and three is enough for anything."""
 
-_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+LINK = re.compile(r"https?://\S+", re.IGNORECASE)
+"""A link in a text."""
+
 _CHART_URL = r"^(https://[^\s/]+/\S*|s3://[^\s/]+/\S.*)$(?!\n)"
 _ALLOWED_CONTROLS = frozenset("\t\n\r")
 _NONCHARACTERS = frozenset("\ufffe\uffff")  # no SQS attribute can hold them, so no dead letter could carry such a key
@@ -200,7 +202,7 @@ def _check(alert: Alert) -> None:
         raise Reject("body: has no character that can be seen")
     if plain != alert.body and (cause := not_alerts.cause(plain)):
         raise Reject(f"body: with its HTML entities resolved, it {_quoted(cause)}")
-    _check_placeholders("body", plain, _LINK.sub(" ", plain))
+    _check_placeholders("body", plain, LINK.sub(" ", plain))
     check_key("key", alert.key)
     _check_text("chart", alert.chart or "")
     _check_placeholders("chart", alert.chart or "")
@@ -224,7 +226,7 @@ def check_key(name: str, key: str | None) -> None:
 
 def count_characters(text: str) -> int:
     """Count a text's characters as StockTwits does, rounding up where its sources disagree."""
-    without_links, links = _LINK.subn("", text)
+    without_links, links = LINK.subn("", text)
     entities = without_links.count("<") + without_links.count(">")
     return len(without_links) + entities * (ENTITY_CHARACTERS - 1) + links * LINK_CHARACTERS
 
@@ -237,7 +239,7 @@ def shown(text: str) -> str:
 def without_queries(text: str) -> str:
     """Cut off what follows each link's ``?``."""
     # Each link is found whole and cut then: a pattern with the mark in it would begin anew at every link in a link.
-    return _LINK.sub(_without_query, text)
+    return LINK.sub(_without_query, text)
 
 
 def printable(text: str) -> str:

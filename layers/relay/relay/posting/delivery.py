@@ -191,7 +191,7 @@ class Delivery:
                 key = message.id
             expires_at = self.expires_at(message, reading.alert)
             view = self.spacing.look(key, reading.alert) if self.spacing else None
-            if view and view.holds and not view.must_look and not self._is_over(expires_at):
+            if view and view.holds and not view.must_look and not self.is_over(expires_at):
                 return held(key, view.holds, expires_at)
             claim = self.claim(key, reading.alert, message.id)
         except Exception as error:  # noqa: BLE001  one message's failure must not fail its neighbours
@@ -211,12 +211,16 @@ class Delivery:
         """Repeat the outcome that the ledger remembers; what expired ends where it was to end."""
         if claim.duplicate_until:  # SQS delivered it early, or once more
             return held(claim.key, (Hold("duplicate", FOR_HALF_AN_HOUR, claim.duplicate_until),), expires_at)
-        outcome = _as_before(claim)
-        if self.expired_to_log and claim.before is Status.REJECTED and has_expired(claim.reason):
-            return replace(outcome, result=Result.EXPIRED)
-        return outcome
+        if claim.before is Status.POSTED:
+            return Outcome(Result.ALREADY_POSTED, claim.key, "the ledger has it as posted", claim.published)
+        if claim.before is Status.REJECTED:
+            to_log = self.expired_to_log and has_expired(claim.reason)
+            result = Result.EXPIRED if to_log else Result.REJECTED
+            return Outcome(result, claim.key, claim.reason, status=claim.status)
+        return Outcome(Result.DRY_RUN, claim.key, NOTHING_SENT)
 
-    def _is_over(self, moment: float | None) -> bool:
+    def is_over(self, moment: float | None) -> bool:
+        """Return whether a moment, in seconds since the epoch, has come; None never comes."""
         return moment is not None and moment <= self.now()
 
     def given_up(self, message: QueueMessage, key: str) -> str:
@@ -313,7 +317,7 @@ class _Attempt:
 
     def _check_expiry(self) -> None:
         """Raise `Expired` if the message's time is over."""
-        if self.expires_at is None or self.delivery.now() < self.expires_at:
+        if self.expires_at is None or not self.delivery.is_over(self.expires_at):
             return
         own = self.alert.expires_at
         at = f"at {own.isoformat()}" if own else f"at {_utc(self.expires_at)}, by DefaultExpiryMinutes"
@@ -350,11 +354,11 @@ class _Attempt:
     def _after_the_window(self, error: Duplicate) -> Outcome:
         """Leave what StockTwits refuses as a duplicate until it has forgotten the earlier text, or it expires."""
         free_at = self.delivery.now() + DUPLICATE_WINDOW_SECONDS + DUPLICATE_MARGIN_SECONDS
-        until = free_at if self.expires_at is None else min(free_at, self.expires_at)
-        settlement = replace(self._nothing_sent(), duplicates=self.claim.duplicates + 1, lease_until=until)
+        outcome = held(self.claim.key, (Hold("duplicate", FOR_HALF_AN_HOUR, free_at),), self.expires_at)
+        lease_until = outcome.retry_at or free_at
+        settlement = replace(self._nothing_sent(), duplicates=self.claim.duplicates + 1, lease_until=lease_until)
         remark = self._settle(settlement)
         reason = f"{error.reason}; by WhenDuplicate it is tried once more when half an hour is over{remark}"
-        outcome = held(self.claim.key, (Hold("duplicate", FOR_HALF_AN_HOUR, free_at),), self.expires_at)
         return replace(outcome, reason=reason, status=error.status, tried=True, sent=True)
 
     def _later(self, error: NotYet) -> Outcome:
@@ -504,15 +508,6 @@ def has_expired(reason: str) -> bool:
 
 def _utc(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _as_before(claim: Claim) -> Outcome:
-    """Repeat the final outcome that the ledger remembers."""
-    if claim.before is Status.POSTED:
-        return Outcome(Result.ALREADY_POSTED, claim.key, "the ledger has it as posted", claim.published)
-    if claim.before is Status.REJECTED:
-        return Outcome(Result.REJECTED, claim.key, claim.reason, status=claim.status)
-    return Outcome(Result.DRY_RUN, claim.key, NOTHING_SENT)
 
 
 def _failed(error: RelayError, key: str, remark: str = "", *, sent: bool = False, no_id: bool = False) -> Outcome:

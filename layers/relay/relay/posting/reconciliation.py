@@ -16,7 +16,7 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
 from relay.errors import Reject, Retry
-from relay.posting.alert import MAX_ENTITY_LEVELS, unescaped
+from relay.posting.alert import LINK, MAX_ENTITY_LEVELS, unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -51,7 +51,6 @@ MIN_OLDER = 2
 """How many posts must be older than the first attempt before the stream counts as read back to it: one's date may be
 wrong."""
 
-_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _DOMAIN = re.compile(r"(?<![\w$@.])(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}(?![\w.-])(?:[:/?#]\S*)?", re.IGNORECASE)
 _HOST = re.compile(r"(?:https?://)?([^\s/?#]*)", re.IGNORECASE)
@@ -75,12 +74,12 @@ class Text:
         """What survives StockTwits; a text whose entities go too deep stays as it is, and so equals none of ours."""
         if self.plain is None:
             return self.written
-        return " ".join(_LINK.sub(" ", unicodedata.normalize("NFC", _marks_in_order(self.plain))).split())
+        return " ".join(LINK.sub(" ", unicodedata.normalize("NFC", _marks_in_order(self.plain))).split())
 
     @cached_property
     def links(self) -> list[str]:
         """Its links, in order."""
-        return _LINK.findall(self.plain or self.written)
+        return LINK.findall(self.plain or self.written)
 
     @cached_property
     def skeletons(self) -> set[str]:
@@ -337,7 +336,7 @@ def _skeletons(plain: str) -> set[str]:
 
 
 def _without_links(text: str) -> str:
-    return _DOMAIN.sub(" ", _LINK.sub(" ", text))
+    return _DOMAIN.sub(" ", LINK.sub(" ", text))
 
 
 def _letters(text: str) -> str:

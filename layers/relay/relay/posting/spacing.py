@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.aws_errors import AWS_ERRORS, error_code
 from relay.errors import Retry
-from relay.posting.alert import unescaped
+from relay.posting.alert import LINK, unescaped
 from relay.posting.ledger import as_relay_error, number, read_items
 from relay.posting.outcome import Hold, Status
 
@@ -53,7 +53,6 @@ MAX_NAMES = 99
 """How many names one transaction takes; DynamoDB's limit is 100 items:
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html."""
 
-_LINK = re.compile(r"https?://\S+", re.IGNORECASE)
 _CASHTAG = re.compile(r"\$([a-z][a-z0-9]*(?:[._][a-z]{1,3}(?!\w))?)", re.IGNORECASE | re.ASCII)
 _WORD = re.compile(r"\w+")
 _PREFIX, _ALIKE = "spacing#", "alike#"
@@ -227,8 +226,7 @@ class Spacing:
 
 def cashtags(text: str) -> list[str]:
     """Return the symbols of a text's cashtags in capitals, each once; more than StockTwits sees rather than fewer."""
-    plain = _LINK.sub(" ", unescaped(text) or text)
-    return list(dict.fromkeys(each.upper() for each in _CASHTAG.findall(plain)))
+    return list(dict.fromkeys(each.upper() for each in _CASHTAG.findall(_plain(text))))
 
 
 def fingerprint(text: str) -> str:
@@ -236,12 +234,17 @@ def fingerprint(text: str) -> str:
 
     Nor does it matter whether an accent is a character of its own.
     """
-    plain = unicodedata.normalize("NFC", _CASHTAG.sub(" ", _LINK.sub(" ", unescaped(text) or text))).casefold()
+    plain = unicodedata.normalize("NFC", _CASHTAG.sub(" ", _plain(text))).casefold()
     plain = "".join(each for each in plain if unicodedata.category(each) != "Cf")  # what nobody sees
     words = [each for each in _WORD.findall(plain) if not any(map(str.isnumeric, each))]
     # What has no words at all is alike if its pictures are.
     content = words or [each for each in plain if not (each.isascii() or each.isspace() or each.isnumeric())]
     return hashlib.sha256(" ".join(content).encode()).hexdigest()[:32]
+
+
+def _plain(text: str) -> str:
+    """Return a text without links, its HTML entities resolved."""
+    return LINK.sub(" ", unescaped(text) or text)
 
 
 def _must_look(own: Mapping[str, Any]) -> bool:
