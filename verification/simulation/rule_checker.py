@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.stand_ins.stocktwits.api import PostRecord
+    from verification.simulation.scenario import Alert
     from verification.simulation.world import Held, World
 
 SETTLED_SECONDS = 60.0
@@ -72,13 +73,9 @@ def _hours(world: World) -> Iterator[str]:
 def deadlines(world: World) -> dict[str, float]:
     """Return when each text expires, in seconds since the epoch: the latest of its messages counts."""
     found: defaultdict[str, float] = defaultdict(float)
-    default = 60.0 * world.day.rules.default_expiry_minutes
     for _, alert in world.published:
-        if alert.text is None:
-            continue
-        starts = max(START + alert.after, alert.not_before or 0)
-        by_default = starts + default if default else math.inf
-        found[alert.text] = max(found[alert.text], alert.expires_at or by_default)
+        if alert.text is not None:
+            found[alert.text] = max(found[alert.text], _deadline(world, alert))
     for letter in world.retried:  # it is a new message
         for _, alert in world.published:
             if alert.body == letter.body and alert.text is not None:
@@ -103,7 +100,7 @@ def _expired(world: World) -> Iterator[str]:
         text = texts[key]
         if world.day.rules.expired_to != "log":
             yield f"{key} expired to the log, and not to Dead letters"
-        if at < min(latest[text], *(_own_deadline(world, key))):
+        if at < min(latest[text], *_own_deadlines(world, key)):
             yield f"{key} expired at {clock(at)}, before its time"
         # A later message under its key begins anew.
         before = [each for each in world.table.changes[f"post#{key}"] if each.at <= at]
@@ -114,13 +111,14 @@ def _expired(world: World) -> Iterator[str]:
             yield f"LOST: {text!r} is on StockTwits, but expired to the log"
 
 
-def _own_deadline(world: World, key: str) -> list[float]:
-    default = 60.0 * world.day.rules.default_expiry_minutes
-    return [
-        alert.expires_at or max(START + alert.after, alert.not_before or 0) + (default or math.inf)
-        for message_id, alert in world.published
-        if (alert.key or message_id) == key
-    ]
+def _own_deadlines(world: World, key: str) -> list[float]:
+    return [_deadline(world, alert) for message_id, alert in world.published if (alert.key or message_id) == key]
+
+
+def _deadline(world: World, alert: Alert) -> float:
+    """Return when a message expires, in seconds since the epoch, by its own word or by the owner's rule."""
+    by_default = 60.0 * world.day.rules.default_expiry_minutes or math.inf
+    return alert.expires_at or max(START + alert.after, alert.not_before or 0) + by_default
 
 
 def _too_soon(world: World) -> Iterator[str]:

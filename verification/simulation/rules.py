@@ -88,10 +88,10 @@ def ruled(random: Random, start: float) -> list[Ruled]:
         not_before = expires = None
         if random.random() < 0.3:
             not_before = after + random.choice([60, 1200, 3 * 3600])
-            fields["not_before"] = _iso(start + not_before)
+            fields["not_before"] = iso(start + not_before)
         if random.random() < 0.2:
             expires = max(after, not_before or 0) + random.choice([120, 2400])
-            fields["expires_at"] = _iso(start + expires)
+            fields["expires_at"] = iso(start + expires)
         if random.random() < 0.3:
             fields["priority"] = "high"
         body = json.dumps({"body": words, **fields}) if fields else words
@@ -109,5 +109,6 @@ def at_closing(random: Random, rules: Rules) -> list[Ruled]:
     return [Ruled(after, each, each) for each in words]
 
 
-def _iso(moment: float) -> str:
+def iso(moment: float) -> str:
+    """Write a moment, in seconds since the epoch, as a message does."""
     return datetime.fromtimestamp(moment, UTC).isoformat()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from local.stand_ins.stocktwits.contrary import CREATE, Contrary
 from local.stand_ins.stocktwits.faults import Fault, PlannedFault, plan
 from verification.simulation import rules
 from verification.simulation.network import Weather
-from verification.simulation.rules import Rules
+from verification.simulation.rules import MINUTE, Rules
 from verification.simulation.stocktwits import HIDES, Links, Nature
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 START = 1_800_000_000.0 - 8 * 3600 - 1800
 """Half an hour before midnight (UTC), so that posts of two days count towards a daily cap."""
 
-MINUTE, HOUR = 60.0, 3600.0
+HOUR = 60 * MINUTE
 FOR_EVER = 30 * 24 * HOUR
 
 CONTRARY = 0.5
@@ -349,7 +348,7 @@ def _alerts(random: Random, nature: Nature, *, crowded: bool) -> list[Alert]:
             alerts.append(Alert(after, f'{{"body": {number}}}', None, may_be_refused=("body",)))
         elif kind < 0.25:
             expires = after + random.uniform(30, 1800)
-            body = {"body": text, "expires_at": f"{_iso(START + expires)}"}
+            body = {"body": text, "expires_at": f"{rules.iso(START + expires)}"}
             alerts.append(
                 Alert(after, json.dumps(body), text, expires_at=START + expires, may_be_refused=("expired", *usual))
             )
@@ -399,7 +398,3 @@ def _with_a_key(random: Random, number: int, after: float, text: str, usual: tup
 
 def _moments(random: Random, within: float, count: int) -> list[float]:
     return sorted(random.uniform(0, within) for _ in range(count))
-
-
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat()
