@@ -177,6 +177,21 @@ def samconfig(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def parameters_of_deploy(monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, str]:
+    """Let SAM read the parameters that it is given with the samconfig.toml of a folder, instead of deploying."""
+    passed: dict[str, str] = {}
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        deployment = deploy_cli.make_context("deploy", [*command[2:], "--stack-name", "relay", "--region", "us-east-1"])
+        passed.update(deployment.params["parameter_overrides"])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("local.deploy.configured", lambda: configured(folder))
+    monkeypatch.setattr("local.deploy.check", lambda *_: None)
+    monkeypatch.setattr("subprocess.run", run)
+    return passed
+
+
 @pytest.mark.parametrize(
     ("given", "from_file"),
     [({"PostingHours": HOURS, "PostingHolidays": "NYSE"}, ""), ({}, f"PostingHours='{HOURS}'")],
@@ -185,18 +200,9 @@ def samconfig(tmp_path: Path) -> Path:
 def test_posting_hours_come_to_sam_with_their_spaces_and_commas(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], from_file: str
 ) -> None:
-    passed: dict[str, str] = {}
     section = f'version = 0.1\n[default.deploy.parameters]\nparameter_overrides = "{from_file} DryRun=true"\n'
     (tmp_path / "samconfig.toml").write_text(section)
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        deployment = deploy_cli.make_context("deploy", [*command[2:], "--stack-name", "relay", "--region", "us-east-1"])
-        passed.update(deployment.params["parameter_overrides"])
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr("local.deploy.configured", lambda: configured(tmp_path))
-    monkeypatch.setattr("local.deploy.check", lambda *_: None)
-    monkeypatch.setattr("subprocess.run", run)
+    passed = parameters_of_deploy(monkeypatch, tmp_path)
     assert deploy("python3.13", "arm64", given) == 0
     assert passed["PostingHours"] == HOURS
     assert passed.items() >= given.items()
@@ -220,16 +226,7 @@ def test_posting_hours_come_to_the_emulator_with_their_spaces_and_commas(monkeyp
 
 
 def test_make_deploy_passes_on_what_samconfig_holds(samconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    passed: dict[str, str] = {}
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        deployment = deploy_cli.make_context("deploy", [*command[2:], "--stack-name", "relay", "--region", "us-east-1"])
-        passed.update(deployment.params["parameter_overrides"])
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr("local.deploy.configured", lambda: configured(samconfig))
-    monkeypatch.setattr("local.deploy.check", lambda *_: None)
-    monkeypatch.setattr("subprocess.run", run)
+    passed = parameters_of_deploy(monkeypatch, samconfig)
     assert deploy("python3.13", "arm64", {"MaxPostsPerHour": "12", "BackupTimeZone": "America/New_York"}) == 0
     assert passed == {
         "DryRun": "true",
