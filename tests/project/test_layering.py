@@ -231,6 +231,10 @@ def test_what_is_pure_loads_no_client_library(module: str) -> None:
     assert brought & CLIENT_LIBRARIES == set()
 
 
+def test_a_program_that_imports_the_client_does_not_load_boto3_yet() -> None:
+    assert {"boto3", "botocore.session", "botocore.config", "requests", "urllib3"} & brought_by("relay.client") == set()
+
+
 TALKS_TO_AWS = {
     "relay.aws",
     "relay.aws_errors",
@@ -354,11 +358,12 @@ with (
     patch.object(urllib3.PoolManager, "__init__", made),
     patch.object(ssl, "create_default_context", made),
 ):
-    import relay.posting.bootstrap, relay.backups.bootstrap
+    import relay.posting.bootstrap, relay.backups.bootstrap, relay.client
 
 from relay.backups.settings import BackupSettings
 from relay.posting.settings import PostingSettings
 ours = {each.name.upper() for kind in (PostingSettings, BackupSettings) for each in fields(kind)}
+ours |= {relay.client.STACK_VARIABLE, "AWS_REGION"}
 print(len(ours), *(ours & read))
 """
     number, *settings_read = python(program).split()

@@ -272,7 +272,8 @@ class Outbox:
         not_sent = [each for each in in_order if isinstance(each, NotSent)]
         if not_sent:
             reasons = "; ".join(dict.fromkeys(each.reason for each in not_sent))
-            raise AwsError(f"{len(not_sent)} of {len(drafts)} messages not sent: {reasons}", sent, not_sent)
+            doubt = ", as far as is known" if any(each.may_be_queued for each in not_sent) else ""
+            raise AwsError(f"{len(not_sent)} of {len(drafts)} messages not sent{doubt}: {reasons}", sent, not_sent)
         return sent
 
 
@@ -516,7 +517,7 @@ def _to_json(value: object) -> str:
 
 
 def _reason(error: ClientError | BotoCoreError) -> str:
-    """Say why AWS could not be used; what a program that gets credentials wrote may contain secrets, and stays out."""
+    """Return why AWS could not be used, without what another program wrote that gets credentials: it may be secret."""
     if isinstance(error, CredentialRetrievalError):
-        return f"AWS cannot be used: {type(error).__name__}"
-    return f"AWS cannot be used: {error}"
+        return "the profile's credential provider failed"
+    return str(error)
