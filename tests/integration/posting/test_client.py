@@ -269,26 +269,48 @@ def test_what_may_be_queued_can_be_sent_again_and_is_one_post(
     assert world.posted == [TEXT]
 
 
-class ThrottledTwice(Handler):
-    """An SQS that takes the third request, and keeps the keys of all."""
+class FailingQueue(Handler):
+    """An SQS that fails as planned before it takes a request; it keeps the keys of all."""
 
     def serve(self) -> None:
+        planned, keys = self.server.stand_in
         (entry,) = msgspec.json.decode(self.read_body())["Entries"]
-        self.server.stand_in.append(entry["MessageAttributes"]["RelayKey"]["StringValue"])
-        taken = {"Successful": [{"Id": "0", "MessageId": "id", "MD5OfMessageBody": ""}]}
-        throttled = {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slower"}
-        code, answer = (200, taken) if len(self.server.stand_in) > 2 else (400, throttled)
+        keys.append(entry["MessageAttributes"]["RelayKey"]["StringValue"])
+        answer: Any = {"Successful": [{"Id": "0", "MessageId": "id", "MD5OfMessageBody": ""}]}
+        code = planned.pop(0) if planned else 200
+        if code != 200:
+            answer = {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slower"}
         self.answer(code, msgspec.json.encode(answer), {"Content-Type": "application/x-amz-json-1.0"})
 
 
-def test_a_call_that_is_throttled_is_made_again(world: PostingWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def send_to_queue_that_fails(world: PostingWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    planned: list[int] = []
     keys: list[str] = []
-    server = Server(0, ThrottledTwice, keys)
+    server = Server(0, FailingQueue, (planned, keys))
     server.start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-    sent = Outbox(queue_url=world.outbox).send(TEXT)
+
+    def send(*codes: int) -> tuple[Sent, list[str]]:
+        planned[:] = codes
+        return Outbox(queue_url=world.outbox).send(TEXT), keys
+
+    yield send
     server.stop()
+
+
+def test_a_call_that_is_throttled_is_made_again(send_to_queue_that_fails: Any) -> None:
+    sent, keys = send_to_queue_that_fails(400, 400)
     assert (sent.id, keys) == ("id", [sent.key] * 3)
+
+
+@pytest.mark.parametrize("codes", [(400, 400, 400), (500, 500, 500)])
+def test_after_several_attempts_in_vain_a_message_may_be_queued_by_an_earlier_one(
+    send_to_queue_that_fails: Any, codes: tuple[int, ...]
+) -> None:
+    with pytest.raises(AwsError, match=r"not sent, as far as is known: .*RequestThrottled") as error:
+        send_to_queue_that_fails(*codes)
+    assert error.value.may_be_queued
 
 
 # Which Outbox
