@@ -102,6 +102,12 @@ def test_a_map_of_a_path_that_the_sentiment_does_not_have_is_refused() -> None:
         check(Template(body="Up", sentiment="{side}", maps={"sides": {"buy": "bullish"}}))
 
 
+@pytest.mark.parametrize("words", [{"\x1b": "bullish"}, {"buy": "\ud800"}])
+def test_a_map_with_a_control_character_is_refused(words: dict[str, str]) -> None:
+    with pytest.raises(Reject, match="the template's map has a control character"):
+        check(Template(body="Up", sentiment="{side}", maps={"side": words}))
+
+
 @pytest.mark.parametrize("text", ["side", "side:buy", "buy=bullish", "{side}:buy=bullish", ":buy=bullish"])
 def test_maps_that_are_written_otherwise_are_refused(text: str) -> None:
     with pytest.raises(Reject, match="side:buy=bullish"):

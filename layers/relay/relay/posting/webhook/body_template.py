@@ -52,10 +52,12 @@ def check(template: Template) -> None:
         raise Reject("the template's body is empty")
     for field in ("body", "sentiment", "key"):
         text = getattr(template, field)
-        if any(unicodedata.category(each) in {"Cc", "Cs"} and each not in "\n\t" for each in text):
+        if _has_controls(text):
             raise Reject(f"the template's {field} has a control character")
         for _ in _parts(field, text):
             pass
+    if any(_has_controls(word) for words in template.maps.values() for pair in words.items() for word in pair):
+        raise Reject("the template's map has a control character")
     unused = set(template.maps) - set(_paths("sentiment", template.sentiment))
     if unused:
         raise Reject(
@@ -175,6 +177,10 @@ def _parts(field: str, text: str) -> Iterator[tuple[str, str | None]]:
         else:
             yield part[0][0], None
     yield text[end:], None
+
+
+def _has_controls(text: str) -> bool:
+    return any(unicodedata.category(each) in {"Cc", "Cs"} and each not in "\n\t" for each in text)
 
 
 def _quoted(path: str) -> str:
