@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from datetime import timedelta  # noqa: TC003  typer reads it
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote
@@ -98,7 +98,7 @@ def add(  # noqa: PLR0913  each is an option
     try:
         source = sources.new_source(
             secret,
-            added=time.strftime("%Y-%m-%d", time.gmtime(time.time())),
+            added=datetime.fromtimestamp(time.time(), UTC).date().isoformat(),
             addresses=_addresses(allow) if allow else before.addresses if before else (),
             template=_template(before.template if before else None, body, sentiment, maps, key),
             expires_in=int(expires_in.total_seconds()) if expires_in else before.expires_in if before else 0,
