@@ -15,6 +15,7 @@ from msgspec import structs
 from relay.errors import Reject
 from relay.posting.webhook import body_template, message, sources
 from relay.posting.webhook.body_template import Template
+from relay.posting.webhook.receiver import MAX_BYTES
 from rich.text import Text
 
 from relay_cli.deployed import webhook_sources
@@ -298,11 +299,17 @@ def _described(name: str, source: Source) -> Text:
 def _payload(file: str) -> str:
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return content.decode()
     except OSError as error:
         raise Failure(f"{file} cannot be read: {error.strerror}.", USAGE) from None
+    if len(content) > MAX_BYTES:
+        raise Failure(
+            f"The webhook would answer 413: the message has {len(content):,} bytes, at most {MAX_BYTES:,} are allowed.",
+            FAILED,
+        )
+    try:
+        return content.decode()
     except UnicodeDecodeError:
-        raise Failure("The webhook would answer 400: the body is not UTF-8 text.", FAILED) from None
+        raise Failure("The webhook would answer 400: the message is not text in UTF-8.", FAILED) from None
 
 
 def _composed(name: str, source: Source, payload: str) -> Composed:
@@ -341,7 +348,7 @@ def _test_address(context: Context, name: str) -> None:
     answer = webhook.post_nothing(stack, f"/alerts/{name}/{secret}")
     reason = webhook.reason(answer)
     match answer.status:
-        case 400 if reason == "the message is empty":
+        case 400 if reason == message.EMPTY:
             context.console.print(f"The address of {name} works: the webhook accepted the secret. Nothing was posted.")
             return
         case 404:

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from relay.errors import Reject
 from relay.posting.webhook import sources as secrets
 from relay.posting.webhook.message import compose
+from relay.posting.webhook.receiver import MAX_BYTES, Receiver, read_request
 from relay.posting.webhook.sources import MAX_CHARACTERS, Source, authenticate, decode
 from relay_cli.commands import webhook
 
+from tests.factories import api_event
 from tests.servers import answering, request_of, tcp_server
 from tests.worlds.cli import (
     DONE,
@@ -377,7 +378,7 @@ def test_the_key_that_is_shown_is_the_one_that_the_webhook_makes(cli: CliHarness
         ('{"a": 1}', "the payload has no field symbol"),
         ("Up 3%", "the payload must be a JSON object"),
         ("", "the message is empty"),
-        (b"\xff", "is not UTF-8"),
+        (b"\xff", "is not text in UTF-8"),
         (json.dumps({"symbol": "\x1b[2J" + "x" * 2000}), "at most 1000 are allowed"),
     ],
 )
@@ -385,6 +386,14 @@ def test_the_reason_of_a_refusal_is_shown(cli: CliHarness, payload: str | bytes,
     add(cli, "--body", "Up ${symbol}")
     result = cli("webhook", "test", "scanner", "--from", "-", typed=payload)
     assert (result.code, "would answer 400" in result.err, reason in result.err) == (FAILED, True, True), result.err
+
+
+def test_a_payload_that_is_too_large_is_refused_as_the_webhook_would(cli: CliHarness) -> None:
+    add(cli, "--body", "Up")
+    sized = json.dumps({"a": "x" * (MAX_BYTES - len('{"a": ""}'))})
+    assert cli("webhook", "test", "scanner", "--from", "-", typed=sized).code == DONE
+    result = cli("webhook", "test", "scanner", "--from", "-", typed=f"{sized} ")
+    assert (result.code, "413: the message has 65,537 bytes" in result.err) == (FAILED, True)
 
 
 def test_a_payload_s_text_steers_no_terminal(cli: CliHarness) -> None:
@@ -413,21 +422,19 @@ def served(cli: CliHarness) -> Iterator[list[bytes]]:
     """The webhook at an address of this machine; the requests that it gets."""
     requests: list[bytes] = []
 
+    def send(body: str, key: str) -> str:
+        pytest.fail(f"{body} was sent as {key}")
+
+    receiver = Receiver(lambda *, fresh=False: sources(cli), send, cli.world.clock)
+
     def answer(connection: socket.socket) -> None:
-        request = request_of(connection)
-        requests.append(request)
-        head, _, body = request.partition(b"\r\n\r\n")
-        _, _, name, secret = head.split(b" ")[1].decode().split("/")
-        source = authenticate(sources(cli), name, secret, HERE)
-        status, words = 404, "Not Found"
-        if source:
-            try:
-                compose(name, source, body.decode(), 0.0)
-                status, words = 202, ""
-            except Reject as error:
-                status, words = 400, error.reason
-        content = json.dumps({"message": words}).encode()
-        connection.sendall(b"HTTP/1.1 %d So\r\nContent-Length: %d\r\n\r\n%b" % (status, len(content), content))
+        requests.append(request_of(connection))
+        head, _, body = requests[-1].decode().partition("\r\n\r\n")
+        _, _, name, secret = head.split(" ")[1].split("/")
+        response = receiver.receive(read_request(api_event(name, secret, body, address=HERE))).response
+        content = response["body"].encode()
+        length = f"Content-Length: {len(content)}\r\n\r\n"
+        connection.sendall(f"HTTP/1.1 {response['statusCode']} So\r\n{length}".encode() + content)
 
     with tcp_server(answer) as server:
         cli.outputs["WebhookUrl"] = f"http://127.0.0.1:{server.port}"
