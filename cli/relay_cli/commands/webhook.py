@@ -61,7 +61,7 @@ def add(  # noqa: PLR0913  each is an option
     expires_in: Annotated[
         timedelta | None,
         typer.Option(
-            parser=span, metavar="SPAN", help="Do not post an alert so long after it was received: 30m, 2h ..."
+            parser=span, metavar="SPAN", help="Let an alert expire so long after it was received: 30m, 2h ..."
         ),
     ] = None,
     allow: Annotated[

@@ -15,6 +15,7 @@ from relay.posting.webhook.receiver import MAX_BYTES, Receiver, read_request
 from relay.posting.webhook.sources import MAX_CHARACTERS, Source, authenticate, decode
 from relay_cli.commands import webhook
 
+from local.build import ROOT
 from tests.factories import api_event
 from tests.servers import answering, request_of, tcp_server
 from tests.worlds.cli import (
@@ -511,3 +512,30 @@ def test_an_address_is_tested_only_if_the_webhook_is_switched_on(cli: CliHarness
     del cli.outputs["WebhookUrl"]
     result = check(cli, "a-secret-of-the-test")
     assert (result.code, "WebhookEnabled=true" in result.err) == (NO_STACK, True)
+
+
+# The document
+
+
+def examples() -> list[tuple[list[str], str, str]]:
+    """Each template of docs/webhook.md: the command that adds it, a payload, and what it becomes."""
+    text = (ROOT / "docs" / "webhook.md").read_text().partition("\n## Templates\n")[2].partition("\n## ")[0]
+    blocks = re.findall(
+        r"```sh\n(relay webhook add .*?)```\n\n```json\n(.*?)```\n.*?```text\n(.*?)```", text, re.DOTALL
+    )
+    return [(shlex.split(command.replace("\\\n", "")), payload, shown) for command, payload, shown in blocks]
+
+
+@pytest.mark.parametrize("example", [pytest.param(each, id=each[0][3]) for each in examples()])
+def test_a_template_of_the_document_makes_what_it_shows(cli: CliHarness, example: tuple[list[str], str, str]) -> None:
+    (_, _, _, name, *options), payload, shown = example
+    add(cli, *options, name=name)
+    result = cli("webhook", "test", name, "--from", "-", typed=payload)
+    assert result.code == DONE, result.err
+    made = re.sub(r"^Key +webhook-.*\n\n", "", result.out)
+    assert made == shown
+
+
+def test_every_template_of_the_document_is_an_example() -> None:
+    text = (ROOT / "docs" / "webhook.md").read_text()
+    assert len(examples()) == len(re.findall(r"^relay webhook add .* --body", text, re.MULTILINE)) >= 4
