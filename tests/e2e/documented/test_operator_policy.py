@@ -57,7 +57,8 @@ COMMANDS: dict[str, list[str]] = {
     "webhook test": ["scanner", "--from", "alert.txt"],
     "webhook revoke": ["scanner", "--yes"],
 }
-"""In this order, since `status --why` needs what `send` sent, `webhook` what `webhook add` added, and `backups --check` and `get` what `backfill` fetched.
+"""In this order, since `status --why` needs what `send` sent, `backups --check` and `get` what `backfill` fetched, and
+`webhook list` what `webhook add` added.
 LETTER is a new dead letter's id."""
 
 OTHER_NAMES = {
