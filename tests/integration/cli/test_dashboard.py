@@ -61,7 +61,7 @@ def test_a_closed_gate_shows_why_and_until_when(page: Page, world: PostingWorld)
 
 @pytest.mark.usefixtures("cli")
 def test_the_dashboard_knows_when_what_waits_will_be_posted(world: PostingWorld) -> None:
-    world.gate().admit(3)
+    world.gate(per_hour=12, burst=3, per_day=48).admit(3)
     world.send(world.leftovers, "one $A")
     found = model.DashboardModel(Context().stack, "Ann")
     outlook = anyio.run(found.outlook.get, 10.0).value
