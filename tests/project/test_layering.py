@@ -167,7 +167,8 @@ RANKS = {
         {"bootstrap"},
         {"batch", "delivery", "backoff", "telemetry"},
         {"ledger", "gate", "spacing", "stocktwits", "charts", "result_events", "settings"},
-        {"alert", "reconciliation", "envelopes", "instants", "not_alerts", "outcome", "hours", "exchange"},
+        {"alert", "reconciliation", "envelopes", "instants", "not_alerts", "outcome", "hours", "exchange"}
+        | {"webhook", "webhook.sources", "webhook.body_template", "webhook.message"},
     ],
     "backups": [
         {"bootstrap"},
@@ -215,6 +216,9 @@ PURE = [
     "relay.posting.not_alerts",
     "relay.posting.outcome",
     "relay.posting.reconciliation",
+    "relay.posting.webhook.body_template",
+    "relay.posting.webhook.message",
+    "relay.posting.webhook.sources",
     "relay.backups.backup",
     "relay.backups.events",
     "relay.backups.gunzip",

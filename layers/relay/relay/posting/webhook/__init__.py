@@ -1,0 +1,1 @@
+"""The webhook: an address that any program can POST an alert to."""
