@@ -93,8 +93,8 @@ API_REQUEST = 1.00 / 1e6
 """For a request to an HTTP API of at most 512 KB: https://aws.amazon.com/api-gateway/pricing/."""
 
 WEBHOOK_SECONDS = 0.035
-"""The billed duration of `ReceiveAlertsFunction` for an alert: what it computes (docs/benchmarks.md has the whole answer
-on one machine), and one call to SQS, for which AWS takes about 20 ms."""
+"""The billed duration of `ReceiveAlertsFunction` for an alert: what it computes (docs/benchmarks.md has the whole
+answer on one machine), and one call to SQS, for which AWS takes about 20 ms."""
 
 WRONG_SECRET_SECONDS = 0.010
 """The same for a request that is refused before its body is read, which makes no call."""

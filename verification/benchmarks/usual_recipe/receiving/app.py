@@ -1,5 +1,6 @@
 """A webhook as the common guides build one: Powertools' resolver and parameters, pydantic, a client made at import."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -42,8 +43,8 @@ def authenticate(source: str, secret: str) -> None:
     """Compare the secret with the stored hash of the source's."""
     sources = json.loads(parameters.get_parameter(SOURCES_PARAMETER, decrypt=True))
     known = sources.get(source)
-    given = hashlib.sha256(((known or {}).get("salt", "") + secret).encode()).hexdigest()
-    if not known or not hmac.compare_digest(given, known["hash"]):
+    given = hashlib.sha256(f"{(known or {}).get('salt', '')}:{secret}".encode()).digest()
+    if not known or not hmac.compare_digest(base64.urlsafe_b64encode(given).rstrip(b"=").decode(), known["hash"]):
         raise NotFoundError("Not Found")
 
 
