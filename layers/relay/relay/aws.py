@@ -37,6 +37,10 @@ EVENTS_CONFIG = AWS_CONFIG.merge(Config(connect_timeout=1, read_timeout=2, retri
 """Announcing what became of a post must not take the time of the next one; `relay.posting.result_events` tries it
 again."""
 
+WAITED_FOR_CONFIG = AWS_CONFIG.merge(Config(connect_timeout=0.4, read_timeout=1.0, retries={"total_max_attempts": 1}))
+"""While the sender of an alert waits. Two calls that get no answer take 2.8 s at most, and TradingView gives up after
+3 s (docs/tradingview.md); it is the sender who tries again."""
+
 _CONFIGS = {"s3": S3_CONFIG, "events": EVENTS_CONFIG}
 
 

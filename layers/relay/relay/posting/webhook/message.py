@@ -21,6 +21,9 @@ SAME_SECONDS = 1800
 """How long the same payload of a source is the same alert, counted in whole half hours: StockTwits refuses an identical
 post for so long."""
 
+EMPTY = "the message is empty"
+"""The reason by which an empty request tells that address and secret are right."""
+
 
 @dataclass(frozen=True, slots=True)
 class Composed:
@@ -49,8 +52,8 @@ def compose(name: str, source: Source, payload: str, now: float) -> Composed:
     Raises:
         Reject: It cannot be posted; the reason says why.
     """
-    if not payload.strip():  # whatever its template: so an empty request tells whether address and secret are right
-        raise Reject("the message is empty")
+    if not payload.strip():  # whatever its template
+        raise Reject(EMPTY)
     body = payload if source.template is None else msgspec.json.encode(render(source.template, payload)).decode()
     reading = read_message(body)
     alert = reading.alert
