@@ -2,14 +2,18 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn
+from hypothesis.strategies import DrawFn, SearchStrategy
+from relay.posting.webhook import receiver
 from relay.posting.webhook.body_template import Template
+from relay.posting.webhook.receiver import Receipt, Receiver, Request
+from relay.posting.webhook.sources import Source
 
 from verification.fuzz import webhook
 from verification.fuzz.webhook import SECRET, SOURCES
@@ -33,10 +37,9 @@ alerts = st.fixed_dictionaries(
     {"body": st.text(min_size=1, max_size=40) | st.sampled_from(["Up 3% $AAPL", f"see {SECRET}"])},
     optional={"key": st.text(max_size=10), "sentiment": st.sampled_from(["bullish", "up"]), "expires_at": values},
 )
-filled = st.fixed_dictionaries(
-    {"name": st.just("Gap") | values, "price": values, "symbols": st.just(["AAPL"]) | values, "side": values},
-    optional={"id": values},
-)
+GOOD = {"name": "Gap", "price": 1.5, "symbols": ["AAPL"], "side": "buy", "id": 7}
+lines = st.sampled_from(["a\nb", "\x1b[31mred", "\0"])
+filled = st.dictionaries(st.sampled_from(sorted(GOOD)), lines | values, max_size=2).map(lambda other: GOOD | other)
 SECRET_IN_ESCAPES = "".join(f"\\u{ord(each):04x}" for each in SECRET)
 payloads = (
     alerts.map(json.dumps)
@@ -68,12 +71,21 @@ pieces = st.sampled_from(
         "Up",
     ]
 ) | st.text(max_size=3)
-forms = st.sampled_from(["Up {price} ${name}", "{side}", "{a.b} {{x}}"]) | st.lists(pieces, max_size=5).map("".join)
+usual_forms = st.sampled_from(["Up {price} ${name}", "{side}", "{a.b} {{x}}", "{name}", "{" + 500 * "a" + "}"])
+forms = usual_forms | usual_forms | st.lists(pieces, max_size=5).map("".join)
 written_maps = st.lists(st.sampled_from(["side", ":", "=", ",", "buy", "bullish", " ", "{", "a.b"]), max_size=12).map(
     "".join
 )
 replacements = st.dictionaries(
     st.sampled_from(["a", "side", "a.b"]), st.dictionaries(st.text(max_size=3), st.text(max_size=3), min_size=1)
+)
+
+templates = st.builds(
+    Template,
+    body=forms,
+    sentiment=st.sampled_from(["", "{side}"]) | forms,
+    key=st.sampled_from(["", "{id}"]) | forms,
+    maps=st.just({}) | replacements,
 )
 
 # Requests
@@ -131,11 +143,9 @@ def test_any_request_is_answered_and_only_the_right_secret_opens_its_body(event:
 
 
 @fuzzed
-@given(forms, forms, forms, replacements, payloads)
-def test_any_template_is_refused_or_makes_an_alert_of_any_payload_or_refuses_it(
-    body: str, sentiment: str, key: str, maps: dict[str, dict[str, str]], payload: str
-) -> None:
-    webhook.template(Template(body=body, sentiment=sentiment, key=key, maps=maps), payload)
+@given(templates, payloads)
+def test_any_template_is_refused_or_makes_an_alert_of_any_payload_or_refuses_it(form: Template, payload: str) -> None:
+    webhook.template(form, payload)
 
 
 @fuzzed
@@ -180,10 +190,47 @@ def test_a_payload_of_any_depth_is_answered(opening: str, depth: int) -> None:
 
 # Planted defects, which the generated input must find
 
-PLANTED: list[tuple[str, Any]] = [
-    ("hmac.compare_digest", lambda *_: True),
-    ("relay.posting.webhook.sources._allowed", lambda *_: True),
-    ("relay.posting.webhook.receiver._without", lambda _, text: text),
-    ("relay.posting.webhook.receiver.failure", lambda error: pytest.fail(str(error))),
-    ("relay.posting.webhook.receiver.MAX_BYTES", 100_000_000),
+
+def opens_before_it_asks(self: Receiver, request: Request) -> Source | None:
+    receiver._content(request)
+    return authenticated(self, request)
+
+
+def as_it_is(content: Any, path: str) -> str:
+    return str(content.get(path, "") if isinstance(content, dict) else "")
+
+
+authenticated = Receiver._authenticated
+unread = st.tuples(st.sampled_from([*SOURCES.values()]), payloads)
+unfilled = st.tuples(templates, payloads)
+
+PLANTED: list[tuple[str, object, SearchStrategy[Any], Callable[[Any], None]]] = [
+    ("hmac.compare_digest", lambda *_: True, requests(), webhook.request),
+    ("relay.posting.webhook.receiver.Receiver._authenticated", opens_before_it_asks, requests(), webhook.request),
+    ("relay.posting.webhook.receiver._without", lambda _, text: text, requests(), webhook.request),
+    ("relay.posting.webhook.receiver._refuse_secret", lambda *_: None, requests(), webhook.request),
+    ("functions.receive_alerts.app.failure", lambda _: Receipt(502), requests(), webhook.request),
+    ("relay.posting.webhook.body_template._quoted", str, unfilled, lambda both: webhook.template(*both)),
+    ("relay.posting.webhook.body_template._value", as_it_is, unfilled, lambda both: webhook.template(*both)),
+    ("relay.posting.webhook.message._made_key", lambda *_: "", unread, lambda both: webhook.message(*both)),
+    ("relay.posting.webhook.message._encoded", lambda alert: alert.body, unread, lambda both: webhook.message(*both)),
 ]
+
+
+@pytest.mark.parametrize(("what", "planted", "inputs", "target"), PLANTED, ids=[what for what, *_ in PLANTED])
+def test_a_planted_defect_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    planted: object,
+    inputs: SearchStrategy[Any],
+    target: Callable[[Any], None],
+) -> None:
+    monkeypatch.setattr(what, planted)
+
+    @settings(fuzzed, max_examples=1000, phases=["generate"], report_multiple_bugs=False)
+    @given(inputs)
+    def check(each: Any) -> None:
+        target(each)
+
+    with pytest.raises(AssertionError):
+        check()
