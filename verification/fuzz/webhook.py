@@ -117,7 +117,7 @@ def request(event: Any) -> None:  # noqa: ANN401  any JSON value
     for message_body, key in sent:
         assert content == {"id": MESSAGE_ID, "key": key}
         assert SECRET not in message_body + key + read(message_body).body
-        assert len(body) <= MAX_BASE64_CHARACTERS
+        assert len(sealed or "") <= MAX_BASE64_CHARACTERS
     if receipt.status == HTTPStatus.BAD_REQUEST:
         is_a_reason(content["message"])
 

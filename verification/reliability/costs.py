@@ -93,15 +93,15 @@ API_REQUEST = 1.00 / 1e6
 """For a request to an HTTP API of at most 512 KB: https://aws.amazon.com/api-gateway/pricing/."""
 
 WEBHOOK_SECONDS = 0.035
-"""The billed duration of `ReceiveAlertsFunction` for an alert: what it computes (docs/benchmarks.md has the whole
-answer on one machine), and one call to SQS, for which AWS takes about 20 ms."""
+"""The billed duration of `ReceiveAlertsFunction` for an alert: about 4 ms of a whole processor (docs/benchmarks.md), of
+which 512 MB have 0.29, and one call to SQS, for which AWS takes about 20 ms."""
 
 WRONG_SECRET_SECONDS = 0.010
 """The same for a request that is refused before its body is read, which makes no call."""
 
-WEBHOOK_LOG_BYTES = 2500
-"""A line of the API's access log, one of the function's, its metrics, and Lambda's own lines;
-`verification.reliability.webhook` measures the function's."""
+WEBHOOK_LOG_BYTES, WRONG_SECRET_LOG_BYTES = 1600, 1600
+"""The log of an alert, and of a wrong secret: a line of the API's access log, one of the function's, its metrics, and
+Lambda's own lines. `verification.reliability.webhook` measures the function's."""
 
 POLLERS, POLL_SECONDS = 5, 20
 """How an idle event source mapping polls: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html."""
@@ -262,13 +262,15 @@ def webhook(requests_: int, *, taken: bool = True) -> WebhookBill:
         requests_: How many, each of which reaches the function: what exceeds the throttle does not.
         taken: Whether each becomes a message in the Outbox; if not, each has a wrong secret.
     """
-    seconds = WEBHOOK_SECONDS if taken else WRONG_SECRET_SECONDS
+    seconds, log_bytes = (
+        (WEBHOOK_SECONDS, WEBHOOK_LOG_BYTES) if taken else (WRONG_SECRET_SECONDS, WRONG_SECRET_LOG_BYTES)
+    )
     return WebhookBill(
         api=requests_ * API_REQUEST,
         lambda_requests=requests_ * LAMBDA_REQUEST,
         duration=requests_ * seconds * MEMORY_GB * LAMBDA_GB_SECOND["arm64"],
         sqs=requests_ * SQS_REQUEST * taken,
-        logs=requests_ * WEBHOOK_LOG_BYTES / 1e9 * LOG_GB,
+        logs=requests_ * log_bytes / 1e9 * LOG_GB,
     )
 
 
