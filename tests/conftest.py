@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from relay.backups import bootstrap as backups
 from relay.posting import bootstrap as posting
+from relay.posting.webhook import bootstrap as webhook
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.worlds.aws import Emulator
 from tests.worlds.localemu import LocalEmu
 from tests.worlds.moto import Moto
 
-CACHED = (posting.container, posting.telemetry, backups.container, backups.telemetry)
+CACHED = tuple(cached for half in (posting, webhook, backups) for cached in (half.container, half.telemetry))
 
 
 class ByFile(LoadScopeScheduling):

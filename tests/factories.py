@@ -1,6 +1,7 @@
 """What unit tests are made of: messages, alerts, claims, pauses, and a clock that stands still until it is set."""
 
 import sys
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -55,6 +56,13 @@ BACKUP_ENVIRONMENT = {
 """What the template sets for the function that fetches backups."""
 
 
+WEBHOOK_ENVIRONMENT = {
+    "OUTBOX_QUEUE_URL": "https://sqs/outbox",
+    "WEBHOOK_SOURCES_PARAMETER": "/stocktwits-relay/webhook-sources",
+}
+"""What the template sets for the function that receives alerts."""
+
+
 class Clock:
     """Stands still until it is set."""
 
@@ -88,6 +96,37 @@ def a_pause(cause: str = "rate_limited", seconds: float | None = 60.0, **but: An
 
 def published(number: int = 1) -> Published:
     return Published(number, f"https://stocktwits.com/relay_demo/message/{number}")
+
+
+def api_event(
+    source: str,
+    secret: str | None = None,
+    body: str = "Up $AAPL",
+    *,
+    headers: Mapping[str, str] | None = None,
+    is_base64: bool = False,
+    address: str = "52.89.214.238",
+) -> dict[str, Any]:
+    """Make an event of API Gateway for the webhook, in the format 2.0; without a secret, it has none in its path."""
+    path = f"/alerts/{source}" if secret is None else f"/alerts/{source}/{secret}"
+    route = "POST /alerts/{source}" if secret is None else "POST /alerts/{source}/{secret}"
+    return {
+        "version": "2.0",
+        "routeKey": route,
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "text/plain; charset=utf-8", **(headers or {})},
+        "requestContext": {
+            "apiId": "a1b2c3d4e5",
+            "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": address, "userAgent": "Go"},
+            "requestId": "JKJaXmPLvHcESHA=",
+            "routeKey": route,
+            "stage": "$default",
+        },
+        "pathParameters": {"source": source} | ({} if secret is None else {"secret": secret}),
+        "body": body,
+        "isBase64Encoded": is_base64,
+    }
 
 
 def callers() -> list[FrameType]:

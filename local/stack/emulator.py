@@ -96,6 +96,10 @@ class Emulator(Running):
             aws_session_token=self._session_token,
         )
 
+    def api_url(self, api: str, path: str) -> str:
+        """Return the address of a path of an HTTP API: the session token, which a caller has no header for, is in it."""
+        return f"{self.url}/_aws/execute-api/{api}/$default{path}?X-Amz-Security-Token={self._session_token}"
+
     def messages(self) -> dict[str, list[dict[str, Any]]]:
         """Return the messages of every queue by its URL, also those that are not visible, without receiving any."""
         headers = {"X-Amz-Security-Token": self._session_token}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from math import sin
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyped]
 
@@ -85,6 +86,15 @@ class Stack(Running):
     def client(self, service: str) -> Any:  # noqa: ANN401  its type depends on the name
         """Return a boto3 client for a service of the emulator."""
         return self.emulator.client(service)
+
+    def webhook_url(self, path: str) -> str:
+        """Return an address of the webhook that any program of this machine can POST to.
+
+        Args:
+            path: The path, such as ``/alerts/tradingview/SECRET``.
+        """
+        api = urlsplit(self.outputs["WebhookUrl"]).hostname or ""
+        return self.emulator.api_url(api.partition(".")[0], path)
 
     def _deploy(self, directory: Path) -> None:
         parameters = {

@@ -189,7 +189,7 @@ def failure(error: Exception) -> Receipt:
 def _content(request: Request) -> bytes:
     try:
         if request.is_base64:
-            return b64decode(request.body)
+            return b64decode(request.body, validate=True)
         return request.body.encode("utf-8", "surrogatepass")
     except ValueError:
         raise Reject("the body cannot be decoded: it is marked as Base64, and is not") from None

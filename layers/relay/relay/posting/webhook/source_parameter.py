@@ -24,7 +24,7 @@ KEPT_SECONDS = 60
 
 REREAD_SECONDS = 5
 """How long to wait before reading again for a secret that is not known, or after a failure. A source that was just
-added works at once, and a storm of wrong secrets reads the parameter no more than 12 times a minute."""
+added works within that time, and a storm of wrong secrets reads the parameter no more than 12 times a minute."""
 
 OUTAGE_SECONDS = 600
 """How long sources are used while SSM does not answer. An outage of SSM then loses no alert, and a source that is
