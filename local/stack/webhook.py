@@ -1,6 +1,6 @@
 """A source of the webhook for a stack on this machine; in AWS, ``relay webhook add`` stores them.
 
-It is written here once more, since the layer and its libraries are not installed where `make demo` runs.
+The format is written down here once more, since the layer's libraries are not installed where `make demo` runs.
 """
 
 import base64
@@ -8,7 +8,14 @@ import hashlib
 import json
 import secrets
 
+from local.stack.stack import Stack
+
+ENABLED = {"WebhookEnabled": "true"}
+"""The parameter with which a stack has a webhook."""
+
 PARAMETER = "/stocktwits-relay/webhook-sources"
+"""The default of ``WebhookSourcesParameter``."""
+
 SALT = "a-stack-on-this-machine"
 
 
@@ -22,3 +29,11 @@ def one_source(name: str, secret: str) -> str:
     digest = hashlib.sha256(f"{SALT}:{secret}".encode()).digest()
     stored = {"salt": SALT, "hash": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(), "added": "2026-11-27"}
     return json.dumps({name: stored})
+
+
+def add_source(stack: Stack, name: str) -> str:
+    """Store a new source as the only one; return the address to POST its alerts to."""
+    secret = new_secret()
+    content = one_source(name, secret)
+    stack.client("ssm").put_parameter(Name=PARAMETER, Type="SecureString", Value=content, Overwrite=True)
+    return stack.webhook_url(f"/alerts/{name}/{secret}")

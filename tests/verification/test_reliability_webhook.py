@@ -127,6 +127,8 @@ def a_run(*arrivals: Arrival, posts: int = 1, dead: dict[str, list[str]] | None 
         (a_run(posts=0, answers=defaultdict(list, {ALERT.text: [None, 202]})), 1),
         (a_run(posts=0, answers=defaultdict(list, {ALERT.text: [None, 503]})), 0),
         (a_run(FIRST, LATER, dead={"two": ["a duplicate"]}), 0),
+        (a_run(FIRST, LATER, dead={"two": ["a duplicate", "a duplicate"]}), 0),
+        (a_run(FIRST, LATER, dead={"one": ["a duplicate"], "two": ["a duplicate"]}), 1),
         (a_run(FIRST, LATER), 1),
         (a_run(FIRST, LATER, dead={"two": ["another reason"]}), 1),
         (a_run(FIRST, replace(AGAIN, key="two"), dead={"two": ["a duplicate"]}), 1),
