@@ -31,8 +31,9 @@ JSON_OF_TRADINGVIEW = {
     "sentiment": "bearish",
     "key": "below-200-AMZN-2026-11-27T14:30:00Z",
 }
-ANSWER_SECONDS = 3
-"""How long TradingView waits for an answer (docs/tradingview.md); the first one is from a cold start."""
+ANSWER_SECONDS = 30
+"""How long to wait for the webhook's answer. TradingView waits for 3 s, but here all functions start at the same time,
+on one machine."""
 
 
 ENDS = {"invalid": ("rejected",), "duplicate_key": ("posted", "already_posted")}
