@@ -70,6 +70,7 @@ style: $(DEV)
 	@.venv/bin/mypy layers/relay/relay functions/post_messages local verification cli
 	@.venv/bin/mypy functions/drain_leftovers
 	@.venv/bin/mypy functions/fetch_backups
+	@.venv/bin/mypy functions/receive_alerts
 
 scan: $(DEV) $(call ready,scan)
 	@.local/scan/bin/bandit --quiet --recursive layers/relay/relay functions cli

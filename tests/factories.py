@@ -1,7 +1,6 @@
 """What unit tests are made of: messages, alerts, claims, pauses, and a clock that stands still until it is set."""
 
 import sys
-from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -103,9 +102,9 @@ def api_event(
     secret: str | None = None,
     body: str = "Up $AAPL",
     *,
-    headers: Mapping[str, str] | None = None,
     is_base64: bool = False,
     address: str = "52.89.214.238",
+    **headers: str,
 ) -> dict[str, Any]:
     """Make an event of API Gateway for the webhook, in the format 2.0; without a secret, it has none in its path."""
     path = f"/alerts/{source}" if secret is None else f"/alerts/{source}/{secret}"
@@ -115,7 +114,7 @@ def api_event(
         "routeKey": route,
         "rawPath": path,
         "rawQueryString": "",
-        "headers": {"content-type": "text/plain; charset=utf-8", **(headers or {})},
+        "headers": {"content-type": "text/plain; charset=utf-8", **headers},
         "requestContext": {
             "apiId": "a1b2c3d4e5",
             "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": address, "userAgent": "Go"},

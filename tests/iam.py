@@ -28,6 +28,7 @@ RESOURCES = {
     "results": "ResultEventBusName",
     "/stocktwits-relay/token": "StockTwitsTokenParameter",
     "/stocktwits-relay/firestream": "FirestreamCredentialsParameter",
+    "/stocktwits-relay/webhook-sources": "WebhookSourcesParameter",
 }
 """The names of resources in tests, by their logical ids."""
 

@@ -13,7 +13,12 @@ RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 
 POSTING = {"PostMessagesFunction": "OutboxQueue", "DrainLeftoversFunction": "LeftoversQueue"}
 FUNCTIONS = POSTING | {"FetchBackupsFunction": "BackupRequestsQueue"}
-"""Each function, and the queue that it takes messages from."""
+"""Each function that a queue feeds, and that queue."""
+
+WEBHOOK = "ReceiveAlertsFunction"
+"""The function that API Gateway calls."""
+
+ALL_FUNCTIONS = (*FUNCTIONS, WEBHOOK)
 
 QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQueue", "BackupFailuresQueue")
 

@@ -97,7 +97,7 @@ class Emulator(Running):
         )
 
     def api_url(self, api: str, path: str) -> str:
-        """Return the address of a path of an HTTP API: the session token, which a caller has no header for, is in it."""
+        """Return the address of a path of an HTTP API, with the session token that the emulator asks for."""
         return f"{self.url}/_aws/execute-api/{api}/$default{path}?X-Amz-Security-Token={self._session_token}"
 
     def messages(self) -> dict[str, list[dict[str, Any]]]:

@@ -34,7 +34,6 @@ NOT_CALLED = {
     "iam:UpdateRoleDescription": "no role has a description",
     "glue:*Connection": "the database is not in another catalog",
     "lambda:*CodeSigningConfig": "no function is signed",
-    "logs:CreateLogDelivery": "no log group delivers to a stream",
     "logs:*IndexPolicy": "no log group has fields of its own in its index",
     "logs:*ResourcePolicy": "no log group has a policy of its own",
     "iam:CreateServiceLinkedRole": "neither the table nor the workgroup has anything that needs one",

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from relay.backups import bootstrap as backups
 from relay.posting import bootstrap as posting
+from relay.posting.webhook import bootstrap as webhook
 
-from tests.factories import BACKUP_ENVIRONMENT, ENVIRONMENT
+from tests.factories import BACKUP_ENVIRONMENT, ENVIRONMENT, WEBHOOK_ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 LAYER, COMMAND = ROOT / "layers" / "relay", ROOT / "cli"
@@ -164,9 +165,10 @@ def test_not_even_for_types_do_they_import_in_a_circle(package: str) -> None:
 
 RANKS = {
     "posting": [
-        {"bootstrap"},
-        {"batch", "delivery", "backoff", "telemetry"},
-        {"ledger", "gate", "spacing", "stocktwits", "charts", "result_events", "settings"},
+        {"bootstrap", "webhook.bootstrap"},
+        {"batch", "delivery", "backoff", "telemetry", "webhook.receiver", "webhook.telemetry"},
+        {"ledger", "gate", "spacing", "stocktwits", "charts", "result_events", "settings"}
+        | {"webhook.outbox", "webhook.settings", "webhook.source_parameter"},
         {"alert", "reconciliation", "envelopes", "instants", "not_alerts", "outcome", "hours", "exchange"}
         | {"webhook", "webhook.sources", "webhook.body_template", "webhook.message"},
     ],
@@ -190,7 +192,7 @@ def test_what_builds_a_half_uses_its_work_and_work_uses_clients_but_never_the_ot
     assert upwards == set()
 
 
-@pytest.mark.parametrize("half", ["posting", "backups"])
+@pytest.mark.parametrize("half", ["posting", "posting.webhook", "backups"])
 def test_only_handlers_import_where_a_half_is_built(half: str) -> None:
     bootstrap = f"relay.{half}.bootstrap"
     assert importers(bootstrap, list(RELAY)) == {}
@@ -218,6 +220,7 @@ PURE = [
     "relay.posting.reconciliation",
     "relay.posting.webhook.body_template",
     "relay.posting.webhook.message",
+    "relay.posting.webhook.receiver",
     "relay.posting.webhook.sources",
     "relay.backups.backup",
     "relay.backups.events",
@@ -266,6 +269,15 @@ def test_one_half_does_not_load_the_other(half: str, other: str) -> None:
     assert {"relay.archive", "relay.reading", "relay.backups.reader"} & brought == set()
     assert "requests" not in brought or half == "posting"
     assert "isal" not in brought or half == "backups"
+
+
+def test_the_webhook_loads_nothing_of_what_posts_and_what_posts_nothing_of_the_webhook() -> None:
+    webhook = brought_by("relay.posting.webhook.bootstrap")
+    pure = {"alert", "envelopes", "instants", "not_alerts"}
+    ours = {each for each in webhook if each.startswith("relay.posting.") and "webhook" not in each}
+    assert ours == {f"relay.posting.{name}" for name in pure}
+    assert {"requests", "boto3", "relay.queues", "relay.credentials", "zoneinfo"} & webhook == set()
+    assert not [each for each in brought_by("relay.posting.bootstrap") if each.startswith("relay.posting.webhook")]
 
 
 @pytest.mark.parametrize("handler", sorted(each for each in OURS if each.startswith("functions.")))
@@ -357,11 +369,12 @@ with (
     patch.object(urllib3.PoolManager, "__init__", made),
     patch.object(ssl, "create_default_context", made),
 ):
-    import relay.posting.bootstrap, relay.backups.bootstrap
+    import relay.posting.bootstrap, relay.posting.webhook.bootstrap, relay.backups.bootstrap
 
 from relay.backups.settings import BackupSettings
 from relay.posting.settings import PostingSettings
-ours = {each.name.upper() for kind in (PostingSettings, BackupSettings) for each in fields(kind)}
+from relay.posting.webhook.settings import WebhookSettings
+ours = {each.name.upper() for kind in (PostingSettings, WebhookSettings, BackupSettings) for each in fields(kind)}
 print(len(ours), *(ours & read))
 """
     number, *settings_read = python(program).split()
@@ -370,10 +383,12 @@ print(len(ours), *(ours & read))
 
 
 def test_a_container_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (ENVIRONMENT | BACKUP_ENVIRONMENT).items():
+    for name, value in (ENVIRONMENT | WEBHOOK_ENVIRONMENT | BACKUP_ENVIRONMENT).items():
         monkeypatch.setenv(name, value)
     assert posting.container() is posting.container()
     assert posting.telemetry("post_messages") is posting.telemetry("post_messages")
+    assert webhook.container() is webhook.container()
+    assert webhook.telemetry() is webhook.telemetry()
     assert backups.container() is backups.container()
     assert backups.telemetry() is backups.telemetry()
 

@@ -58,6 +58,6 @@ def test_a_configuration_without_a_stack_name_is_left_to_sam(tmp_path: Path) -> 
 
 
 def test_what_schedules_add_to_the_longest_stack_name_fits() -> None:
-    events = [each for one in of_type("AWS::Serverless::Function").values() for each in one["Events"].values()]
+    events = [each for one in of_type("AWS::Serverless::Function").values() for each in one.get("Events", {}).values()]
     names = [each["Properties"]["Name"]["Fn::Sub"] for each in events if each["Type"] == "ScheduleV2"]
     assert max(len(name.replace("${AWS::StackName}", "x" * MAX_STACK_NAME)) for name in names) == 64

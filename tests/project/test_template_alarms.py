@@ -7,9 +7,14 @@ import pytest
 from relay import queues
 from relay.posting import backoff
 
-from tests.template import FUNCTIONS, POSTING, RESOURCES, ROOT, TEMPLATE, of_type, properties, switched_by
+from tests.template import POSTING, RESOURCES, ROOT, TEMPLATE, WEBHOOK, of_type, properties, switched_by
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
+CONDITIONS = {
+    **dict.fromkeys(POSTING, "PostingIsOn"),
+    "FetchBackupsFunction": "BackupsAreOn",
+    WEBHOOK: "WebhookIsOn",
+}
 OF_THE_STACK = {"Name": "stack", "Value": {"Ref": "AWS::StackName"}}
 
 
@@ -64,10 +69,20 @@ def of_the_function(name: str) -> dict[str, Any]:
                 function.replace("Function", "ErrorsAlarm"),
                 "AWS/Lambda Errors",
                 of_the_function(function),
-                "PostingIsOn" if function in POSTING else "BackupsAreOn",
+                condition,
                 "Sum >= 1 in 1 of 1 x 300, else notBreaching",
             )
-            for function in FUNCTIONS
+            for function, condition in CONDITIONS.items()
+        ),
+        *(
+            (
+                f"{metric}Alarm",
+                f"StockTwitsRelay {metric}",
+                OF_THE_STACK,
+                "WebhookIsOn",
+                "Sum >= 1 in 1 of 1 x 300, else notBreaching",
+            )
+            for metric in ("AlertsNotTaken", "AlertsRefused")
         ),
         (
             "DrainStoppedAlarm",
@@ -111,9 +126,9 @@ def test_an_alarm_watches_this_metric_and_goes_off_then(
     assert f"{rule}, else {has['TreatMissingData']}" == when
 
 
-def test_there_are_as_many_alarms_as_are_free_and_an_optional_one() -> None:
-    assert len(ALARMS.keys() - switched_by("SilenceIsAlarming")) == 10
-    assert len(ALARMS) == 11
+def test_unless_something_is_switched_on_there_are_as_many_alarms_as_are_free() -> None:
+    assert len(ALARMS.keys() - switched_by("SilenceIsAlarming") - switched_by("WebhookIsOn")) == 10
+    assert len(ALARMS) == 14
 
 
 @pytest.mark.parametrize("alarm", ALARMS)

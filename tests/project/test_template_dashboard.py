@@ -3,13 +3,18 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.template import FUNCTIONS, POSTING, QUEUES, properties
 
 
-def dashboard() -> tuple[dict[str, Any], dict[str, Any]]:
-    """The body with its variables unresolved, and the values of the variables that it defines itself."""
-    body, names = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
-    return json.loads(body), names
+def dashboard(*, webhook: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The body with its names unresolved, and the values of the names that it defines itself."""
+    body, variables = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    names = dict(variables)
+    condition, widgets, otherwise = names.pop("WebhookWidgets")["Fn::If"]
+    assert condition == "WebhookIsOn"
+    return json.loads(body.replace("${WebhookWidgets}", widgets["Fn::Sub"] if webhook else otherwise)), names
 
 
 def shown() -> list[list[str]]:
@@ -26,15 +31,16 @@ def shown() -> list[list[str]]:
     return found
 
 
-def test_the_dashboard_is_json_and_its_widgets_fill_the_page_side_by_side() -> None:
-    body, _ = dashboard()
+@pytest.mark.parametrize(("webhook", "rows"), [(False, 18), (True, 24)])
+def test_the_dashboard_is_json_and_its_widgets_fill_the_page_side_by_side(webhook: bool, rows: int) -> None:
+    body, _ = dashboard(webhook=webhook)
     taken = [
         (x, y)
         for each in body["widgets"]
         for x in range(each["x"], each["x"] + each["width"])
         for y in range(each["y"], each["y"] + each["height"])
     ]
-    assert len(taken) == len(set(taken)) == 24 * 18
+    assert len(taken) == len(set(taken)) == 24 * rows
     assert max(x for x, _ in taken) == 23
 
 
@@ -48,7 +54,15 @@ def test_the_dashboard_shows_the_gate_the_queues_the_posts_the_backups_and_the_f
     assert ("StockTwitsRelay", "SecondsFromQueuedToPosted") in metrics
     assert {("AWS/SQS", f"Approximate{what}") for what in ("NumberOfMessagesVisible", "AgeOfOldestMessage")} <= metrics
     assert {("AWS/Lambda", name) for name in ("Errors", "Invocations")} <= metrics
-    for name in ("GateShut", "NewestBackupAgeDays", "BackupsStored", "BackupsFailed"):
+    assert {("StockTwitsRelay", name) for name in ("WrongSecrets", "AlertsNotTaken")} <= metrics
+    for name in (
+        "GateShut",
+        "NewestBackupAgeDays",
+        "BackupsStored",
+        "BackupsFailed",
+        "AlertsReceived",
+        "AlertsRefused",
+    ):
         assert name in searched
     assert {each[-1] for each in shown() if each[0] == "AWS/SQS"} == {f"${{{queue}.QueueName}}" for queue in QUEUES}
 

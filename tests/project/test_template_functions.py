@@ -13,8 +13,20 @@ from relay.backups.settings import BackupSettings
 from relay.environment import stack_name
 from relay.posting import gate, ledger
 from relay.posting.settings import PostingSettings
+from relay.posting.webhook.settings import WebhookSettings
 
-from tests.template import FUNCTIONS, POSTING, RESOURCES, ROOT, TEMPLATE, as_list, of_type, properties
+from tests.template import (
+    ALL_FUNCTIONS,
+    FUNCTIONS,
+    POSTING,
+    RESOURCES,
+    ROOT,
+    TEMPLATE,
+    WEBHOOK,
+    as_list,
+    of_type,
+    properties,
+)
 from verification.benchmarks import memory
 
 
@@ -22,7 +34,7 @@ def test_a_drain_takes_less_than_the_minute_between_two_runs() -> None:
     assert properties("DrainLeftoversFunction")["Timeout"] < 60
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL_FUNCTIONS)
 def test_a_function_is_there_only_while_all_policies_of_its_role_are(function: str) -> None:
     role = {"Ref": function.replace("Function", "Role")}
     policies = [name for name, each in of_type("AWS::IAM::Policy").items() if role in each["Roles"]]
@@ -97,7 +109,7 @@ def test_leases_and_probes_outlive_every_function(function: str) -> None:
     assert min(ledger.LEASE_SECONDS, gate.PROBE_SECONDS) > properties(function)["Timeout"]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL_FUNCTIONS)
 def test_every_function_logs_to_a_group_with_a_retention(function: str) -> None:
     group = properties(function)["LoggingConfig"]["LogGroup"]["Ref"]
     assert properties(group)["RetentionInDays"] == {"Ref": "LogRetentionDays"}
@@ -116,11 +128,15 @@ def test_each_stack_has_a_layer_of_its_own() -> None:
 
 # Settings
 
-SETTINGS: dict[str, Any] = dict.fromkeys(POSTING, PostingSettings) | {"FetchBackupsFunction": BackupSettings}
+SETTINGS: dict[str, Any] = {
+    **dict.fromkeys(POSTING, PostingSettings),
+    "FetchBackupsFunction": BackupSettings,
+    WEBHOOK: WebhookSettings,
+}
 ENV_JSON = ROOT / "events" / "env.json"
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL_FUNCTIONS)
 def test_the_template_sets_exactly_the_settings_that_the_code_reads(function: str) -> None:
     own = properties(function)["Environment"]["Variables"]
     assert set(own) == {each.name.upper() for each in fields(SETTINGS[function])}
@@ -133,7 +149,7 @@ def test_every_function_knows_the_stack_of_its_metrics() -> None:
     assert stack_name({}) == "unknown"
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL_FUNCTIONS)
 def test_a_setting_is_the_resource_or_parameter_of_its_name(function: str) -> None:
     known = {re.sub("[^a-z0-9]", "", name.lower()): name for name in (*RESOURCES, *TEMPLATE["Parameters"])}
     for name, value in properties(function)["Environment"]["Variables"].items():
@@ -148,7 +164,7 @@ def test_each_function_takes_from_its_own_queue(function: str, queue: str) -> No
     assert properties(function)["Environment"]["Variables"]["SOURCE_QUEUE_URL"] == {"Ref": queue}
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL_FUNCTIONS)
 def test_env_json_has_every_setting_of_every_function(function: str) -> None:
     variables = json.loads(ENV_JSON.read_text())[function]
     SETTINGS[function].from_environment(variables)
@@ -161,7 +177,7 @@ def test_env_json_posts_nothing(function: str) -> None:
 
 
 def test_env_json_has_exactly_these_functions() -> None:
-    assert json.loads(ENV_JSON.read_text()).keys() == FUNCTIONS.keys()
+    assert json.loads(ENV_JSON.read_text()).keys() == set(ALL_FUNCTIONS)
 
 
 def test_the_readme_shows_how_to_invoke_with_each_sample_event() -> None:

@@ -11,7 +11,7 @@ from relay.backups.backup import FILE_TYPES
 from relay.credentials import AUTH_STYLES
 from relay.posting.hours import posting_hours
 
-from tests.template import FUNCTIONS, QUEUES, RESOURCES, ROOT, TEMPLATE, switched_by
+from tests.template import FUNCTIONS, QUEUES, RESOURCES, ROOT, TEMPLATE, WEBHOOK, switched_by
 
 
 def test_the_parameters_are_these_and_each_is_shown_in_one_group() -> None:
@@ -101,6 +101,7 @@ def test_the_functions_can_read_the_posting_hours_that_the_template_takes(hours:
 def test_the_outputs_that_other_tools_rely_on_are_there() -> None:
     expected = {f"{queue}{what}" for queue in QUEUES for what in ("Url", "Arn", "Name")}
     expected |= {f"{name}{what}" for name in (*FUNCTIONS, "LedgerTable", "BackupBucket") for what in ("Name", "Arn")}
+    expected |= {"WebhookUrl", f"{WEBHOOK}Name", f"{WEBHOOK}Arn"}
     expected |= {"PublishPolicyArn", "ArchiveDatabaseName", "ArchiveWorkGroupName", "AlarmTopicArn"}
     assert set(TEMPLATE["Outputs"]) == expected
 
@@ -121,6 +122,15 @@ def test_each_half_is_on_unless_its_parameter_is_false() -> None:
     for condition, parameter in (("PostingIsOn", "PostingEnabled"), ("BackupsAreOn", "BackupsEnabled")):
         assert TEMPLATE["Conditions"][condition] == {"Fn::Equals": [{"Ref": parameter}, "true"]}
         assert TEMPLATE["Parameters"][parameter]["Default"] == "true"
+
+
+def test_of_a_webhook_that_is_not_switched_on_nothing_is_there() -> None:
+    assert TEMPLATE["Conditions"]["WebhookIsOn"] == {"Fn::Equals": [{"Ref": "WebhookEnabled"}, "true"]}
+    assert TEMPLATE["Parameters"]["WebhookEnabled"]["Default"] == "false"
+    everything = {**RESOURCES, **TEMPLATE["Outputs"]}
+    conditional = {name for name, each in everything.items() if each.get("Condition") == "WebhookIsOn"}
+    assert {name for name in everything if re.search("Webhook|ReceiveAlerts|^Alerts", name)} == conditional
+    assert {name for name, each in RESOURCES.items() if "ApiGateway" in each["Type"]} <= conditional
 
 
 @pytest.mark.parametrize("condition", ["ChartsAreRead", "ResultsAreAnnounced", "SilenceIsAlarming"])

@@ -9,6 +9,7 @@ from relay.backups.backup import FILE_TYPES
 from relay.posting.result_events import SOURCE
 
 from tests.template import (
+    ALL_FUNCTIONS,
     FUNCTIONS,
     POSTING,
     RESOURCES,
@@ -29,7 +30,7 @@ def policies_of_roles() -> list[dict[str, Any]]:
     return inline + list(of_type("AWS::IAM::Policy").values()) + list(of_type("AWS::IAM::ManagedPolicy").values())
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL_FUNCTIONS)
 def test_every_function_has_a_role_of_its_own_and_no_policies_from_the_transform(function: str) -> None:
     assert properties(function)["Role"] == {"Fn::GetAtt": [function.replace("Function", "Role"), "Arn"]}
     assert "Policies" not in properties(function)
@@ -50,7 +51,7 @@ def test_a_role_takes_messages_only_from_its_own_queue() -> None:
         assert [each["Resource"] for each in taking] == [{"Fn::GetAtt": [queue, "Arn"]}]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ALL_FUNCTIONS)
 def test_a_role_writes_only_the_log_of_its_own_function(function: str) -> None:
     policies = properties(function.replace("Function", "Role"))["Policies"]
     logging = [each for policy in policies for each in statements(policy) if "logs:PutLogEvents" in each["Action"]]

@@ -67,7 +67,7 @@ class Aws:
         self.dynamodb = of_the_tests.client("dynamodb")
         self.ssm = of_the_tests.client("ssm")
         self.s3 = of_the_tests.client("s3")
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, Any], Any] = {}
         self._answers: dict[str, list[Answer]] = {}
         self._lose: list[str] = []
         events = self.session.events
@@ -84,7 +84,8 @@ class Aws:
 
     def forget_client(self, service: str) -> None:
         """Make a new client when one is needed next: a client's quota of retries is limited."""
-        self._clients.pop(service, None)
+        for key in [each for each in self._clients if each[0] == service]:
+            del self._clients[key]
 
     def reusing_clients(self, create_client: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap botocore's `create_client` to return the same clients to every container, which saves most of the time
@@ -93,9 +94,10 @@ class Aws:
         def client(session: Session, service: Any, *arguments: Any, **options: Any) -> Any:
             if arguments or options.keys() != {"config"}:  # a session of the tests
                 return create_client(session, service, *arguments, **options)
-            if service not in self._clients:
-                self._clients[service] = self.session.client(service, **options)
-            return self._clients[service]
+            key = service, options["config"]  # functions differ in their time-outs and attempts
+            if key not in self._clients:
+                self._clients[key] = self.session.client(service, **options)
+            return self._clients[key]
 
         return client
 

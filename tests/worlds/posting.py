@@ -34,6 +34,7 @@ class PostingWorld:
         leftovers: The URL of the queue Leftovers.
         dead: The URL of the queue Dead letters.
         functions: Both functions, by the name of their queue.
+        output: All that was written and read back.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class PostingWorld:
         self.clock = clock
         self.patch = patch
         self._capsys = capsys
-        self._output = ""
+        self.output = ""
         self.aws = aws
         self.sqs, self.dynamodb, self.ssm, self.s3 = aws.sqs, aws.dynamodb, aws.ssm, aws.s3
         self.functions: dict[str, Function] = {}
@@ -277,12 +278,12 @@ class PostingWorld:
     def written(self) -> str:
         """What was written since the last call."""
         output, errors = self._capsys.readouterr()
-        self._output += output + errors
+        self.output += output + errors
         assert errors == ""
         return output
 
     def assert_no_secret_was_written(self) -> None:
         with suppress(AssertionError):
             self.written()
-        assert TOKEN not in self._output
-        assert SECRET_QUERY not in self._output
+        assert TOKEN not in self.output
+        assert SECRET_QUERY not in self.output

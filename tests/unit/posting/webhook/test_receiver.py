@@ -276,10 +276,10 @@ def test_what_sqs_refuses_is_a_bad_request(around: Surroundings) -> None:
         api_event("scanner", "s-1"),
         api_event("scanner", "%73-1"),
         api_event("%73canner", "s-1"),
-        api_event("scanner", headers={"authorization": "Bearer s-1"}),
-        api_event("scanner", headers={"Authorization": "bearer  s-1 "}),
-        api_event("scanner", "s-1", headers={"authorization": "Bearer another"}),
-        api_event("scanner", "s-1", headers={"authorization": "Basic c2VjcmV0"}),
+        api_event("scanner", authorization="Bearer s-1"),
+        api_event("scanner", Authorization="bearer  s-1 "),
+        api_event("scanner", "s-1", authorization="Bearer another"),
+        api_event("scanner", "s-1", authorization="Basic c2VjcmV0"),
     ],
 )
 def test_the_secret_is_in_the_path_or_the_header(event: dict[str, Any]) -> None:
@@ -289,7 +289,7 @@ def test_the_secret_is_in_the_path_or_the_header(event: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("authorization", ["Basic s-1", "s-1", "Bearer", "", "Bearers-1"])
 def test_no_other_header_is_a_secret(authorization: str) -> None:
-    assert read_request(api_event("scanner", headers={"authorization": authorization})).secret == ""
+    assert read_request(api_event("scanner", authorization=authorization)).secret == ""
 
 
 def test_an_event_without_a_body_is_an_empty_message() -> None:
@@ -300,10 +300,9 @@ def test_an_event_without_a_body_is_an_empty_message() -> None:
 
 
 def test_an_unexpected_error_is_told_by_its_type_and_place_and_not_by_its_text() -> None:
-    try:
-        raise KeyError(SECRET)
-    except KeyError as error:
-        receipt = failure(error)
+    with pytest.raises(KeyError) as raised:
+        {}[SECRET]
+    receipt = failure(raised.value)
     assert answer(receipt) == (500, {"message": "Internal Server Error"})
     assert receipt.reason.startswith("KeyError in ")
     assert "test_receiver.py, line" in receipt.reason

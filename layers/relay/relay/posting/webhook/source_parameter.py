@@ -5,8 +5,6 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError
-
 from relay.aws_errors import AWS_ERRORS, error_code
 from relay.errors import Reject, Retry
 from relay.posting.webhook.sources import decode
@@ -14,7 +12,6 @@ from relay.posting.webhook.sources import decode
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from botocore.exceptions import ClientError
     from mypy_boto3_ssm import SSMClient
 
     from relay.posting.webhook.sources import Source
@@ -30,9 +27,9 @@ OUTAGE_SECONDS = 600
 """How long sources are used while SSM does not answer. An outage of SSM then loses no alert, and a source that is
 revoked during it still ends soon."""
 
-_SSM_FAILED = frozenset({"InternalServerError", "ServiceUnavailable", "ThrottlingException"})
-"""Errors that say nothing about the parameter:
-https://docs.aws.amazon.com/systems-manager/latest/APIReference/CommonErrors.html."""
+_REFUSED = frozenset({"AccessDeniedException", "InvalidKeyId"})
+"""Errors of the parameter, or of the key that encrypts it; any other is an outage of SSM:
+https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html."""
 
 
 class SourceParameter:
@@ -79,7 +76,7 @@ class SourceParameter:
             if code == "ParameterNotFound":
                 self._sources = {}
             else:
-                self._failed(f"cannot be read ({code})", lasting=not _of_ssm_itself(error))
+                self._failed(f"cannot be read ({code})", lasting=code in _REFUSED)
         except Reject as error:
             self._failed(f"cannot be used: {error.reason}", lasting=True)
         if not self._failure:
@@ -91,7 +88,3 @@ class SourceParameter:
         if lasting:
             self._sources = None
         self._on_failure(self._failure)
-
-
-def _of_ssm_itself(error: ClientError | BotoCoreError) -> bool:
-    return isinstance(error, BotoCoreError) or error_code(error) in _SSM_FAILED
