@@ -281,7 +281,7 @@ def webhook_price_list(throttle: int) -> str:
         throttle: The template's default for ``WebhookRatePerSecond``.
     """
     rows = (
-        ("nothing", webhook(0)),
+        ("nothing is sent", webhook(0)),
         ("100 alerts a day, for a month", webhook(100 * MONTH_DAYS)),
         ("a million alerts", webhook(10**6)),
         (f"wrong secrets for a day, {throttle} a second", webhook(throttle * DAY, taken=False)),
