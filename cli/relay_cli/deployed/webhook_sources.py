@@ -31,15 +31,12 @@ class StoredSources:
     Attributes:
         sources: Each source by its name.
         version: SSM's number of this version; 0 if nothing is stored yet.
+        characters: How many of `MAX_CHARACTERS` they take; more are possible in an advanced parameter.
     """
 
     sources: dict[str, Source]
     version: int = 0
-
-    @property
-    def characters(self) -> int:
-        """How many of `MAX_CHARACTERS` they take."""
-        return len(encode(self.sources))
+    characters: int = 0
 
 
 def read(stack: Stack) -> StoredSources:
@@ -59,7 +56,7 @@ def read(stack: Stack) -> StoredSources:
     if found["Type"] != _SECURE:
         raise _unusable(name, f"it is a {one_line(found['Type'])}, not a {_SECURE}")
     try:
-        return StoredSources(decode(found["Value"]), found["Version"])
+        return StoredSources(decode(found["Value"]), found["Version"], len(found["Value"].encode()))
     except Reject as error:
         raise _unusable(name, error.reason) from None
 
@@ -78,7 +75,7 @@ def write(stack: Stack, stored: StoredSources, sources: dict[str, Source]) -> No
     try:
         value = encode(sources)
     except Reject as error:
-        free = MAX_CHARACTERS - stored.characters
+        free = max(0, MAX_CHARACTERS - stored.characters)
         raise Failure(
             f"{one_line(error.reason).capitalize()}. Nothing was stored; {free:,} of {MAX_CHARACTERS:,} characters are "
             "free in the parameter.\nShorter templates, fewer addresses, and revoked sources make space.",
@@ -94,9 +91,9 @@ def write(stack: Stack, stored: StoredSources, sources: dict[str, Source]) -> No
         raise
     if answer["Version"] != stored.version + 1:
         raise Failure(
-            f"Something else changed {name} at the same time, and its change was overwritten: repeat what is missing "
-            "in `relay webhook list`.\nThe change of this command is stored; `relay webhook add NAME --replace` shows "
-            "a new address.",
+            f"Something else changed {name} at the same time, and that change is lost: compare `relay webhook list` "
+            "with what it should be.\nThe change of this command is stored; if it was an `add`, run it again with "
+            "--replace to get an address.",
             FAILED,
         )
 

@@ -224,6 +224,14 @@ def test_sources_fit_up_to_the_last_character(cli: CliHarness) -> None:
     assert cli("webhook", "add", "scanner", "--replace", "--expires-in", "1h").code == FAILED
 
 
+def test_sources_in_a_larger_parameter_than_ours_can_be_listed_and_get_no_more(cli: CliHarness) -> None:
+    large = json.dumps({"a": {"salt": "", "hash": "", "added": "", "template": {"body": "x" * 5000}}})
+    store(cli, large, Tier="Advanced")
+    assert "of 4,096 characters used" in cli("webhook", "list").out
+    result = cli("webhook", "add", "other")
+    assert (result.code, "0 of 4,096 characters are free" in result.err, raw(cli)[0]) == (FAILED, True, large)
+
+
 # Others that write at the same time, and what is not ours
 
 
@@ -258,8 +266,7 @@ def test_a_change_at_the_same_time_is_reported_since_it_is_lost(cli: CliHarness)
 
     cli.plan("PutParameter", meanwhile)
     result = cli("webhook", "add", "other")
-    assert (result.code, result.out, "changed at the same time" in result.err) == (FAILED, "", False)
-    assert "at the same time, and its change was overwritten" in result.err
+    assert (result.code, result.out, "at the same time, and that change is lost" in result.err) == (FAILED, "", True)
     assert set(sources(cli)) == {"scanner", "other"}
 
 
