@@ -8,13 +8,10 @@ import hashlib
 import json
 import secrets
 
-from local.stack.stack import Stack
+from local.stack.stack import SOURCES_PARAMETER, Stack
 
 ENABLED = {"WebhookEnabled": "true"}
 """The parameter with which a stack has a webhook."""
-
-PARAMETER = "/stocktwits-relay/webhook-sources"
-"""The default of ``WebhookSourcesParameter``."""
 
 SALT = "a-stack-on-this-machine"
 
@@ -35,5 +32,5 @@ def add_source(stack: Stack, name: str) -> str:
     """Store a new source as the only one; return the address to POST its alerts to."""
     secret = new_secret()
     content = one_source(name, secret)
-    stack.client("ssm").put_parameter(Name=PARAMETER, Type="SecureString", Value=content, Overwrite=True)
+    stack.client("ssm").put_parameter(Name=SOURCES_PARAMETER, Type="SecureString", Value=content, Overwrite=True)
     return stack.webhook_url(f"/alerts/{name}/{secret}")

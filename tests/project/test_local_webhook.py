@@ -3,7 +3,6 @@
 from relay.posting.webhook.sources import authenticate, decode
 
 from local.stack import webhook
-from tests.template import TEMPLATE
 
 
 def test_the_webhook_lets_in_the_source_of_a_stack_on_this_machine_with_its_secret_alone() -> None:
@@ -11,7 +10,3 @@ def test_the_webhook_lets_in_the_source_of_a_stack_on_this_machine_with_its_secr
     sources = decode(webhook.one_source("tradingview", secret))
     assert authenticate(sources, "tradingview", secret, "127.0.0.1")
     assert not authenticate(sources, "tradingview", webhook.new_secret(), "127.0.0.1")
-
-
-def test_it_is_stored_where_the_template_looks_for_it() -> None:
-    assert TEMPLATE["Parameters"]["WebhookSourcesParameter"]["Default"] == webhook.PARAMETER
