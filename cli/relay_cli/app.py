@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relay_cli.commands import dead, login
+from relay_cli.commands import dead, login, webhook
 from relay_cli.commands.backfill import backfill
 from relay_cli.commands.backups import backups
 from relay_cli.commands.cat import cat
@@ -64,6 +64,7 @@ app.add_typer(login.app, name="login")
 for command in (doctor, send, status, posts, pause, resume, backups, backfill, get, cat, dashboard):
     app.command()(command)
 app.add_typer(dead.app, name="dead")
+app.add_typer(webhook.app, name="webhook")
 
 
 def _reflow(text: str) -> str:
@@ -72,8 +73,9 @@ def _reflow(text: str) -> str:
     return "\n\n".join(each if each.startswith("[dim]") else each.replace("\n", " ") for each in paragraphs)
 
 
-for each in (*app.registered_commands, *login.app.registered_commands, *dead.app.registered_commands):
-    each.help = _reflow(getattr(each.callback, "__doc__", None) or "")
+for group in (app, login.app, dead.app, webhook.app):
+    for each in group.registered_commands:
+        each.help = _reflow(getattr(each.callback, "__doc__", None) or "")
 login.app.info.help = _reflow(login.stocktwits.__doc__ or "")
 
 

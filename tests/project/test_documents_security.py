@@ -99,7 +99,7 @@ def test_the_table_of_roles_matches_what_the_template_grants() -> None:
 def test_the_table_of_commands_names_exactly_the_commands() -> None:
     group = typer.main.get_command(app)
     commands = {
-        f"{name} {below}" if name == "dead" else name
+        f"{name} {below}" if name in {"dead", "webhook"} else name
         for name, command in group.commands.items()  # type: ignore[attr-defined]
         for below in getattr(command, "commands", {"": None})
     }
@@ -110,7 +110,9 @@ def test_the_table_of_commands_names_exactly_the_commands() -> None:
 def test_the_table_of_commands_names_exactly_the_statements() -> None:
     commands = {name for cell, _ in table("command") for name in quoted(cell)}
     documented = (
-        {name for _, cell in table("command") for name in quoted(cell)} - commands - {"--wait", "--with-firestream"}
+        {name for _, cell in table("command") for name in quoted(cell)}
+        - commands
+        - {"--wait", "--with-firestream", "--from"}
     )
     assert documented | {"FindTheStack"} == {each["Sid"] for each in OPERATOR["Statement"]}
 
@@ -128,6 +130,11 @@ def test_the_operator_may_use_no_queue_that_the_template_does_not_name() -> None
     assert {each.rpartition(":")[2] for each in resources} == names
 
 
+def named_by(parameter: str) -> str:
+    """The ARN of the SecureString that a parameter of the template names."""
+    return f"arn:aws:ssm:*:*:parameter{TEMPLATE['Parameters'][f'{parameter}Parameter']['Default']}"
+
+
 def test_the_operator_may_store_the_secrets_that_the_template_reads() -> None:
     (statement,) = (each for each in OPERATOR["Statement"] if each["Sid"] == "StoreSecrets")
     named = {
@@ -140,11 +147,16 @@ def test_the_operator_can_read_each_secret_by_a_statement_of_its_own() -> None:
     reading = {
         each["Sid"]: each["Resource"] for each in OPERATOR["Statement"] if "ssm:GetParameter" in listed(each["Action"])
     }
-    token, login = (
-        f"arn:aws:ssm:*:*:parameter{TEMPLATE['Parameters'][f'{name}Parameter']['Default']}"
-        for name in ("StockTwitsToken", "FirestreamCredentials")
-    )
-    assert reading == {"ReadTheToken": token, "ReadFirestreamsLogin": login}
+    token, login, sources = map(named_by, ("StockTwitsToken", "FirestreamCredentials", "WebhookSources"))
+    assert reading == {"ReadTheToken": token, "ReadFirestreamsLogin": login, "ReadWebhookSources": sources}
+
+
+def test_the_operator_may_store_the_webhooks_sources_alone_by_a_statement_of_its_own() -> None:
+    storing = {
+        each["Sid"]: each["Resource"] for each in OPERATOR["Statement"] if "ssm:PutParameter" in listed(each["Action"])
+    }
+    assert storing.keys() == {"StoreSecrets", "StoreWebhookSources"}
+    assert storing["StoreWebhookSources"] == named_by("WebhookSources")
 
 
 def test_the_operator_may_call_all_that_the_doctor_calls() -> None:

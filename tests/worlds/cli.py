@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from relay_cli import drafts, durations
 from relay_cli.app import main
-from relay_cli.commands import doctor, login, pause, posts, send, status
+from relay_cli.commands import doctor, login, pause, posts, send, status, webhook
 from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes, waits
 
 from tests.worlds.aws import REGION, stubbed_answer
@@ -30,6 +30,7 @@ Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 DONE, FAILED, USAGE, NO_AWS, NO_STACK, REFUSED = range(6)
 STACK = "stocktwits-relay"
+WEBHOOK_PARAMETER = "/stocktwits-relay/webhook-sources"
 OVERRIDE, SHOWN = "\u202e", r"\u202e"
 """A character that reverses the order of a text (SQS accepts it), and how it is shown."""
 
@@ -109,6 +110,7 @@ class CliHarness:
             "MaxPostsPerDay": "48",
             "DryRun": "false",
             "ChartBucketName": CHARTS,
+            "WebhookSourcesParameter": WEBHOOK_PARAMETER,
         }
         self.outputs = {
             "LedgerTableName": TABLE,
@@ -132,6 +134,7 @@ class CliHarness:
             send,
             status,
             waits,
+            webhook,
         ):
             if hasattr(module, "time"):
                 patch.setattr(module, "time", clock)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 import boto3
+from relay.posting.webhook.sources import encode, new_secret, new_source
 from relay_cli.deployed import stack
 from relay_cli.doctor import deployment
 from relay_cli.doctor.checklist import checks
@@ -21,7 +22,7 @@ from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
 from tests.worlds.aws import ACCOUNT, REGION, new_session, stubbed_answer
 from tests.worlds.backups import ARCHIVE, LOGIN_PARAMETER
-from tests.worlds.cli import STACK, CliHarness, session
+from tests.worlds.cli import STACK, WEBHOOK_PARAMETER, CliHarness, session
 
 MAIL = "owner@example.com"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:stocktwits-relay-alarms"
@@ -236,16 +237,33 @@ class DoctorWorld:
         }
         self.outputs["BackupBucketName"] = ARCHIVE
 
+    def with_webhook(self, url: str, *sources: str) -> "DoctorWorld":
+        """Switch the webhook on at an address, with a source for each of these names."""
+        self.outputs["WebhookUrl"] = url
+        self._create_function("ReceiveAlerts", "receive-alerts")
+        self.resources["ReceiveAlertsLogs"] = "ReceiveAlertsLogs"
+        self.client("logs").create_log_group(logGroupName="ReceiveAlertsLogs")
+        self.store_sources(*sources)
+        return self
+
+    def store_sources(self, *names: str) -> None:
+        """Store sources for the webhook."""
+        value = encode({name: new_source(new_secret(), added="2026-11-20") for name in names})
+        self.client("ssm").put_parameter(Name=WEBHOOK_PARAMETER, Type="SecureString", Value=value, Overwrite=True)
+
+    def _create_function(self, name: str, deployed: str) -> None:
+        self.outputs[f"{name}FunctionName"] = deployed
+        self.functions.functions[deployed] = {
+            "FunctionName": deployed,
+            "Runtime": "python3.13",
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            "Layers": [{"Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:RelayLayer:1"}],
+        }
+
     def _create_functions(self) -> None:
         for name, deployed in FUNCTIONS.items():
-            self.outputs[f"{name}FunctionName"] = deployed
-            self.functions.functions[deployed] = {
-                "FunctionName": deployed,
-                "Runtime": "python3.13",
-                "State": "Active",
-                "LastUpdateStatus": "Successful",
-                "Layers": [{"Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:RelayLayer:1"}],
-            }
+            self._create_function(name, deployed)
         for logical_id, uuid, queue, function in (
             ("PostMessagesFunctionOutbox", OUTBOX_TRIGGER, "Outbox", "post-messages"),
             ("FetchBackupsFunctionRequests", REQUESTS_TRIGGER, "BackupRequests", "fetch-backups"),

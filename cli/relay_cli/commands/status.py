@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from botocore.exceptions import ClientError
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from relay_cli.deployed import backups, deliveries, gate, queues, waits
+from relay_cli.deployed import backups, deliveries, gate, queues, waits, webhook_sources
 from relay_cli.deployed.logs import Logs
 from relay_cli.deployed.waits import State
 from relay_cli.failure import FAILED, USAGE, Failure
@@ -67,6 +68,19 @@ class Backups:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """The way in for programs without AWS credentials.
+
+    Attributes:
+        url: Its address, without a source and without a secret.
+        sources: How many sources may post alerts to it; None if you may not read them, or they cannot be read.
+    """
+
+    url: str
+    sources: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of a relay; what is switched off is None."""
 
@@ -74,6 +88,7 @@ class Status:
     at: datetime | None
     posting: Posting | None
     backups: Backups | None
+    webhook: Webhook | None
 
 
 def status(
@@ -135,7 +150,17 @@ def read(stack: Stack, logs: Logs) -> Status:
     if "FetchBackupsFunctionName" in stack.outputs:
         backup_queues = queues.read(stack, queues.BACKUPS)
         archive = Backups(backups.newest(stack), backups.last_nightly(logs), backup_queues)
-    return Status(stack.name, at(time.time()), posting, archive)
+    url = stack.outputs.get("WebhookUrl")
+    webhook = Webhook(url, _sources(stack)) if url else None
+    return Status(stack.name, at(time.time()), posting, archive, webhook)
+
+
+def _sources(stack: Stack) -> int | None:
+    """Count the webhook's sources, which only some operators may read."""
+    try:
+        return len(webhook_sources.read(stack).sources)
+    except (Failure, ClientError):
+        return None
 
 
 def render(state: Status) -> Table:
@@ -154,6 +179,8 @@ def render(state: Status) -> Table:
         if state.posting.held:
             table.add_row("Held back", _held(state.posting.held))
         table.add_row("Last post", _post(state.posting.last_post))
+    if state.webhook:
+        table.add_row("Webhook", _webhook(state.webhook))
     if state.backups is None:
         table.add_row("Backups", Text("switched off", "dim"))
     else:
@@ -220,6 +247,15 @@ def _queue(queue: QueueState, *, alarming: bool) -> Text:
         text.append(f", {later} of them in flight or waiting for another attempt", "")
     if queue.oldest_seconds is not None:
         text.append(f"; age of the oldest: {length(queue.oldest_seconds)}", "")
+    return text
+
+
+def _webhook(webhook: Webhook) -> Text:
+    text = Text(f"{one_line(webhook.url)}, ")
+    if webhook.sources is None:
+        text.append("its sources could not be read: see `relay doctor`", "yellow")
+    else:
+        text.append(count(webhook.sources, "source"), "" if webhook.sources else "yellow")
     return text
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay_cli.doctor import account, alarms, functions, logins, queues, volume
-from relay_cli.doctor.functions import DRAIN, FETCH, POST
+from relay_cli.doctor import account, alarms, functions, logins, queues, volume, webhook
+from relay_cli.doctor.functions import DRAIN, FETCH, POST, RECEIVE
 
 if TYPE_CHECKING:
     from relay_cli.doctor.deployment import Deployment
@@ -31,6 +31,7 @@ def checks(deployment: Deployment) -> dict[str, Check]:
     }
     if deployment.posts:
         found |= _posting(deployment)
+    found |= _webhook(deployment)
     if deployment.fetches:
         found |= _backups(deployment)
     # Queues and topic stay when their half is switched off.
@@ -57,6 +58,17 @@ def _posting(deployment: Deployment) -> dict[str, Check]:
         "errors-drain-leftovers": partial(functions.errors, deployment, DRAIN),
         "trigger-outbox": partial(functions.trigger, deployment, outbox, POST, "Outbox"),
         "schedule-drain-leftovers": partial(functions.schedule, deployment, every_minute, DRAIN),
+    }
+
+
+def _webhook(deployment: Deployment) -> dict[str, Check]:
+    if not deployment.receives:
+        return {"webhook": partial(webhook.leftover_sources, deployment)}
+    return {
+        "webhook": partial(webhook.sources, deployment),
+        "webhook-address": partial(webhook.address, deployment),
+        "function-receive-alerts": partial(functions.state, deployment, RECEIVE),
+        "errors-receive-alerts": partial(functions.errors, deployment, RECEIVE),
     }
 
 

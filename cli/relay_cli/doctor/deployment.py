@@ -53,6 +53,11 @@ class Deployment:
         return "FetchBackupsFunctionName" in self.stack.outputs
 
     @property
+    def receives(self) -> bool:
+        """Whether the webhook is switched on."""
+        return "WebhookUrl" in self.stack.outputs
+
+    @property
     def at(self) -> datetime:
         """The moment."""
         return datetime.fromtimestamp(self.now, UTC)

@@ -54,8 +54,9 @@ class Finding:
     what_to_do: str
 
 
-Check = Callable[[], Verdict]
-"""Looks at one thing. May raise what AWS's clients raise, and `relay_cli.failure.Failure`."""
+Check = Callable[[], Verdict | None]
+"""Looks at one thing; None if there is nothing to say. May raise what AWS's clients raise, and
+`relay_cli.failure.Failure`."""
 
 
 def ok(text: str) -> Verdict:

@@ -32,6 +32,8 @@ class Function:
 
 
 POST, DRAIN, FETCH = Function("PostMessages", 2), Function("DrainLeftovers", 1), Function("FetchBackups", 6)
+RECEIVE = Function("ReceiveAlerts", 1)
+"""More of it may run at a time: as many as the webhook's requests need."""
 
 _HALVES = {POST.name: "Posting", DRAIN.name: "Posting", FETCH.name: "Backups"}
 

@@ -31,14 +31,16 @@ RESTORE = (
 
 
 def run(checks: Mapping[str, Check], limit_seconds: float = LIMIT_SECONDS) -> Iterator[Finding]:
-    """Yield a finding for each check, in their order, each as soon as those before it are there."""
+    """Yield what each check found, in their order, each as soon as those before it are there."""
     deadline = time.monotonic() + limit_seconds
     for name, future in [(name, _start(check)) for name, check in checks.items()]:
+        verdict: Verdict | None
         try:
             verdict = future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             verdict = unknown(f"no answer within {length(limit_seconds)}", "check the network, and try again")
-        yield verdict.of(name)
+        if verdict:
+            yield verdict.of(name)
 
 
 def unknown(why: str, what_to_do: str = "") -> Verdict:
@@ -46,14 +48,14 @@ def unknown(why: str, what_to_do: str = "") -> Verdict:
     return Verdict(State.WARNING, f"could not be checked: {why}", what_to_do)
 
 
-def _start(check: Check) -> Future[Verdict]:
+def _start(check: Check) -> Future[Verdict | None]:
     """Run a check in a thread which does not keep the command from ending."""
-    future: Future[Verdict] = Future()
+    future: Future[Verdict | None] = Future()
     threading.Thread(target=lambda: future.set_result(_verdict(check)), daemon=True).start()
     return future
 
 
-def _verdict(check: Check) -> Verdict:
+def _verdict(check: Check) -> Verdict | None:
     try:
         return check()
     except Failure as failure:

@@ -52,8 +52,13 @@ COMMANDS: dict[str, list[str]] = {
     "doctor": ["--json"],
     "login": ["--token", "--expect-username", "relay_demo"],
     "login firestream": ["--username", "demo-user"],
+    "webhook add": ["scanner"],
+    "webhook list": [],
+    "webhook test": ["scanner", "--from", "alert.txt"],
+    "webhook revoke": ["scanner", "--yes"],
 }
-"""In this order, since `status --why` needs what `send` sent, and `backups --check` and `get` what `backfill` fetched.
+"""In this order, since `status --why` needs what `send` sent, `backups --check` and `get` what `backfill` fetched, and
+`webhook list` what `webhook add` added.
 LETTER is a new dead letter's id."""
 
 OTHER_NAMES = {
@@ -71,6 +76,7 @@ def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
     """Run a command with some statements of the policy."""
     iam, sqs, folder = stack.client("iam"), stack.client("sqs"), tmp_path_factory.mktemp("operator")
     (folder / "chart.png").write_bytes(a_chart())
+    (folder / "alert.txt").write_text("Up 3% $AAPL")
     damaged = Backup(date(2016, 12, 2), "message").damaged_key
     stack.client("s3").put_object(Bucket=stack.outputs["BackupBucketName"], Key=damaged, Body=b"half")
     iam.create_user(UserName=OPERATOR)

@@ -1,6 +1,7 @@
 """`relay doctor`: a healthy relay has no line that is not ok, and each defect has its line, with what to do."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from email.utils import formatdate
@@ -15,8 +16,20 @@ from relay_cli.doctor.finding import ok
 from relay_cli.doctor.runner import RESTORE, run
 
 from local.stand_ins.firestream.server import FirestreamStandIn
+from tests.servers import answering, request_of, tcp_server
 from tests.worlds.backups import ARCHIVE, PASSWORD
-from tests.worlds.cli import DONE, FAILED, NO_AWS, NO_STACK, OVERRIDE, SHOWN, CliHarness, control_characters, session
+from tests.worlds.cli import (
+    DONE,
+    FAILED,
+    NO_AWS,
+    NO_STACK,
+    OVERRIDE,
+    SHOWN,
+    WEBHOOK_PARAMETER,
+    CliHarness,
+    control_characters,
+    session,
+)
 from tests.worlds.defects import DEFECTS, Defect, a_dead_letter, check_lines, log, no_token, rounds
 from tests.worlds.doctor import MAIL, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld, policy, tls_only
 from tests.worlds.posting import TABLE, TOKEN
@@ -301,6 +314,88 @@ def test_of_a_half_that_is_switched_off_only_what_stays_is_checked(
     assert (report.code, report.not_ok(), "switched off" in report.line(check)["text"]) == (DONE, {}, True)
     assert left_out & {each["check"] for each in report.findings} == set()
     assert {"queue-outbox", "queue-backup-requests", "dead-letters"} <= {each["check"] for each in report.findings}
+
+
+# The webhook
+
+NOT_FOUND = b'{"message": "Not Found"}'
+
+
+def test_of_a_webhook_that_works_every_line_is_ok(deployed: DoctorWorld) -> None:
+    with answering(404, NOT_FOUND) as url:
+        report = deployed.with_webhook(url, "tradingview", "scanner").doctor()
+    assert (report.code, report.not_ok()) == (DONE, {})
+    names = [each["check"] for each in report.findings]
+    lines = ["webhook", "webhook-address", "function-receive-alerts", "errors-receive-alerts"]
+    assert [each for each in names if each not in CHECKS] == lines
+    assert report.line("webhook")["text"].startswith("2 sources (tradingview, scanner), ")
+    assert url in report.line("webhook-address")["text"]
+
+
+def test_the_doctor_asks_the_webhook_for_nothing_and_without_a_secret(deployed: DoctorWorld) -> None:
+    received: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        received.append(request_of(connection))
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    with tcp_server(answer) as server:
+        deployed.with_webhook(f"http://127.0.0.1:{server.port}", "scanner").line("webhook-address")
+    (request,) = received
+    assert request.startswith(b"POST /alerts/relay-doctor HTTP/1.1\r\n")
+    assert (request.endswith(b"\r\n\r\n"), b"authorization" in request.lower()) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "words"),
+    [
+        (503, "broken", "answers 503: no alert gets in"),
+        (429, "warning", "WebhookRatePerSecond"),
+        (202, "warning", "answers 202, where 404 was expected"),
+    ],
+)
+def test_a_webhook_that_answers_otherwise_is_not_ok(deployed: DoctorWorld, status: int, state: str, words: str) -> None:
+    with answering(status, b"") as url:
+        line = deployed.with_webhook(url, "scanner").line("webhook-address")
+    assert (line["state"], words in line["text"], line["what_to_do"] != "") == (state, True, True), line
+
+
+def test_a_webhook_that_cannot_be_reached_from_here_is_a_warning(deployed: DoctorWorld) -> None:
+    with answering(404, b"") as url:
+        pass
+    line = deployed.with_webhook(url, "scanner").line("webhook-address")
+    assert (line["state"], "could not be reached" in line["text"]) == ("warning", True)
+
+
+def test_a_webhook_without_a_source_is_a_warning(deployed: DoctorWorld) -> None:
+    line = deployed.with_webhook("http://127.0.0.1").line("webhook")
+    assert (line["state"], line["what_to_do"]) == ("warning", "add one: relay webhook add NAME")
+
+
+def test_a_webhook_whose_alerts_nobody_posts_is_a_warning(deployed: DoctorWorld) -> None:
+    deployed.with_webhook("http://127.0.0.1", "scanner")
+    del deployed.outputs["PostMessagesFunctionName"]
+    line = deployed.line("webhook")
+    assert (line["state"], "posting is switched off" in line["text"]) == ("warning", True)
+
+
+def test_sources_that_cannot_be_read_are_broken(deployed: DoctorWorld) -> None:
+    deployed.with_webhook("http://127.0.0.1", "scanner")
+    deployed.client("ssm").put_parameter(Name=WEBHOOK_PARAMETER, Value="{", Overwrite=True)
+    line = deployed.line("webhook")
+    assert (line["state"], f"{WEBHOOK_PARAMETER} cannot be used" in line["text"]) == ("broken", True)
+    assert "get-parameter-history" in line["what_to_do"]
+
+
+def test_sources_that_you_may_not_read_are_a_missing_permission(deployed: DoctorWorld) -> None:
+    deployed.with_webhook("http://127.0.0.1", "scanner").denied = {"GetParameter"}
+    assert "permission ssm:GetParameter" in deployed.line("webhook")["text"]
+
+
+def test_sources_of_a_webhook_that_is_switched_off_are_a_warning(deployed: DoctorWorld) -> None:
+    deployed.store_sources("scanner")
+    line = deployed.doctor().line("webhook")
+    assert (line["state"], "1 source: scanner" in line["text"]) == ("warning", True)
 
 
 # Functions

@@ -436,3 +436,33 @@ def test_a_stack_older_than_the_command_is_reported(cli: CliHarness, kind: str) 
     getattr(cli, kind).pop({"outputs": "LedgerTableName", "parameters": "PostBurst"}[kind])
     result = cli("status")
     assert (result.code, "deploy it again" in result.err) == (NO_STACK, True)
+
+
+# The webhook
+
+
+@pytest.fixture
+def with_webhook(cli: CliHarness) -> CliHarness:
+    cli.outputs["WebhookUrl"] = "https://a1b2c3.execute-api.us-east-1.amazonaws.com"
+    return cli
+
+
+def test_a_webhook_is_shown_with_its_address_and_how_many_may_use_it(with_webhook: CliHarness) -> None:
+    for name in ("scanner", "tradingview"):
+        with_webhook("webhook", "add", name)
+    url = with_webhook.outputs["WebhookUrl"]
+    assert with_webhook("status", "--json").json["webhook"] == {"url": url, "sources": 2}
+    assert f"{url}, 2 sources" in with_webhook("status").out
+
+
+@pytest.mark.parametrize("answer", ["AccessDeniedException", lambda _: {"Parameter": {"Type": "String"}}])
+def test_sources_that_cannot_be_read_keep_nothing_else_from_being_shown(with_webhook: CliHarness, answer: Any) -> None:
+    with_webhook.plan("GetParameter", answer)
+    shown = with_webhook("status")
+    assert (shown.code, "its sources could not be read" in shown.out, "Gate" in shown.out) == (DONE, True, True)
+
+
+def test_without_a_webhook_nothing_of_it_is_read_or_shown(cli: CliHarness) -> None:
+    assert cli("status", "--json").json["webhook"] is None
+    assert "Webhook" not in cli("status").out
+    assert "GetParameter" not in {name for name, _ in cli.calls}

@@ -1,10 +1,12 @@
 """Alerts from payloads whose form their sender decides."""
 
 import json
+from typing import get_args, get_type_hints
 
 import pytest
 from relay.errors import Reject
-from relay.posting.webhook.body_template import Template, check, parse_maps, render
+from relay.posting.alert import Alert
+from relay.posting.webhook.body_template import SENTIMENTS, Template, check, parse_maps, render
 
 
 def body(template: str, payload: object) -> str:
@@ -100,6 +102,28 @@ def test_a_template_that_cannot_be_meant_is_refused(text: str) -> None:
 def test_a_map_of_a_path_that_the_sentiment_does_not_have_is_refused() -> None:
     with pytest.raises(Reject, match="the map of sides is of no use"):
         check(Template(body="Up", sentiment="{side}", maps={"sides": {"buy": "bullish"}}))
+
+
+@pytest.mark.parametrize(
+    ("sentiment", "words"),
+    [("bulish", {}), ("Bullish", {}), ("{side}", {"buy": "bulish"}), (" {side} ", {"buy": "bullish", "sell": "bear"})],
+)
+def test_a_sentiment_that_stocktwits_does_not_have_is_refused(sentiment: str, words: dict[str, str]) -> None:
+    for good in ("", " neutral ", "{side}", "{side}ish", "bull{side}"):
+        check(Template(body="Up", sentiment=good))
+    with pytest.raises(Reject, match="must be one of bullish, bearish, neutral"):
+        check(Template(body="Up", sentiment=sentiment, maps={"side": words} if words else {}))
+
+
+def test_the_sentiments_are_those_of_an_alert() -> None:
+    (choices, _) = get_args(get_args(get_type_hints(Alert, include_extras=True)["sentiment"])[0])
+    assert get_args(choices) == SENTIMENTS
+
+
+@pytest.mark.parametrize("words", [{"\x1b": "bullish"}, {"buy": "\ud800"}])
+def test_a_map_with_a_control_character_is_refused(words: dict[str, str]) -> None:
+    with pytest.raises(Reject, match="the template's map has a control character"):
+        check(Template(body="Up", sentiment="{side}", maps={"side": words}))
 
 
 @pytest.mark.parametrize("text", ["side", "side:buy", "buy=bullish", "{side}:buy=bullish", ":buy=bullish"])

@@ -80,6 +80,23 @@ def test_a_parameter_that_would_be_too_long_is_refused_with_both_numbers() -> No
         encode(sources)
 
 
+def test_characters_beyond_ascii_count_as_their_bytes() -> None:
+    def sources(emoji: int) -> dict[str, Source]:
+        return {"a": Source(salt="", hash="", added="", template=Template(body="🚀" * emoji))}
+
+    most = (MAX_CHARACTERS - len(encode(sources(0)))) // 4
+    assert decode(encode(sources(most))) == sources(most)
+    with pytest.raises(Reject):
+        encode(sources(most + 1))
+
+
+@pytest.mark.parametrize("body", ["{{a}}", "{{{a}}}", "{{{{", r"\{{a}}", "{{ssm:name}}"])
+def test_the_parameter_never_has_the_double_braces_that_ssm_refuses(body: str) -> None:
+    sources = {"a": Source(salt="", hash="", added="", template=Template(body=body))}
+    assert "{{" not in encode(sources)
+    assert decode(encode(sources)) == sources
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "null", "[]", '{"a": {}}', '{"a": {"salt": "s", "hash": "SECRET-HASH", "added": "", "limit": 5}}', "\ud800"],

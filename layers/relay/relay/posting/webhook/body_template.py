@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 65_536
 """The longest text that a template may grow to; far more than StockTwits takes, and little for a function's memory."""
 
+SENTIMENTS = ("bullish", "bearish", "neutral")
+"""The sentiments of an alert; a test compares them with `relay.posting.alert.Alert`."""
+
 _PART = re.compile(r"\{\{|\}\}|\{(?P<path>[^{}]+)\}|[{}]")
 _MAP = re.compile(r"(?P<path>[^:=,{}]+):(?P<value>[^=,]*)=(?P<replacement>[^,]*)")
 _QUOTED_PATH_CHARACTERS = 100
@@ -52,15 +55,33 @@ def check(template: Template) -> None:
         raise Reject("the template's body is empty")
     for field in ("body", "sentiment", "key"):
         text = getattr(template, field)
-        if any(unicodedata.category(each) in {"Cc", "Cs"} and each not in "\n\t" for each in text):
+        if _has_controls(text):
             raise Reject(f"the template's {field} has a control character")
         for _ in _parts(field, text):
             pass
+    if any(_has_controls(word) for words in template.maps.values() for pair in words.items() for word in pair):
+        raise Reject("the template's map has a control character")
+    _check_sentiment(template)
     unused = set(template.maps) - set(_paths("sentiment", template.sentiment))
     if unused:
         raise Reject(
             f"the map of {_quoted(min(unused))} is of no use: the template's sentiment does not have that path"
         )
+
+
+def _check_sentiment(template: Template) -> None:
+    """Refuse words that the sentiment can only become by mistake."""
+    parts = [part for part in _parts("sentiment", template.sentiment.strip()) if part != ("", None)]
+    match parts:
+        case [(_, str(path))]:
+            words = list(template.maps.get(path, {}).values())
+        case _ if all(path is None for _, path in parts):
+            words = ["".join(literal for literal, _ in parts)]
+        case _:
+            words = []
+    for word in words:
+        if word and word not in SENTIMENTS:
+            raise Reject(f"the template's sentiment can be {_quoted(word)}, and must be one of {', '.join(SENTIMENTS)}")
 
 
 def parse_maps(text: str) -> dict[str, dict[str, str]]:
@@ -175,6 +196,10 @@ def _parts(field: str, text: str) -> Iterator[tuple[str, str | None]]:
         else:
             yield part[0][0], None
     yield text[end:], None
+
+
+def _has_controls(text: str) -> bool:
+    return any(unicodedata.category(each) in {"Cc", "Cs"} and each not in "\n\t" for each in text)
 
 
 def _quoted(path: str) -> str:

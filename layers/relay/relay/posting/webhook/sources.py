@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_CHARACTERS = 4096
-"""The most that a standard parameter of SSM holds, free of charge:
+"""The most that a standard parameter of SSM holds, free of charge; one beyond ASCII counts as its bytes in UTF-8, since
+SSM's documents say 4 KB and its errors 4096 characters:
 https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html."""
 
 SECRET_BYTES = 32
@@ -140,9 +141,11 @@ def encode(sources: Mapping[str, Source]) -> str:
     Raises:
         Reject: It would be too long.
     """
-    text = msgspec.json.encode(sources).decode()
-    if len(text) > MAX_CHARACTERS:
-        raise Reject(f"the sources would take {len(text):,} characters, and the parameter holds {MAX_CHARACTERS:,}")
+    # SSM refuses a value with {{…}}, where it may see another parameter's name. Only texts have two braces in a row.
+    text = msgspec.json.encode(sources).decode().replace("{{", r"\u007b\u007b")
+    size = len(text.encode())
+    if size > MAX_CHARACTERS:
+        raise Reject(f"the sources would take {size:,} characters, and the parameter holds {MAX_CHARACTERS:,}")
     return text
 
 
