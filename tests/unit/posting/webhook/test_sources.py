@@ -114,6 +114,11 @@ def test_a_parameter_that_is_not_understood_whole_is_refused_without_repeating_i
     assert refused.value.__cause__ is None
 
 
+def test_a_parameter_with_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(Reject, match="an address must be one as in"):
+        decode('{"a": {"salt": "s", "hash": "h", "added": "d", "addresses": ["192.0.2.7", "home"]}}')
+
+
 def test_a_source_needs_salt_hash_and_day_alone() -> None:
     assert decode('{"a": {"salt": "s", "hash": "h", "added": "d"}}') == {"a": Source(salt="s", hash="h", added="d")}
     assert set(json.loads(encode(SOURCES))["scanner"]) == {"salt", "hash", "added"}
