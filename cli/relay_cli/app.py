@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from relay.client import STACK_VARIABLE
 
 from relay_cli.commands import dead, login, webhook
 from relay_cli.commands.backfill import backfill
@@ -43,7 +44,7 @@ def options(
     stack_name: Annotated[
         str | None,
         typer.Option(
-            envvar="RELAY_STACK", help="The stack; by default, the one in samconfig.toml, or stocktwits-relay."
+            envvar=STACK_VARIABLE, help="The stack; by default, the one in samconfig.toml, or stocktwits-relay."
         ),
     ] = None,
     region: Annotated[

@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from relay import client
 from relay.errors import Reject
 from relay.posting import not_alerts
-from relay.posting.alert import check_not_before, fingerprint, read_message
-from relay.posting.delivery import idempotency_key
-from relay.queue_message import QueueMessage
+from relay.posting.alert import fingerprint
 
 from relay_cli.failure import USAGE, Failure
 from relay_cli.text import count, one_line
@@ -24,41 +21,19 @@ from relay_cli.text import count, one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from relay.posting.alert import Alert, Reading
-
-MAX_MESSAGE_BYTES = 262_144 - 1024
-"""The Outbox's MaximumMessageSize, less what the key takes; a test compares it with the template."""
-
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z][A-Za-z0-9]*(?:[._][A-Za-z]{1,3})?(?![\w$])", re.ASCII)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A valid message.
+class Draft(client.Draft):
+    """A valid message that is still to be sent.
 
     Attributes:
-        body: The message's body.
-        reading: What the relay reads in it.
-        relay_key: Its ``RelayKey``; if the message is sent twice because a response was lost, it is posted once.
         line: Its line number in the file; 0 if it is not from a file.
     """
 
-    body: str
-    reading: Reading
-    relay_key: str
     line: int = 0
-
-    @property
-    def alert(self) -> Alert:
-        """What is to be posted."""
-        return self.reading.alert
-
-    @property
-    def key(self) -> str:
-        """Its key in the ledger."""
-        message = QueueMessage("", self.body, "", receive_count=0, sent_at=0, relay_key=self.relay_key)
-        return idempotency_key(message, self.reading)
 
     @property
     def has_new_key(self) -> bool:
@@ -78,8 +53,7 @@ class Draft:
     @property
     def line_with_key(self) -> bytes:
         """The message as a JSON line that includes its key, so that sending it again is the same post."""
-        fields = {name: value for name, value in msgspec.to_builtins(self.alert).items() if value is not None}
-        return msgspec.json.encode(fields | {"key": self.key})
+        return msgspec.json.encode(self.fields)
 
     @property
     def has_cashtag(self) -> bool:
@@ -120,17 +94,11 @@ class Chart:
 def draft(body: str, line: int = 0) -> Draft:
     """Check a message's body with the relay's own code.
 
-    Without a key of the publisher's, the id of its envelope is its key, as it is when it reaches the Outbox by itself.
-
     Raises:
         Reject: It cannot be posted; the reason says why.
     """
-    size = len(body.encode(errors="surrogatepass"))
-    if size > MAX_MESSAGE_BYTES:
-        raise Reject(f"it has {size:,} bytes, more than the Outbox's limit of {MAX_MESSAGE_BYTES:,}")
-    reading = read_message(body)
-    check_not_before(reading.alert, time.time())
-    return Draft(body, reading, reading.envelope_id or secrets.token_hex(16), line)
+    checked = client.draft(body)
+    return Draft(checked.body, checked.reading, checked.relay_key, line)
 
 
 def from_fields(text: str, fields: dict[str, Any]) -> Draft:
@@ -141,9 +109,8 @@ def from_fields(text: str, fields: dict[str, Any]) -> Draft:
     """
     if _is_object(text):
         raise Failure("The text is JSON: use --from - for messages in JSON.", USAGE)
-    given = {"body": text, **{name: value for name, value in fields.items() if value is not None}}
     try:
-        return draft(json.dumps(given, ensure_ascii=False))
+        return draft(client.to_body({"body": text, **fields}))
     except Reject as error:
         raise Failure(f"The message is invalid: {error.reason}.", USAGE) from None
 

@@ -20,7 +20,7 @@ from tests.factories import BACKUP_ENVIRONMENT, ENVIRONMENT, WEBHOOK_ENVIRONMENT
 ROOT = Path(__file__).parents[2]
 LAYER, COMMAND = ROOT / "layers" / "relay", ROOT / "cli"
 CLIENT_LIBRARIES = {"boto3", "botocore", "requests", "urllib3", "aws_lambda_powertools"}
-PUBLIC = {"relay.archive", "relay.reading"}
+PUBLIC = {"relay.archive", "relay.client", "relay.reading"}
 """What users import; their names stay, wherever the code behind them is."""
 
 
@@ -238,9 +238,14 @@ def test_what_is_pure_loads_no_client_library(module: str) -> None:
     assert brought & CLIENT_LIBRARIES == set()
 
 
+def test_a_program_that_imports_the_client_does_not_load_boto3_yet() -> None:
+    assert {"boto3", "botocore.session", "botocore.config", "requests", "urllib3"} & brought_by("relay.client") == set()
+
+
 TALKS_TO_AWS = {
     "relay.aws",
     "relay.aws_errors",
+    "relay.client",
     "relay.credentials",
     "relay.queues",
     "relay.backups.reader",
@@ -266,7 +271,7 @@ def test_only_what_counts_and_decodes_bytes_imports_the_library_for_it() -> None
 def test_one_half_does_not_load_the_other(half: str, other: str) -> None:
     brought = brought_by(f"relay.{half}.bootstrap")
     assert set(within(f"relay.{other}")) & brought == set()
-    assert {"relay.archive", "relay.reading", "relay.backups.reader"} & brought == set()
+    assert {*PUBLIC, "relay.backups.reader"} & brought == set()
     assert "requests" not in brought or half == "posting"
     assert "isal" not in brought or half == "backups"
 
@@ -369,12 +374,13 @@ with (
     patch.object(urllib3.PoolManager, "__init__", made),
     patch.object(ssl, "create_default_context", made),
 ):
-    import relay.posting.bootstrap, relay.posting.webhook.bootstrap, relay.backups.bootstrap
+    import relay.posting.bootstrap, relay.posting.webhook.bootstrap, relay.backups.bootstrap, relay.client
 
 from relay.backups.settings import BackupSettings
 from relay.posting.settings import PostingSettings
 from relay.posting.webhook.settings import WebhookSettings
 ours = {each.name.upper() for kind in (PostingSettings, WebhookSettings, BackupSettings) for each in fields(kind)}
+ours |= {relay.client.STACK_VARIABLE, "AWS_REGION"}
 print(len(ours), *(ours & read))
 """
     number, *settings_read = python(program).split()

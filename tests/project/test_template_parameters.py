@@ -93,6 +93,14 @@ def test_posting_hours_that_are_written_wrong_are_refused_before_anything_is_dep
     assert bool(re.fullmatch(TEMPLATE["Parameters"]["PostingHours"]["AllowedPattern"], hours)) is taken
 
 
+@pytest.mark.parametrize(
+    ("exchange", "taken"),
+    [("none", True), ("NYSE", True), ("XNYS", True), ("nyse", False), ("None", False), ("", False), ("none\n", False)],
+)
+def test_the_template_refuses_exchanges_that_the_functions_could_not_read(exchange: str, *, taken: bool) -> None:
+    assert bool(re.fullmatch(TEMPLATE["Parameters"]["PostingHolidays"]["AllowedPattern"], exchange)) is taken
+
+
 @pytest.mark.parametrize("hours", [each for each, taken in HOURS if taken and each])
 def test_the_functions_can_read_the_posting_hours_that_the_template_takes(hours: str) -> None:
     assert posting_hours(hours).text == hours

@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from relay import client
 from relay_cli import drafts, durations
 from relay_cli.app import main
 from relay_cli.commands import doctor, login, pause, posts, send, status, webhook
@@ -121,6 +122,7 @@ class CliHarness:
         clock = SimpleNamespace(time=world.clock, monotonic=world.clock, sleep=self._sleep)
         for module in (
             backups,
+            client,
             deliveries,
             doctor,
             drafts,

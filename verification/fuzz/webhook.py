@@ -42,7 +42,7 @@ SOURCES = {
 MESSAGE_ID = "5f3c2a10-0000-4000-8000-000000000000"
 MAX_BASE64_CHARACTERS = -(-MAX_BYTES // 3) * 4
 _SAID_TO_STRANGERS = {404: "Not Found", 500: "Internal Server Error"}
-_KEPT_OUT = {"Cc", "Cs"}
+_KEPT_OUT = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def template(form: Template, payload: str) -> None:

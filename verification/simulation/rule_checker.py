@@ -32,8 +32,8 @@ _MORE_THAN_A_DUPLICATE = (DUPLICATE_TWICE, PERHAPS_POSTED, "given up after")
 MOST_HIDDEN_SECONDS = 12 * 3600.0
 """How long SQS hides a message at most."""
 
-OUTBOX_SECONDS = 290.0
-"""What is kept back for longer does not wait in the Outbox: it comes back at once, until it is in Leftovers."""
+OUTBOX_SECONDS = 2.0
+"""What is kept back does not wait in the Outbox: it comes back at once, until it is in Leftovers."""
 
 JITTER_SECONDS = 60.0
 """How much longer than its rule says a message may be hidden."""
@@ -178,10 +178,13 @@ def _held(world: World) -> Iterator[str]:
     for queue in (world.outbox, world.leftovers):
         for receipt, at, visible_at in queue.hidden:
             held = until.get(receipt)
+            if held and queue is world.outbox:
+                if visible_at > at + OUTBOX_SECONDS:
+                    yield f"HELD: {receipt} stays in the Outbox until {clock(visible_at)}"
+                continue
             if held and visible_at > max(held.until, at) + JITTER_SECONDS:
                 yield f"HELD: {receipt} is hidden until {clock(visible_at)}, and was to wait until {clock(held.until)}"
-            moves_on = queue is world.outbox and held and held.until - at > OUTBOX_SECONDS
-            if held and not moves_on and visible_at < min(held.until, at + MOST_HIDDEN_SECONDS - 400):
+            if held and visible_at < min(held.until, at + MOST_HIDDEN_SECONDS - 400):
                 yield f"HELD: {receipt} comes back at {clock(visible_at)}, although it waits until {clock(held.until)}"
     for each in world.held:
         if reason_why := _unfounded(world, each):

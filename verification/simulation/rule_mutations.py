@@ -10,11 +10,9 @@ from unittest.mock import patch
 from relay.errors import Expired
 from relay.posting import batch, delivery, hours, ledger, spacing
 from relay.posting.delivery import Delivery
-from relay.posting.gate import Gate
 from relay.posting.outcome import Claim, Hold, Outcome, Result, Status
 from relay.posting.spacing import Spacing
-
-from verification.simulation.world import WatchedGate
+from relay.queues import MAX_VISIBILITY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,13 +27,13 @@ def hours_ignored() -> AbstractContextManager[object]:
 
 def hours_ignored_in_a_batch() -> AbstractContextManager[object]:
     """A batch that was admitted goes on when the posting hours end."""
-    pause_since = Gate.pause_since
+    pause = batch._BatchRun.pause
 
-    def mutated(self: Any, since: Any) -> Any:
-        with patch.object(self, "_pause_by_hours", lambda _now: None):
-            return pause_since(self, since)
+    def mutated(self: Any) -> Any:
+        with patch.object(self.batches.gate, "_pause_by_hours", lambda _now: None):
+            return pause(self)
 
-    return patch.object(WatchedGate, "pause_since", mutated)
+    return patch.object(batch._BatchRun, "pause", mutated)
 
 
 def summer_time_in_winter() -> AbstractContextManager[object]:
@@ -192,7 +190,17 @@ def hidden_shorter_than_held() -> AbstractContextManager[object]:
 
 def high_priority_ignored() -> AbstractContextManager[object]:
     """A message of high priority has to wait its turn."""
-    return patch.object(batch, "_is_high", lambda *_: False)
+    return patch.object(batch._BatchRun, "goes_first", lambda *_: False)
+
+
+def given_up_hours_before_its_time() -> AbstractContextManager[object]:
+    """A message for later is given up as soon as the posting hours end before SQS' longest wait."""
+    return patch.object(batch, "wait_seconds", lambda *_: MAX_VISIBILITY_SECONDS)
+
+
+def kept_until_sqs_deletes_it() -> AbstractContextManager[object]:
+    """A message waits for the next posting hours, however late they begin."""
+    return patch.object(batch._BatchRun, "_opens_too_late", lambda *_: False)
 
 
 @contextmanager
@@ -209,7 +217,7 @@ def _held_differently(change: Callable[[Outcome], Outcome]) -> Iterator[None]:
 
 RULE_MUTATIONS: dict[Mutation, int] = {
     hours_ignored: 0,
-    hours_ignored_in_a_batch: 61,
+    hours_ignored_in_a_batch: 73,
     summer_time_in_winter: 0,
     expiry_ignored: 1,
     expiry_counted_from_the_receive: 1,
@@ -219,7 +227,7 @@ RULE_MUTATIONS: dict[Mutation, int] = {
     names_looked_at_too_early: 14,
     a_request_for_each_name: 7,
     a_lost_answer_frees_the_name: 14,
-    what_was_not_sent_keeps_its_names: 67,
+    what_was_not_sent_keeps_its_names: 93,
     numbers_make_a_difference: 13,
     only_the_first_symbol: 14,
     small_letters_are_other_symbols: 14,
@@ -230,5 +238,7 @@ RULE_MUTATIONS: dict[Mutation, int] = {
     hidden_longer_than_held: 2,
     hidden_shorter_than_held: 2,
     high_priority_ignored: 23,
+    given_up_hours_before_its_time: 399,
+    kept_until_sqs_deletes_it: 25,
 }
 """Each defect, and the first day to simulate: one on which it is found."""

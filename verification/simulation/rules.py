@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from random import Random
 
 MINUTE = 60.0
+
+RARELY = 0.05
+"""How often the posting hours are rare: such days are long."""
 
 HOURS: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
     ("MON-SUN 00:20-24:00 UTC", ((30, 50), (1470, 1490), (2910, 2930))),
@@ -21,6 +24,15 @@ HOURS: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
 )
 """Posting hours, and when they are shut: in minutes after the start, which is Thursday 2027-01-14 23:30 UTC."""
 
+TOO_LATE = "before the posting hours begin again"
+"""Part of the reason of a message that is given up since it could not be kept until then."""
+
+RARE_HOURS = ("THU-FRI 22:00-24:00 UTC", ((30, 1350), (1470, 9990), (10110, 11430), (11550, 20070)))
+"""Posting hours that are over for longer than a message can be kept, in the same way."""
+
+LATER = {"in time": 11440.0, "while shut": 11400.0, "an hour left": 11485.0, "too late": 11500.0, "over": 11700.0}
+"""When messages for the last of these hours may be posted, in minutes after the start."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -28,12 +40,14 @@ class Rules:
 
     Attributes:
         shut: When the posting hours are over: from, until, in seconds after the start.
+        rare: Whether they are over for longer than a message can be kept.
     """
 
     default_expiry_minutes: int = 0
     expired_to: str = "dead-letters"
     posting_hours: str = ""
     shut: tuple[tuple[float, float], ...] = ()
+    rare: bool = False
     alike_minutes: int = 0
     when_duplicate: str = "reject"
     symbol_cooldown_minutes: int = 0
@@ -54,6 +68,7 @@ class Ruled:
         text: The text to post.
         not_before: Its own, in seconds after the start, if it has one.
         expires: Its own, in the same way.
+        refused: Parts of the reasons for which it may be in Dead letters, beside those of every other.
     """
 
     after: float
@@ -61,6 +76,7 @@ class Ruled:
     text: str
     not_before: float | None = None
     expires: float | None = None
+    refused: tuple[str, ...] = ()
 
 
 def rules(random: Random) -> Rules:
@@ -107,6 +123,22 @@ def at_closing(random: Random, rules: Rules) -> list[Ruled]:
     after = first - random.uniform(0, 6)
     words = [f"{'abcdefghij'[number]} closes soon" for number in range(random.randint(6, 10))]
     return [Ruled(after, each, each) for each in words]
+
+
+def for_later(random: Random, start: float, rules: Rules) -> tuple[Rules, list[Ruled]]:
+    """On a few days let the posting hours be rare, and draw alerts for the last of them."""
+    if random.random() > RARELY:
+        return rules, []
+    hours, shut = RARE_HOURS
+    shut_seconds = tuple((begin * MINUTE, end * MINUTE) for begin, end in shut)
+    rare = replace(rules, posting_hours=hours, shut=shut_seconds, rare=True)
+    alerts = []
+    for words in random.sample([*LATER], 2):
+        moment = LATER[words] * MINUTE
+        fields = {"body": f"{words} for these hours", "not_before": iso(start + moment)}
+        too_late = (TOO_LATE,) if words in {"too late", "over"} else ()
+        alerts.append(Ruled(random.uniform(0, 1200), json.dumps(fields), fields["body"], moment, refused=too_late))
+    return rare, alerts
 
 
 def iso(moment: float) -> str:

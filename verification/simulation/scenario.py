@@ -226,6 +226,7 @@ def _ruled(random: Random, day: Scenario) -> Scenario:
     """Let the owner have rules on this day, and publish alerts that meet them."""
     alerts = rules.ruled(random, START)
     owners = rules.rules(random)
+    owners, later = rules.for_later(Random(f"later {day.seed}"), START, owners)
     closing = rules.at_closing(Random(f"closing {day.seed}"), owners)
     if closing:  # all of them may go at once
         day = replace(day, pace=Pace(per_hour=600, burst=10, per_day=0))
@@ -235,10 +236,10 @@ def _ruled(random: Random, day: Scenario) -> Scenario:
             each.body,
             each.text,
             expires_at=None if each.expires is None else START + each.expires,
-            may_be_refused=("duplicate", "expired"),
+            may_be_refused=("duplicate", "expired", *each.refused),
             not_before=None if each.not_before is None else START + each.not_before,
         )
-        for each in (*alerts, *closing)
+        for each in (*alerts, *later, *closing)
     ]
     return replace(day, rules=owners, alerts=[*day.alerts, *more])
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from relay.client import may_be_queued
 from relay.posting.outcome import Result
 from rich.progress import Progress
 from rich.text import Text
@@ -220,7 +221,7 @@ def _publish(context: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure
 
             refused = outbox.publish(context.stack, chosen, on_sent)
     except (ClientError, BotoCoreError) as error:
-        if not sent and outbox.nothing_accepted(error):
+        if not sent and not may_be_queued(error):
             raise
         failure = from_aws_error(error)
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,7 @@ from relay.posting.delivery import has_expired
 from relay.posting.ledger import LEASE_SECONDS, MOST_KEYS
 from relay.posting.outcome import Result, Status
 from relay.posting.spacing import Spacing
+from relay.queues import MAX_VISIBILITY_SECONDS
 
 from relay_cli.deployed import deliveries, gate
 from relay_cli.deployed.deliveries import Wait
@@ -50,6 +52,9 @@ class State(StrEnum):
     DRY_RUN = "dry_run"
     UNKNOWN = "unknown"
 
+
+_SPACED = {"alike", "symbol"}
+"""The causes of holds that another message's post decides about, and the rules as they are now."""
 
 _BY_LEDGER = {
     Status.POSTED: State.POSTED,
@@ -257,13 +262,16 @@ class _Waits:
         )
 
     def _of_rules(self, key: str, row: Delivered | None) -> list[Wait]:
-        """Return what the rules hold it back for: SQS hides it as long as the log says, others may be new since."""
+        """Return what the rules hold it back for: as the log says when it was last received, and as it is by now."""
         if row is None:
             return []
         waits = list(row.holds)
-        if self._spacing and row.text:
-            fresh = self._spacing.look(key, Alert(body=row.text)).holds
-            waits += [Wait(each.cause, each.reason, at(each.until)) for each in fresh]
+        if row.text:
+            holds = self._spacing.look(key, Alert(body=row.text)).holds if self._spacing else ()
+            fresh = [Wait(each.cause, each.reason, at(each.until)) for each in holds]
+            known = {(each.cause, each.reason) for each in fresh}
+            over = [each for each in waits if each.cause in _SPACED and (each.cause, each.reason) not in known]
+            waits = [each for each in waits if each not in over] + [_hidden(each, row) for each in over] + fresh
         # Of what is known twice, the later end counts.
         return list({(each.cause, each.reason): each for each in self._in_order(waits)}.values())
 
@@ -294,10 +302,17 @@ class _Waits:
         if expires_at and any(each is None or each >= expires_at for each in ends):
             return "it may expire before it can be posted"
         if ends and ends[-1] is None:
-            return "it is tried within two minutes after the last of these is over"
+            return "it is tried within two minutes after the last of these is over, or when its turn comes"
         if ends:
-            return "it is tried within two minutes after the last of these, unless something new comes up"
+            return "it is tried within two minutes after the last of these, or when its turn comes"
         return "nothing that is known keeps it: it is tried within two minutes, or when its turn comes"
+
+
+def _hidden(hold: Wait, row: Delivered) -> Wait:
+    """Return what is left of a hold that has ended early: the rule was changed, or the symbol freed."""
+    reason = "what kept it back when it was last received is over, but SQS hides it until then"
+    longest = row.at + timedelta(seconds=MAX_VISIBILITY_SECONDS)
+    return Wait("hidden", reason, min(hold.until, longest) if hold.until else longest)
 
 
 def _spacing(stack: Stack, ledger: _Items, now: float) -> Spacing | None:

@@ -101,7 +101,7 @@ def write(stack: Stack, stored: StoredSources, sources: dict[str, Source]) -> No
 def _unusable(name: str, why: str) -> Failure:
     return Failure(
         f"The webhook's sources in {name} cannot be used: {one_line(why)}. Nothing was changed.\n"
-        f"Restore an earlier version (aws ssm get-parameter-history --name {name}), or delete the parameter and add "
-        "the sources anew.",
+        f"Restore an earlier version (aws ssm get-parameter-history --with-decryption --name {name}), "
+        "or delete the parameter and add the sources anew.",
         FAILED,
     )

@@ -150,6 +150,8 @@ class Reader:
             **stack.emulator.environment,
             "PATH": f"{programs}{os.pathsep}{os.defpath}",
             "HOME": str(home),
+            "AWS_CONFIG_FILE": str(home / ".aws" / "config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(home / ".aws" / "credentials"),
             "LANG": "C.UTF-8",
             "PYTHONPATH": f"{ROOT / 'cli'}{os.pathsep}{ROOT / 'layers' / 'relay'}",
             "SAM_CLI_TELEMETRY": "0",

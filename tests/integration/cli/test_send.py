@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from relay.client import MAX_MESSAGE_BYTES
 from relay.posting.alert import Alert
 from relay_cli.commands.send import Priority, Sentiment
-from relay_cli.drafts import MAX_MESSAGE_BYTES, draft
+from relay_cli.drafts import draft
 
 from local.build import ROOT
 from local.stack.stack import a_chart

@@ -332,9 +332,9 @@ def test_without_a_source_the_list_says_so(cli: CliHarness) -> None:
 
 def test_a_template_of_somebody_else_steers_no_terminal(cli: CliHarness) -> None:
     template = {"body": f"\x1b[2J{OVERRIDE}"}
-    hostile = {"salt": "", "hash": "", "added": OVERRIDE, "addresses": [OVERRIDE], "template": template}
+    hostile = {"salt": "", "hash": "", "added": OVERRIDE, "template": template}
     store(cli, json.dumps({f"{OVERRIDE}[red]": hostile}))
-    assert cli("webhook", "list").out.count(SHOWN) == 4
+    assert cli("webhook", "list").out.count(SHOWN) == 3
 
 
 def test_nobody_gets_in_with_a_revoked_source_and_the_others_stay(cli: CliHarness) -> None:

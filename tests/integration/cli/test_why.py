@@ -138,6 +138,24 @@ def test_a_post_that_was_made_since_the_log_line_moves_the_end(
     assert waits(cli) == [("symbol", 3660)]
 
 
+@pytest.mark.parametrize("over", ["freed", "switched off"])
+def test_a_message_whose_rule_is_over_waits_until_sqs_shows_it(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, over: str
+) -> None:
+    rule(cli, SYMBOL_COOLDOWN_MINUTES=24 * 60)
+    outbox.send(alert("first", "one $AAPL"))
+    outbox.run()
+    outbox.send(alert("k1", "two $AAPL"))
+    cli.log(outbox.run())
+    assert waits(cli) == [("symbol", 24 * HOUR)]
+    if over == "freed":
+        world.dynamodb.delete_item(TableName=TABLE, Key={"pk": {"S": "spacing#$AAPL"}})
+    else:
+        cli.parameters["SymbolCooldownMinutes"] = "0"
+    assert waits(cli) == [("hidden", 12 * HOUR)]
+    assert "SQS hides it until then" in why(cli)["waits"][0]["reason"]
+
+
 def test_a_duplicate_that_waits_shows_when_it_is_tried_once_more(cli: CliHarness, outbox: Outbox) -> None:
     rule(cli, WHEN_DUPLICATE="wait")
     cli.world.post_elsewhere("Up 3% $AAPL")

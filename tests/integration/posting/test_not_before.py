@@ -20,16 +20,16 @@ def later(not_before: str, **fields: Any) -> str:
 
 
 @pytest.mark.any_aws
-def test_a_message_comes_back_when_its_time_has_come(world: PostingWorld, outbox: Outbox) -> None:
-    outbox.send(later("2026-11-21T15:04:00Z"))
-    (line,) = outbox.run().deliveries
+def test_a_message_comes_back_when_its_time_has_come(world: PostingWorld, leftovers: Leftovers) -> None:
+    leftovers.send(later("2026-11-21T15:04:00Z"))
+    (line,) = leftovers.run().deliveries
     assert (line["level"], line["outcome"], line["holds"][0]["cause"]) == ("INFO", "deferred", "not_before")
-    (timeout,) = outbox.visibility_timeouts()
+    (timeout,) = leftovers.visibility_timeouts()
     assert 240 < timeout <= 256
     world.clock.forward(239)
-    assert outbox.poll() is None
+    assert leftovers.run().outcomes == []
     world.clock.forward(timeout - 239 + 0.001)
-    assert (outbox.run().outcomes, world.posted) == (["posted"], [TEXT])
+    assert (leftovers.run().outcomes, world.posted) == (["posted"], [TEXT])
 
 
 def test_a_message_for_much_later_waits_in_leftovers_and_keeps_no_one_from_an_empty_outbox(

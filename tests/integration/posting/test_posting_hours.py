@@ -1,5 +1,6 @@
 """Outside the posting hours nothing is posted, nothing is received from Leftovers, and nothing is lost."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,15 +77,39 @@ def test_what_fails_after_a_weekend_sets_off_an_alarm_only_when_it_fails_again(
     assert breaches(leftovers.run(), "LeftoversWaitAlarm")
 
 
-def test_a_batch_that_is_under_way_when_the_hours_end_stops(world: PostingWorld, outbox: Outbox) -> None:
-    world.settings(POSTING_HOURS="MON-FRI 09:30-16:00 America/New_York")
+@pytest.mark.parametrize(("seconds", "posted"), [(1.5, 2), (0.7, 3), (0.5, 4)])
+def test_a_batch_that_is_under_way_when_the_hours_end_stops_at_once(
+    world: PostingWorld, outbox: Outbox, seconds: float, posted: int
+) -> None:
+    world.settings(POSTING_HOURS=NEW_YORK)
     at(world, "2026-12-04T20:59:58")
-    world.on_request(lambda _: world.clock.forward(1.5))
+    world.on_request(lambda _: world.clock.forward(seconds))
     outbox.send(*FIVE)
     run = outbox.run()
-    assert run.outcomes == ["posted"] * 2 + ["deferred"] * 3
-    assert (world.publishes, run.pauses) == (FIVE[:2], ["hours"])
-    assert len(run.answer["batchItemFailures"]) == 3
+    assert run.outcomes == ["posted"] * posted + ["deferred"] * (5 - posted)
+    assert (world.publishes, run.pauses) == (FIVE[:posted], ["hours"])
+    assert len(run.answer["batchItemFailures"]) == 5 - posted
+
+
+@pytest.mark.parametrize(("time", "posted"), [("16:00", True), ("19:59", True), ("20:01", False), ("20:59", False)])
+def test_a_message_for_the_last_day_that_it_can_be_kept_is_posted_then_or_given_up_before_the_hours_end(
+    world: PostingWorld, outbox: Outbox, leftovers: Function, time: str, *, posted: bool
+) -> None:
+    world.settings(POSTING_HOURS=NEW_YORK)
+    at(world, "2026-12-07T15:00")
+    outbox.send(json.dumps({"body": FIVE[0], "not_before": f"2026-12-18T{time}:00Z"}))
+    for _ in range(4):
+        outbox.poll()
+        world.clock.forward(2)
+    moment = utc(f"2026-12-18T{time}")
+    while world.clock() < utc("2026-12-18T21:00"):
+        leftovers.run()
+        world.clock.forward(max(20.0, min(3600.0, moment + 20 - world.clock())))
+    assert (world.posted, leftovers.depth()) == ([FIVE[0]] * posted, 0)
+    reasons = [attributes["RejectReason"] for _, attributes in world.dead_letters()]
+    assert ["SQS might delete it before the posting hours begin again" in each for each in reasons] == [True] * (
+        not posted
+    )
 
 
 def test_the_drain_stops_when_the_hours_end(world: PostingWorld, leftovers: Function) -> None:

@@ -19,7 +19,7 @@ from tests.integration.posting.test_alarms import OURS, breaches
 from tests.integration.posting.test_outcomes import is_wait
 from tests.integration.posting.test_post_messages import in_a_thread
 from tests.worlds.clock import Clock
-from tests.worlds.functions import Function
+from tests.worlds.functions import Function, Outbox
 from tests.worlds.posting import TABLE, PostingWorld
 from tests.worlds.runs import Run
 
@@ -271,7 +271,7 @@ def test_while_one_worker_posts_about_a_symbol_another_one_does_not(by_symbol: P
         assert other.outcomes == ["deferred"]
         by_symbol.clock.forward(LEASE_SECONDS - 1)
         outbox.send("$AAPL three")
-        assert outbox.in_another_container(outbox.run).outcomes == ["deferred"]
+        assert outbox.in_another_container(outbox.run).outcomes == ["deferred"] * 2
     thread.join()
     assert by_symbol.publishes == ["$AAPL one"]
 
@@ -373,12 +373,21 @@ def test_a_dry_run_shows_what_would_wait_and_keeps_no_post_waiting(
 # How a message waits
 
 
-def test_a_message_that_waits_is_hidden_until_its_time(world: PostingWorld, function: Function) -> None:
+def test_a_message_in_leftovers_that_waits_is_hidden_until_its_time(world: PostingWorld, leftovers: Function) -> None:
     world.settings(SYMBOL_COOLDOWN_MINUTES=4)
-    function.send("$AAPL one", "$AAPL two")
-    function.run()
-    (seconds,) = function.visibility_timeouts()
+    leftovers.send("$AAPL one", "$AAPL two")
+    leftovers.run()
+    (seconds,) = leftovers.visibility_timeouts()
     assert is_wait(seconds, 4 * MINUTE)
+
+
+def test_steady_messages_that_wait_leave_the_outbox_empty(world: PostingWorld, outbox: Outbox) -> None:
+    world.settings(SYMBOL_COOLDOWN_MINUTES=1)
+    outbox.send("$AAPL one", "$AAPL two")
+    for _ in range(4):
+        outbox.poll()
+        world.clock.forward(1.001)
+    assert outbox.depth() == 0
 
 
 def test_a_message_in_leftovers_that_waits_for_a_week_is_looked_at_as_seldom_as_sqs_allows(

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from relay.errors import Pause
 from relay.posting.delivery import DUPLICATE_MARGIN_SECONDS, DUPLICATE_TWICE, DUPLICATE_WINDOW_SECONDS
 
 from tests.integration.posting.test_alarms import OURS, breaches
@@ -80,13 +81,13 @@ def test_a_failure_in_between_leaves_it_the_second_duplicate(waits: PostingWorld
     assert leftovers.run().outcomes == ["rejected"]
 
 
-def test_a_duplicate_that_expires_first_is_settled_then(waits: PostingWorld, outbox: Function) -> None:
-    outbox.send(alert(expires_at="2026-11-21T15:04:00Z"))
-    outbox.run()
-    (seconds,) = outbox.visibility_timeouts()
+def test_a_duplicate_that_expires_first_is_settled_then(waits: PostingWorld, leftovers: Function) -> None:
+    leftovers.send(alert(expires_at="2026-11-21T15:04:00Z"))
+    leftovers.run()
+    (seconds,) = leftovers.visibility_timeouts()
     assert is_wait(seconds, 240)
     waits.clock.forward(seconds + 1)
-    assert outbox.run().outcomes == ["rejected"]
+    assert leftovers.run().outcomes == ["rejected"]
     ((_, attributes),) = waits.dead_letters()
     assert attributes["RejectReason"].startswith("it expired at 2026-11-21T15:04:00+00:00")
     assert len(waits.publishes) == 2
@@ -165,3 +166,11 @@ def test_a_duplicate_that_waits_costs_no_more_writes_than_one_that_is_rejected(
         leftovers.run()
         costs.append(writes(waits))
     assert costs == [["UpdateItem", "UpdateItem"]] * 2
+
+
+def test_a_probe_that_is_refused_as_a_duplicate_opens_the_gate(waits: PostingWorld, leftovers: Function) -> None:
+    waits.gate().close(Pause("unavailable", "StockTwits is down", waits.clock() - 1, probe=True))
+    leftovers.send(alert())
+    leftovers.run()
+    leftovers.send("$MSFT crosses 400")
+    assert (leftovers.run().outcomes, waits.current_pause()) == (["posted"], None)

@@ -37,6 +37,9 @@ class MemoryGate:
         self._clock, self._pace = clock, pace
         self._lock = threading.Lock()
 
+    def pause_by_hours(self) -> Pause | None:
+        return None
+
     def opens_at(self, moment: float) -> float:
         return max(moment, self.shut_until)
 

@@ -241,7 +241,7 @@ def test_a_message_that_was_cut_off_is_left_untried_beside_others() -> None:
     fake = FakeDelivery(CUT_OFF_TWICE)
     outcome = fake.deliver()
     assert (outcome.result, outcome.tried, outcome.alone) == (Result.DEFERRED, False, True)
-    assert (fake.happened, fake.settled) == (["claim", "settle"], [Settlement(Status.UNKNOWN, cut_off=2)])
+    assert (fake.happened, fake.settled) == (["claim", "settle"], [Settlement(Status.UNKNOWN, cut_off=2, untried=1)])
 
 
 def test_a_message_that_was_cut_off_is_delivered_alone_and_the_count_begins_anew() -> None:
@@ -254,7 +254,7 @@ def test_a_message_that_was_cut_off_is_delivered_alone_and_the_count_begins_anew
 def test_a_pause_does_not_change_how_often_a_message_was_cut_off() -> None:
     fake = FakeDelivery(CUT_OFF_TWICE)
     fake.deliver(pause=a_pause, alone=True)
-    assert fake.settled == [Settlement(Status.UNKNOWN, cut_off=2)]
+    assert fake.settled == [Settlement(Status.UNKNOWN, cut_off=2, untried=1)]
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -291,7 +291,7 @@ def test_a_duplicate_that_is_found_half_an_hour_later_is_posted() -> None:
 def test_a_duplicate_that_meets_a_pause_half_an_hour_later_is_not_forgotten() -> None:
     fake = FakeDelivery(REFUSED_AS_DUPLICATE)
     assert fake.deliver(pause=a_pause).tried is False
-    assert fake.settlement == Settlement(Status.UNKNOWN, http_status=422)
+    assert fake.settlement == Settlement(Status.UNKNOWN, http_status=422, untried=1)
 
 
 # --- What StockTwits shows

@@ -72,7 +72,7 @@ def test_another_failure_does_not_change_how_often_something_was_late(part: str,
 def test_a_pause_does_not_count_as_late() -> None:
     fake = FakeDelivery(a_claim(late=1))
     fake.deliver(pause=a_pause)
-    assert fake.settlement == Settlement(Status.RELEASED, late=1)
+    assert fake.settlement == Settlement(Status.RELEASED, late=1, untried=1)
 
 
 def test_a_chart_that_was_late_goes_with_its_post() -> None:

@@ -112,20 +112,47 @@ def test_a_message_that_may_be_posted_is_looked_for_before_it_is_kept_back() -> 
     outcome = fake.deliver()
     assert (outcome.result, outcome.holds, outcome.tried) == (Result.DEFERRED, (ALIKE,), False)
     assert fake.happened == ["look", "claim", "find", "prepare", "take", "settle"]
-    assert fake.settlement == Settlement(Status.UNKNOWN)
+    assert fake.settlement == Settlement(Status.UNKNOWN, untried=1)
 
 
 def test_a_message_whose_name_another_one_took_meanwhile_is_not_sent() -> None:
     fake = spaced(taken=(SYMBOL,))
     assert fake.deliver().holds == (SYMBOL,)
-    assert fake.settlement == Settlement(Status.RELEASED)
+    assert fake.settlement == Settlement(Status.RELEASED, untried=1)
     assert fake.sent == []
 
 
 def test_waiting_for_another_post_proves_nothing_about_deliveries_that_were_cut_off() -> None:
     fake = spaced(a_claim(cut_off=1), taken=(SYMBOL,))
     fake.deliver(alone=True)
-    assert fake.settlement == Settlement(Status.RELEASED, cut_off=1)
+    assert fake.settlement == Settlement(Status.RELEASED, cut_off=1, untried=1)
+
+
+def test_attempts_that_a_pause_ended_before_a_request_are_counted_until_one_is_made() -> None:
+    fake = spaced(a_claim(untried=2))
+    fake.deliver(pause=a_pause)
+    assert fake.settlement.untried == 3
+    fake = spaced(a_claim(untried=2), send=raising(Retry("no connection")))
+    fake.deliver()
+    assert fake.settlement.untried == 2
+
+
+@pytest.mark.parametrize(
+    ("but", "by_rule"),
+    [
+        ({"seen": Retry("no table")}, True),
+        ({"claim": raising(Retry("no table"))}, True),
+        ({"taken": Retry("no table")}, True),
+        ({"seen": RuntimeError("a defect")}, False),
+        ({"seen": Retry("no table"), "rules_delay": False}, False),
+    ],
+    ids=["look", "claim", "take", "defect", "no rule"],
+)
+def test_a_first_attempt_that_fails_may_be_late_by_a_rule_wherever_it_fails(
+    but: dict[str, Any], *, by_rule: bool
+) -> None:
+    fake = spaced(a_claim(first=True), **{"rules_delay": True, **but})
+    assert fake.deliver().late_by_rule is by_rule
 
 
 def test_a_claim_that_cannot_be_given_back_is_told_to_an_operator() -> None:

@@ -135,13 +135,12 @@ def test_a_message_that_came_too_often_is_given_up_although_it_is_kept_back() ->
 @pytest.mark.parametrize(
     ("outcome", "least", "most"),
     [
-        (hold(300), 300, 316),
-        (hold(300.5), 1, 1),
+        (hold(2), 1, 1),
         (hold(40 * 3600), 1, 1),
         (hold(1860, tried=True), 1, 1),
         (hold(1860, holds=()), 1860, 1876),
     ],
-    ids=["soon", "later", "much later", "tried", "no rule"],
+    ids=["soon", "later", "tried", "no rule"],
 )
-def test_what_a_rule_keeps_back_for_long_does_not_wait_in_the_outbox(outcome: Outcome, least: int, most: int) -> None:
+def test_what_is_kept_back_does_not_wait_in_the_outbox(outcome: Outcome, least: int, most: int) -> None:
     assert least <= outbox_visibility_seconds(outcome, 1, NOW) <= most

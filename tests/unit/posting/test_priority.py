@@ -45,9 +45,12 @@ def test_the_outcomes_are_in_the_order_of_the_batch() -> None:
     assert results(outcomes) == ["deferred", "rejected", "posted"]
 
 
-@pytest.mark.parametrize(("receives", "first"), [(100, "a"), (101, "often")])
-def test_a_message_that_others_often_went_before_is_first_too(receives: int, first: str) -> None:
+@pytest.mark.parametrize(("receives", "hours_ago", "first"), [(100, 23, "a"), (101, 23, "often"), (101, 24, "a")])
+def test_a_message_that_ones_of_high_priority_often_went_before_is_first_too(
+    receives: int, hours_ago: float, first: str
+) -> None:
     fake = one_admission()
+    fake.gate.state = State(high_at=NOW - hours_ago * 3600)
     fake.deliver([a_message("a"), a_message("often", id="m-2", receive_count=receives)])
     assert fake.sent == [first]
 

@@ -29,10 +29,6 @@ HIGH_AFTER_RECEIVES = 100
 """After so many receives a message counts as one of high priority, whatever it says: others went before it, and twice
 as many receives would make it a dead letter."""
 
-HELD_IN_OUTBOX_SECONDS = 300
-"""How long a message that a rule keeps back may wait in the Outbox. One that waits for longer comes back at once until
-it is in Leftovers: the Outbox has an alarm for not being emptied while the gate is open."""
-
 GATE_RECHECK_SECONDS = 45
 """How long a message that waits for the gate stays invisible: the gate may open early, and with the drain's minute
 nothing waits for more than two. While it is closed that costs three receives at most: then the message is in Leftovers,
@@ -100,7 +96,11 @@ def wait_seconds(outcome: Outcome, back_off: float, now: float) -> float:
 
 
 def outbox_visibility_seconds(outcome: Outcome, receive_count: int, now: float) -> int:
-    """Return the visibility timeout of a message that stays in the Outbox, or is to move on to Leftovers."""
-    if outcome.holds and (outcome.retry_at or now) - now > HELD_IN_OUTBOX_SECONDS:
+    """Return the visibility timeout of a message that stays in the Outbox, or is to move on to Leftovers.
+
+    What is held comes back at once until it is in Leftovers, and waits there: the Outbox has an alarm for not being
+    emptied while the gate is open.
+    """
+    if outcome.holds:
         return 1
     return visibility_seconds(outcome, outbox_back_off(receive_count), now)

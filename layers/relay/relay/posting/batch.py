@@ -21,8 +21,11 @@ from relay.posting.alert import Reading
 from relay.posting.backoff import (
     GIVE_UP_SECONDS,
     HIGH_AFTER_RECEIVES,
+    HIGH_SECONDS,
     LEFTOVERS_RECEIVES,
     OUTBOX_RECEIVES,
+    back_off_seconds,
+    wait_seconds,
 )
 from relay.posting.delivery import held, idempotency_key, unexpected
 from relay.posting.outcome import Hold, Outcome, Result
@@ -47,6 +50,9 @@ MOST_NO_IDS = 3
 
 NO_IDS_SECONDS = 300
 """How long that pause is, before one probe."""
+
+COMES_BACK_SECONDS = 3600
+"""How much later than it may be received again a message is counted upon to be received."""
 
 REMEMBER_HIGH_SECONDS = 3600
 """How often the gate is told again that messages of high priority were left over."""
@@ -91,9 +97,9 @@ class BatchDelivery:
             Each message with its outcome, in the same order; the rejected ones are in Dead letters.
         """
         read = [self._read(each) for each in batch]
-        order = sorted(range(len(batch)), key=lambda place: not _is_high(batch[place], read[place]))
         run = _BatchRun(self, seconds_left, on_outcome)
         run.ask(sum(isinstance(each, Reading) for each in read))
+        order = sorted(range(len(batch)), key=lambda place: not run.goes_first(batch[place], read[place]))
         threads = 1 if self.concurrency == 1 else self.concurrency + LEDGER_THREADS
         with ThreadPoolExecutor(min(threads, max(1, len(batch)))) as pool:
             ended = pool.map(run.deliver, [batch[place] for place in order], [read[place] for place in order])
@@ -132,13 +138,6 @@ class BatchDelivery:
         except Reject as error:
             outcome = Outcome(Result.REJECTED, key, error.reason)
         return _of_alert(outcome, alert, self.delivery.expires_at(message, alert))
-
-
-def _is_high(message: QueueMessage, reading: Reading | Outcome) -> bool:
-    """Return whether a message goes before others: by its priority, or because others often went before it."""
-    if isinstance(reading, Outcome):
-        return False
-    return reading.alert.priority == "high" or message.receive_count > HIGH_AFTER_RECEIVES
 
 
 def _of_alert(outcome: Outcome, alert: Alert, expires_at: float | None) -> Outcome:
@@ -188,6 +187,14 @@ class _BatchRun:
         self.left = self.admission.granted
         self.looked_at = self.batches.now()
         self.no_ids = self.admission.state.no_ids
+
+    def goes_first(self, message: QueueMessage, reading: Reading | Outcome) -> bool:
+        """Return whether a message goes before others: by its priority, or because such ones often went before it."""
+        if isinstance(reading, Outcome) or self.admission is None:
+            return False
+        there_were_high = self.looked_at - self.admission.state.high_at < HIGH_SECONDS
+        often_passed = there_were_high and message.receive_count > HIGH_AFTER_RECEIVES
+        return reading.alert.priority == "high" or often_passed
 
     def deliver(self, message: QueueMessage, reading: Reading | Outcome) -> Outcome:
         """Deliver one message, or leave it untried; what can never be posted, or came too often, is a dead letter."""
@@ -252,6 +259,8 @@ class _BatchRun:
         now = self.batches.now()
         if self.met is None and self.seconds_left() < RESERVE_SECONDS:
             self.met = Pause("time", "this invocation is almost out of time", now)
+        if self.met is None and self.admission:
+            self.met = self.batches.gate.pause_by_hours()
         if self.met is None and self.admission and now - self.looked_at > LOOK_SECONDS:
             self.looked_at = now
             self.met = self.batches.gate.pause_since(self.admission)
@@ -270,7 +279,7 @@ class _BatchRun:
         """Count what was used of the admission, and notice what the answer proves for all messages."""
         with self.lock:
             self.left += not outcome.sent
-            self.proven |= outcome.sent and outcome.done
+            self.proven |= outcome.sent and (outcome.done or bool(outcome.holds))
             if outcome.result is Result.POSTED and outcome.sent:
                 self.posted_at = self.batches.now()
                 self.no_ids = 0
@@ -306,9 +315,13 @@ class _BatchRun:
         except RelayError:
             return
 
-    def _opens_too_late(self, message: QueueMessage) -> bool:
+    def _opens_too_late(self, message: QueueMessage, outcome: Outcome) -> bool:
         """Return whether a message that does not come back in these posting hours is too old in the next ones."""
-        comes_back = self.batches.now() + MAX_VISIBILITY_SECONDS
+        now = self.batches.now()
+        wait: float = MAX_VISIBILITY_SECONDS  # what failed may fail again, and each time it waits for longer
+        if outcome.holds or not outcome.tried:
+            wait = min(wait, wait_seconds(outcome, back_off_seconds(message.receive_count), now)) + COMES_BACK_SECONDS
+        comes_back = now + wait
         opens_at = self.batches.gate.opens_at(comes_back)
         return opens_at > max(comes_back, message.sent_at + GIVE_UP_SECONDS + MAX_VISIBILITY_SECONDS)
 
@@ -318,7 +331,7 @@ class _BatchRun:
         # The time of one with a not_before may have begun only now.
         ends = max(message.sent_at + GIVE_UP_SECONDS, outcome.not_before + MAX_VISIBILITY_SECONDS)
         too_old = left_over and self.batches.now() >= ends
-        too_late = left_over and not outcome.done and not too_old and self._opens_too_late(message)
+        too_late = left_over and not outcome.done and not too_old and self._opens_too_late(message, outcome)
         if not outcome.done and (message.receive_count >= LEFTOVERS_RECEIVES or too_old or too_late):
             waited = "13 days and " if too_old else ""
             given_up = f"given up after {waited}{message.receive_count} receives"

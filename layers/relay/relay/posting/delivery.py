@@ -195,7 +195,9 @@ class Delivery:
                 return held(key, view.holds, expires_at)
             claim = self.claim(key, reading.alert, message.id)
         except Exception as error:  # noqa: BLE001  one message's failure must not fail its neighbours
-            return _failed(error if isinstance(error, RelayError) else Retry(unexpected(error)), key)
+            outcome = _failed(error if isinstance(error, RelayError) else Retry(unexpected(error)), key)
+            # Nobody knows whether it is its first attempt; a defect would be met each time.
+            return replace(outcome, late_by_rule=self.rules_delay and isinstance(error, Retry))
         if claim.before or claim.duplicate_until:
             return self._as_before(claim, expires_at)
         attempt = _Attempt(self, claim, reading.alert, requests, expires_at, view)
@@ -461,7 +463,8 @@ class _Attempt:
         if status in {Status.REJECTED, Status.DRY_RUN}:
             return Settlement(status, **fields)
         claim = self.claim
-        return Settlement(status, late=claim.late, refused_at=self.refused_at, duplicates=claim.duplicates, **fields)
+        seen = {"late": claim.late, "duplicates": claim.duplicates, "untried": claim.untried}
+        return Settlement(status, refused_at=self.refused_at, **seen | fields)
 
     def _nothing_sent(self, status: Status = Status.RELEASED) -> Settlement:
         """This attempt posted nothing; whether an earlier one did stays as unknown as it was."""
@@ -471,7 +474,7 @@ class _Attempt:
 
     def _nothing_tried(self) -> Settlement:
         """This attempt did not even show that the message can be delivered to its end."""
-        return replace(self._nothing_sent(), cut_off=self.claim.cut_off)
+        return replace(self._nothing_sent(), cut_off=self.claim.cut_off, untried=self.claim.untried + 1)
 
     def _settle(self, settlement: Settlement) -> str:
         """Write the settlement; a failure changes nothing of what happened, so it becomes a remark.

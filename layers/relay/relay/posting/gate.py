@@ -193,6 +193,10 @@ class Gate:
         except RelayError as error:
             return Admission(0, self._unreadable(error), State())
 
+    def pause_by_hours(self) -> Pause | None:
+        """Return the pause outside the owner's posting hours; nothing is read for it."""
+        return self._pause_by_hours(self._now())
+
     def opens_at(self, moment: float) -> float:
         """Return the first moment, not before the given one, that is within the owner's posting hours."""
         pause = self._pause_by_hours(moment)
@@ -217,7 +221,7 @@ class Gate:
             return self._unreadable(error)
         pause = state.pause
         in_force = pause is not None and (pause.until or 0) > self._now() and not state.same_pause_as(since.state)
-        return operators or self._pause_by_hours(self._now()) or (pause if in_force else None)
+        return operators or self.pause_by_hours() or (pause if in_force else None)
 
     def give_back(self, admission: Admission, unused: int) -> None:
         """Return what an admission granted and nobody used; never twice, so perhaps not at all."""
@@ -241,7 +245,7 @@ class Gate:
 
     def _admission(self, wanted: int) -> tuple[Admission, int]:
         state, version, operators = self._read()
-        if pause := operators or self._pause_by_hours(self._now()):
+        if pause := operators or self.pause_by_hours():
             return Admission(0, pause, state), version
         return state.admit(wanted, self._now(), self._pace), version
 

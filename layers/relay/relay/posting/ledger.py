@@ -12,6 +12,7 @@ One DynamoDB item for each idempotency key, ``pk = "post#" + key``::
     before             the status that this claim found
     attempts           how many claims there were
     unsettled          how many of them, in a row, were never settled: this one, and those that were cut off
+    untried            how many of them were released without an attempt: a rule or a pause came first
     late               how many of them found a chart or a parent not there yet
     duplicates         how many of them StockTwits refused as a duplicate, and were left for later by WhenDuplicate
     refused_at         when StockTwits last refused this message so that everyone was paused
@@ -198,6 +199,7 @@ class Ledger:
             "reason": {"S": settlement.reason} if settlement.reason else None,
             "http_status": number(settlement.http_status) if settlement.http_status else None,
             "unsettled": number(settlement.cut_off) if settlement.cut_off else None,
+            "untried": number(settlement.untried) if settlement.untried else None,
             "late": number(settlement.late) if settlement.late else None,
             "duplicates": number(settlement.duplicates) if settlement.duplicates else None,
             "refused_at": number(settlement.refused_at) if settlement.refused_at else None,
@@ -319,6 +321,7 @@ def _claim(key: str, claim_id: str, item: dict[str, Any], now: float) -> Claim:
     first_claimed_at = float(item["first_claimed_at"]["N"])
     before = _text(item, "before")
     left_open = before in {Status.CLAIMED, Status.UNKNOWN}
+    untried = int(_number(item, "untried", 0))
     return Claim(
         key,
         claim_id,
@@ -331,7 +334,8 @@ def _claim(key: str, claim_id: str, item: dict[str, Any], now: float) -> Claim:
         cut_off=int(item["unsettled"]["N"]) - 1,
         late=int(_number(item, "late", 0)),
         duplicates=int(_number(item, "duplicates", 0)),
-        first=int(item["attempts"]["N"]) == 1,
+        untried=untried,
+        first=int(item["attempts"]["N"]) - untried == 1,
         refused_at=_number(item, "refused_at", 0),
     )
 

@@ -63,6 +63,7 @@ class Claim:
         late: How many attempts ended because a chart or a parent was not there yet.
         refused_at: When StockTwits last refused this message so that everyone was paused; 0 if it never did.
         duplicates: How many attempts StockTwits refused as a duplicate, and were left for later.
+        untried: How many claims were released without an attempt, since a rule or a pause came first.
         first: Whether it is the first attempt under its key.
         duplicate_until: Until when it is left for that reason, in seconds since the epoch; then there is nothing to do
             before. 0 if it is not.
@@ -81,6 +82,7 @@ class Claim:
     late: int = 0
     refused_at: float = 0.0
     duplicates: int = 0
+    untried: int = 0
     first: bool = False
     duplicate_until: float = 0.0
 
@@ -106,6 +108,7 @@ class Settlement:
         late: How many attempts ended because a chart or a parent was not there yet.
         refused_at: When StockTwits last refused this message so that everyone was paused; 0 if it never did.
         duplicates: How many attempts StockTwits refused as a duplicate, and were left for later.
+        untried: How many claims were released without an attempt, since a rule or a pause came first.
     """
 
     status: Status
@@ -120,6 +123,7 @@ class Settlement:
     late: int = 0
     refused_at: float = 0.0
     duplicates: int = 0
+    untried: int = 0
 
 
 @dataclass(frozen=True, slots=True)

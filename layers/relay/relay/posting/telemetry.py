@@ -65,7 +65,8 @@ class PostingTelemetry(Telemetry):
             self.for_alarm("OldestSecondsWhileOpen", MetricUnit.Seconds, max(still))
         if oldest := max((seconds for _, seconds in waited if seconds > EXPIRING_SECONDS), default=None):
             reason = (
-                "SQS keeps a message for 14 days: raise MaxPostsPerHour or MaxPostsPerDay, or fix what prevents posting"
+                "SQS keeps a message for 14 days: raise MaxPostsPerHour or MaxPostsPerDay, fix what prevents posting,"
+                " or change the rule that the holds in its log line name"
             )
             self.logger.warning("messages expire", extra={"reason": reason, "oldest_seconds": round(oldest)})
             self.for_alarm("NeedsAPerson", MetricUnit.Count, 1)

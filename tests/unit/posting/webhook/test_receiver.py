@@ -10,11 +10,11 @@ import pytest
 from relay.errors import Misconfigured, Reject, Retry
 from relay.posting.webhook.body_template import Template
 from relay.posting.webhook.receiver import MAX_BYTES, Receipt, Receiver, Request, failure, read_request
-from relay.posting.webhook.sources import Source, new_secret, new_source
+from relay.posting.webhook.sources import Source, new_source
 
 from tests.factories import NOW, api_event
 
-SECRET = new_secret()
+SECRET = "a-secret-of-the-tests-0123456789_abcdefghij"
 HERE = "52.89.214.238"
 SCANNER = new_source(SECRET, added="2026-11-27")
 HOME_ONLY = new_source(SECRET, added="2026-11-27", addresses=["192.0.2.0/24"])
@@ -217,7 +217,9 @@ def test_the_log_gets_the_beginning_of_what_was_refused_as_it_shows_texts(around
 
 
 def test_an_alert_that_would_publish_its_secret_is_refused(around: Surroundings) -> None:
-    for body in (f"Sent with {SECRET} $AAPL", json.dumps({"body": "Up $AAPL", "key": SECRET})):
+    in_escapes = "".join(f"\\u{ord(each):04x}" for each in SECRET)
+    texts = f"Sent with {SECRET} $AAPL", json.dumps({"body": "Up $AAPL", "key": SECRET}), f'{{"body": "{in_escapes}"}}'
+    for body in texts:
         receipt = around.receive(body)
         assert receipt.status == 400
         assert "contains the secret of its source" in receipt.reason
