@@ -144,7 +144,8 @@ def test_the_sources_are_not_read_again_for_a_right_secret(around: Surroundings)
 def test_while_the_sources_cannot_be_read_the_sender_is_asked_to_come_back(around: Surroundings) -> None:
     around.fails = Retry("the parameter cannot be read")
     receipt = around.receive(UNREADABLE, is_base64=True)
-    assert answer(receipt) == (503, {"message": "the parameter cannot be read"})
+    assert answer(receipt) == (503, {"message": "Service Unavailable"})
+    assert receipt.reason == "the parameter cannot be read"
     assert receipt.response["headers"]["Retry-After"] == "5"
     assert receipt.source == ""
 
@@ -259,9 +260,10 @@ def test_neither_a_request_nor_an_error_of_it_shows_the_secret() -> None:
 def test_when_sqs_does_not_take_an_alert_its_sender_may_send_it_again_and_the_log_has_it(around: Surroundings) -> None:
     around.outbox_fails = Retry("SQS did not take the alert (Throttled)")
     receipt = around.receive("Up $AAPL")
-    assert answer(receipt) == (503, {"message": "SQS did not take the alert (Throttled)"})
+    assert answer(receipt) == (503, {"message": "Service Unavailable"})
     assert receipt.response["headers"]["Retry-After"] == "5"
-    assert (receipt.source, receipt.text) == ("scanner", "Up $AAPL")
+    reason = "SQS did not take the alert (Throttled)"
+    assert (receipt.source, receipt.reason, receipt.text) == ("scanner", reason, "Up $AAPL")
 
 
 def test_what_sqs_refuses_is_a_bad_request(around: Surroundings) -> None:

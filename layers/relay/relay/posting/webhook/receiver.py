@@ -32,8 +32,8 @@ RETRY_AFTER_SECONDS = 5
 """When a sender whose alert was not taken may try again."""
 
 _BEARER = "bearer "
-_PUBLIC_WORDS = {HTTPStatus.NOT_FOUND: "Not Found", HTTPStatus.INTERNAL_SERVER_ERROR: "Internal Server Error"}
-"""What API Gateway itself answers with these statuses; the reason is for the log alone."""
+_REASON_IS_PRIVATE = {HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE}
+"""Strangers get these answers, too, so they are API Gateway's own words; the reason is for the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Receipt:
         if self.status is HTTPStatus.ACCEPTED:
             content = {"id": self.message_id, "key": self.key}
         else:
-            content = {"message": _PUBLIC_WORDS.get(self.status, self.reason)}
+            content = {"message": self.status.phrase if self.status in _REASON_IS_PRIVATE else self.reason}
         body = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
         return {"statusCode": int(self.status), "headers": headers, "body": body}
 
