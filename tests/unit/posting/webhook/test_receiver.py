@@ -186,6 +186,7 @@ def test_a_body_in_base64_is_decoded(around: Surroundings) -> None:
         ("{}", False, "missing required field `body`"),
         (base64.b64encode(b"\xff\xfe").decode(), True, "is not text in UTF-8"),
         ("\ud800", False, "is not text in UTF-8"),
+        ("Up \ufffd $AAPL", False, "is not text in UTF-8"),
         ("!", True, "cannot be decoded"),
         (UNREADABLE, True, "cannot be decoded"),
         ('{"body": "Up $AAPL", "expires_at": "2026-11-27T00:00:00Z"}', False, "expires_at: is past"),
@@ -198,6 +199,37 @@ def test_what_cannot_be_posted_is_refused_with_the_reason_in_words(
     assert status == 400
     assert reason in content["message"]
     assert around.sent == []
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, "text=Up+3%25"),
+        (f"{FORM}; charset=utf-8", "payload=%7B%22text%22"),
+        (FORM.upper(), "message=Up&title="),
+        ("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data"),
+    ],
+)
+def test_a_form_is_not_posted_as_it_stands(around: Surroundings, content_type: str, body: str) -> None:
+    status, content = answer(around.receive(body, content_type=content_type))
+    assert (status, "is a form" in content["message"], around.sent) == (400, True, [])
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, "Up 3% $AAPL"),
+        (FORM, "RSI = 70 $AAPL"),
+        (FORM, '{"body":"a=b"}'),
+        ("text/plain", "RSI=70"),
+        ("", "RSI=70"),
+    ],
+)
+def test_a_text_is_posted_although_curl_calls_it_a_form(around: Surroundings, content_type: str, body: str) -> None:
+    assert around.receive(body, content_type=content_type).status == 202
 
 
 def test_a_payload_is_filled_into_its_sources_template_under_its_sources_name(around: Surroundings) -> None:
@@ -266,6 +298,13 @@ def test_when_sqs_does_not_take_an_alert_its_sender_may_send_it_again_and_the_lo
     assert (receipt.source, receipt.reason, receipt.text) == ("scanner", reason, "Up $AAPL")
 
 
+def test_the_log_has_the_key_of_what_sqs_may_have_taken_so_that_it_can_be_sent_again(around: Surroundings) -> None:
+    around.outbox_fails = Retry("SQS did not answer")
+    key = around.receive().key
+    around.outbox_fails = None
+    assert (around.receive().key, key[:16]) == (key, "webhook-scanner-")
+
+
 def test_what_sqs_refuses_is_a_bad_request(around: Surroundings) -> None:
     around.outbox_fails = Reject("SQS does not accept its characters")
     assert answer(around.receive()) == (400, {"message": "SQS does not accept its characters"})
@@ -289,6 +328,10 @@ def test_what_sqs_refuses_is_a_bad_request(around: Surroundings) -> None:
 def test_the_secret_is_in_the_path_or_the_header(event: dict[str, Any]) -> None:
     request = read_request(event)
     assert (request.source, request.secret) == ("scanner", "s-1")
+
+
+def test_the_kind_of_a_body_is_in_its_header() -> None:
+    assert read_request(api_event("scanner", **{"Content-Type": FORM})).content_type == FORM
 
 
 @pytest.mark.parametrize("authorization", ["Basic s-1", "s-1", "Bearer", "", "Bearers-1"])
