@@ -34,7 +34,7 @@ def edit(text: str, suffix: str) -> str:
         with open(file, "x", encoding="utf-8", newline="", opener=for_the_owner) as writer:
             writer.write(text)
         try:
-            code = subprocess.run([*shlex.split(command), str(file)], check=False).returncode  # noqa: S603
+            code = subprocess.run([*shlex.split(command), str(file)], check=False).returncode  # noqa: S603  # nosec B603
             edited = file.read_bytes().decode()
         except UnicodeDecodeError:
             raise Failure("What the editor saved is not UTF-8 text.", USAGE) from None
