@@ -9,6 +9,11 @@ const UNKNOWN = "There was no response: the page will show whether the action su
 const notice = document.getElementById("notice");
 const news = document.getElementById("news");
 const live = document.getElementById("live");
+const utc = document.getElementById("utc");
+const search = document.getElementById("search");
+const words = document.getElementById("words");
+const outcome = document.getElementById("outcome");
+const found = document.getElementById("found");
 const parts = () => document.querySelectorAll("[data-part]");
 const served = new Map(); // each part as the server sent it; the page itself changes in use
 const announced = new Map();
@@ -21,6 +26,47 @@ function showNotice(text, isProblem) {
   notice.classList.toggle("problem", isProblem);
 }
 
+// Local time, as short as it can be read; UTC in full, as the server sends it, when it is asked for.
+function showTimes() {
+  for (const each of document.querySelectorAll("time[datetime]")) {
+    const moment = new Date(each.dateTime);
+    if (Number.isNaN(moment.valueOf())) continue;
+    each.title ||= each.textContent;
+    each.textContent = utc.checked ? each.title : local(moment, each.id === "now");
+  }
+}
+
+function local(moment, withZone) {
+  const now = new Date();
+  const day = { day: "numeric", month: "short" };
+  if (moment.getFullYear() !== now.getFullYear()) day.year = "numeric";
+  const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const seconds = { second: "2-digit", ...(withZone && { timeZoneName: "short" }) };
+  const isToday = moment.toDateString() === now.toDateString();
+  return moment.toLocaleString("en-GB", isToday ? { ...clock, ...seconds } : { ...day, ...clock });
+}
+
+// Bursts and older messages are unfolded while something is searched for.
+function filter() {
+  const wanted = words.value.trim().toLowerCase();
+  const active = Boolean(wanted || outcome.value);
+  const posts = document.querySelector("[data-part=posts]");
+  const rows = [...posts.querySelectorAll("[data-outcome]")];
+  for (const row of rows) {
+    const fits = !outcome.value || row.dataset.outcome.replace("already_", "") === outcome.value;
+    row.hidden = !fits || !row.textContent.toLowerCase().includes(wanted);
+  }
+  for (const fold of posts.querySelectorAll(".fold")) {
+    if (active && !fold.open) fold.dataset.unfolded = "";
+    if (active || "unfolded" in fold.dataset) fold.open = active;
+    if (!active) delete fold.dataset.unfolded;
+    fold.parentElement.classList.toggle("empty", !fold.querySelector("[data-outcome]:not([hidden])"));
+  }
+  const shown = rows.filter((row) => !row.hidden).length;
+  search.hidden = !rows.length;
+  found.textContent = active ? `${shown} of the ${rows.length} newest` : "";
+}
+
 function remember(part, fresh) {
   served.set(part.dataset.part, fresh.innerHTML);
   announced.set(part.dataset.part, fresh.dataset.news);
@@ -31,15 +77,14 @@ function replace(part, fresh) {
   const values = new Map([...part.querySelectorAll("input[id], select[id]")].map((each) => [each.id, each.value]));
   const open = [...part.querySelectorAll("details[open]")].map((each) => each.id);
   const scrolled = new Map([...part.querySelectorAll(".wide")].map((each) => [each.id, each.scrollLeft]));
-  const down = part.querySelector(".timeline")?.scrollTop;
   const title = part.closest("section").querySelector("h2");
+  part.className = fresh.className;
   part.replaceChildren(...fresh.childNodes);
   for (const each of part.querySelectorAll("input[id], select[id]")) {
     if (values.has(each.id)) each.value = values.get(each.id);
   }
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   for (const each of part.querySelectorAll(".wide")) each.scrollLeft = scrolled.get(each.id) ?? each.scrollWidth;
-  if (down) part.querySelector(".timeline")?.scroll(0, down);
   if (focused) ((focused.id && document.getElementById(focused.id)) || title).focus({ preventScroll: true });
 }
 
@@ -54,6 +99,8 @@ function show(page) {
     replace(part, fresh);
   }
   document.getElementById("now").replaceWith(page.getElementById("now"));
+  showTimes();
+  filter();
   if (changes.length) news.textContent = changes.join(" ");
 }
 
@@ -105,11 +152,20 @@ document.addEventListener("submit", async (event) => {
   }
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : live.checked && refresh()));
+utc.addEventListener("change", showTimes);
+for (const each of [words, outcome]) {
+  each.addEventListener("input", () => {
+    filter();
+    news.textContent = found.textContent;
+  });
+}
 live.addEventListener("change", () => (live.checked ? refresh() : clearTimeout(timer)));
 
 for (const part of parts()) {
   remember(part, part);
   for (const each of part.querySelectorAll(".wide")) each.scrollLeft = each.scrollWidth;
 }
-live.parentElement.hidden = false;
+document.querySelector(".options").hidden = false;
+showTimes();
+filter();
 plan();

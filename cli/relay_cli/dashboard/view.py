@@ -1,0 +1,194 @@
+"""What the page says about the values it shows: headlines, what needs an operator, and bursts. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from relay.posting.outcome import Result
+from rich.filesize import decimal
+
+from relay_cli.deployed.calendar import Status
+from relay_cli.deployed.waits import State
+from relay_cli.heatmap import label
+from relay_cli.text import HOUR, count, length, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from relay_cli.dashboard.model import Posts
+    from relay_cli.deployed.calendar import Calendar
+    from relay_cli.deployed.deliveries import Delivered
+    from relay_cli.deployed.gate import GatePause, GateState
+    from relay_cli.deployed.queues import QueueState
+
+BURST_SECONDS = 30
+"""Messages with the same outcome that end no further apart than this are a burst."""
+
+BURST_LEAST = 3
+"""The smallest number of messages that are folded into one line."""
+
+TAGS_OF_A_BURST = 6
+"""How many cashtags the line of a burst names."""
+
+_OPEN = "Posting is open"
+_STOPPED = "Posting has stopped"
+_HEADLINES = {
+    "operator": "Posting is paused",
+    "hours": "Outside the posting hours",
+    "pace": "Waiting for the pace",
+    "daily_cap": "The day's cap is reached",
+    "rate_limited": "StockTwits limits the rate",
+    "unavailable": "StockTwits is unavailable",
+}
+"""The headline by the cause of a pause that ends by itself, or that an operator chose."""
+
+_BY_CHOICE = frozenset({"hours", "pace", "daily_cap"})
+_CASHTAG = re.compile(r"\$[A-Za-z][A-Za-z0-9._]{0,14}")
+_KNOWN = frozenset(Status) - {Status.MISSING, Status.NOT_YET}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether posts are made now.
+
+    Attributes:
+        tone: ``open``, ``quiet`` (closed by the owner's own settings), ``paused`` or ``stopped``.
+        headline: The same in a few words.
+        next_at: When the next post may be made, if that is known and not now.
+        on_resume: Whether nothing is posted until an operator resumes.
+    """
+
+    tone: str
+    headline: str
+    next_at: datetime | None
+    on_resume: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Messages with the same outcome within a short time, newest first; a single message is a burst of one."""
+
+    rows: tuple[Delivered, ...]
+
+    @property
+    def folded(self) -> bool:
+        """Whether it is shown as one line."""
+        return len(self.rows) >= BURST_LEAST
+
+    @property
+    def outcome(self) -> str:
+        """The outcome that all of them have."""
+        return self.rows[0].outcome
+
+    @property
+    def seconds(self) -> float:
+        """The time from the first to the last."""
+        return (self.rows[0].at - self.rows[-1].at).total_seconds()
+
+    @property
+    def tags(self) -> str:
+        """The cashtags of its messages, the first ones if there are many."""
+        found = dict.fromkeys(tag for row in self.rows for tag in _CASHTAG.findall(row.text or ""))
+        return " ".join([*list(found)[:TAGS_OF_A_BURST], *(["…"] if len(found) > TAGS_OF_A_BURST else [])])
+
+
+def standing(gate: GateState) -> Standing:
+    """Return whether posts are made now, and when they are if not."""
+    if not gate.pauses:
+        return Standing("open", _OPEN, None, on_resume=False)
+    needing = [each for each in gate.pauses if needs_operator(each)]
+    first = next(iter(needing), gate.pauses[0])
+    quiet = all(each.cause in _BY_CHOICE for each in gate.pauses)
+    ends = [each.until for each in gate.pauses if each.until]
+    return Standing(
+        tone="stopped" if needing else "quiet" if quiet else "paused",
+        headline=_STOPPED if needing else _HEADLINES[first.cause],
+        next_at=max(ends) if len(ends) == len(gate.pauses) else None,
+        on_resume=any(each.cause == "operator" and not each.until for each in gate.pauses),
+    )
+
+
+def needs_operator(pause: GatePause) -> bool:
+    """Return whether a pause may not end well by itself."""
+    return bool(pause.advice) or pause.cause not in _HEADLINES
+
+
+def waiting(queues: Sequence[QueueState]) -> int:
+    """Return how many messages are still to be posted: all but the last queue's, which are dead letters."""
+    return sum(each.messages for each in queues[:-1])
+
+
+def outlook(gate: GateState, number: int) -> str:
+    """Return in a sentence when so many messages that wait will be posted."""
+    state, pace = standing(gate), gate.pace
+    rate = f"{pace.now} at once, then {pace.per_hour:,} an hour" if pace.now else f"{pace.per_hour:,} an hour"
+    if state.on_resume:
+        return f"Posted once you resume: {rate}."
+    if state.next_at:
+        return f"Posted from {moment(state.next_at)} on: {rate}."
+    if state.tone != "open":
+        return f"When they will be posted is not known; then {rate}."
+    if number <= pace.now:
+        return "Posted within two minutes, unless a rule keeps one back."
+    return f"Posted within about {length((number - pace.now) * HOUR / pace.per_hour)}: {rate}."
+
+
+def deferred(posts: Posts) -> list[Delivered]:
+    """Return the messages that wait, as far as the log and the ledger know, newest first."""
+    return [each for each in posts.messages if _waits(posts, each)]
+
+
+def ended(posts: Posts) -> list[Burst]:
+    """Return the messages that no longer wait, in bursts, newest first."""
+    return list(_bursts([each for each in posts.messages if not _waits(posts, each)]))
+
+
+def _waits(posts: Posts, row: Delivered) -> bool:
+    explained = posts.waits.get(row.message_id)
+    return row.outcome == Result.DEFERRED and (explained is None or explained.state is State.WAITING)
+
+
+def _bursts(rows: Sequence[Delivered]) -> Iterator[Burst]:
+    run: list[Delivered] = []
+    for row in rows:
+        if run and (row.outcome != run[-1].outcome or run[-1].at - row.at > timedelta(seconds=BURST_SECONDS)):
+            yield from _folded(run)
+            run = []
+        run.append(row)
+    yield from _folded(run)
+
+
+def _folded(run: list[Delivered]) -> Iterator[Burst]:
+    if len(run) >= BURST_LEAST:
+        yield Burst(tuple(run))
+    else:
+        yield from (Burst((row,)) for row in run)
+
+
+def requested_since(calendar: Calendar, lookback_days: int) -> date:
+    """Return the first day that was asked for, as far as the calendar shows it.
+
+    Every night asks for the days of the look-back. Before them, the first day of which anything is known counts.
+    """
+    window = calendar.days[-1].day - timedelta(days=lookback_days - 1)
+    known = (each.day for each in calendar.days if each.status in _KNOWN)
+    return max(min(next(known, window), window), calendar.days[0].day)
+
+
+def in_words(calendar: Calendar, since: date) -> str:
+    """Summarize a calendar, whose days before a date were not requested."""
+    days = [each for each in calendar.days if each.day >= since]
+    counts = {status: sum(each.status is status for each in days) for status in Status}
+    text = f"{counts[Status.STORED]:,} of the last {count(len(days), 'day')} stored"
+    if counts[Status.STORED]:
+        text += f" ({decimal(calendar.bytes)})"
+    if marked := sum(bool(each.marks) for each in days if each.status is Status.STORED):
+        text += f", {marked:,} of them with a remark"
+    for status in (Status.FAILED, Status.DAMAGED, Status.ABSENT, Status.MISSING, Status.NOT_YET):
+        if counts[status]:
+            text += f", {counts[status]:,} {label(status)}"
+    return f"{text}."
