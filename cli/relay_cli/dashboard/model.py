@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from relay.backups.backup import FIRST_DAY
 
-from relay_cli.dashboard import view
 from relay_cli.dashboard.cache import Cached, Snapshot, attempt
 from relay_cli.deployed import calendar, dead_letters, deliveries, gate, operator_pause, queues, waits
 from relay_cli.deployed.logs import Logs
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from relay_cli.deployed.queues import QueueState
     from relay_cli.deployed.stack import Stack
     from relay_cli.deployed.waits import Explanation
+    from relay_cli.outlook import Outlook
 
 GATE_SECONDS, QUEUES_SECONDS, POSTS_SECONDS, LETTERS_SECONDS, BACKUPS_SECONDS = 3, 5, 10, 15, 60
 """How long each part is cached. Reading Dead letters hides them from other consumers for a moment, and reading the
@@ -103,6 +103,10 @@ class DashboardModel:
         """Whether backups are switched on in this stack."""
         return "FetchBackupsFunctionName" in self.stack.outputs
 
+    def outlook(self, state: GateState, found: list[QueueState]) -> Outlook:
+        """Work out when what waits will be posted."""
+        return gate.outlook(self.stack, state, found)
+
     # Actions
 
     def pause(self, why: str, lasting: str) -> Snapshot[str]:
@@ -133,14 +137,12 @@ class DashboardModel:
         with self.gate.invalidating(), self.queues.invalidating():
             before = operator_pause.lift(self.stack)
         text = f"Lifted the pause of {before}." if before else "There was no pause."
-        outlook = attempt(self._outlook).value  # the pause is lifted even if nobody knows what waits
+        outlook = attempt(self._what_waits).value  # the pause is lifted, even if that cannot be read
         return f"{text} {outlook}" if outlook else text
 
-    def _outlook(self) -> str:
-        waiting = view.waiting(queues.read(self.stack, queues.POSTING))
-        if not waiting:
-            return "Nothing waits."
-        return f"{count(waiting, 'message')} waiting. {view.outlook(gate.read(self.stack), waiting)}"
+    def _what_waits(self) -> str:
+        outlook = self.outlook(gate.read(self.stack), queues.read(self.stack, queues.POSTING))
+        return f"{count(outlook.waiting, 'message')} waiting: {outlook.words}." if outlook.waiting else "Nothing waits."
 
     def _retry(self, letter_id: str) -> str:
         with self._letter(letter_id) as (box, letter, failures):

@@ -26,6 +26,7 @@ from relay_cli.dashboard.cache import PATIENCE_AFTER_A_CHANGE_SECONDS, PATIENCE_
 from relay_cli.dashboard.guard import Guard
 from relay_cli.dashboard.model import LASTING
 from relay_cli.deployed.calendar import Status
+from relay_cli.outlook import SOON_SECONDS
 from relay_cli.text import at, count, length, moment, one_line, printable
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class Page:
             posting=self._model.posting_enabled,
             archiving=self._model.backups_enabled,
             lasting=LASTING,
+            outlook=self._model.outlook,
         )
         try:
             html = render(snapshots)
@@ -214,7 +216,14 @@ def _templates() -> Environment:
         "link": svg.link,
         "day_before": lambda day: day - timedelta(days=1),
     }
-    templates.globals |= {"Status": Status, "svg": svg, "view": view, "marks": MARKS, "signs": SIGNS}
+    templates.globals |= {
+        "Status": Status,
+        "svg": svg,
+        "view": view,
+        "marks": MARKS,
+        "signs": SIGNS,
+        "soon": SOON_SECONDS,
+    }
     templates.tests["needs_operator"] = view.needs_operator
     return templates
 

@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from relay_cli.deployed.calendar import Status
 from relay_cli.deployed.waits import State
 from relay_cli.heatmap import label
-from relay_cli.text import HOUR, count, length, moment
+from relay_cli.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from relay_cli.deployed.calendar import Calendar
     from relay_cli.deployed.deliveries import Delivered
     from relay_cli.deployed.gate import GatePause, GateState
-    from relay_cli.deployed.queues import QueueState
 
 BURST_SECONDS = 30
 """Messages with the same outcome that end no further apart than this are a burst."""
@@ -115,26 +114,6 @@ def standing(gate: GateState) -> Standing:
 def needs_operator(pause: GatePause) -> bool:
     """Return whether a pause may not end well by itself."""
     return bool(pause.advice) or pause.cause not in _HEADLINES
-
-
-def waiting(queues: Sequence[QueueState]) -> int:
-    """Return how many messages are still to be posted: all but the last queue's, which are dead letters."""
-    return sum(each.messages for each in queues[:-1])
-
-
-def outlook(gate: GateState, number: int) -> str:
-    """Return in a sentence when so many messages that wait will be posted."""
-    state, pace = standing(gate), gate.pace
-    rate = f"{pace.now} at once, then {pace.per_hour:,} an hour" if pace.now else f"{pace.per_hour:,} an hour"
-    if state.on_resume:
-        return f"Posted once you resume: {rate}."
-    if state.next_at:
-        return f"Posted from {moment(state.next_at)} on: {rate}."
-    if state.tone != "open":
-        return f"When they will be posted is not known; then {rate}."
-    if number <= pace.now:
-        return "Posted within two minutes, unless a rule keeps one back."
-    return f"Posted within about {length((number - pace.now) * HOUR / pace.per_hour)}: {rate}."
 
 
 def deferred(posts: Posts) -> list[Delivered]:
