@@ -67,6 +67,7 @@ def refreshed(page: Page) -> None:
 def test_pictures_of_it_are_taken(page: Page) -> None:
     """The first, before the other tests' posts are there."""
     everything_is_there(page)
+    expect(region(page, "Waiting")).to_contain_text("Nothing waits.")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
 
     def take(name: str, *, whole: bool = True) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -123,12 +123,20 @@ def deferred(posts: Posts) -> list[Delivered]:
 
 def ended(posts: Posts) -> list[Burst]:
     """Return the messages that no longer wait, in bursts, newest first."""
-    return list(_bursts([each for each in posts.messages if not _waits(posts, each)]))
+    return list(_bursts([_as_known(posts, each) for each in posts.messages if not _waits(posts, each)]))
 
 
 def _waits(posts: Posts, row: Delivered) -> bool:
     explained = posts.waits.get(row.message_id)
     return row.outcome == Result.DEFERRED and (explained is None or explained.state is State.WAITING)
+
+
+def _as_known(posts: Posts, row: Delivered) -> Delivered:
+    """Return a message with the outcome that the ledger has, where the log is behind."""
+    explained = posts.waits.get(row.message_id)
+    if row.outcome != Result.DEFERRED or explained is None:
+        return row
+    return replace(row, outcome=str(explained.state), url=explained.url, reason=explained.reason)
 
 
 def _bursts(rows: Sequence[Delivered]) -> Iterator[Burst]:

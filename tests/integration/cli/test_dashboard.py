@@ -187,7 +187,9 @@ def test_what_is_settled_since_the_log_was_read_does_not_wait(
     cli.log(outbox.run())
     world.clock.forward(20)
     outbox.run()
-    assert "it is posted" in page.ask().part("posts")
+    shown = page.ask()
+    assert "✓ posted Up 3% $AAPL" in shown.part("posts")
+    assert "Up 3%" not in shown.part("waits")
 
 
 def test_what_expired_to_the_log_is_shown_with_a_sign_and_the_reason(
