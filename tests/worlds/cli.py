@@ -145,6 +145,7 @@ class CliHarness:
         patch.setattr(logs, "time", paced)
         patch.setattr("boto3.Session", lambda **_: session())
         patch.setenv("COLUMNS", "200")
+        patch.setenv("NO_COLOR", "")  # what --no-color sets does not outlive the test
         patch.chdir("/")
         HARNESSES[:] = [self]
         self.deploy()
