@@ -11,6 +11,11 @@ from relay_cli.output import print_error
 from relay_cli.text import printable
 
 
+def at_a_terminal() -> bool:
+    """Return whether somebody can answer: standard input is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def ask(what: str) -> str:
     """Ask for a value and show what is typed.
 

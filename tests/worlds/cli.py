@@ -173,11 +173,13 @@ class CliHarness:
         }
         return {"Stacks": [found]}
 
-    def __call__(self, *words: str, typed: str | bytes = "") -> CommandResult:
-        """Run `relay` with these words, and type (or pipe) this."""
+    def __call__(self, *words: str, typed: str | bytes = "", at_terminal: bool = False) -> CommandResult:
+        """Run `relay` with these words, and pipe this, or type it at a terminal."""
         self.patch.setattr(sys, "argv", ["relay", *words])
         content = typed if isinstance(typed, bytes) else typed.encode()
-        self.patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        stdin = io.TextIOWrapper(io.BytesIO(content))
+        stdin.isatty = lambda: at_terminal  # type: ignore[method-assign]
+        self.patch.setattr(sys, "stdin", stdin)
         code = DONE
         with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
             try:

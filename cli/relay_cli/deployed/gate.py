@@ -34,6 +34,7 @@ DAYS_A_WEEK, MINUTES_A_DAY = 7, 24 * 60
 
 _ONE_IS_TRIED = "nothing is lost, and at the end of this pause a single post is tried"
 _WHAT_TO_DO = {
+    "token_refused": "`relay login` stores a valid one and opens the gate",
     "blocked": (
         f"{_ONE_IS_TRIED}; do not try by hand, since every request prolongs the block, and write to StockTwits if it "
         "is not over in some hours"

@@ -112,14 +112,11 @@ def test_a_question_that_gets_no_answer_ends_the_login(cli: CliHarness) -> None:
 
 def test_ctrl_c_in_front_of_a_question_is_an_interruption(cli: CliHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.TextIOWrapper):
-        def isatty(self) -> bool:
-            return True
-
         def readline(self, *_: object) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("tests.worlds.cli.io.TextIOWrapper", Terminal)
-    assert login(cli, "").code == 130
+    assert cli("login", "--no-browser", at_terminal=True).code == 130
 
 
 @pytest.mark.parametrize(
