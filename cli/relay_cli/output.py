@@ -76,7 +76,10 @@ def escape_unencodable() -> None:
 
 
 def print_json(value: object) -> None:
-    """Print a value as ASCII JSON: data classes as objects, points in time in ISO 8601."""
+    """Print a value as ASCII JSON: data classes as objects, points in time in ISO 8601.
+
+    A field's metadata may have another name for it as ``json``, or None to leave it out.
+    """
     json.dump(value, sys.stdout, indent=2, default=_plain)
     sys.stdout.write("\n")
 
@@ -131,7 +134,8 @@ def _escaped_once(text: str) -> str:
 
 def _plain(value: object) -> Any:  # noqa: ANN401  any JSON value
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.metadata.get("json", each.name): getattr(value, each.name) for each in fields(value)}
+        named = {each.metadata.get("json", each.name): getattr(value, each.name) for each in fields(value)}
+        return {name: each for name, each in named.items() if name is not None}
     if isinstance(value, (date, datetime)):
         return value.isoformat()
     return str(value)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from relay_cli.deployed.queues import QueueState
     from relay_cli.deployed.stack import Stack
     from relay_cli.deployed.waits import Explanation
+    from relay_cli.outlook import Outlook
 
 _STATES: dict[str, str] = {
     State.WAITING: "yellow",
@@ -50,12 +51,14 @@ class Posting:
         queues: How much waits.
         last_post: The newest message that was posted.
         held: The messages that a rule keeps back, as far as the log of the last hour has them.
+        outlook: When what waits will be posted.
     """
 
     gate: GateState
     queues: list[QueueState]
     last_post: Delivered | None
     held: list[Delivered]
+    outlook: Outlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,9 @@ def read(stack: Stack, logs: Logs) -> Status:
     if "PostMessagesFunctionName" in stack.outputs:
         posting_queues = queues.read(stack, queues.POSTING)
         last_post = deliveries.last_posted(logs)
-        posting = Posting(gate.read(stack), posting_queues, last_post, deliveries.held(logs))
+        state = gate.read(stack)
+        held = deliveries.held(logs)
+        posting = Posting(state, posting_queues, last_post, held, gate.outlook(stack, state, posting_queues))
     if "FetchBackupsFunctionName" in stack.outputs:
         backup_queues = queues.read(stack, queues.BACKUPS)
         archive = Backups(backups.newest(stack), backups.last_nightly(logs), backup_queues)
@@ -176,6 +181,8 @@ def render(state: Status) -> Table:
         table.add_row("Pace", _pace(state.posting.gate.pace))
         for queue in state.posting.queues:
             table.add_row(queue.name, _queue(queue, alarming=queue.name == "Dead letters"))
+        if state.posting.outlook.waiting:
+            table.add_row("Waiting", _waiting(state.posting.outlook))
         if state.posting.held:
             table.add_row("Held back", _held(state.posting.held))
         table.add_row("Last post", _post(state.posting.last_post))
@@ -248,6 +255,10 @@ def _queue(queue: QueueState, *, alarming: bool) -> Text:
     if queue.oldest_seconds is not None:
         text.append(f"; age of the oldest: {length(queue.oldest_seconds)}", "")
     return text
+
+
+def _waiting(outlook: Outlook) -> Text:
+    return Text(f"{count(outlook.waiting, 'message')}: {outlook.words}", "yellow" if outlook.too_late else "")
 
 
 def _webhook(webhook: Webhook) -> Text:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from relay.backups.backup import FIRST_DAY
 
-from relay_cli.dashboard.cache import Cached, Snapshot, attempt
+from relay_cli.dashboard.cache import PATIENCE_AFTER_A_CHANGE_SECONDS, Cached, Snapshot, attempt
 from relay_cli.deployed import calendar, dead_letters, deliveries, gate, operator_pause, queues, waits
 from relay_cli.deployed.logs import Logs
 from relay_cli.durations import span
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from relay_cli.deployed.queues import QueueState
     from relay_cli.deployed.stack import Stack
     from relay_cli.deployed.waits import Explanation
+    from relay_cli.outlook import Outlook
 
 GATE_SECONDS, QUEUES_SECONDS, POSTS_SECONDS, LETTERS_SECONDS, BACKUPS_SECONDS = 3, 5, 10, 15, 60
 """How long each part is cached. Reading Dead letters hides them from other consumers for a moment, and reading the
@@ -68,6 +69,7 @@ class DashboardModel:
         self._logs = Logs(stack)
         self.gate: Cached[GateState] = Cached(self._gate, GATE_SECONDS)
         self.queues: Cached[list[QueueState]] = Cached(self._queues, QUEUES_SECONDS)
+        self.outlook: Cached[Outlook] = Cached(self._outlook, 0)  # made of what the two before cache
         self.posts: Cached[Posts] = Cached(self._posts, POSTS_SECONDS)
         self.letters: Cached[list[DeadLetter]] = Cached(self._letters, LETTERS_SECONDS)
         self.backups: Cached[Overview] = Cached(self._backups, BACKUPS_SECONDS)
@@ -129,6 +131,13 @@ class DashboardModel:
 
     def _queues(self) -> list[QueueState]:
         return queues.read(self.stack, queues.POSTING)
+
+    def _outlook(self) -> Outlook:
+        state = self.gate.current(PATIENCE_AFTER_A_CHANGE_SECONDS)
+        found = self.queues.current(PATIENCE_AFTER_A_CHANGE_SECONDS)
+        if state.value is None or found.value is None:
+            raise Failure(state.problem or found.problem or "It is being read.")
+        return gate.outlook(self.stack, state.value, found.value)
 
     def _posts(self) -> Posts:
         messages = deliveries.newest(self._logs, POSTS)

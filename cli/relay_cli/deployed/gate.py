@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,10 +14,11 @@ from relay.errors import Misconfigured
 from relay.posting.gate import MICROSECONDS, Gate, Pace, pause_by_hours
 
 from relay_cli.failure import NO_AWS, Failure, from_aws_error
+from relay_cli.outlook import Schedule, look
 from relay_cli.text import HOUR, at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -24,13 +26,17 @@ if TYPE_CHECKING:
     from relay.errors import Pause
     from relay.posting.gate import State
 
+    from relay_cli.deployed.queues import QueueState
     from relay_cli.deployed.stack import Stack
-
+    from relay_cli.outlook import Outlook
 
 LONG_RATE_LIMIT_SECONDS = HOUR
 """StockTwits' limits are hourly: one that lasts longer needs an operator. A test compares it with the relay's alarm."""
 
 DAYS_A_WEEK, MINUTES_A_DAY = 7, 24 * 60
+
+WAITING_QUEUES = ("Outbox", "Leftovers")
+"""The queues whose messages are still to be posted, as `relay_cli.deployed.queues.QueueState` names them."""
 
 _ONE_IS_TRIED = "nothing is lost, and at the end of this pause a single post is tried"
 _WHAT_TO_DO = {
@@ -109,6 +115,7 @@ class GateState:
         probe: Set if a single post must succeed before the gate opens again: why it was closed.
         pace: What the pace still allows.
         dry_run: Whether the stack runs with ``DryRun``, so that nothing is sent.
+        schedule: When further posts may be made.
     """
 
     open: bool
@@ -116,6 +123,7 @@ class GateState:
     probe: str | None
     pace: PaceLeft
     dry_run: bool
+    schedule: Schedule = field(metadata={"json": None})
 
 
 def read(stack: Stack) -> GateState:
@@ -129,25 +137,34 @@ def read(stack: Stack) -> GateState:
     ledger = _Ledger(stack.client("dynamodb"))
     table = stack.output("LedgerTableName")
     pause_by_hours = _hours(stack)
-    look = Gate(cast("DynamoDBClient", ledger), table, pace, lambda: now, pause_by_hours).look(0)
+    seen = Gate(cast("DynamoDBClient", ledger), table, pace, lambda: now, pause_by_hours).look(0)
     if ledger.error:
         failure = from_aws_error(ledger.error)
         raise Failure(f"The gate cannot be read: {failure.reason}", failure.code) from ledger.error
-    if look.pause and look.pause.cause == "ledger":
-        raise Failure(f"The gate cannot be read: {look.pause.reason}.", NO_AWS)
-    imposed = look.state.pause
+    if seen.pause and seen.pause.cause == "ledger":
+        raise Failure(f"The gate cannot be read: {seen.pause.reason}.", NO_AWS)
+    imposed = seen.state.pause
     in_force = imposed is not None and (imposed.until or 0) > now
-    without_pause = replace(look.state, pause=None)
+    without_pause = replace(seen.state, pause=None)
     by_hours = pause_by_hours(now) if pause_by_hours else None
+    operators = seen.pause if seen.pause and seen.pause.cause == "operator" else None
     by_pace = without_pause.admit(1, now, pace).pause
-    pauses = [each for each in (look.pause, by_hours, imposed if in_force else None, by_pace) if each]
+    pauses = [each for each in (seen.pause, by_hours, imposed if in_force else None, by_pace) if each]
     return GateState(
         open=not pauses,
         pauses=tuple(dict.fromkeys(_gate_pause(each, now) for each in pauses)),
         probe=imposed.reason if imposed and imposed.probe and not in_force else None,
         pace=_left(without_pause, now, pace),
         dry_run=stack.parameters.get("DryRun") == "true",
+        schedule=Schedule(seen.state, pace, now, operators, pause_by_hours),
     )
+
+
+def outlook(stack: Stack, state: GateState, found: Iterable[QueueState]) -> Outlook:
+    """Work out when what waits in the queues will be posted."""
+    waiting = sum(each.messages for each in found if each.name in WAITING_QUEUES)
+    expires_after = timedelta(minutes=int(stack.parameters.get("DefaultExpiryMinutes", "0")))
+    return look(state.schedule, waiting, expires_after)
 
 
 def _hours(stack: Stack) -> Callable[[float], Pause | None] | None:

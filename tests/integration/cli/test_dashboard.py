@@ -15,6 +15,7 @@ import pytest
 from relay.backups.backup import Backup, Remark
 from relay.backups.events import Request
 from relay.errors import Pause
+from relay_cli.context import Context
 from relay_cli.dashboard import cache, model
 from relay_cli.deployed import calendar
 
@@ -56,6 +57,20 @@ def test_a_closed_gate_shows_why_and_until_when(page: Page, world: PostingWorld)
     shown = page.ask()
     assert f"Closed StockTwits limits the rate until {iso(until)}" in shown.part("gate")
     assert "Pause posting" in shown.part("controls")
+
+
+@pytest.mark.usefixtures("cli")
+def test_the_dashboard_knows_when_what_waits_will_be_posted(world: PostingWorld) -> None:
+    world.gate(per_hour=12, burst=3, per_day=48).admit(3)
+    world.send(world.leftovers, "one $A")
+    found = model.DashboardModel(Context().stack, "Ann")
+    outlook = anyio.run(found.outlook.get, 10.0).value
+    assert outlook
+    assert outlook.words.startswith("about 5 min at 12 an hour")
+    found.pause("earnings", "")
+    outlook = anyio.run(found.outlook.get, 10.0).value
+    assert outlook
+    assert outlook.needs_resume
 
 
 def test_outside_the_posting_hours_the_page_says_when_they_begin(cli: CliHarness) -> None:

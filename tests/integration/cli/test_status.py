@@ -279,6 +279,46 @@ def test_messages_that_a_rule_keeps_back_are_counted_without_another_request(
     assert "Held back" not in cli("status").out
 
 
+def test_what_waits_is_shown_with_when_it_will_be_posted(cli: CliHarness, world: PostingWorld) -> None:
+    gate_of(cli).admit(3)
+    for queue in (world.outbox, world.leftovers, world.leftovers, world.dead):
+        world.send(queue, "one $A")
+    found = posting(cli)["outlook"]
+    assert (found["waiting"], found["seconds"], found["too_late"]) == (3, 3 * FIVE_MINUTES, 0)
+    assert datetime.fromisoformat(found["last_at"]).timestamp() == world.clock() + 3 * FIVE_MINUTES
+    assert "3 messages: about 15 min at 12 an hour and 48 a day, until" in cli("status").out
+
+
+def test_what_waits_is_shown_with_what_would_expire(cli: CliHarness, world: PostingWorld) -> None:
+    cli.parameters["DefaultExpiryMinutes"] = "5"
+    gate_of(cli).admit(3)
+    for _ in range(2):
+        world.send(world.outbox, "one $A")
+    assert "; the newest 2 would expire" in cli("status").out
+
+
+def test_what_waits_for_an_operators_pause_is_shown_with_how_long_it_takes_after_it(
+    cli: CliHarness, world: PostingWorld
+) -> None:
+    world.send(world.outbox, "one $A")
+    cli("pause", "earnings")
+    assert "1 message: within two minutes after `relay resume`" in cli("status").out
+    cli("pause", "earnings", "--for", "2h")
+    assert "1 message: about 2 h at 12 an hour" in cli("status").out
+
+
+def test_what_waits_for_the_posting_hours_is_shown_with_when_they_begin(cli: CliHarness, world: PostingWorld) -> None:
+    cli.parameters["PostingHours"] = "MON-FRI 09:30-16:00 America/New_York"
+    world.clock.now = datetime(2026, 11, 25, 21, tzinfo=UTC).timestamp()
+    world.send(world.outbox, "one $A")
+    assert "until 2026-11-26 14:30:00 UTC" in cli("status").out.partition("Waiting")[2].partition("\n")[0]
+
+
+def test_when_nothing_waits_no_outlook_is_shown(cli: CliHarness, world: PostingWorld) -> None:
+    world.send(world.dead, "one $A")
+    assert "Waiting" not in cli("status").out
+
+
 # The archive
 
 
