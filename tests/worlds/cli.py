@@ -19,7 +19,7 @@ from relay import client
 from relay_cli import drafts, durations
 from relay_cli.app import main
 from relay_cli.commands import doctor, login, pause, posts, send, status, webhook
-from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes, waits
+from relay_cli.deployed import backups, deliveries, gate, logs, operator_pause, outbox, outcomes, waits
 
 from tests.worlds.aws import REGION, stubbed_answer
 from tests.worlds.backups import ARCHIVE
@@ -129,6 +129,7 @@ class CliHarness:
             durations,
             gate,
             login,
+            operator_pause,
             outbox,
             outcomes,
             pause,
