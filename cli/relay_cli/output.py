@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import sys
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -22,9 +23,11 @@ from rich.segment import Segment
 from relay_cli.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rich.console import ConsoleOptions, RenderableType
+    from rich.progress import Progress
+    from rich.status import Status
     from rich.text import Text
 
 LONGEST_KEPT_CHARACTERS = 16
@@ -79,6 +82,19 @@ def print_json(value: object) -> None:
     """
     json.dump(value, sys.stdout, indent=2, default=_plain)
     sys.stdout.write("\n")
+
+
+@contextmanager
+def erased(display: Status | Progress) -> Iterator[None]:
+    """Erase a spinner or a bar while something else is printed.
+
+    They go to standard error, and a result to standard output: on a terminal, it could begin on their line.
+    """
+    display.stop()
+    try:
+        yield
+    finally:
+        display.start()
 
 
 def goes_to_a_terminal() -> bool:

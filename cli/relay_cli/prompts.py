@@ -11,6 +11,11 @@ from relay_cli.output import print_error
 from relay_cli.text import printable
 
 
+def at_a_terminal() -> bool:
+    """Return whether somebody can answer: standard input is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def ask(what: str) -> str:
     """Ask for a value and show what is typed.
 
@@ -43,13 +48,13 @@ def ask_secret(what: str) -> str:
         raise _unanswered(f"{what}: there was no answer.") from None
 
 
-def confirm(question: str, declined: str, option: str) -> None:
+def confirm(question: str, declined: str, option: str = "") -> None:
     """Continue only if the operator says yes.
 
     Args:
         question: The question.
         declined: The result of a "no", such as ``Nothing was stored``.
-        option: The option that skips the question.
+        option: The option that skips the question, if there is one.
 
     Raises:
         Failure: The operator said no, or there was no answer.
@@ -57,7 +62,8 @@ def confirm(question: str, declined: str, option: str) -> None:
     try:
         confirmed = typer.confirm(printable(question), err=True)
     except typer.Abort:
-        raise _unanswered(f"{declined}: there was no answer. Use {option} to skip the question.") from None
+        advice = f" Use {option} to skip the question." if option else ""
+        raise _unanswered(f"{declined}: there was no answer.{advice}") from None
     if not confirmed:
         raise Failure(f"{declined}.", FAILED)
 

@@ -1,4 +1,4 @@
-"""``relay dead``: list, retry and drop dead letters."""
+"""``relay dead``: list, retry, edit and drop dead letters."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from relay.errors import Reject
 from rich.text import Text
 
+from relay_cli import drafts, editor
 from relay_cli.deployed import dead_letters
 from relay_cli.failure import FAILED, USAGE, Failure, from_aws_error
 from relay_cli.output import print_json
@@ -19,15 +21,20 @@ if TYPE_CHECKING:
 
     from relay_cli.context import Context
     from relay_cli.deployed.dead_letters import DeadLetter, DeadLetterBox
+    from relay_cli.drafts import Draft
 
-app = typer.Typer(no_args_is_help=True, help="List, retry and drop dead letters.")
+app = typer.Typer(no_args_is_help=True, help="List, retry, edit and drop dead letters.")
 
 SHORT_ID = 8
 """How many characters of an id are shown: enough to identify a letter."""
 
+MANY = 10
+"""More letters than this are only sent again after a confirmation: at the usual pace, they take an hour."""
+
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids or prefixes of ids, as `relay dead list` shows them.")]
 All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @app.command("list")
@@ -92,8 +99,8 @@ _SHOWN = frozenset({"RejectReason", "RelayKey", "FirstSeen", "Attempts", "Status
 
 
 @app.command()
-def retry(ctx: typer.Context, letter_ids: Ids = None, *, everything: All = False) -> None:
-    """Send letters to the Outbox again, unchanged and with their keys.
+def retry(ctx: typer.Context, letter_ids: Ids = None, *, everything: All = False, yes: Yes = False) -> None:
+    """Send letters to the Outbox again, unchanged and with their keys; more than ten after a confirmation.
 
     The key makes a letter the same post: a message that was posted after all is not posted again. If an earlier attempt
     may have posted it, the relay reads the account's stream first.
@@ -111,7 +118,66 @@ def retry(ctx: typer.Context, letter_ids: Ids = None, *, everything: All = False
         context.console.print(Text(text), soft_wrap=True)
 
     with dead_letters.open_box(context.stack, _print_warning(context)) as box:
-        _each(_chosen(box, letter_ids, everything=everything), lambda letter: send(box, letter), context)
+        letters = _chosen(box, letter_ids, everything=everything)
+        if len(letters) > MANY and not yes:
+            confirm(f"Send {count(len(letters), 'letter')} to the Outbox again?", "Nothing was sent", "--yes")
+        _each(letters, lambda letter: send(box, letter), context)
+
+
+@app.command()
+def edit(
+    ctx: typer.Context,
+    letter_id: Annotated[str, typer.Argument(help="Its id, or a prefix of it.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is posted already.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Correct a letter in your editor ($VISUAL or $EDITOR), and send it as a new message in its place.
+
+    The new message has a new key. If an earlier attempt may have posted the letter, look on StockTwits first: under a
+    new key, the relay does not look for the old post.
+
+    [dim]relay dead edit 3f2a91c0
+    EDITOR='code --wait' relay dead edit 3f2a91c0[/dim]
+    """
+    context: Context = ctx.obj
+    with dead_letters.open_box(context.stack, _print_warning(context)) as box:
+        (letter,) = box.find([letter_id])
+    if not letter.surely_not_posted and not yes:
+        context.notes.print(Text(f"{one_line(letter.text)}\n    {one_line(letter.reason, 1000)}"), soft_wrap=True)
+        question = "An earlier attempt may have posted it, and under a new key it is posted again. Is it not there?"
+        confirm(question, "Nothing was sent", "--yes")
+    edited = _edit(letter, context)
+    if warning := drafts.without_cashtag([edited]):
+        _print_warning(context)(warning)
+    # An editor may be open for longer than a letter stays hidden, and another operator may have acted meanwhile.
+    with dead_letters.open_box(context.stack, _print_warning(context)) as box:
+        (letter,) = box.find([letter.id])
+        box.replace(letter, edited)
+    if as_json:
+        print_json({"key": edited.key, "replaces_key": letter.key, "text": edited.alert.body})
+    else:
+        text = f"Sent as a new message with the key {one_line(edited.key, 80)}, in place of {letter.id[:SHORT_ID]}."
+        context.console.print(Text(text), soft_wrap=True)
+
+
+def _edit(letter: DeadLetter, context: Context) -> Draft:
+    """Let the operator edit a letter until the relay accepts it."""
+    before = text = letter.editable.rstrip("\r\n")
+    suffix = ".json" if text.lstrip().startswith("{") else ".txt"
+    while True:
+        text = editor.edit(f"{text}\n", suffix).rstrip("\r\n")
+        if text == before:
+            raise Failure(
+                f"Nothing was changed, and nothing was sent: `relay dead retry {letter.id[:SHORT_ID]}` sends it as it "
+                "is, with its key.",
+                FAILED,
+            )
+        try:
+            return dead_letters.replacement(letter, text)
+        except Reject as error:
+            _print_warning(context)(f"It cannot be posted: {one_line(error.reason, 1000)}.")
+        confirm("Edit it again?", "Nothing was sent")
 
 
 @app.command()
@@ -120,7 +186,7 @@ def drop(
     letter_ids: Ids = None,
     *,
     everything: All = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Delete letters permanently, after a confirmation.
 

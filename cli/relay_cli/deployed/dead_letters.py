@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from relay import client
 from relay.errors import Reject
-from relay.posting.alert import read_message
+from relay.posting.alert import MAX_KEY_CHARACTERS, read_message
 from relay.posting.delivery import PERHAPS_POSTED, idempotency_key
 from relay.queue_message import QueueMessage
 
+from relay_cli import drafts
 from relay_cli.deployed import peek
 from relay_cli.failure import USAGE, Failure
 from relay_cli.text import at, one_line, read_moment, read_number
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
     from relay_cli.deployed.peek import Peek
     from relay_cli.deployed.stack import Stack
+    from relay_cli.drafts import Draft
 
 _NO_REASON = "it has no reason: look for its message id in the log"
 _GIVEN_UP = "SQS moved it here after its last receive: see the log for the reason"
@@ -59,6 +65,24 @@ class DeadLetter:
     def perhaps_posted(self) -> bool:
         """Whether an earlier attempt may have posted it: a retry then reads the account's stream first."""
         return PERHAPS_POSTED in self.reason
+
+    @property
+    def surely_not_posted(self) -> bool:
+        """Whether its reason rules out that an earlier attempt posted it; what SQS moved here has none that does."""
+        return not self.perhaps_posted and self.reason not in {_GIVEN_UP, _NO_REASON}
+
+    @property
+    def editable(self) -> str:
+        """What an operator edits: its text, its fields if it has others, or its body if it cannot be read."""
+        reading = _read(self.body)
+        if reading is None:
+            return self.body
+        fields = {
+            name: value
+            for name, value in msgspec.to_builtins(reading.alert).items()
+            if value is not None and name != "key"
+        }
+        return json.dumps(fields, indent=2, ensure_ascii=False) if len(fields) > 1 else reading.alert.body
 
 
 class DeadLetterBox:
@@ -97,13 +121,29 @@ class DeadLetterBox:
             MessageBody=letter.body,
             MessageAttributes={"RelayKey": {"DataType": "String", "StringValue": key}},
         )
-        try:
-            self.drop(letter)
-        except Failure as failure:
-            raise Failure(
-                f"{letter.id} was sent to the Outbox with its key, but {failure.reason} Drop it: it needs no retry."
-            ) from None
+        self._drop_after_sending(letter, "with its key")
         return key
+
+    def replace(self, letter: DeadLetter, edited: Draft) -> None:
+        """Send an edited letter to the Outbox as a new message that names the letter's key, then delete the letter.
+
+        Args:
+            letter: The letter.
+            edited: What is sent in its place; see `replacement`.
+
+        Raises:
+            ClientError, BotoCoreError: It was not sent, and the letter remains in Dead letters.
+            Failure: It was sent, but the letter could not be deleted from Dead letters.
+        """
+        self._stack.client("sqs").send_message(
+            QueueUrl=self._stack.output("OutboxQueueUrl"),
+            MessageBody=edited.body,
+            MessageAttributes={
+                "RelayKey": {"DataType": "String", "StringValue": edited.relay_key},
+                "ReplacesKey": {"DataType": "String", "StringValue": letter.key[:MAX_KEY_CHARACTERS]},
+            },
+        )
+        self._drop_after_sending(letter, "edited")
 
     def drop(self, letter: DeadLetter) -> None:
         """Delete a letter.
@@ -112,6 +152,14 @@ class DeadLetterBox:
             Failure: It could not be deleted.
         """
         self._queue.delete(letter.id)
+
+    def _drop_after_sending(self, letter: DeadLetter, how: str) -> None:
+        try:
+            self.drop(letter)
+        except Failure as failure:
+            raise Failure(
+                f"{letter.id} was sent to the Outbox {how}, but {failure.reason} Drop it: it needs no retry."
+            ) from None
 
     def _key(self, letter: DeadLetter) -> str:
         """Return the key under which the relay had the letter.
@@ -135,6 +183,26 @@ def open_box(stack: Stack, on_failure: Callable[[str], None]) -> Iterator[DeadLe
     """Open Dead letters, and make them visible again at the end; `on_failure` gets a line for each failure."""
     with peek.open_queue(stack, "DeadLetterQueueUrl", on_failure) as queue:
         yield DeadLetterBox(stack, queue)
+
+
+def replacement(letter: DeadLetter, edited: str) -> Draft:
+    """Check an edited letter with the relay's own code.
+
+    Returns:
+        The message in its place. Its key is made of the letter's id and the text, unless the operator chose one: edited
+        and sent twice in the same way, it is still one post.
+
+    Raises:
+        Reject: It cannot be posted as it is; the reason says why.
+    """
+    read = drafts.draft(edited.rstrip("\r\n"))
+    if read.alert.key == letter.key:
+        raise Reject("it has the key of the dead letter, and would be the same post: leave out key, or choose another")
+    # Without an envelope, whose id would be its key.
+    fields = {name: value for name, value in read.fields.items() if name != "key" or read.alert.key}
+    body = client.to_body(fields)
+    key = hashlib.sha256(f"{letter.id} {body}".encode()).hexdigest()[:32]
+    return replace(drafts.draft(body), relay_key=key)
 
 
 def _find(prefix: str, letters: list[DeadLetter]) -> DeadLetter:

@@ -66,6 +66,7 @@ class Delivered:
         holds: What kept it back by a rule, if it was deferred.
         retry_at: When its next attempt may begin, if it was tried and deferred.
         expires_at: When it expires, if it was deferred, and does.
+        replaces_key: The key of the dead letter that was edited into it, if there was one.
     """
 
     at: datetime
@@ -84,6 +85,7 @@ class Delivered:
     holds: tuple[Wait, ...] = ()
     retry_at: datetime | None = None
     expires_at: datetime | None = None
+    replaces_key: str | None = None
 
 
 def newest(
@@ -167,6 +169,7 @@ def _row(line: Line) -> Delivered:
         holds=_holds(fields.get("holds")),
         retry_at=_seconds(fields.get("retry_at")),
         expires_at=_seconds(fields.get("expires_at")),
+        replaces_key=_text(fields.get("replaces_key")),
     )
 
 

@@ -17,6 +17,7 @@ class QueueMessage:
         receipt_handle: What SQS asks for to delete it or to change its visibility.
         receive_count: How often it was received, this time included.
         sent_at: When it was sent, in seconds since the epoch.
+        replaces_key: Its message attribute ``ReplacesKey``, the key of the dead letter that an operator edited into it.
         first_received_at: When it was first received, in the same way; None where nobody asked SQS for it.
         relay_key: Its message attribute ``RelayKey``, which keeps its idempotency key when it is sent again.
     """
@@ -28,6 +29,7 @@ class QueueMessage:
     sent_at: float
     relay_key: str | None = None
     first_received_at: float | None = None
+    replaces_key: str | None = None
 
     @property
     def queued_at(self) -> str:

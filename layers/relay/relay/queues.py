@@ -46,7 +46,7 @@ def with_jitter(seconds: float) -> int:
 def from_record(record: Mapping[str, Any]) -> QueueMessage:
     """Read a record of a Lambda event from SQS."""
     attributes = record["attributes"]
-    relay_key = record.get("messageAttributes", {}).get("RelayKey", {}).get("stringValue")
+    message_attributes = record.get("messageAttributes", {})
     first_received = attributes.get("ApproximateFirstReceiveTimestamp", "")
     return QueueMessage(
         id=record["messageId"],
@@ -54,8 +54,9 @@ def from_record(record: Mapping[str, Any]) -> QueueMessage:
         receipt_handle=record["receiptHandle"],
         receive_count=int(attributes["ApproximateReceiveCount"]),
         sent_at=int(attributes["SentTimestamp"]) / 1000,
-        relay_key=relay_key,
+        relay_key=message_attributes.get("RelayKey", {}).get("stringValue"),
         first_received_at=int(first_received) / 1000 if first_received.isdecimal() else None,
+        replaces_key=message_attributes.get("ReplacesKey", {}).get("stringValue"),
     )
 
 
@@ -74,7 +75,7 @@ class Queue:
             MaxNumberOfMessages=min(most, MAX_BATCH),
             WaitTimeSeconds=1,
             MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
-            MessageAttributeNames=["RelayKey"],
+            MessageAttributeNames=["RelayKey", "ReplacesKey"],
         )
         return [
             QueueMessage(
@@ -84,6 +85,7 @@ class Queue:
                 receive_count=int(each["Attributes"]["ApproximateReceiveCount"]),
                 sent_at=int(each["Attributes"]["SentTimestamp"]) / 1000,
                 relay_key=_attribute(each, "RelayKey"),
+                replaces_key=_attribute(each, "ReplacesKey"),
             )
             for each in answer.get("Messages", [])
         ]
@@ -184,6 +186,8 @@ class DeadLetters:
             attributes["RelayKey"] = _string(key)
         if status:
             attributes["StatusCode"] = {"DataType": "Number", "StringValue": str(status)}
+        if message.replaces_key:
+            attributes["ReplacesKey"] = _string(message.replaces_key)
         try:
             self._sqs().send_message(QueueUrl=self._url, MessageBody=message.body, MessageAttributes=attributes)
         except ClientError as error:

@@ -1,8 +1,13 @@
 """`relay dead`: letters are looked at without being lost, and sent again as the same post."""
 
+import json
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from relay_cli.commands import dead
 
 from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness
 from tests.worlds.functions import Outbox
@@ -190,6 +195,199 @@ def test_what_is_rejected_again_at_once_is_not_retried_again(cli: CliHarness) ->
 def test_either_letters_are_named_or_all_are_meant(cli: CliHarness, command: str, words: list[str]) -> None:
     cli.add_dead_letter()
     assert cli("dead", command, *words).code == USAGE
+
+
+@pytest.mark.parametrize(("letters", "asked"), [(10, False), (11, True)])
+def test_more_than_ten_letters_are_sent_again_after_a_question(
+    cli: CliHarness, world: PostingWorld, letters: int, asked: bool
+) -> None:
+    for number in range(letters):
+        cli.add_dead_letter(f"letter {number} $AAPL")
+    result = cli("dead", "retry", "--all", typed="n\n")
+    assert ("Send 11 letters to the Outbox again?" in result.err, result.code) == (asked, FAILED if asked else DONE)
+    assert world.count(world.dead) == (letters if asked else 0)
+
+
+def test_yes_sends_many_letters_again_without_asking(cli: CliHarness, world: PostingWorld) -> None:
+    for number in range(11):
+        cli.add_dead_letter(f"letter {number} $AAPL")
+    assert cli("dead", "retry", "--all", "--yes").code == DONE
+    assert world.count(world.outbox) == 11
+
+
+# Edit
+
+
+class Editor:
+    """The operator's editor: it notes what it is given, and saves these texts, one each time."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        program = (
+            "import pathlib, sys\n"
+            f"folder, file = pathlib.Path({str(folder)!r}), pathlib.Path(sys.argv[1])\n"
+            "number = len(list(folder.glob('opened*')))\n"
+            "(folder / f'opened{number}{file.suffix}').write_bytes(file.read_bytes())\n"
+            "file.write_bytes((folder / f'saved{number}').read_bytes())\n"
+        )
+        monkeypatch.delenv("VISUAL", raising=False)
+        monkeypatch.setenv("EDITOR", shlex.join([sys.executable, "-c", program]))
+
+    def will_save(self, *texts: str) -> None:
+        for number, text in enumerate(texts):
+            (self._folder / f"saved{number}").write_text(text)
+
+    @property
+    def opened(self) -> list[str]:
+        return [each.read_text() for each in sorted(self._folder.glob("opened*"))]
+
+
+@pytest.fixture
+def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Editor:
+    return Editor(tmp_path, monkeypatch)
+
+
+def key_of(message: dict[str, Any], name: str = "RelayKey") -> str:
+    return message["MessageAttributes"][name]["StringValue"]
+
+
+def test_an_edited_letter_is_a_new_message_that_names_what_it_replaces(
+    cli: CliHarness, world: PostingWorld, editor: Editor
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
+    editor.will_save("Up 3% $AAPL\n")
+    result = cli("dead", "edit", letter[:8])
+    (found,) = world.receive(world.outbox)
+    assert (json.loads(found["Body"]), key_of(found, "ReplacesKey")) == ({"body": "Up 3% $AAPL"}, "k1")
+    assert editor.opened == ["Up 3% $APPL\n"]
+    assert world.count(world.dead) == 0
+    expected = f"Sent as a new message with the key {key_of(found)}, in place of {letter[:8]}.\n"
+    assert (result.code, result.out, key_of(found) != "k1") == (DONE, expected, True)
+
+
+def test_an_edited_letter_is_posted_although_its_own_key_was_rejected(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, editor: Editor
+) -> None:
+    outbox.send('{"body": "Up 3% $AAPL", "key": "k1", "expires_at": "2026-11-20T00:00:00Z"}')
+    assert outbox.run().outcomes == ["rejected"]
+    editor.will_save('{"body": "Up 3% $AAPL"}')
+    shown = cli("dead", "edit", cli("dead", "list", "--json").json[0]["id"], "--json").json
+    run = cli.log(outbox.run())
+    assert (run.outcomes, world.posted) == (["posted"], ["Up 3% $AAPL"])
+    assert json.loads(editor.opened[0]) == {"body": "Up 3% $AAPL", "expires_at": "2026-11-20T00:00:00Z"}
+    posted = cli("posts", "--json").json[0]
+    assert (posted["key"], posted["replaces_key"]) == (shown["key"], "k1")
+
+
+def test_a_letter_that_the_relay_cannot_read_is_edited_as_it_is(
+    cli: CliHarness, world: PostingWorld, editor: Editor
+) -> None:
+    letter = cli.add_dead_letter('{"body": "Up 3% $AAPL", "sentimint": "bullish"}', RejectReason="sentimint: unknown")
+    editor.will_save('{"body": "Up 3% $AAPL", "sentiment": "bullish"}')
+    cli("dead", "edit", letter)
+    assert editor.opened == ['{"body": "Up 3% $AAPL", "sentimint": "bullish"}\n']
+    assert json.loads(world.receive(world.outbox)[0]["Body"]) == {"body": "Up 3% $AAPL", "sentiment": "bullish"}
+
+
+def test_an_envelopes_id_is_not_the_key_of_what_is_edited(cli: CliHarness, world: PostingWorld, editor: Editor) -> None:
+    event = {"id": "e1", "detail-type": "alert", "source": "s", "detail": {"body": "Up 3% $AAPL", "sentimint": "x"}}
+    letter = cli.add_dead_letter(json.dumps(event), RejectReason=REASON)
+    editor.will_save(json.dumps(event | {"detail": {"body": "Up 3% $AAPL"}}))
+    shown = cli("dead", "edit", letter, "--json").json
+    (found,) = world.receive(world.outbox)
+    assert (json.loads(found["Body"]), shown["key"]) == ({"body": "Up 3% $AAPL"}, key_of(found))
+
+
+def test_the_same_edit_that_is_sent_twice_is_one_post(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, editor: Editor
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    cli.plan(
+        "DeleteMessageBatch",
+        lambda sent: {"Failed": [{"Id": sent["Entries"][0]["Id"], "Code": "InternalError", "SenderFault": False}]},
+    )
+    editor.will_save("Up 3% $AAPL", "Up 3% $AAPL")
+    result = cli("dead", "edit", letter)
+    assert (result.code, "was sent to the Outbox edited, but" in result.err) == (FAILED, True)
+    assert cli("dead", "edit", letter).code == DONE
+    assert sorted(outbox.run().outcomes) == ["already_posted", "posted"]
+
+
+def test_what_cannot_be_posted_is_edited_again_from_where_it_was(
+    cli: CliHarness, world: PostingWorld, editor: Editor
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    editor.will_save('{"body": "Up 3% $AAPL"', '{"body": "Up 3% $AAPL"}')
+    result = cli("dead", "edit", letter, typed="y\n")
+    assert (result.code, "It cannot be posted: " in result.err) == (DONE, True)
+    assert editor.opened[1] == '{"body": "Up 3% $AAPL"\n'
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_what_cannot_be_posted_is_not_sent(cli: CliHarness, world: PostingWorld, editor: Editor, answer: str) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    editor.will_save(" ")
+    assert cli("dead", "edit", letter, typed=answer).code == FAILED
+    assert (world.count(world.dead), world.count(world.outbox)) == (1, 0)
+
+
+def test_the_dead_letters_own_key_is_refused(cli: CliHarness, editor: Editor) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
+    editor.will_save('{"body": "Up 3% $AAPL", "key": "k1"}')
+    assert "it has the key of the dead letter" in cli("dead", "edit", letter).err
+
+
+def test_a_key_that_the_operator_chose_is_kept(cli: CliHarness, world: PostingWorld, editor: Editor) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
+    editor.will_save('{"body": "Up 3% $AAPL", "key": "k2"}')
+    assert cli("dead", "edit", letter, "--json").json["key"] == "k2"
+    assert json.loads(world.receive(world.outbox)[0]["Body"])["key"] == "k2"
+
+
+def test_what_was_not_changed_is_not_sent(cli: CliHarness, world: PostingWorld, editor: Editor) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    editor.will_save("Up 3% $APPL\n\n")
+    result = cli("dead", "edit", letter)
+    assert (result.code, "Nothing was changed" in result.err, world.count(world.dead)) == (FAILED, True, 1)
+
+
+@pytest.mark.parametrize("reason", [{"RejectReason": f"it expired - {PERHAPS}"}, {}])
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_what_may_be_posted_is_only_edited_after_a_question(
+    cli: CliHarness, world: PostingWorld, editor: Editor, reason: dict[str, str], answer: str
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", **reason)
+    editor.will_save("Up 3% $AAPL")
+    result = cli("dead", "edit", letter, typed=answer)
+    assert (result.code, "under a new key it is posted again" in result.err) == (FAILED, True)
+    assert (editor.opened, world.count(world.dead)) == ([], 1)
+    assert cli("dead", "edit", letter, "--yes").code == DONE
+
+
+def test_a_letter_that_somebody_retried_meanwhile_is_not_sent_twice(
+    cli: CliHarness, world: PostingWorld, editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    monkeypatch.setattr(dead.editor, "edit", lambda *_: cli("dead", "retry", letter) and "Up 3% $AAPL")
+    result = cli("dead", "edit", letter)
+    assert (result.code, "no dead letter" in result.err, cli.bodies(world.outbox)) == (USAGE, True, ["Up 3% $APPL"])
+
+
+@pytest.mark.parametrize(
+    ("editor_command", "words"),
+    [
+        ("no-such-editor", "cannot be used: No such file or directory. Name another one"),
+        ("'", "cannot be used: No closing quotation"),
+        (shlex.join([sys.executable, "-c", "raise SystemExit(3)"]), "ended with the code 3"),
+    ],
+)
+def test_an_editor_that_fails_sends_nothing(
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch, editor_command: str, words: str
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    monkeypatch.setenv("VISUAL", editor_command)
+    result = cli("dead", "edit", letter)
+    assert (result.code != DONE, words in result.err, world.count(world.dead)) == (True, True, 1)
 
 
 # Drop

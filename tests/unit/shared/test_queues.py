@@ -194,6 +194,23 @@ def test_as_many_messages_are_received_as_asked_for_and_sqs_allows(most: int, as
     assert calls[0]["MaxNumberOfMessages"] == asked
 
 
+def test_the_key_that_an_edited_message_replaces_is_read() -> None:
+    attribute = {"ReplacesKey": {"StringValue": "k-0", "stringValue": "k-0", "DataType": "String"}}
+    assert from_record(a_record(messageAttributes=attribute)).replaces_key == "k-0"
+
+    def answer(*, MessageAttributeNames: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803
+        system = {"ApproximateReceiveCount": "4", "SentTimestamp": "1799999995500"}
+        asked = {name: attribute[name] for name in MessageAttributeNames if name in attribute}
+        return {
+            "Messages": [
+                {"MessageId": "m", "ReceiptHandle": "r", "Body": "b", "Attributes": system, "MessageAttributes": asked}
+            ]
+        }
+
+    (received,) = a_queue(receive_message=answer).receive(10)
+    assert received.replaces_key == "k-0"
+
+
 def test_a_received_message_is_read() -> None:
     received = {
         "MessageId": "m-1",
@@ -256,6 +273,12 @@ def test_a_dead_letter_is_the_unchanged_body_with_the_reason_beside_it() -> None
         "FirstSeen": "2027-01-15T07:59:55Z",
         "StatusCode": "422",
     }
+
+
+def test_a_dead_letter_of_an_edited_message_still_names_what_it_replaces() -> None:
+    queue = FakeDeadLetters()
+    queue.send(a_message(replaces_key="k-0"))
+    assert queue.attributes["ReplacesKey"] == "k-0"
 
 
 def test_without_a_status_there_is_no_status_attribute() -> None:

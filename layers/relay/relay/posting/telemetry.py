@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from relay.posting.alert import MAX_KEY_CHARACTERS
 from relay.posting.backoff import back_off_seconds, wait_seconds
 from relay.posting.outcome import Outcome, Result
 from relay.telemetry import Telemetry
@@ -113,6 +114,7 @@ class PostingTelemetry(Telemetry):
                 "receive_count": message.receive_count,
                 "message_id": message.id,
                 "queued_at": message.queued_at,
+                **({"replaces_key": message.replaces_key[:MAX_KEY_CHARACTERS]} if message.replaces_key else {}),
                 **_waiting(message, outcome),
             },
         )
