@@ -36,9 +36,6 @@ archive takes several requests."""
 POSTS = 100
 """How many messages can be seen and searched."""
 
-NO_REASON = "no reason given"
-"""The reason of a pause for which its operator gave none."""
-
 LASTING = {"": "until resumed", "30m": "for 30 minutes", "2h": "for 2 hours", "1d": "for a day"}
 """The durations of a pause, as for `relay pause --for`, and in words."""
 
@@ -130,7 +127,7 @@ class DashboardModel:
             raise Failure("This duration is not available: choose one of the list.", USAGE)
         until = time.time() + span(lasting).total_seconds() if lasting else None
         with self.gate.invalidating():
-            operator_pause.impose(self.stack, why or NO_REASON, self.who, until)
+            operator_pause.impose(self.stack, why or operator_pause.NO_REASON, self.who, until)
         return f"Paused {LASTING[lasting]}: {why}." if why else f"Paused {LASTING[lasting]}."
 
     def _resume(self) -> str:
