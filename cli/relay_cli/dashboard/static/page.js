@@ -17,6 +17,7 @@ const found = document.getElementById("found");
 const parts = () => document.querySelectorAll("[data-part]");
 const served = new Map(); // each part as the server sent it; the page itself changes in use
 const announced = new Map();
+const unfolded = new Set(); // by the search, not by the reader
 let latest = 0; // the last request; responses to earlier ones are out of date
 let acting = 0;
 let timer;
@@ -57,11 +58,11 @@ function filter() {
     row.hidden = !fits || !row.textContent.toLowerCase().includes(wanted);
   }
   for (const fold of posts.querySelectorAll(".fold")) {
-    if (active && !fold.open) fold.dataset.unfolded = "";
-    if (active || "unfolded" in fold.dataset) fold.open = active;
-    if (!active) delete fold.dataset.unfolded;
-    fold.parentElement.classList.toggle("empty", !fold.querySelector("[data-outcome]:not([hidden])"));
+    if (active && !fold.open) unfolded.add(fold.id);
+    if (unfolded.has(fold.id)) fold.open = active;
+    (fold.closest(".burst") ?? fold).hidden = !fold.querySelector("[data-outcome]:not([hidden])");
   }
+  if (!active) unfolded.clear();
   const shown = rows.filter((row) => !row.hidden).length;
   search.hidden = !rows.length;
   found.textContent = active ? `${shown} of the ${rows.length} newest` : "";
