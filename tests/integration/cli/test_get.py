@@ -4,12 +4,15 @@ import gzip
 import os
 import stat
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 from moto.core.botocore_stubber import MockRawResponse
 from relay.backups import stored_object
+from relay.backups.backup import Backup
+from relay_cli import progress
 from relay_cli.commands import get
 from urllib3.exceptions import ProtocolError
 
@@ -147,7 +150,7 @@ def test_a_transfer_that_never_gets_on_is_given_up_and_nothing_kept(relay: Archi
 
 def test_a_large_download_shows_a_bar_beside_the_answer(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
-    relay.patch.setattr(get, "LARGE_BYTES", 1)
+    relay.patch.setattr(progress, "LARGE_BYTES", 1)
     relay.patch.setenv("FORCE_COLOR", "1")
     result = relay("get", "message", "2016-12-05")
     assert "━" in result.err
@@ -251,3 +254,77 @@ def test_a_line_break_in_a_reason_forges_no_line(relay: ArchiveCli, command: str
     assert result.err.startswith(
         "relay: message 2016-12-05 is not stored: it failed: it failed. relay: forged.\nTo try"
     )
+
+
+# Several days
+
+NEXT = Backup(date(2016, 12, 6), "message")
+DAYS = ["--from", "2016-12-05", "--to", "2016-12-07"]
+
+
+def test_several_days_go_into_a_folder_that_is_made(relay: ArchiveCli) -> None:
+    relay.store(BACKUP, NEXT)
+    result = relay("get", "message", *DAYS, "-o", "out")
+    for each in (BACKUP, NEXT):
+        assert (relay.folder / "out" / Path(each.key).name).read_bytes() == relay.backups.content(each)
+    assert result.code == DONE
+    assert result.lines[1].startswith("out/stocktwits_message_2016_12_06.gz: ")
+    assert result.lines[1].endswith(" lines, complete.")
+    assert "Not stored: 2016-12-07; `relay backups --type message --from 2016-12-05 --to 2016-12-07`" in result.err
+
+
+def test_many_days_that_are_not_stored_are_counted(relay: ArchiveCli) -> None:
+    relay.store(BACKUP)
+    result = relay("get", "message", "--from", "2016-12-05", "--to", "2016-12-20")
+    assert "2016-12-15 and 5 more; " in result.err
+
+
+def test_what_is_already_there_is_not_downloaded_again_unless_forced(relay: ArchiveCli) -> None:
+    relay.store(BACKUP, NEXT)
+    mine = relay.folder / Path(BACKUP.key).name
+    mine.write_bytes(b"mine")
+    result = relay("get", "message", *DAYS, "--json")
+    assert ([each["file"] for each in result.json], mine.read_bytes()) == (
+        ["stocktwits_message_2016_12_06.gz"],
+        b"mine",
+    )
+    assert "1 file was already there." in result.err
+    assert len(relay("get", "message", *DAYS, "--json", "--force").json) == 2
+    assert mine.read_bytes() == relay.backups.content(BACKUP)
+
+
+def test_a_damaged_day_does_not_keep_the_others_from_being_downloaded(relay: ArchiveCli) -> None:
+    relay.store(NEXT)
+    put(relay, BACKUP, lines_of({"id": 1})[:-9])
+    result = relay("get", "message", *DAYS)
+    assert [each.name for each in relay.folder.iterdir()] == ["stocktwits_message_2016_12_06.gz"]
+    assert (result.code, "message 2016-12-05 is damaged" in result.err) == (FAILED, True)
+    assert result.err.endswith("relay: 1 backup of 2 could not be downloaded.\n")
+
+
+def test_when_no_day_is_stored_nothing_is_made(relay: ArchiveCli) -> None:
+    result = relay("get", "message", *DAYS, "-o", "out")
+    assert (result.code, list(relay.folder.iterdir())) == (FAILED, [])
+    assert "None of these days is stored" in result.err
+
+
+def test_a_file_is_no_folder_for_several_days(relay: ArchiveCli) -> None:
+    relay.store(BACKUP)
+    (relay.folder / "out").write_bytes(b"mine")
+    result = relay("get", "message", *DAYS, "-o", "out")
+    assert (result.code, result.err) == (USAGE, "relay: The folder out cannot be used: File exists.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "Give a day, or the first and the last one with --from and --to."),
+        (["--from", "2016-12-05"], "Give a day, or the first and the last one"),
+        (["2016-12-05", "--to", "2016-12-06"], "Give either 2016-12-05, or --from and --to."),
+        ([*DAYS, "--damaged"], "--damaged gets one day"),
+        (["--from", "2016-12-06", "--to", "2016-12-05"], "last_day"),
+    ],
+)
+def test_days_that_do_not_go_together_are_refused(relay: ArchiveCli, words: list[str], reason: str) -> None:
+    result = relay("get", "message", *words)
+    assert (result.code, reason in result.err) == (USAGE, True)
