@@ -80,6 +80,12 @@ def options(
             rich_help_panel=GLOBAL,
         ),
     ] = False,
+    utc: Annotated[
+        bool,
+        typer.Option(
+            "--utc", help="Show when something happened in UTC, instead of how long ago.", rich_help_panel=GLOBAL
+        ),
+    ] = False,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
@@ -90,7 +96,7 @@ def options(
     relay --stack-name my-relay --region eu-west-1 --profile work status
     relay help send[/dim]
     """
-    ctx.obj = Context(stack_name, region, profile)
+    ctx.obj = Context(stack_name, region, profile, utc)
 
 
 app.add_typer(login.app, name="login")

@@ -15,7 +15,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rich.console import Console
 from rich.segment import Segment
@@ -100,6 +100,11 @@ def erased(display: Status | Progress) -> Iterator[None]:
 def goes_to_a_terminal() -> bool:
     """Return whether standard output is a terminal, whatever the environment says about colours."""
     return sys.stdout.isatty()
+
+
+def binary_output() -> BinaryIO:
+    """Return standard output for bytes that do not go to a terminal."""
+    return sys.stdout.buffer
 
 
 def write_lines(lines: Iterable[bytes]) -> None:

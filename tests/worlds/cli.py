@@ -16,7 +16,7 @@ import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from relay import client
-from relay_cli import drafts, durations
+from relay_cli import context, drafts, durations
 from relay_cli.app import main
 from relay_cli.commands import doctor, login, pause, posts, send, status, webhook
 from relay_cli.deployed import backups, deliveries, gate, logs, operator_pause, outbox, outcomes, waits
@@ -123,6 +123,7 @@ class CliHarness:
         for module in (
             backups,
             client,
+            context,
             deliveries,
             doctor,
             drafts,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, cast
 
@@ -12,12 +11,13 @@ import typer
 from relay.backups.reader import read_backup
 from relay.errors import Corrupt, Reject
 
+from relay_cli.bad_lines import Errors, Skipped
 from relay_cli.commands.options import Day, FileType  # noqa: TC001  typer reads them
 from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.output import ascii_json, goes_to_a_terminal, write_lines
-from relay_cli.text import Escapes, count, is_plain, one_line
+from relay_cli.text import Escapes, is_plain, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,22 +25,11 @@ if TYPE_CHECKING:
     from relay.backups.reader import BadLine
 
     from relay_cli.context import Context
-    from relay_cli.output import SafeConsole
 
     OnError = Literal["raise"] | Callable[[BadLine], object]
 
-REPORTED = 5
-"""How many bad lines are reported one by one; the others are counted."""
-
 _ESCAPES = Escapes({ord("\\"): "\\\\"})
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class Errors(StrEnum):
-    """What to do about a bad line."""
-
-    RAISE = "raise"
-    SKIP = "skip"
 
 
 def cat(  # noqa: PLR0913  the arguments of a command
@@ -95,29 +84,9 @@ def cat(  # noqa: PLR0913  the arguments of a command
                 f"{backup}, {one_line(error.reason)}. To read the other lines, add --errors skip.", FAILED
             ) from None
         finally:
-            if skipped.lines:
-                context.notes.print(f"Skipped {count(skipped.lines, 'line')} that cannot be read.")
+            skipped.report()
     if columns and columns.unknown:
         context.notes.print(f"No line has {', '.join(columns.unknown)}.")
-
-
-class Skipped:
-    """Counts the lines that cannot be read, and reports the first of them.
-
-    Attributes:
-        lines: How many there were.
-    """
-
-    def __init__(self, notes: SafeConsole) -> None:
-        """Report to a console."""
-        self._notes = notes
-        self.lines = 0
-
-    def __call__(self, bad: BadLine) -> None:
-        """Count a line."""
-        self.lines += 1
-        if self.lines <= REPORTED:
-            self._notes.print(f"line {bad.number}: {one_line(bad.reason)}", soft_wrap=True)
 
 
 class Columns:

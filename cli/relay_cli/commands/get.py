@@ -1,36 +1,38 @@
-"""``relay get``: download one backup, completely or not at all."""
+"""``relay get``: download backups, each completely or not at all."""
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
+from relay.backups.backup import Backup, days
 from relay.backups.gunzip import drain
 from relay.backups.verifier import verify
 from relay.errors import Corrupt
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from relay_cli.commands.options import Day, FileType  # noqa: TC001  typer reads them
+from relay_cli.commands.options import FileType, Force  # noqa: TC001  typer reads them
 from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import MeasuredReader, StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.files import for_the_owner, share
-from relay_cli.output import print_json
-from relay_cli.text import one_line
+from relay_cli.output import binary_output, goes_to_a_terminal, print_json
+from relay_cli.progress import transfer_bar
+from relay_cli.text import count, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from relay.backups.backup import Backup
+    from collections.abc import Callable, Sequence
 
     from relay_cli.context import Context
 
-LARGE_BYTES = 8_000_000
-"""From this size on, a progress bar is shown."""
+STANDARD_OUTPUT = "-"
+
+NAMED = 10
+"""How many days that are not stored are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,56 +57,166 @@ class Copy:
 def get(  # noqa: PLR0913  the arguments of a command
     ctx: typer.Context,
     file_type: FileType,
-    day: Day,
-    *,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="A file or a folder; by default, the current folder.", show_default=False),
+    day: Annotated[
+        str | None, typer.Argument(metavar="DAY", help="The day, such as 2016-12-05.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    *,
+    first_day: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="Get several days: the first one.")
+    ] = None,
+    last_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last one.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER/|-",
+            help="A file, a folder, or - for standard output; by default, the current folder.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Force = False,
     damaged: Annotated[
         bool, typer.Option("--damaged", help="Get what Firestream sent for it that was not whole, as it was received.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Download and verify one backup. The file only appears once it is complete.
+    """Download and verify one backup, or several. A file only appears once it is complete.
+
+    Of several days, those that are not stored are named, and files that are already there are left as they are.
 
     [dim]relay get message 2016-12-05
     relay get activity 2016-12-05 -o backups/
+    relay get message 2016-12-05 -o - | zcat | wc -l
+    relay get message --from 2016-12-01 --to 2016-12-31 -o backups/
     relay get message 2016-12-05 --damaged[/dim]
     """
     context: Context = ctx.obj
+    if day is None:
+        if first_day is None or last_day is None:
+            raise Failure("Give a day, or the first and the last one with --from and --to.", USAGE)
+        if damaged:
+            raise Failure("--damaged gets one day: name it without --from and --to.", USAGE)
+        period = calendar.parse_period(first_day, last_day, [file_type])
+        backups = [Backup(each, file_type) for each in days(period.first_day, period.last_day)]
+        _get_days(context, backups, output, force=force, json=json)
+        return
+    if first_day or last_day:
+        raise Failure(f"Give either {one_line(day, 80)}, or --from and --to.", USAGE)
     backup = calendar.parse_backup(file_type, day)
+    if output == STANDARD_OUTPUT:
+        _write(context, backup, damaged=damaged, json=json)
+        return
     target = _target(backup, output, damaged=damaged)
     if target.exists() and not force:
         raise Failure(f"{target} already exists: name another file with -o, or overwrite it with --force.", USAGE)
     with StoredBackup(context.stack, backup, damaged=damaged) as stored:
-        bar = Progress(
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=context.notes,
-            transient=True,
-            disable=stored.size < LARGE_BYTES or not context.notes.is_terminal,
-        )
+        bar = transfer_bar(context.notes, stored.size)
         with bar:
             task = bar.add_task("", total=stored.size)
             copy = _copy(backup, stored, target, lambda size: bar.advance(task, size), damaged=damaged)
     if json:
         print_json(copy)
     else:
-        content = "as received, not whole" if copy.lines is None else f"{copy.lines:,} lines, complete"
-        reason = f": {one_line(copy.reason, 1000)}" if copy.reason else ""
-        text = f"{one_line(str(target))}: {decimal(copy.bytes)}, {content}{reason}."
-        context.console.print(text, soft_wrap=True)
+        _print(context, copy)
 
 
-def _target(backup: Backup, output: Path | None, *, damaged: bool) -> Path:
+def _write(context: Context, backup: Backup, *, damaged: bool, json: bool) -> None:
+    """Write a backup to standard output while it is read.
+
+    Raises:
+        Failure: Standard output is a terminal or has other content, or the backup is damaged, which shows at its end.
+    """
+    if json:
+        raise Failure("--json and -o - cannot be combined: both use standard output.", USAGE)
+    if goes_to_a_terminal():
+        raise Failure("A terminal cannot show a gzip file: use `relay cat`, or write -o - to a file or a pipe.", USAGE)
+    with StoredBackup(context.stack, backup, damaged=damaged) as stored:
+        reader = _CopyingReader(stored, binary_output(), lambda _: None)
+        try:
+            if damaged:
+                drain(reader)
+            else:
+                verify(reader)
+            reader.check()
+        except Corrupt as error:
+            raise Failure(
+                f"{one_line(str(backup))} is damaged: {one_line(error.reason)}. Discard the output.", FAILED
+            ) from None
+
+
+def _get_days(context: Context, backups: Sequence[Backup], output: str | None, *, force: bool, json: bool) -> None:
+    """Download those that are stored into a folder.
+
+    Raises:
+        Failure: None is stored, some are damaged, or the folder cannot be used.
+    """
+    stack, first, last = context.stack, backups[0], backups[-1]
+    there = calendar.stored(stack, backups)
+    explain = f"`relay backups --type {first.file_type} --from {first.day} --to {last.day}` says why"
+    if not there:
+        raise Failure(f"None of these days is stored: {explain}.", FAILED)
+    folder = _folder(output)
+    wanted = [each for each in backups if each in there and (force or not (folder / Path(each.key).name).exists())]
+    copies: list[Copy] = []
+    failed = 0
+    bar = transfer_bar(context.notes, sum(there[each].bytes for each in wanted))
+    with bar:
+        task = bar.add_task("", total=sum(there[each].bytes for each in wanted))
+        for each in wanted:
+            bar.update(task, description=each.day.isoformat())
+            try:
+                with StoredBackup(stack, each) as stored:
+                    target = folder / Path(each.key).name
+                    copies.append(_copy(each, stored, target, lambda size: bar.advance(task, size), damaged=False))
+            except Failure as failure:
+                failed += 1
+                context.notes.print(failure.reason, style="yellow", soft_wrap=True)
+    if json:
+        print_json(copies)
+    else:
+        for copy in copies:
+            _print(context, copy)
+    if len(wanted) < len(there):
+        present = len(there) - len(wanted)
+        context.notes.print(f"{count(present, 'file')} {'was' if present == 1 else 'were'} already there.")
+    if len(there) < len(backups):
+        missing = [each.day.isoformat() for each in backups if each not in there]
+        more = "" if len(missing) <= NAMED else f" and {len(missing) - NAMED} more"
+        text = f"Not stored: {', '.join(missing[:NAMED])}{more}; {explain}."
+        context.notes.print(text, style="yellow", soft_wrap=True)
+    if failed:
+        raise Failure(f"{count(failed, 'backup')} of {len(wanted)} could not be downloaded.", FAILED)
+
+
+def _folder(output: str | None) -> Path:
+    """Return the folder for several files; make it if it is not there."""
+    if output == STANDARD_OUTPUT:
+        raise Failure("-o - gets one day: name a folder for several.", USAGE)
+    folder = Path(output or "")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"The folder {folder} cannot be used: {error.strerror}.", USAGE) from None
+    return folder
+
+
+def _print(context: Context, copy: Copy) -> None:
+    content = "as received, not whole" if copy.lines is None else f"{copy.lines:,} lines, complete"
+    reason = f": {one_line(copy.reason, 1000)}" if copy.reason else ""
+    text = f"{one_line(str(copy.file))}: {decimal(copy.bytes)}, {content}{reason}."
+    context.console.print(text, soft_wrap=True)
+
+
+def _target(backup: Backup, output: str | None, *, damaged: bool) -> Path:
+    """Return the path of a backup's file; a folder that is named with a slash at its end is made."""
     name = Path(backup.key).name
     if damaged:
         name = f"{name.removesuffix('.gz')}.damaged.gz"
-    target = Path(name) if output is None else output / name if output.is_dir() else output
+    if output is None:
+        return Path(name)
+    named_as_folder = output.endswith(("/", os.sep))
+    target = _folder(output) / name if named_as_folder or Path(output).is_dir() else Path(output)
     if not target.parent.is_dir():
         raise Failure(f"There is no folder {target.parent}: create it first.", USAGE)
     return target

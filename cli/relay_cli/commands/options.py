@@ -27,3 +27,6 @@ FileType = Annotated[
 
 
 Day = Annotated[str, typer.Argument(metavar="DAY", help="The day, such as 2016-12-05.")]
+
+
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]

@@ -41,7 +41,7 @@ def test_the_help_of_every_command_has_the_global_options_and_no_type_of_a_flag(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = help_of(monkeypatch, *command, "--help")
-    assert [each for each in ("--stack-name", "--region", "--profile", "--no-color") if each not in text] == []
+    assert [each for each in ("--stack-name", "--region", "--profile", "--no-color", "--utc") if each not in text] == []
     assert "<bool>" not in text
 
 

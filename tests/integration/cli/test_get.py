@@ -1,15 +1,19 @@
 """`relay get`: a backup becomes a file, completely or not at all."""
 
 import gzip
+import io
 import os
 import stat
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 from moto.core.botocore_stubber import MockRawResponse
 from relay.backups import stored_object
+from relay.backups.backup import Backup
+from relay_cli import progress
 from relay_cli.commands import get
 from urllib3.exceptions import ProtocolError
 
@@ -47,6 +51,47 @@ def test_it_goes_into_a_folder_or_under_a_name(relay: ArchiveCli) -> None:
     relay("get", "message", "2016-12-05", "-o", "one.gz")
     assert (relay.folder / "backups" / "stocktwits_message_2016_12_05.gz").exists()
     assert (relay.folder / "one.gz").exists()
+
+
+def test_a_slash_at_the_end_makes_a_folder(relay: ArchiveCli) -> None:
+    relay.store(BACKUP)
+    assert relay("get", "message", "2016-12-05", "-o", "new/backups/").code == DONE
+    assert (relay.folder / "new" / "backups" / "stocktwits_message_2016_12_05.gz").exists()
+
+
+def test_a_dash_is_standard_output(relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay.store(BACKUP)
+    output = io.BytesIO()
+    monkeypatch.setattr(get, "binary_output", lambda: output)
+    result = relay("get", "message", "2016-12-05", "-o", "-")
+    assert (result.code, result.out, output.getvalue()) == (DONE, "", relay.backups.content(BACKUP))
+    assert list(relay.folder.iterdir()) == []
+
+
+def test_a_damaged_backup_on_standard_output_is_told_at_its_end(
+    relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(relay, BACKUP, gzip.compress(b"{}\n")[:-1])
+    monkeypatch.setattr(get, "binary_output", io.BytesIO)
+    result = relay("get", "message", "2016-12-05", "-o", "-")
+    assert (result.code, "Discard the output." in result.err) == (FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "why"),
+    [
+        (["2016-12-05"], True, "A terminal cannot show a gzip file"),
+        (["2016-12-05", "--json"], False, "--json and -o - cannot be combined"),
+        (["--from", "2016-12-05", "--to", "2016-12-06"], False, "-o - gets one day"),
+    ],
+)
+def test_standard_output_takes_one_backup_and_nothing_else(
+    relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch, words: list[str], terminal: bool, why: str
+) -> None:
+    relay.store(BACKUP)
+    monkeypatch.setattr(get, "goes_to_a_terminal", lambda: terminal)
+    result = relay("get", "message", *words, "-o", "-")
+    assert (result.code, why in result.err) == (USAGE, True)
 
 
 def test_json_has_what_a_script_wants_to_know(relay: ArchiveCli) -> None:
@@ -147,7 +192,7 @@ def test_a_transfer_that_never_gets_on_is_given_up_and_nothing_kept(relay: Archi
 
 def test_a_large_download_shows_a_bar_beside_the_answer(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
-    relay.patch.setattr(get, "LARGE_BYTES", 1)
+    relay.patch.setattr(progress, "LARGE_BYTES", 1)
     relay.patch.setenv("FORCE_COLOR", "1")
     result = relay("get", "message", "2016-12-05")
     assert "━" in result.err
@@ -251,3 +296,77 @@ def test_a_line_break_in_a_reason_forges_no_line(relay: ArchiveCli, command: str
     assert result.err.startswith(
         "relay: message 2016-12-05 is not stored: it failed: it failed. relay: forged.\nTo try"
     )
+
+
+# Several days
+
+NEXT = Backup(date(2016, 12, 6), "message")
+DAYS = ["--from", "2016-12-05", "--to", "2016-12-07"]
+
+
+def test_several_days_go_into_a_folder_that_is_made(relay: ArchiveCli) -> None:
+    relay.store(BACKUP, NEXT)
+    result = relay("get", "message", *DAYS, "-o", "out")
+    for each in (BACKUP, NEXT):
+        assert (relay.folder / "out" / Path(each.key).name).read_bytes() == relay.backups.content(each)
+    assert result.code == DONE
+    assert result.lines[1].startswith("out/stocktwits_message_2016_12_06.gz: ")
+    assert result.lines[1].endswith(" lines, complete.")
+    assert "Not stored: 2016-12-07; `relay backups --type message --from 2016-12-05 --to 2016-12-07`" in result.err
+
+
+def test_many_days_that_are_not_stored_are_counted(relay: ArchiveCli) -> None:
+    relay.store(BACKUP)
+    result = relay("get", "message", "--from", "2016-12-05", "--to", "2016-12-20")
+    assert "2016-12-15 and 5 more; " in result.err
+
+
+def test_what_is_already_there_is_not_downloaded_again_unless_forced(relay: ArchiveCli) -> None:
+    relay.store(BACKUP, NEXT)
+    mine = relay.folder / Path(BACKUP.key).name
+    mine.write_bytes(b"mine")
+    result = relay("get", "message", *DAYS, "--json")
+    assert ([each["file"] for each in result.json], mine.read_bytes()) == (
+        ["stocktwits_message_2016_12_06.gz"],
+        b"mine",
+    )
+    assert "1 file was already there." in result.err
+    assert len(relay("get", "message", *DAYS, "--json", "--force").json) == 2
+    assert mine.read_bytes() == relay.backups.content(BACKUP)
+
+
+def test_a_damaged_day_does_not_keep_the_others_from_being_downloaded(relay: ArchiveCli) -> None:
+    relay.store(NEXT)
+    put(relay, BACKUP, lines_of({"id": 1})[:-9])
+    result = relay("get", "message", *DAYS)
+    assert [each.name for each in relay.folder.iterdir()] == ["stocktwits_message_2016_12_06.gz"]
+    assert (result.code, "message 2016-12-05 is damaged" in result.err) == (FAILED, True)
+    assert result.err.endswith("relay: 1 backup of 2 could not be downloaded.\n")
+
+
+def test_when_no_day_is_stored_nothing_is_made(relay: ArchiveCli) -> None:
+    result = relay("get", "message", *DAYS, "-o", "out")
+    assert (result.code, list(relay.folder.iterdir())) == (FAILED, [])
+    assert "None of these days is stored" in result.err
+
+
+def test_a_file_is_no_folder_for_several_days(relay: ArchiveCli) -> None:
+    relay.store(BACKUP)
+    (relay.folder / "out").write_bytes(b"mine")
+    result = relay("get", "message", *DAYS, "-o", "out")
+    assert (result.code, result.err) == (USAGE, "relay: The folder out cannot be used: File exists.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([], "Give a day, or the first and the last one with --from and --to."),
+        (["--from", "2016-12-05"], "Give a day, or the first and the last one"),
+        (["2016-12-05", "--to", "2016-12-06"], "Give either 2016-12-05, or --from and --to."),
+        ([*DAYS, "--damaged"], "--damaged gets one day"),
+        (["--from", "2016-12-06", "--to", "2016-12-05"], "last_day"),
+    ],
+)
+def test_days_that_do_not_go_together_are_refused(relay: ArchiveCli, words: list[str], reason: str) -> None:
+    result = relay("get", "message", *words)
+    assert (result.code, reason in result.err) == (USAGE, True)
