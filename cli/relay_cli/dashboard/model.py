@@ -177,7 +177,7 @@ class DashboardModel:
         return queues.read(self.stack, queues.POSTING)
 
     def _posts(self) -> Posts:
-        messages = deliveries.newest(self._logs, POSTS)
+        messages = deliveries.newest(self._logs, POSTS, latest=True)
         explained = attempt(lambda: waits.explain_rows(self.stack, messages))
         return Posts(messages, explained.value or {})
 

@@ -10,25 +10,19 @@ from typing import TYPE_CHECKING
 from relay.posting.outcome import Result
 from rich.filesize import decimal
 
+from relay_cli.deployed import deliveries
 from relay_cli.deployed.calendar import Status
 from relay_cli.deployed.waits import State
 from relay_cli.heatmap import label
 from relay_cli.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from relay_cli.dashboard.model import Posts
     from relay_cli.deployed.calendar import Calendar
     from relay_cli.deployed.deliveries import Delivered
     from relay_cli.deployed.gate import GatePause, GateState
-
-BURST_SECONDS = 30
-"""Messages with the same outcome that end no further apart than this are a burst."""
-
-BURST_LEAST = 3
-"""The smallest number of messages that are folded into one line."""
 
 TAGS_OF_A_BURST = 6
 """How many cashtags the line of a burst names."""
@@ -69,19 +63,19 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Messages with the same outcome within a short time, newest first; a single message is a burst of one."""
+    """Messages that are shown as one, newest first; or a single one."""
 
     rows: tuple[Delivered, ...]
-
-    @property
-    def folded(self) -> bool:
-        """Whether it is shown as one line."""
-        return len(self.rows) >= BURST_LEAST
 
     @property
     def outcome(self) -> str:
         """The outcome that all of them have."""
         return self.rows[0].outcome
+
+    @property
+    def reason(self) -> str:
+        """The reason that all of them have."""
+        return self.rows[0].reason
 
     @property
     def seconds(self) -> float:
@@ -123,7 +117,8 @@ def deferred(posts: Posts) -> list[Delivered]:
 
 def ended(posts: Posts) -> list[Burst]:
     """Return the messages that no longer wait, in bursts, newest first."""
-    return list(_bursts([_as_known(posts, each) for each in posts.messages if not _waits(posts, each)]))
+    rows = [_as_known(posts, each) for each in posts.messages if not _waits(posts, each)]
+    return [Burst(tuple(each)) for each in deliveries.bursts(rows)]
 
 
 def _waits(posts: Posts, row: Delivered) -> bool:
@@ -137,23 +132,6 @@ def _as_known(posts: Posts, row: Delivered) -> Delivered:
     if row.outcome != Result.DEFERRED or explained is None:
         return row
     return replace(row, outcome=str(explained.state), url=explained.url, reason=explained.reason)
-
-
-def _bursts(rows: Sequence[Delivered]) -> Iterator[Burst]:
-    run: list[Delivered] = []
-    for row in rows:
-        if run and (row.outcome != run[-1].outcome or run[-1].at - row.at > timedelta(seconds=BURST_SECONDS)):
-            yield from _folded(run)
-            run = []
-        run.append(row)
-    yield from _folded(run)
-
-
-def _folded(run: list[Delivered]) -> Iterator[Burst]:
-    if len(run) >= BURST_LEAST:
-        yield Burst(tuple(run))
-    else:
-        yield from (Burst((row,)) for row in run)
 
 
 def requested_since(calendar: Calendar, lookback_days: int) -> date:

@@ -8,6 +8,7 @@ import socket
 import threading
 import tomllib
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import anyio
@@ -265,6 +266,17 @@ def test_what_has_another_outcome_ends_a_burst(page: Page, cli: CliHarness, outb
     outbox.send("one $A", "two $B", '{"body": "late $C", "expires_at": "2026-11-20T15:00:00Z"}', "four $D")
     cli.log(outbox.run())
     assert "messages within" not in page.ask().part("posts")
+
+
+def test_a_retried_letter_is_shown_with_its_latest_outcome_alone(
+    page: Page, cli: CliHarness, world: PostingWorld
+) -> None:
+    for outcome in ("rejected", "posted"):
+        line = {"service": "post_messages", "message": "delivery", "outcome": outcome, "message_id": outcome}
+        cli.log(SimpleNamespace(lines=[line | {"key": "k1", "text": "Up 3% $AAPL"}]))
+        world.clock.forward(60)
+    shown = page.ask().part("posts")
+    assert ("posted" in shown, "rejected" in shown) == (True, False)
 
 
 def test_what_waits_is_not_among_the_posts(page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
