@@ -43,7 +43,7 @@ def archive(cli: CliHarness) -> CliHarness:
 def test_a_quiet_relay_is_shown_open_and_empty(page: Page) -> None:
     shown = page.ask()
     assert shown.status == 200
-    assert "Posting is open posts now 3 within the hour 15 left today (UTC) 48" in shown.part("gate")
+    assert "Posting is open allowed now 3 allowed within the hour 15 left today (UTC) 48" in shown.part("gate")
     assert "12 an hour, 3 at once, 48 a day; 0 admitted today" in shown.part("gate")
     assert shown.part("calm") == "✓ Nothing needs you."
     assert shown.part("queues").startswith("✓ Nothing waits.")
@@ -65,7 +65,7 @@ def test_while_posting_is_paused_the_page_shows_what_resuming_would_do_and_no_nu
     world.pause(who={"S": "Bob"}, why={"S": "lunch"})
     shown = page.ask().part("gate")
     assert "next post when you resume" in shown
-    assert "posts now" not in shown
+    assert "allowed now" not in shown
 
 
 def test_what_waits_is_counted_with_the_time_that_posting_it_takes(page: Page, world: PostingWorld) -> None:
