@@ -246,6 +246,16 @@ def test_a_refresh_leaves_alone_what_is_being_written(page: Page) -> None:
     expect(why).to_have_value("half a reason")
 
 
+def test_a_refresh_leaves_the_focus_on_what_was_unfolded(page: Page, stack: Stack) -> None:
+    everything_is_there(page)
+    summary = post(page, REJECTED).locator("summary")
+    summary.press("Enter")
+    send(stack, {"body": "Something new above it $NKE"})
+    expect(post(page, "Something new above it $NKE")).to_have_count(1)
+    expect(summary).to_be_focused()
+    expect(post(page, REJECTED).locator(".more")).to_be_visible()
+
+
 def test_it_does_not_refresh_while_updates_are_off(page: Page) -> None:
     refreshed(page)
     page.get_by_label("Refresh automatically").uncheck()

@@ -14,7 +14,7 @@ from relay_cli.deployed import deliveries
 from relay_cli.deployed.calendar import Status
 from relay_cli.deployed.waits import State
 from relay_cli.heatmap import label
-from relay_cli.text import count
+from relay_cli.text import at, count
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,7 +51,7 @@ class Standing:
     Attributes:
         tone: ``open``, ``quiet`` (closed by the owner's own settings), ``paused`` or ``stopped``.
         headline: The same in a few words.
-        next_at: When the next post may be made, if that is known and not now.
+        next_at: When the next post may be made; None if that is now, or when an operator resumes.
         on_resume: Whether nothing is posted until an operator resumes.
     """
 
@@ -96,12 +96,12 @@ def standing(gate: GateState) -> Standing:
     needing = [each for each in gate.pauses if needs_operator(each)]
     first = next(iter(needing), gate.pauses[0])
     quiet = all(each.cause in _BY_CHOICE for each in gate.pauses)
-    ends = [each.until for each in gate.pauses if each.until]
+    on_resume = gate.schedule.needs_resume
     return Standing(
         tone="stopped" if needing else "quiet" if quiet else "paused",
         headline=_STOPPED if needing else _HEADLINES[first.cause],
-        next_at=max(ends) if len(ends) == len(gate.pauses) else None,
-        on_resume=any(each.cause == "operator" and not each.until for each in gate.pauses),
+        next_at=None if on_resume else at(next(gate.schedule.times())),
+        on_resume=on_resume,
     )
 
 

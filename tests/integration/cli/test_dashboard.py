@@ -88,6 +88,17 @@ def test_outside_the_posting_hours_the_page_says_when_they_begin(cli: CliHarness
         assert "it opens on Monday 2026-11-23 09:30 EST, until 2026-11-23 14:30" in page.ask().part("gate")
 
 
+def test_when_the_daily_cap_ends_outside_the_posting_hours_the_next_post_is_within_them(
+    cli: CliHarness, world: PostingWorld
+) -> None:
+    cli.parameters["PostingHours"] = "MON-SUN 09:30-16:00 America/New_York"
+    world.gate(per_hour=3600, burst=48, per_day=48).admit(48)
+    with served() as page:
+        shown = page.ask().part("gate")
+    assert "until 2026-11-22 00:00:00 UTC" in shown
+    assert "next post 2026-11-22 14:30:00 UTC" in shown
+
+
 def test_a_pause_that_needs_an_operator_says_what_to_do(page: Page, world: PostingWorld, outbox: Outbox) -> None:
     world.stand_in.fail("page", status=404)
     outbox.send("Up 3% $AAPL")
@@ -133,7 +144,7 @@ def test_a_post_is_shown_with_its_link_and_how_long_it_took(
     shown = page.ask()
     assert f"{iso(posted_at)} ✓ posted Up 3% on volume $AAPL" in shown.part("posts")
     assert "2.5 s after it was queued" in shown.part("posts")
-    assert f'<a href="https://stocktwits.com/relay_demo/message/{post.id}" rel="noopener noreferrer"' in shown.html
+    assert f' href="https://stocktwits.com/relay_demo/message/{post.id}" rel="noopener noreferrer"' in shown.html
     assert "From queued to posted, 1 post: median 2.5 s, longest 2.5 s." in shown.part("posts")
 
 

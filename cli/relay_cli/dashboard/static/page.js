@@ -75,6 +75,7 @@ function remember(part, fresh) {
 
 function replace(part, fresh) {
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  const named = focused?.closest("[id]").id; // the focused element, or what it belongs to
   const values = new Map([...part.querySelectorAll("input[id], select[id]")].map((each) => [each.id, each.value]));
   const open = [...part.querySelectorAll("details[open]")].map((each) => each.id);
   const scrolled = new Map([...part.querySelectorAll(".wide")].map((each) => [each.id, each.scrollLeft]));
@@ -86,7 +87,11 @@ function replace(part, fresh) {
   }
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   for (const each of part.querySelectorAll(".wide")) each.scrollLeft = scrolled.get(each.id) ?? each.scrollWidth;
-  if (focused) ((focused.id && document.getElementById(focused.id)) || title).focus({ preventScroll: true });
+  if (focused) {
+    const again = document.getElementById(named);
+    const target = focused.id || !part.contains(again) ? again : again.querySelector(focused.localName);
+    (part.contains(target) ? target : title).focus({ preventScroll: true });
+  }
 }
 
 function show(page) {
