@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -131,7 +133,8 @@ def main() -> None:
     """Run a command; an expected failure prints at most two lines, and has its own exit code."""
     escape_unencodable()
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING, handlers=[LogHandler()])
-    if any(each.startswith("--install-completion") for each in sys.argv):
+    installing = any(each.startswith("--install-completion") for each in sys.argv)
+    if installing:
         os.umask(0o077)  # typer writes files that shells execute
     try:
         try:
@@ -142,6 +145,8 @@ def main() -> None:
     except BrokenPipeError:
         _close_quietly()
     except SystemExit as ended:
+        if installing:
+            _complete_at_once(Path.home() / ".zfunc" / "_relay")
         if isinstance(ended.__context__, BrokenPipeError):  # typer exits with 1 in this case
             _close_quietly()
         raise
@@ -150,6 +155,15 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  every error is reported
         code = _report(error)
     sys.exit(code)
+
+
+def _complete_at_once(zsh_function: Path) -> None:
+    """Let zsh complete at the first Tab of a session: typer's file would only define the function then."""
+    call = '\n_relay_completion "$@"\n'
+    with suppress(OSError):
+        if not zsh_function.read_text().endswith(call):
+            with zsh_function.open("a") as file:
+                file.write(call)
 
 
 def _report(error: Exception) -> int:
