@@ -22,6 +22,7 @@ from relay_cli.commands.backups import backups
 from relay_cli.commands.cat import cat
 from relay_cli.commands.dashboard import dashboard
 from relay_cli.commands.doctor import doctor
+from relay_cli.commands.export import export
 from relay_cli.commands.get import get
 from relay_cli.commands.pause import pause, resume
 from relay_cli.commands.posts import posts
@@ -102,7 +103,7 @@ def options(
 
 
 app.add_typer(login.app, name="login")
-for command in (doctor, send, status, posts, pause, resume, backups, backfill, get, cat, dashboard):
+for command in (doctor, send, status, posts, pause, resume, backups, backfill, get, cat, export, dashboard):
     app.command()(command)
 app.add_typer(dead.app, name="dead")
 app.add_typer(webhook.app, name="webhook")

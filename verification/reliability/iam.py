@@ -51,6 +51,7 @@ DAY = date(2016, 12, 5)
 PUBLISHER = "publisher"
 COLUMNS = ("Role or policy", "Action", "Resource", "Without it", "Reported reason")
 ATTACK_COLUMNS = ("With the role", "An intruder tries to", "Answer")
+NOTIFY_PARAMETER = "/stocktwits-relay/notify-url"
 BACK_OFF_SECONDS = 345
 """More than the first back-off, which is a little over 300 s at most, and less than the queues' own timeouts."""
 
@@ -67,7 +68,9 @@ class Site:
         self.firestream, self.stocktwits = stack.firestream, stack.stocktwits
         self.sqs, self.s3, self.functions = (stack.client(name) for name in ("sqs", "s3", "lambda"))
         self.bucket, self.ledger = stack.outputs["BackupBucketName"], stack.outputs["LedgerTableName"]
-        self._logs = Logs(stack, "PostMessagesLogs", "DrainLeftoversLogs", "FetchBackupsLogs", "ReceiveAlertsLogs")
+        self._logs = Logs(
+            stack, "PostMessagesLogs", "DrainLeftoversLogs", "FetchBackupsLogs", "ReceiveAlertsLogs", "SendNoticesLogs"
+        )
         self._error = ""
         scheduler = stack.client("scheduler")
         for schedule in scheduler.list_schedules()["Schedules"]:
@@ -75,6 +78,9 @@ class Site:
         for source in self.functions.list_event_source_mappings()["EventSourceMappings"]:
             self.functions.delete_event_source_mapping(UUID=source["UUID"])
         self._secret = self._create_source()
+        stack.client("ssm").put_parameter(
+            Name=NOTIFY_PARAMETER, Type="SecureString", Value="https://127.0.0.1:1/secret"
+        )
         self._publisher = self._create_publisher()
         self._consumer = self._create_consumer()
 
@@ -168,6 +174,12 @@ class Site:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
+
+    def notify(self) -> str:
+        """Invoke the function that sends notices with an alarm, and return its error."""
+        alarm = {"AlarmName": f"{STACK_NAME}-dead-letters", "AlarmDescription": "Messages wait for you."}
+        self.invoke("SendNoticesFunction", {"Records": [{"Sns": {"Message": json.dumps(alarm)}}]})
+        return self._error
 
     def event_received(self) -> bool:
         """Return whether a result event came through the bus."""
@@ -371,6 +383,11 @@ def receives_an_alert(site: Site) -> bool:
     return site.post_to_webhook() == HTTPStatus.ACCEPTED and len(site.messages("OutboxQueue")) == 1
 
 
+def tells_of_an_alarm(site: Site) -> bool:
+    """The function that sends notices reads their address; nobody listens there."""
+    return site.notify().startswith("the receiver of notices gave no answer")
+
+
 # ---------------------------------------------------------------- the scenario for each permission
 OUTBOX, LEFTOVERS = (
     PostingFunction("PostMessagesFunction", "OutboxQueue"),
@@ -426,6 +443,7 @@ SCENARIOS: dict[Wanted, Scenario] = {
     ("FetchBackupsRole", "ssm:GetParameter", "FirestreamCredentialsParameter"): MESSAGE.is_fetched_first,
     ("ReceiveAlertsRole", "sqs:SendMessage", "OutboxQueue"): receives_an_alert,
     ("ReceiveAlertsRole", "ssm:GetParameter", "WebhookSourcesParameter"): receives_an_alert,
+    ("SendNoticesRole", "ssm:GetParameter", "NotifyUrlParameter"): tells_of_an_alarm,
     ("PublishPolicy", "sqs:SendMessage", "OutboxQueue"): publishes,
 }
 
@@ -445,7 +463,7 @@ UNTESTABLE: dict[Wanted, str] = {
     **{(role, action, queue): _POLLER for role, queue in _QUEUES.items() for action in _POLLING},
     **{
         (f"{name}Role", action, f"{name}Logs"): _LOGS
-        for name in ("PostMessages", "DrainLeftovers", "FetchBackups", "ReceiveAlerts")
+        for name in ("PostMessages", "DrainLeftovers", "FetchBackups", "ReceiveAlerts", "SendNotices")
         for action in _LOGGING
     },
     **{(role, "s3:ListBucket", "ChartBucketName"): _MISSING for role in POSTING_FUNCTIONS},
@@ -601,10 +619,12 @@ _OF_THE_WEBHOOK: dict[str, Attack] = {
         if name not in {"publish to the Outbox", "replace the account's token"}
     },
 }
+_OF_NOTICES: dict[str, Attack] = {**_OF_THE_WEBHOOK, "publish to the Outbox": _OF_POSTING["publish to the Outbox"]}
 ATTACKS: dict[str, dict[str, Attack]] = {
     **dict.fromkeys(POSTING_FUNCTIONS, _OF_POSTING),
     "FetchBackupsRole": _OF_BACKUPS,
     "ReceiveAlertsRole": _OF_THE_WEBHOOK,
+    "SendNoticesRole": _OF_NOTICES,
 }
 JOBS: dict[str, Attack] = {
     **dict.fromkeys(
@@ -615,6 +635,7 @@ JOBS: dict[str, Attack] = {
     ),
     "FetchBackupsRole": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket, Prefix="message/"),
     "ReceiveAlertsRole": lambda by: by.client("ssm").get_parameter(Name=SOURCES_PARAMETER, WithDecryption=True),
+    "SendNoticesRole": lambda by: by.client("ssm").get_parameter(Name=NOTIFY_PARAMETER, WithDecryption=True),
 }
 """What each role must be able to do; otherwise its denials would prove nothing."""
 
@@ -747,6 +768,7 @@ def main() -> int:
 
     try:
         parameters = {**PACE, "ResultEventBusName": "default", "WebhookEnabled": "true"}
+        parameters["NotifyUrlParameter"] = NOTIFY_PARAMETER
         with Stack(parameters, on_step=console.print, enforce_iam=True) as stack:
             site, policies = Site(stack), Policies(stack)
             findings = examine(site, policies, on_step)
