@@ -72,6 +72,7 @@ style: $(DEV)
 	@.venv/bin/mypy functions/drain_leftovers
 	@.venv/bin/mypy functions/fetch_backups
 	@.venv/bin/mypy functions/receive_alerts
+	@.venv/bin/mypy functions/send_notices
 
 scan: $(DEV) $(call ready,scan)
 	@.local/scan/bin/bandit --quiet --recursive layers/relay/relay functions cli

@@ -29,6 +29,7 @@ RESOURCES = {
     "/stocktwits-relay/token": "StockTwitsTokenParameter",
     "/stocktwits-relay/firestream": "FirestreamCredentialsParameter",
     "/stocktwits-relay/webhook-sources": "WebhookSourcesParameter",
+    "/stocktwits-relay/notify-url": "NotifyUrlParameter",
 }
 """The names of resources in tests, by their logical ids."""
 

@@ -18,7 +18,10 @@ FUNCTIONS = POSTING | {"FetchBackupsFunction": "BackupRequestsQueue"}
 WEBHOOK = "ReceiveAlertsFunction"
 """The function that API Gateway calls."""
 
-ALL_FUNCTIONS = (*FUNCTIONS, WEBHOOK)
+NOTICES = "SendNoticesFunction"
+"""The function that SNS and CloudWatch Logs invoke."""
+
+ALL_FUNCTIONS = (*FUNCTIONS, WEBHOOK, NOTICES)
 
 QUEUES = ("OutboxQueue", "LeftoversQueue", "DeadLetterQueue", "BackupRequestsQueue", "BackupFailuresQueue")
 

@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -20,6 +22,7 @@ from relay_cli.commands.backups import backups
 from relay_cli.commands.cat import cat
 from relay_cli.commands.dashboard import dashboard
 from relay_cli.commands.doctor import doctor
+from relay_cli.commands.export import export
 from relay_cli.commands.get import get
 from relay_cli.commands.pause import pause, resume
 from relay_cli.commands.posts import posts
@@ -100,7 +103,7 @@ def options(
 
 
 app.add_typer(login.app, name="login")
-for command in (doctor, send, status, posts, pause, resume, backups, backfill, get, cat, dashboard):
+for command in (doctor, send, status, posts, pause, resume, backups, backfill, get, cat, export, dashboard):
     app.command()(command)
 app.add_typer(dead.app, name="dead")
 app.add_typer(webhook.app, name="webhook")
@@ -131,7 +134,8 @@ def main() -> None:
     """Run a command; an expected failure prints at most two lines, and has its own exit code."""
     escape_unencodable()
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING, handlers=[LogHandler()])
-    if any(each.startswith("--install-completion") for each in sys.argv):
+    installing = any(each.startswith("--install-completion") for each in sys.argv)
+    if installing:
         os.umask(0o077)  # typer writes files that shells execute
     try:
         try:
@@ -142,6 +146,8 @@ def main() -> None:
     except BrokenPipeError:
         _close_quietly()
     except SystemExit as ended:
+        if installing:
+            _complete_at_once(Path.home() / ".zfunc" / "_relay")
         if isinstance(ended.__context__, BrokenPipeError):  # typer exits with 1 in this case
             _close_quietly()
         raise
@@ -150,6 +156,15 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  every error is reported
         code = _report(error)
     sys.exit(code)
+
+
+def _complete_at_once(zsh_function: Path) -> None:
+    """Let zsh complete at the first Tab of a session: typer's file would only define the function then."""
+    call = '\n_relay_completion "$@"\n'
+    with suppress(OSError):
+        if not zsh_function.read_text().endswith(call):
+            with zsh_function.open("a") as file:
+                file.write(call)
 
 
 def _report(error: Exception) -> int:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import secrets
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from relay_cli.failure import FAILED, Failure
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
     from typing import BinaryIO
 
 OWNER_ALONE = 0o600
@@ -30,3 +35,22 @@ def share(file: BinaryIO) -> None:
     os.umask(umask)
     with suppress(PermissionError):
         os.fchmod(file.fileno(), 0o666 & ~umask)
+
+
+@contextmanager
+def complete_file(target: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside the target, which is renamed to it once the block ends; without it after an error.
+
+    Raises:
+        Failure: It cannot be written.
+    """
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "xb", opener=for_the_owner) as file:
+            yield file
+            share(file)
+        part.replace(target)
+    except OSError as error:
+        raise Failure(f"{target} cannot be written: {error.strerror or error}.", FAILED) from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -18,11 +18,14 @@ SIGNED = "X-Amz-Signature"
 SIGNATURE = re.compile("(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 """A possible signature; it is looked up, since a pattern of all granted signatures would be slow."""
 
+OF_SOURCES: set[str] = set()
+"""The secrets of all the webhook's sources that a test made."""
+
 AUTH_SCHEMES = {"bearer": "Bearer", "oauth": "OAuth"}
 
 
 def leaks(stack: Stack, *more: str, since: float = 0) -> list[str]:
-    """Search for the token, the password, the login and presigned links in everything that a run left.
+    """Search for the token, the password, the login, presigned links and webhook secrets in all that a run left.
 
     Args:
         stack: A running one.
@@ -50,7 +53,7 @@ class Secrets:
         self.tokens = [token, *more]
         self.basics = [base64.b64encode(each.encode()).decode() for each in pairs]
         self.signatures = set(stack.firestream._links)
-        plain = [*self.tokens, *passwords, *self.basics, SIGNED]
+        plain = [*self.tokens, *passwords, *self.basics, *OF_SOURCES, SIGNED]
         forms = {form for each in plain for form in (each, quote(each, safe=""), json.dumps(each)[1:-1])}
         self._pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), re.IGNORECASE)
 

@@ -29,6 +29,7 @@ def deployed() -> dict[str, Any]:
         ("DrainLeftoversLogs", "AWS::Logs::LogGroup"),
         ("FetchBackupsLogs", "AWS::Logs::LogGroup"),
         ("ReceiveAlertsLogs", "AWS::Logs::LogGroup"),
+        ("SendNoticesLogs", "AWS::Logs::LogGroup"),
     ],
 )
 def test_what_the_doctor_looks_up_is_what_sam_makes(logical_id: str, kind: str) -> None:

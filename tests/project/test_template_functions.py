@@ -11,6 +11,7 @@ from relay.backups import runs
 from relay.backups.events import Nightly, read_event
 from relay.backups.settings import BackupSettings
 from relay.environment import stack_name
+from relay.notices.settings import NoticeSettings
 from relay.posting import gate, ledger
 from relay.posting.settings import PostingSettings
 from relay.posting.webhook.settings import WebhookSettings
@@ -18,6 +19,7 @@ from relay.posting.webhook.settings import WebhookSettings
 from tests.template import (
     ALL_FUNCTIONS,
     FUNCTIONS,
+    NOTICES,
     POSTING,
     RESOURCES,
     ROOT,
@@ -132,6 +134,7 @@ SETTINGS: dict[str, Any] = {
     **dict.fromkeys(POSTING, PostingSettings),
     "FetchBackupsFunction": BackupSettings,
     WEBHOOK: WebhookSettings,
+    NOTICES: NoticeSettings,
 }
 ENV_JSON = ROOT / "events" / "env.json"
 

@@ -11,7 +11,7 @@ from relay.backups.backup import FILE_TYPES
 from relay.credentials import AUTH_STYLES
 from relay.posting.hours import posting_hours
 
-from tests.template import FUNCTIONS, QUEUES, RESOURCES, ROOT, TEMPLATE, WEBHOOK, switched_by
+from tests.template import FUNCTIONS, NOTICES, QUEUES, RESOURCES, ROOT, TEMPLATE, WEBHOOK, switched_by
 
 
 def test_the_parameters_are_these_and_each_is_shown_in_one_group() -> None:
@@ -109,7 +109,7 @@ def test_the_functions_can_read_the_posting_hours_that_the_template_takes(hours:
 def test_the_outputs_that_other_tools_rely_on_are_there() -> None:
     expected = {f"{queue}{what}" for queue in QUEUES for what in ("Url", "Arn", "Name")}
     expected |= {f"{name}{what}" for name in (*FUNCTIONS, "LedgerTable", "BackupBucket") for what in ("Name", "Arn")}
-    expected |= {"WebhookUrl", f"{WEBHOOK}Name", f"{WEBHOOK}Arn"}
+    expected |= {"WebhookUrl", *(f"{name}{what}" for name in (WEBHOOK, NOTICES) for what in ("Name", "Arn"))}
     expected |= {"PublishPolicyArn", "ArchiveDatabaseName", "ArchiveWorkGroupName", "AlarmTopicArn"}
     assert set(TEMPLATE["Outputs"]) == expected
 
@@ -141,7 +141,16 @@ def test_of_a_webhook_that_is_not_switched_on_nothing_is_there() -> None:
     assert {name for name, each in RESOURCES.items() if "ApiGateway" in each["Type"]} <= conditional
 
 
-@pytest.mark.parametrize("condition", ["ChartsAreRead", "ResultsAreAnnounced", "SilenceIsAlarming"])
+def test_of_notices_that_are_not_switched_on_nothing_is_there() -> None:
+    conditions = {"NoticesAreSent", "RejectionsAreNoticed"}
+    everything = {**RESOURCES, **TEMPLATE["Outputs"]}
+    conditional = {name for name, each in everything.items() if each.get("Condition") in conditions}
+    assert {name for name in everything if re.search("Notices|Rejections", name)} == conditional
+
+
+@pytest.mark.parametrize(
+    "condition", ["ChartsAreRead", "ResultsAreAnnounced", "SilenceIsAlarming", "RejectionsAreNoticed"]
+)
 def test_what_a_parameter_adds_to_posting_goes_with_posting(condition: str) -> None:
     assert {"Condition": "PostingIsOn"} in TEMPLATE["Conditions"][condition]["Fn::And"]
 
@@ -153,6 +162,7 @@ def test_what_a_parameter_adds_to_posting_goes_with_posting(condition: str) -> N
         ("ResultsAreAnnounced", "ResultEventBusName", ""),
         ("SilenceIsAlarming", "AlarmNothingPostedHours", "0"),
         ("AlarmsAreMailed", "AlarmEmail", ""),
+        ("NoticesAreSent", "NotifyUrlParameter", ""),
         ("AlarmTopicHasKey", "AlarmTopicKeyArn", ""),
     ],
 )
@@ -183,7 +193,8 @@ def test_nothing_refers_to_a_resource_that_another_condition_removes() -> None:
     everything = {**RESOURCES, **{f"output {name}": each for name, each in TEMPLATE["Outputs"].items()}}
     for name, each in everything.items():
         own = each.get("Condition")
-        implied = {own} | {part["Condition"] for part in TEMPLATE["Conditions"].get(own, {}).get("Fn::And", [])[:1]}
+        parts = TEMPLATE["Conditions"].get(own, {}).get("Fn::And", [])
+        implied = {own} | {part["Condition"] for part in parts if "Condition" in part}
         for other in references({key: part for key, part in each.items() if key != "Condition"}):
             assert RESOURCES[other].get("Condition") in implied | {None}, (name, other)
 

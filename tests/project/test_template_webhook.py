@@ -54,8 +54,7 @@ def test_the_access_log_has_no_path_which_may_have_a_secret_in_it() -> None:
 
 def test_only_this_api_may_call_the_function_and_for_alerts_alone() -> None:
     arn = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebhookApi}/*/POST/alerts/*"
-    (permission,) = of_type("AWS::Lambda::Permission").values()
-    assert permission == {
+    assert properties("WebhookPermission") == {
         "Action": "lambda:InvokeFunction",
         "FunctionName": {"Ref": WEBHOOK},
         "Principal": "apigateway.amazonaws.com",
@@ -64,7 +63,7 @@ def test_only_this_api_may_call_the_function_and_for_alerts_alone() -> None:
 
 
 def test_the_stage_is_the_last_to_come_and_the_first_to_go() -> None:
-    assert set(RESOURCES["WebhookStage"]["DependsOn"]) == {*ROUTES, *of_type("AWS::Lambda::Permission")}
+    assert set(RESOURCES["WebhookStage"]["DependsOn"]) == {*ROUTES, "WebhookPermission"}
     assert properties("WebhookStage")["StageName"] == "$default"
     assert TEMPLATE["Outputs"]["WebhookUrl"]["Value"] == {"Fn::GetAtt": ["WebhookApi", "ApiEndpoint"]}
     assert "DisableExecuteApiEndpoint" not in properties("WebhookApi")

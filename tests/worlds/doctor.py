@@ -24,6 +24,7 @@ from tests.worlds.aws import ACCOUNT, REGION, new_session, stubbed_answer
 from tests.worlds.backups import ARCHIVE, LOGIN_PARAMETER
 from tests.worlds.cli import STACK, WEBHOOK_PARAMETER, CliHarness, session
 
+NOTIFY_PARAMETER = "/stocktwits-relay/notify-url"
 MAIL = "owner@example.com"
 TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT}:stocktwits-relay-alarms"
 PUBLISHER = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"
@@ -244,6 +245,14 @@ class DoctorWorld:
         self.resources["ReceiveAlertsLogs"] = "ReceiveAlertsLogs"
         self.client("logs").create_log_group(logGroupName="ReceiveAlertsLogs")
         self.store_sources(*sources)
+        return self
+
+    def with_notices(self) -> "DoctorWorld":
+        """Switch notices on; their address is still to be stored."""
+        self.cli.parameters["NotifyUrlParameter"] = NOTIFY_PARAMETER
+        self._create_function("SendNotices", "send-notices")
+        self.resources["SendNoticesLogs"] = "SendNoticesLogs"
+        self.client("logs").create_log_group(logGroupName="SendNoticesLogs")
         return self
 
     def store_sources(self, *names: str) -> None:

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from relay.credentials import Login
 from relay.errors import Halt, RelayError
 
+from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
 from relay_cli.deployed import firestream_login
 from relay_cli.deployed.operator_pause import TOKEN_CAUSES, end_relays
 from relay_cli.failure import FAILED, REFUSED, USAGE, Failure, is_denied
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 app = typer.Typer()
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from botocore.exceptions import ClientError
 
+from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
 from relay_cli.deployed import gate, queues
 from relay_cli.deployed.operator_pause import NO_REASON, current_user, end_relays, impose, lift
 from relay_cli.durations import span
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from relay_cli.deployed.gate import GatePause, GateState
     from relay_cli.deployed.stack import Stack
     from relay_cli.outlook import Outlook
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ from relay.posting.webhook.body_template import Template
 from relay.posting.webhook.receiver import MAX_BYTES
 from rich.text import Text
 
+from relay_cli.commands.options import Json, Limit  # noqa: TC001  typer reads them
 from relay_cli.deployed import webhook_sources
 from relay_cli.durations import span
 from relay_cli.failure import FAILED, NO_STACK, USAGE, Failure
@@ -73,6 +75,10 @@ def add(  # noqa: PLR0913  each is an option
     replace: Annotated[
         bool, typer.Option("--replace", help="Make a new secret for a source; what no option changes stays.")
     ] = False,
+    keep_secret: Annotated[
+        bool, typer.Option("--keep-secret", help="Change a source and keep its address; what no option changes stays.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Add a source, and print its address. The secret in the address is shown this once.
 
@@ -85,36 +91,51 @@ def add(  # noqa: PLR0913  each is an option
     [dim]relay webhook add scanner
     relay webhook add tradingview --expires-in 30m --allow 192.0.2.1,198.51.100.0/24
     relay webhook add bot --body 'Up {change}% ${symbol}' --sentiment '{side}' --map side:buy=bullish,side:sell=bearish
-    relay webhook add scanner --replace[/dim]
+    relay webhook add scanner --replace
+    relay webhook add scanner --keep-secret --expires-in 1h[/dim]
     """
     context: Context = ctx.obj
     _check_name(name)
     stored = webhook_sources.read(context.stack)
     before = stored.sources.get(name)
-    if before and not replace:
+    if before and not (replace or keep_secret):
         raise Failure(
-            f"There is a source {name} already: choose another name, or make a new secret for it with --replace.", USAGE
+            f"There is a source {name} already: choose another name, change it with --keep-secret, or make it a new "
+            "secret with --replace.",
+            USAGE,
         )
+    if keep_secret and not before:
+        raise Failure(f"There is no source {name} whose secret could be kept.", USAGE)
     secret = sources.new_secret()
     try:
+        template = _template(before.template if before else None, body, sentiment, maps, key)
         source = sources.new_source(
             secret,
             added=datetime.fromtimestamp(time.time(), UTC).date().isoformat(),
             addresses=_addresses(allow) if allow else before.addresses if before else (),
-            template=_template(before.template if before else None, body, sentiment, maps, key),
+            template=template,
             expires_in=int(expires_in.total_seconds()) if expires_in else before.expires_in if before else 0,
         )
+        if template:
+            message.try_template(template)
     except Reject as error:
         raise Failure(f"Nothing was stored: {one_line(error.reason, 1000)}.", USAGE) from None
+    if before and keep_secret:
+        source = structs.replace(source, salt=before.salt, hash=before.hash, added=before.added)
     webhook_sources.write(context.stack, stored, stored.sources | {name: source})
+    if as_json:
+        address = None if keep_secret else _address(context, name, secret)
+        print_json({"name": name, "address": address, "replaced": before is not None})
+        return
+    if keep_secret:
+        context.console.print(f"Changed {name}; its address stays the same. The change works within a minute.")
+        return
     _show_address(context, name, secret, source)
     _note_replaced(context, before)
 
 
 @app.command("list")
-def list_sources(
-    ctx: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def list_sources(ctx: typer.Context, *, limit: Limit = None, as_json: Json = False) -> None:
     """List the sources: when they were added, who may use them, and what becomes of their payloads.
 
     Their secrets cannot be shown: only hashes of them are stored.
@@ -126,12 +147,12 @@ def list_sources(
     if as_json:
         print_json(
             {
-                "sources": [_plain(name, each) for name, each in stored.sources.items()],
+                "sources": [_plain(name, each) for name, each in islice(stored.sources.items(), limit)],
                 "characters": {"used": stored.characters, "most": sources.MAX_CHARACTERS},
             }
         )
         return
-    for name, source in stored.sources.items():
+    for name, source in islice(stored.sources.items(), limit):
         context.console.print(_described(name, source), soft_wrap=True)
     context.console.print(
         f"{count(len(stored.sources), 'source')}; {stored.characters:,} of {sources.MAX_CHARACTERS:,} characters used.",
@@ -146,6 +167,7 @@ def revoke(
     name: Name,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Remove a source: within a minute, nobody can post alerts with its address any more.
 
@@ -159,6 +181,9 @@ def revoke(
         )
     left = {each: source for each, source in stored.sources.items() if each != name}
     webhook_sources.write(context.stack, stored, left)
+    if as_json:
+        print_json({"removed": name})
+        return
     context.console.print(f"Removed {name}. Within a minute, its address answers 404.")
 
 
@@ -171,6 +196,7 @@ def try_source(
         str | None,
         typer.Option("--from", metavar="FILE|-", help="A payload, as the source sends it; - for standard input."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Test an address, or show what becomes of a payload. Nothing is posted.
 
@@ -184,10 +210,15 @@ def try_source(
     context: Context = ctx.obj
     _check_name(name)
     if file is None:
-        _test_address(context, name)
+        _test_address(context, name, as_json=as_json)
+        return
+    _, source = _find(context, name)
+    composed = _composed(name, source, _payload(file))
+    if as_json:
+        alert = structs.asdict(composed.alert) | {"key": composed.key}
+        print_json({field: value for field, value in alert.items() if value is not None})
     else:
-        _, source = _find(context, name)
-        _show_composed(context, _composed(name, source, _payload(file)))
+        _show_composed(context, composed)
 
 
 # What add stores
@@ -202,7 +233,11 @@ def _check_name(name: str) -> None:
 
 
 def _addresses(given: list[str]) -> list[str]:
-    return [each for text in given for each in text.split(",") if each.strip()]
+    """Return the addresses of the option; raises `Failure` if there are none, which would let in any."""
+    addresses = [each for text in given for each in text.split(",") if each.strip()]
+    if not addresses:
+        raise Failure("--allow needs an address: without one, alerts would be accepted from everywhere.", USAGE)
+    return addresses
 
 
 def _template(
@@ -222,10 +257,14 @@ def _template(
 # What add shows
 
 
+def _address(context: Context, name: str, secret: str) -> str:
+    return f"{context.stack.outputs.get('WebhookUrl', '')}/alerts/{name}/{secret}"
+
+
 def _show_address(context: Context, name: str, secret: str, source: Source) -> None:
     """Print an address, with what to do with it; to a program, the address alone."""
     url = context.stack.outputs.get("WebhookUrl", "")
-    address = f"{url}/alerts/{name}/{secret}"
+    address = _address(context, name, secret)
     shown = f"The address of {name} is shown this once: store it where only the program that uses it can read it."
     context.notes.print(shown, soft_wrap=True)
     context.console.print(address, soft_wrap=True)
@@ -337,7 +376,7 @@ def _show_composed(context: Context, composed: Composed) -> None:
     context.console.print(Text(printable(alert.body)), soft_wrap=True)
 
 
-def _test_address(context: Context, name: str) -> None:
+def _test_address(context: Context, name: str, *, as_json: bool) -> None:
     """Send an empty request with the source's secret, and print what the answer means."""
     from relay_cli.deployed import webhook  # noqa: PLC0415  slow to import
 
@@ -349,6 +388,9 @@ def _test_address(context: Context, name: str) -> None:
     reason = webhook.reason(answer)
     match answer.status:
         case 400 if reason == message.EMPTY:
+            if as_json:
+                print_json({"name": name, "works": True})
+                return
             context.console.print(f"The address of {name} works: the webhook accepted the secret. Nothing was posted.")
             return
         case 404:
@@ -368,11 +410,11 @@ def _test_address(context: Context, name: str) -> None:
 
 def _secret(stack: Stack, name: str, given: str) -> str:
     """Return the secret in an address, or the secret itself; raises `Failure`, which does not show it."""
-    text = given.strip().strip("'\"<>").strip()
+    text = given.strip().strip("'\"<>").strip().removesuffix("/")
     begins = f"{stack.output('WebhookUrl')}/alerts/{name}/"
     if "://" in text and not text.startswith(begins):
         raise Failure(f"That is not the address of {name}, which begins with {begins}: nothing was sent.", USAGE)
-    secret = unquote(text.removeprefix(begins))
+    secret = unquote(text.removeprefix(begins).removeprefix(f"/alerts/{name}/"))
     if not _SECRET.fullmatch(secret):
         raise Failure("That is not a secret: it has characters that no secret has. Nothing was sent.", USAGE)
     return secret

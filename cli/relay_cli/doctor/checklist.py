@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from relay_cli.doctor import account, alarms, functions, logins, queues, volume, webhook
-from relay_cli.doctor.functions import DRAIN, FETCH, POST, RECEIVE
+from relay_cli.doctor import account, alarms, functions, logins, notices, queues, volume, webhook
+from relay_cli.doctor.functions import DRAIN, FETCH, NOTIFY, POST, RECEIVE
 
 if TYPE_CHECKING:
     from relay_cli.doctor.deployment import Deployment
@@ -34,6 +34,8 @@ def checks(deployment: Deployment) -> dict[str, Check]:
     found |= _webhook(deployment)
     if deployment.fetches:
         found |= _backups(deployment)
+    if deployment.notifies:
+        found |= _notices(deployment)
     # Queues and topic stay when their half is switched off.
     for name, queue in _QUEUES.items():
         found[name] = partial(queues.policies, deployment, queue)
@@ -69,6 +71,14 @@ def _webhook(deployment: Deployment) -> dict[str, Check]:
         "webhook-address": partial(webhook.address, deployment),
         "function-receive-alerts": partial(functions.state, deployment, RECEIVE),
         "errors-receive-alerts": partial(functions.errors, deployment, RECEIVE),
+    }
+
+
+def _notices(deployment: Deployment) -> dict[str, Check]:
+    return {
+        "notices": partial(notices.address, deployment),
+        "function-send-notices": partial(functions.state, deployment, NOTIFY),
+        "errors-send-notices": partial(functions.errors, deployment, NOTIFY),
     }
 
 

@@ -58,6 +58,11 @@ class Deployment:
         return "WebhookUrl" in self.stack.outputs
 
     @property
+    def notifies(self) -> bool:
+        """Whether notices are sent."""
+        return "SendNoticesFunctionName" in self.stack.outputs
+
+    @property
     def at(self) -> datetime:
         """The moment."""
         return datetime.fromtimestamp(self.now, UTC)

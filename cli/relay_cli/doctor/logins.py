@@ -39,7 +39,7 @@ def token(deployment: Deployment) -> Verdict:
     """Check that the token is stored as the functions can read it."""
     from relay_cli.deployed.stocktwits_account import allows_posting  # noqa: PLC0415  slow to import
 
-    found = _Parameter(deployment, "StockTwitsTokenParameter")
+    found = Parameter(deployment, "StockTwitsTokenParameter")
     credentials = found.stored(TOKEN, _TOKEN_LOGIN)
     if isinstance(credentials, Verdict):
         return credentials
@@ -107,7 +107,7 @@ def _compare(stored: Credentials, account: Account) -> Verdict:
 def _stored_token(deployment: Deployment) -> tuple[Credentials | None, str]:
     """Return the stored credentials, or why there are none to ask with."""
     try:
-        credentials = _Parameter(deployment, "StockTwitsTokenParameter").parse(TOKEN)
+        credentials = Parameter(deployment, "StockTwitsTokenParameter").parse(TOKEN)
     except ClientError as error:
         return None, "you may not read it" if is_denied(error) else f"it cannot be read ({error_code(error)})"
     return credentials, "" if credentials else "none is stored"
@@ -115,7 +115,7 @@ def _stored_token(deployment: Deployment) -> tuple[Credentials | None, str]:
 
 def firestream(deployment: Deployment) -> Verdict:
     """Check that Firestream's login is stored as the function can read it, and valid. A GET; nothing is downloaded."""
-    login = _Parameter(deployment, "FirestreamCredentialsParameter").stored(LOGIN, _FIRESTREAM_LOGIN)
+    login = Parameter(deployment, "FirestreamCredentialsParameter").stored(LOGIN, _FIRESTREAM_LOGIN)
     if isinstance(login, Verdict):
         return login
     try:
@@ -127,10 +127,11 @@ def firestream(deployment: Deployment) -> Verdict:
     return ok(f"Firestream accepts the login of {one_line(login.username, 60)}")
 
 
-class _Parameter:
+class Parameter:
     """A SecureString of the stack; its value is read when first needed, and never shown."""
 
     def __init__(self, deployment: Deployment, parameter: str) -> None:
+        """Use the SecureString that a parameter of the template names."""
         self.name = one_line(deployment.stack.parameter(parameter))
         self._ssm = deployment.stack.client("ssm")
         self._name = deployment.stack.parameter(parameter)
@@ -138,13 +139,13 @@ class _Parameter:
 
     def stored(self, kind: SecretKind[_Secret], command: str) -> _Secret | Verdict:
         """Return what it holds, or what is wrong with it; `command` stores it."""
-        if wrong := self._check_storage(command):
+        if wrong := self.check_storage(command):
             return wrong
         return self.parse(kind) or broken(
             f"{self.name} does not contain a JSON object with {kind.fields}", f"store it: {command}"
         )
 
-    def _check_storage(self, command: str) -> Verdict | None:
+    def check_storage(self, command: str) -> Verdict | None:
         """Return what is wrong with how it is stored; None if nothing is."""
         wanted = [{"Key": "Name", "Option": "Equals", "Values": [self._name]}]
         pages = self._ssm.get_paginator("describe_parameters").paginate(ParameterFilters=wanted)

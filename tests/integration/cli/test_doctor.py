@@ -31,7 +31,7 @@ from tests.worlds.cli import (
     session,
 )
 from tests.worlds.defects import DEFECTS, Defect, a_dead_letter, check_lines, log, no_token, rounds
-from tests.worlds.doctor import MAIL, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld, policy, tls_only
+from tests.worlds.doctor import MAIL, NOTIFY_PARAMETER, OUTBOX_TRIGGER, TOPIC_ARN, DoctorWorld, policy, tls_only
 from tests.worlds.posting import TABLE, TOKEN
 
 CHECKS = [
@@ -658,3 +658,25 @@ def test_more_waiting_than_a_day_can_post_is_a_warning(deployed: DoctorWorld) ->
     line = deployed.line("pace")
     assert line["state"] == "warning"
     assert line["text"] == "3 messages wait, which takes 36 h: 2 a day may be posted"
+
+
+# Notices
+
+
+def test_of_notices_that_work_every_line_is_ok(deployed: DoctorWorld) -> None:
+    deployed.with_notices().client("ssm").put_parameter(
+        Name=NOTIFY_PARAMETER, Type="SecureString", Value="https://hooks.slack.com/services/secret"
+    )
+    report = deployed.doctor()
+    assert {report.state(f"{each}send-notices") for each in ("function-", "errors-")} == {"ok"}
+    assert report.line("notices")["text"].endswith(f"the incoming webhook in {NOTIFY_PARAMETER}")
+    assert "secret" not in str(report.findings)
+
+
+def test_notices_without_an_address_are_broken(deployed: DoctorWorld) -> None:
+    line = deployed.with_notices().line("notices")
+    assert (line["state"], line["text"]) == ("broken", f"there is no parameter {NOTIFY_PARAMETER}")
+
+
+def test_without_notices_nothing_is_said_of_them(deployed: DoctorWorld) -> None:
+    assert not [each for each in deployed.doctor().findings if "notices" in each["check"]]

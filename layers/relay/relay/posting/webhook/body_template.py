@@ -24,6 +24,10 @@ _PART = re.compile(r"\{\{|\}\}|\{(?P<path>[^{}]+)\}|[{}]")
 _MAP = re.compile(r"(?P<path>[^:=,{}]+):(?P<value>[^=,]*)=(?P<replacement>[^,]*)")
 _QUOTED_PATH_CHARACTERS = 100
 
+_BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of what could begin a line or control a display: control characters, halves of surrogate pairs,
+and the two characters that separate lines and paragraphs."""
+
 
 class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How an alert is made of a payload in JSON.
@@ -62,6 +66,8 @@ def check(template: Template) -> None:
     if any(_has_controls(word) for words in template.maps.values() for pair in words.items() for word in pair):
         raise Reject("the template's map has a control character")
     _check_sentiment(template)
+    if template.key and not any(_paths("key", template.key)):
+        raise Reject("the template's key is the same for every alert: name a field of the payload in it, as in {id}")
     unused = set(template.maps) - set(_paths("sentiment", template.sentiment))
     if unused:
         raise Reject(
@@ -82,6 +88,11 @@ def _check_sentiment(template: Template) -> None:
     for word in words:
         if word and word not in SENTIMENTS:
             raise Reject(f"the template's sentiment can be {_quoted(word)}, and must be one of {', '.join(SENTIMENTS)}")
+
+
+def example(template: Template) -> str:
+    """Return the body of a template with a single character for each of its fields."""
+    return "".join(literal if path is None else "x" for literal, path in _parts("body", template.body))
 
 
 def parse_maps(text: str) -> dict[str, dict[str, str]]:
@@ -143,6 +154,8 @@ def _filled(field: str, text: str, content: Any, maps: dict[str, dict[str, str]]
     length = 0
     for literal, path in _parts(field, text):
         value = literal if path is None else _value(content, path)
+        if path is not None and field == "body" and not value.strip():
+            raise Reject(f"the payload's field {_quoted(path)} is empty, which would leave a gap in the post")
         if path is not None and maps:
             value = maps.get(path, {}).get(value, value)
         length += len(value)
@@ -168,7 +181,7 @@ def _value(content: Any, path: str) -> str:  # noqa: ANN401
             raise Reject(f"the payload has no field {_quoted(path)}") from None
     match found:
         case str():
-            return "".join(" " if unicodedata.category(each) in {"Cc", "Cs"} else each for each in found)
+            return "".join(" " if unicodedata.category(each) in _BREAKING else each for each in found)
         case bool():
             return "true" if found else "false"
         case None:

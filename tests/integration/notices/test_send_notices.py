@@ -1,0 +1,206 @@
+"""`send_notices` over SSM and an incoming webhook: a notice is sent, or Lambda tries again; its address is a secret."""
+
+import json
+import socket
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+from relay.notices import bootstrap, incoming_webhook
+from relay.notices.incoming_webhook import TIMEOUT_SECONDS, IncomingWebhook, NotSent
+
+from functions.send_notices import app
+from local.stand_ins.http_server import Handler, Server
+from tests.iam import refused
+from tests.unit.notices.test_notice import log_lines, notification, rejected
+from tests.worlds.posting import PostingWorld
+from tests.worlds.runs import Run, write_to_stdout
+
+PARAMETER, SECRET = "/stocktwits-relay/notify-url", "T0/B0/a-secret"
+URL = f"https://chat.example.com/services/{SECRET}?thread=1"
+ALARM = notification(json.dumps({"AlarmName": "stocktwits-relay-dead-letters", "AlarmDescription": "Look."}))
+
+
+class Receiver:
+    """The service with the incoming webhook.
+
+    Attributes:
+        requests: What it was sent: method, path, content type and JSON.
+        status: What it answers.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, str, Any]] = []
+        self.status = 200
+        self.headers: dict[str, str] = {}
+
+
+class Answering(Handler):
+    """Notes a request, and answers it."""
+
+    def serve(self) -> None:
+        receiver = self.server.stand_in
+        body = json.loads(self.read_body())
+        receiver.requests.append((self.command, self.path, self.headers["Content-Type"], body))
+        self.answer(receiver.status, b"ok", receiver.headers)
+
+
+class NoticesWorld:
+    """The function, its parameter, and the service on loopback in place of the address's host."""
+
+    def __init__(self, posting: PostingWorld, receiver: Receiver, port: int) -> None:
+        self.posting, self.receiver, self.port = posting, receiver, port
+        self.hosts: list[tuple[str, int]] = []
+        posting.patch.setenv("NOTIFY_URL_PARAMETER", PARAMETER)
+        posting.patch.setenv("STACK_NAME", "stocktwits-relay")
+        posting.patch.setattr(incoming_webhook, "_connect", self._connect)
+        bootstrap.container.cache_clear()
+        bootstrap.telemetry.cache_clear()
+        self.store(URL)
+
+    def store(self, value: str) -> None:
+        self.posting.ssm.put_parameter(Name=PARAMETER, Type="SecureString", Value=value, Overwrite=True)
+
+    def invoke(self, event: dict[str, Any]) -> Run:
+        """Invoke the handler; its role must allow each of its calls."""
+        write_to_stdout(bootstrap.telemetry())
+        before, self.posting.aws.calls = self.posting.aws.calls, []
+        try:
+            answer = app.handler(event, self.posting.context())
+        finally:
+            made, self.posting.aws.calls = self.posting.aws.calls, before
+            assert refused(("SendNoticesRole",), made) == []
+        return Run(answer, self.posting.written())
+
+    def fails(self, event: dict[str, Any] = ALARM) -> str:
+        """Invoke the handler, which raises, and return the error's text."""
+        with pytest.raises(NotSent) as error:
+            self.invoke(event)
+        assert error.value.__suppress_context__
+        assert SECRET not in str(error.value) + self.posting.written()
+        return str(error.value)
+
+    def _connect(self, host: str, port: int) -> HTTPConnection:
+        self.hosts.append((host, port))
+        return HTTPConnection("127.0.0.1", self.port, timeout=5)
+
+
+@pytest.fixture
+def notices(world: PostingWorld) -> Iterator[NoticesWorld]:
+    receiver = Receiver()
+    server = Server(0, Answering, receiver)
+    server.start()
+    try:
+        yield NoticesWorld(world, receiver, server.server_port)
+    finally:
+        server.stop()
+        bootstrap.container.cache_clear()
+        bootstrap.telemetry.cache_clear()
+
+
+def test_an_alarm_is_posted_to_the_address_as_json(notices: NoticesWorld) -> None:
+    run = notices.invoke(ALARM)
+    ((method, path, content_type, content),) = notices.receiver.requests
+    assert (method, path, content_type) == ("POST", f"/services/{SECRET}?thread=1", "application/json")
+    assert content["text"].startswith("stocktwits-relay: alarm dead-letters\nLook.")
+    assert (notices.hosts, run.answer) == ([("chat.example.com", 443)], {"sent": 1})
+
+
+def test_what_was_sent_is_logged_without_the_address(notices: NoticesWorld) -> None:
+    run = notices.invoke(ALARM)
+    (line,) = run.lines
+    assert (line["message"], line["kind"], SECRET in run.output) == ("notice", "alarm", False)
+
+
+def test_a_rejected_post_is_told_with_the_line_that_the_function_logs(notices: NoticesWorld) -> None:
+    outbox = notices.posting.functions["outbox"]
+    outbox.send('{"body": "Up 3% $AAPL", "expires_at": "2026-11-20T00:00:00Z"}')
+    lines = [each for each in outbox.run().lines if each["message"] == "delivery"]
+    notices.invoke(log_lines(*lines))
+    text = notices.receiver.requests[0][3]["text"]
+    assert text.startswith("stocktwits-relay: a post was rejected\nUp 3% $AAPL\n    it expired")
+
+
+def test_when_there_is_nothing_to_tell_not_even_the_address_is_read(notices: NoticesWorld) -> None:
+    notices.posting.ssm.delete_parameter(Name=PARAMETER)
+    assert notices.invoke(log_lines("CWL CONTROL MESSAGE", kind="CONTROL_MESSAGE")).answer == {"sent": 0}
+
+
+@pytest.mark.parametrize("status", [204, 201])
+def test_any_success_is_one(notices: NoticesWorld, status: int) -> None:
+    notices.receiver.status = status
+    assert notices.invoke(log_lines(rejected())).answer == {"sent": 1}
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500])
+def test_a_refusal_is_an_error_so_that_lambda_tries_again(notices: NoticesWorld, status: int) -> None:
+    notices.receiver.status = status
+    assert notices.fails() == f"the receiver of notices answered {status}"
+
+
+def test_a_redirect_is_not_followed(notices: NoticesWorld) -> None:
+    notices.receiver.status = 307
+    notices.receiver.headers = {"Location": f"http://127.0.0.1:{notices.port}/elsewhere"}
+    assert notices.fails() == "the receiver of notices answered 307"
+    assert len(notices.receiver.requests) == 1
+
+
+def test_a_receiver_that_is_not_there_is_an_error_of_its_kind_alone(notices: NoticesWorld) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        notices.port = closed.getsockname()[1]
+    assert notices.fails() == "the receiver of notices gave no answer (ConnectionRefusedError)"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"http://chat.example.com/{SECRET}",
+        f"https://user:{SECRET}@chat.example.com/",
+        f"https://chat.example.com/ {SECRET}",
+        f"https://chat.example.com/{SECRET}\r\nHost: elsewhere",
+        f"https://chat.exämple.com/{SECRET}",
+        SECRET,
+    ],
+)
+def test_an_address_that_is_not_one_of_https_is_refused_without_showing_it(notices: NoticesWorld, value: str) -> None:
+    notices.store(value)
+    assert notices.fails() == f"the parameter {PARAMETER} does not contain an address that begins with https://"
+    assert notices.hosts == []
+
+
+@pytest.mark.parametrize("value", [f"{URL}\n", f"  {URL}"])
+def test_white_space_around_the_address_does_not_count(notices: NoticesWorld, value: str) -> None:
+    notices.store(value)
+    assert notices.invoke(ALARM).answer == {"sent": 1}
+
+
+def test_a_port_in_the_address_is_used(notices: NoticesWorld) -> None:
+    notices.store(f"https://chat.example.com:8443/{SECRET}")
+    notices.invoke(ALARM)
+    assert notices.hosts == [("chat.example.com", 8443)]
+
+
+def test_an_address_that_was_replaced_is_used_at_once(notices: NoticesWorld) -> None:
+    notices.invoke(ALARM)
+    notices.store("https://discord.com/api/webhooks/1/another")
+    notices.invoke(ALARM)
+    assert (notices.hosts[1][0], "content" in notices.receiver.requests[1][3]) == ("discord.com", True)
+
+
+def test_a_missing_parameter_is_named(notices: NoticesWorld) -> None:
+    notices.posting.ssm.delete_parameter(Name=PARAMETER)
+    expected = f"the parameter {PARAMETER} with the address for notices cannot be read (ParameterNotFound)"
+    assert notices.fails() == expected
+
+
+def test_a_connection_uses_verified_tls_and_has_a_time_out() -> None:
+    connection = incoming_webhook._connect("chat.example.com", 443)
+    assert (connection.timeout, connection._context.check_hostname) == (TIMEOUT_SECONDS, True)  # type: ignore[attr-defined]
+
+
+def test_nothing_is_read_before_a_notice_is_sent() -> None:
+    def read() -> Any:
+        raise AssertionError("it was read")
+
+    IncomingWebhook(read, PARAMETER)
