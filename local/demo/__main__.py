@@ -12,6 +12,7 @@ from local.demo.backups import BackupDemo
 from local.demo.posting import PostingDemo
 from local.stack.emulator import EmulatorError
 from local.stack.stack import PACE, Stack
+from local.stack.webhook import ENABLED
 
 EVERY_MINUTE = {"BackupSchedule": "rate(1 minute)"}
 """The nightly schedule, so that the demo need not wait for a night."""
@@ -36,7 +37,9 @@ def main() -> int:
     signal.signal(signal.SIGHUP, _stop)
     console = Console(soft_wrap=True, highlight=False)
     try:
-        with Stack({**PACE, **EVERY_MINUTE}, on_step=lambda step: console.print(f"[cyan]•[/] {step}")) as stack:
+        with Stack(
+            {**PACE, **ENABLED, **EVERY_MINUTE}, on_step=lambda step: console.print(f"[cyan]•[/] {step}")
+        ) as stack:
             return 0 if run(stack, console) else 1
     except (BuildError, EmulatorError) as error:
         console.print(Text(str(error), style="red"))

@@ -5,6 +5,7 @@ The real queues, event source mapping and schedule do the work; this module only
 
 import json
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +18,22 @@ from rich.text import Text
 from local.build import ROOT
 from local.stack.logs import Logs
 from local.stack.stack import Stack
+from local.stack.webhook import add_source
 
 BURST = 25
 MAX_WAIT_SECONDS = 240
 LOST_ANSWER = "Answer lost: $NVDA breaks out of its range on twice the usual volume"
 RATE_LIMITED = "Rate limited: $TSLA turns lower at its 50-day average"
 RESET_SECONDS = 5
+TEXT_OF_TRADINGVIEW = "$GOOG closes above its 50-day average at 182.40"
+JSON_OF_TRADINGVIEW = {
+    "body": "$AMZN closes below its 200-day average at 211.05",
+    "sentiment": "bearish",
+    "key": "below-200-AMZN-2026-11-27T14:30:00Z",
+}
+ANSWER_SECONDS = 30
+"""How long to wait for the webhook's answer. TradingView waits for 3 s, but here all functions start at the same time,
+on one machine."""
 
 
 ENDS = {"invalid": ("rejected",), "duplicate_key": ("posted", "already_posted")}
@@ -31,11 +42,15 @@ ENDS = {"invalid": ("rejected",), "duplicate_key": ("posted", "already_posted")}
 
 @dataclass
 class DemoMessage:
-    """One published message: what it demonstrates, its expected outcomes, and the relay's log lines about it."""
+    """One published message: what it demonstrates, its expected outcomes, and the relay's log lines about it.
+
+    `posted_as` is the media type with which it is POSTed to the webhook; empty if it is sent to the Outbox directly.
+    """
 
     shows: str
     body: str
     ends: tuple[str, ...] = ("posted",)
+    posted_as: str = ""
     message_id: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
 
@@ -51,7 +66,7 @@ class DemoMessage:
 
 
 def demo_messages() -> list[DemoMessage]:
-    """Return the messages to publish: the sample events, two that meet faults of StockTwits, and a burst."""
+    """Return the messages to publish: the sample events, two by the webhook, two that meet faults, and a burst."""
     samples = {
         "plain_text": "plain text",
         "json_sentiment": "JSON with sentiment",
@@ -71,6 +86,8 @@ def demo_messages() -> list[DemoMessage]:
     shown = [
         DemoMessage("posted, but the answer is lost", LOST_ANSWER),
         *shown,
+        DemoMessage("by the webhook, in JSON", json.dumps(JSON_OF_TRADINGVIEW), posted_as="application/json"),
+        DemoMessage("by the webhook, as text", TEXT_OF_TRADINGVIEW, posted_as="text/plain"),
         DemoMessage("a 429 with a reset", RATE_LIMITED),
     ]
     burst = [
@@ -115,11 +132,15 @@ class PostingDemo:
 
     def _publish(self) -> None:
         sqs = self._stack.client("sqs")
-        url = self._stack.outputs["OutboxQueueUrl"]
+        url, webhook = self._stack.outputs["OutboxQueueUrl"], add_source(self._stack, "tradingview")
         for message in self._messages:
-            message.message_id = sqs.send_message(QueueUrl=url, MessageBody=message.body)["MessageId"]
+            if message.posted_as:
+                message.message_id = _post(webhook, message)
+            else:
+                message.message_id = sqs.send_message(QueueUrl=url, MessageBody=message.body)["MessageId"]
             self._by_id[message.message_id] = message
-        self._console.print(f"Published {len(self._messages)} messages to the Outbox.")
+        posted = sum(bool(message.posted_as) for message in self._messages)
+        self._console.print(f"Published {len(self._messages)} messages to the Outbox, {posted} of them by the webhook.")
 
     def _watch(self) -> None:
         """Follow the functions' logs until every message has ended, or the time is up."""
@@ -214,6 +235,14 @@ class PostingDemo:
             for each in answer.get("Messages", [])
             if each.get("MessageAttributes", {}).get("RejectReason", {}).get("StringValue")
         ]
+
+
+def _post(webhook: str, message: DemoMessage) -> str:
+    """POST an alert as TradingView does, and return its message id."""
+    headers = {"Content-Type": f"{message.posted_as}; charset=utf-8", "User-Agent": "Go-http-client/1.1"}
+    request = urllib.request.Request(webhook, message.body.encode(), headers)
+    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+        return str(json.load(answer)["id"])
 
 
 def _shortened(body: str, most: int = 60) -> str:

@@ -21,6 +21,7 @@ from local.stand_ins.stocktwits.server import StandIn
 STACK_NAME = "stocktwits-relay"
 TOKEN_PARAMETER = "/stocktwits-relay/token"
 LOGIN_PARAMETER = "/stocktwits-relay/firestream"
+SOURCES_PARAMETER = "/stocktwits-relay/webhook-sources"
 CHART_BUCKET = "stocktwits-relay-charts"
 CHART_KEY = "aapl.png"
 BUILD = ROOT / ".local" / "build"
@@ -105,6 +106,7 @@ class Stack(Running):
             "ChartBucketName": CHART_BUCKET,
             "FirestreamUrl": self.firestream.url,
             "FirestreamCredentialsParameter": LOGIN_PARAMETER,
+            "WebhookSourcesParameter": SOURCES_PARAMETER,
             **self._parameters,
         }
         template = directory / "template.yaml"

@@ -14,6 +14,7 @@ from local.build import ROOT, BuildError
 from local.processes import interrupts_deferred, start_session
 from local.stack.emulator import EmulatorError
 from local.stack.stack import PACE, Stack
+from local.stack.webhook import ENABLED, add_source
 
 if TYPE_CHECKING:
     import subprocess
@@ -70,7 +71,7 @@ def keep() -> int:
     for number in stopped:
         signal.signal(number, lambda *_: sys.exit(0))
     try:
-        with Stack(PACE, on_step=lambda step: print(step, flush=True)) as stack:
+        with Stack({**PACE, **ENABLED}, on_step=lambda step: print(step, flush=True)) as stack:
             state = {
                 "pid": os.getpid(),
                 "endpoint": stack.emulator.url,
@@ -79,8 +80,8 @@ def keep() -> int:
                 "outputs": stack.outputs,
             }
             SETTINGS.unlink(missing_ok=True)
-            SETTINGS.touch(0o600)  # the session token is in it
-            SETTINGS.write_text(settings(stack))
+            SETTINGS.touch(0o600)  # the session token is in it, and the webhook's secret
+            SETTINGS.write_text(settings(stack, WEBHOOK=add_source(stack, "tradingview")))
             part = STATE.with_suffix(".part")
             part.write_text(json.dumps(state, indent=2))
             part.rename(STATE)
@@ -95,10 +96,10 @@ def keep() -> int:
     return 0
 
 
-def settings(stack: Stack) -> str:
-    """Return the shell variables to use a stack: those of the AWS tools, and the addresses of the stand-ins."""
+def settings(stack: Stack, **more: str) -> str:
+    """Return the shell variables to use a stack: those of the AWS tools, the addresses of the stand-ins, and others."""
     aws = {name: value for name, value in stack.emulator.environment.items() if name.startswith("AWS_")}
-    variables = {**aws, "STOCKTWITS": stack.stocktwits.url, "FIRESTREAM": stack.firestream.url}
+    variables = {**aws, "STOCKTWITS": stack.stocktwits.url, "FIRESTREAM": stack.firestream.url, **more}
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
@@ -135,6 +136,9 @@ Point this shell to it (the AWS CLI, `relay` and other tools):
 
 Publish an alert:
   {aws} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
+
+The same by the webhook, as TradingView does (after . .local/up.env):
+  curl --header 'Content-Type: text/plain' --data 'Up 3% on volume $MSFT' "$WEBHOOK"
 
 Fetch the backups of the last days, and list them:
   .venv/bin/sam remote invoke FetchBackupsFunction --event '{{"run": "nightly"}}' --parameter InvocationType=Event

@@ -22,6 +22,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         **PACE,
         "ResultEventBusName": "default",
         "AlarmEmail": "owner@example.com",
+        "WebhookEnabled": "true",
         "PublisherArns": ",".join(f"arn:aws:{each}" for each in PUBLISHERS),
     }
     with Stack(parameters, on_step=lambda _: None, build_directory=build, enforce_iam=True) as running:

@@ -18,11 +18,14 @@ SIGNED = "X-Amz-Signature"
 SIGNATURE = re.compile("(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 """A possible signature; it is looked up, since a pattern of all granted signatures would be slow."""
 
+OF_SOURCES: set[str] = set()
+"""The secrets of all the webhook's sources that a test made."""
+
 AUTH_SCHEMES = {"bearer": "Bearer", "oauth": "OAuth"}
 
 
 def leaks(stack: Stack, *more: str, since: float = 0) -> list[str]:
-    """Search for the token, the password, the login and presigned links in everything that a run left.
+    """Search for the token, the password, the login, presigned links and webhook secrets in all that a run left.
 
     Args:
         stack: A running one.
@@ -45,7 +48,7 @@ class Secrets:
 
     def __init__(self, stack: Stack, *more: str) -> None:
         token, login = stack.stocktwits.access_token, stack.firestream
-        passwords = [login.password, *more]
+        passwords = [login.password, *OF_SOURCES, *more]
         pairs = [f"{login.username}:{each}" for each in passwords]
         self.tokens = [token, *more]
         self.basics = [base64.b64encode(each.encode()).decode() for each in pairs]

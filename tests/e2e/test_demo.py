@@ -66,6 +66,12 @@ def answer_to_a_page_of_a_browser() -> int:
         return refused.value.code
 
 
+def in_the_shell_of_up(command: str) -> str:
+    """Run a command with the settings of `make up`, as its output says; return what it prints."""
+    shell = ["sh", "-euc", f". {SETTINGS}\n{command} --silent --show-error --fail --max-time 10"]
+    return subprocess.run(shell, check=True, capture_output=True, text=True, timeout=20).stdout
+
+
 @pytest.mark.timeout(420)
 def test_the_demo_succeeds_when_every_message_and_backup_ended_as_expected(tmp_path: Path) -> None:
     demo = start("local.demo", tmp_path)
@@ -73,6 +79,9 @@ def test_the_demo_succeeds_when_every_message_and_backup_ended_as_expected(tmp_p
     assert demo.returncode == 0, output
     assert "Every message ended as expected" in output
     assert "found on the account's stream" in output
+    assert "2 of them by the webhook" in output
+    for kind in ("in JSON: $AMZN closes below", "as text: $GOOG closes above"):
+        assert f"✓ by the webhook, {kind}" in output
     assert "Every backup is complete: 76 files, each identical to Firestream's." in output
     assert "62/62" in output
     assert "A scheduled nightly run" in output
@@ -119,6 +128,8 @@ def test_up_shows_how_to_publish_and_down_stops_everything(tmp_path: Path) -> No
         assert "StockTwits:  http://127.0.0.1:" in shown
         assert '--event \'{"run": "nightly"}\'' in shown
         assert answer_to_a_page_of_a_browser() == 403
+        (curl,) = [line.strip() for line in shown.splitlines() if line.strip().startswith("curl ")]
+        assert set(json.loads(in_the_shell_of_up(curl))) == {"id", "key"}
         assert stat.S_IMODE(SETTINGS.stat().st_mode) == 0o600
     finally:
         down = start("local.stack.up", tmp_path, "--stop")

@@ -183,7 +183,7 @@ def test_the_operator_can_read_backups_but_not_query_results() -> None:
     "service", sorted({each["Type"].split("::")[1].lower() for each in TEMPLATE["Resources"].values()})
 )
 def test_whoever_deploys_may_use_each_service_of_the_template(service: str) -> None:
-    prefix = {"serverless": "cloudformation"}.get(service, service)
+    prefix = {"serverless": "cloudformation", "apigatewayv2": "apigateway"}.get(service, service)
     assert any(action.startswith(f"{prefix}:") for each in DEPLOY["Statement"] for action in listed(each["Action"]))
 
 

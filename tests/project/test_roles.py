@@ -187,6 +187,30 @@ def test_a_compromised_function_cannot_publish_or_replace_a_secret(role: str) ->
         assert not may(role, "PutParameter", Name=f"/stocktwits-relay/{secret}")
 
 
+# The webhook
+
+
+def test_a_compromised_webhook_can_publish_and_read_hashes_and_nothing_else() -> None:
+    webhook = "ReceiveAlertsRole"
+    assert may(webhook, "SendMessage", QueueUrl="/stocktwits-relay-outbox")
+    assert may(webhook, "GetParameter", Name="/stocktwits-relay/webhook-sources")
+    for operation in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "PurgeQueue", "SetQueueAttributes"):
+        assert not may(webhook, operation, QueueUrl="/stocktwits-relay-outbox")
+    for queue in ("leftovers", "dead-letters", "backup-requests", "backup-failures"):
+        assert not may(webhook, "SendMessage", QueueUrl=f"/stocktwits-relay-{queue}")
+    for secret in ("token", "firestream"):
+        assert not may(webhook, "GetParameter", Name=f"/stocktwits-relay/{secret}")
+    assert not may(webhook, "PutParameter", Name="/stocktwits-relay/webhook-sources")
+    assert not any(possible(webhook, pk) for pk in ("gate", "pause", "post#key", "id#1"))
+    assert not may(webhook, "BatchGetItem", RequestItems={LEDGER: {"Keys": [item("post#key")]}})
+    assert not may(webhook, "ListObjectsV2", Bucket=ARCHIVE, Prefix="message/")
+
+
+@pytest.mark.parametrize("role", [*POSTING, "FetchBackupsRole"])
+def test_no_other_function_can_read_who_may_send(role: str) -> None:
+    assert not may(role, "GetParameter", Name="/stocktwits-relay/webhook-sources")
+
+
 # How a policy is evaluated
 
 

@@ -9,5 +9,5 @@ TEMPLATE = ROOT / "verification" / "benchmarks" / "usual_recipe" / "template.yam
 
 def test_every_folder_of_the_usual_recipe_exists() -> None:
     folders = re.findall(r"(?:Code|Content)Uri: (\S+)", TEMPLATE.read_text())
-    assert len(folders) == 3
+    assert len(folders) == 4
     assert [each for each in folders if not (ROOT / each).is_dir()] == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.template import TEMPLATE
 from verification.reliability.costs import (
     BILLED_MESSAGES,
     CONDITIONS,
@@ -13,15 +14,20 @@ from verification.reliability.costs import (
     MOST_WRITE_UNITS,
     OPEN_GATE,
     PACED,
+    WEBHOOK_LOG_BYTES,
+    WEBHOOK_SECONDS,
     Usage,
     bills,
     grown,
     month,
     price_list,
     usage,
+    webhook,
+    webhook_price_list,
 )
 
 README = Path(__file__).parents[2] / "README.md"
+WEBHOOK_PAGE = README.parent / "docs" / "webhook.md"
 
 
 @cache
@@ -80,3 +86,34 @@ def test_what_is_free_is_not_paid() -> None:
     idle = month(0, one)
     assert idle.paid < idle.listed
     assert idle.paid == pytest.approx((idle.sqs - 1e6) * 0.4e-6 + idle.reads * 0.125e-6)
+
+
+# The webhook
+
+
+def test_the_page_of_the_webhook_says_what_it_costs() -> None:
+    throttle = TEMPLATE["Parameters"]["WebhookRatePerSecond"]["Default"]
+    assert f"\n\n{webhook_price_list(throttle)}\n\n" in WEBHOOK_PAGE.read_text()
+
+
+def test_a_request_to_the_webhook_costs_its_api_call_its_function_its_message_and_its_log() -> None:
+    bill = webhook(10**6)
+    assert (bill.api, bill.lambda_requests, bill.sqs) == pytest.approx((1.00, 0.20, 0.40))
+    assert bill.duration == pytest.approx(10**6 * WEBHOOK_SECONDS * 0.5 * 0.0000133334)
+    assert bill.logs == pytest.approx(WEBHOOK_LOG_BYTES / 1000 * 0.50)
+    assert bill.total == pytest.approx(bill.api + bill.lambda_requests + bill.sqs + bill.duration + bill.logs)
+
+
+def test_a_wrong_secret_costs_no_message_and_less_time() -> None:
+    wrong, right = webhook(1000, taken=False), webhook(1000)
+    assert wrong.sqs == 0
+    assert 0 < wrong.duration < right.duration
+
+
+def test_the_bill_of_the_webhook_is_for_the_memory_and_the_alarms_that_the_template_has() -> None:
+    assert "MemorySize" not in TEMPLATE["Resources"]["ReceiveAlertsFunction"]["Properties"]
+    assert TEMPLATE["Globals"]["Function"]["MemorySize"] == 1024 * MEMORY_GB
+    own = [each for each in TEMPLATE["Resources"].values() if each.get("Condition") == "WebhookIsOn"]
+    alarms = [each for each in own if each["Type"] == "AWS::CloudWatch::Alarm"]
+    assert len(alarms) == 3
+    assert "the webhook's three alarms" in WEBHOOK_PAGE.read_text()

@@ -1,4 +1,4 @@
-"""The three functions as they were built, in Lambda's own runtime, with what they use in an emulator of AWS.
+"""The functions as they were built, in Lambda's own runtime, with what they use in an emulator of AWS.
 
 The resources are made one by one, as the other worlds make them: LocalEmu cannot deploy the template, since its Lambda
 needs Docker. Time is this machine's.
@@ -10,14 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from relay.posting.webhook.sources import encode, new_source
+
 from local.build import ROOT
 from local.stack.lambda_runtime import Rie
-from local.stack.stack import CHART_BUCKET, CHART_KEY, LOGIN_PARAMETER, TOKEN_PARAMETER, a_chart
+from local.stack.stack import (
+    CHART_BUCKET,
+    CHART_KEY,
+    LOGIN_PARAMETER,
+    SOURCES_PARAMETER,
+    TOKEN_PARAMETER,
+    a_chart,
+)
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
 from tests.worlds.aws import sqs_record
 
 TABLE, ARCHIVE = "runtime-ledger", "runtime-archive"
+SOURCE, SOURCE_SECRET = "tradingview", "the-secret-of-the-sample-event"
 
 
 class RunningEmulator(Protocol):
@@ -35,7 +45,7 @@ class Runtime:
     """The functions and everything around them.
 
     Attributes:
-        functions: `post`, `drain` and `fetch`.
+        functions: `post`, `drain`, `fetch` and `receive`.
         outbox, leftovers, dead, requests, failures: The URLs of the queues.
     """
 
@@ -65,8 +75,13 @@ class Runtime:
             "user_id": stocktwits.user_id,
         }
         login = {"username": firestream.username, "password": firestream.password}
-        for name, value in ((TOKEN_PARAMETER, token), (LOGIN_PARAMETER, login)):
-            self._ssm.put_parameter(Name=name, Type="SecureString", Value=json.dumps(value))
+        sources = encode({SOURCE: new_source(SOURCE_SECRET, added="2026-11-27")})
+        for name, value in (
+            (TOKEN_PARAMETER, json.dumps(token)),
+            (LOGIN_PARAMETER, json.dumps(login)),
+            (SOURCES_PARAMETER, sources),
+        ):
+            self._ssm.put_parameter(Name=name, Type="SecureString", Value=value)
 
     @contextmanager
     def running(self, build: Path) -> Iterator["Runtime"]:
@@ -100,8 +115,9 @@ class Runtime:
             function("PostMessagesFunction", SOURCE_QUEUE_URL=self.outbox, **posting) as post,
             function("DrainLeftoversFunction", SOURCE_QUEUE_URL=self.leftovers, **posting) as drain,
             function("FetchBackupsFunction", timeout=900, **fetching) as fetch,
+            function("ReceiveAlertsFunction", timeout=5, OUTBOX_QUEUE_URL=self.outbox) as receive,
         ):
-            self.functions = {"post": post, "drain": drain, "fetch": fetch}
+            self.functions = {"post": post, "drain": drain, "fetch": fetch, "receive": receive}
             yield self
 
     def empty(self) -> None:

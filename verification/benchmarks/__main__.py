@@ -12,13 +12,15 @@ from local.build import ROOT, BuildError
 from local.stack.emulator import Emulator, EmulatorError
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
-from verification.benchmarks import calls, cold_start, memory, posting, reading, report, storing
+from verification.benchmarks import calls, cold_start, memory, posting, reading, report, storing, warm_answer
 from verification.benchmarks.fixtures import BenchmarkError, Builds, Fixtures
 from verification.benchmarks.report import Section
 
 FUNCTIONS: dict[str, Callable[[Fixtures], Section]] = {
     "cold-start": cold_start.measure,
     "cold-start-of-backups": cold_start.measure_backups,
+    "cold-start-of-the-webhook": cold_start.measure_webhook,
+    "warm-answer": warm_answer.measure,
     "posting": posting.measure,
     "calls": calls.measure,
 }

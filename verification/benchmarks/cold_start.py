@@ -7,10 +7,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from http import HTTPStatus
 from statistics import median
 
 from local.stack.lambda_runtime import BARE_PYTHON
-from verification.benchmarks.fixtures import ALL_DONE, Fixtures, Side, a_request, an_event, check, interleaved
+from verification.benchmarks.fixtures import (
+    ALL_DONE,
+    Fixtures,
+    Side,
+    a_post,
+    a_request,
+    an_event,
+    check,
+    interleaved,
+)
 from verification.benchmarks.report import Section, Table, Target, milliseconds
 
 ROUNDS = 13
@@ -44,6 +54,13 @@ one boto3 client created at import, and requests. It downloads to a file and upl
 of {ROUNDS} rounds."""
 
 
+_HOW_WEBHOOK = f"""\
+The same for `receive_alerts`. The first event is a request of API Gateway with one alert in JSON: the sources are read
+from SSM, the secret is compared, the alert is checked and sent to the Outbox. [The usual
+recipe](../verification/benchmarks/usual_recipe/receiving/app.py) has Powertools' APIGatewayHttpResolver, Logger,
+Metrics, Tracer and parameters, one boto3 client created at import, and pydantic. Medians of {ROUNDS} rounds."""
+
+
 def measure(fixtures: Fixtures) -> Section:
     """Measure posting."""
     fixtures.stocktwits.configure(latency_seconds=0.0)
@@ -74,6 +91,33 @@ def measure_backups(fixtures: Fixtures) -> Section:
     return _section(
         "Cold start of backups", _HOW_BACKUPS, [fixtures.relay_backups(), *usual, fixtures.empty()], first_invocation
     )
+
+
+def measure_webhook(fixtures: Fixtures) -> Section:
+    """Measure receiving an alert by the webhook."""
+
+    def first_invocation(side: Side) -> float:
+        seconds = _first_invocation(side, a_post(), is_taken if side.layer else _is_done)
+        received = fixtures.received()
+        check(received == (side.layer is not None), f"{side.name} put {received} alerts into the Outbox")
+        return seconds
+
+    usual = [fixtures.usual_webhook(compiled=compiled) for compiled in (False, True)]
+    return _section(
+        "Cold start of the webhook",
+        _HOW_WEBHOOK,
+        [fixtures.relay_webhook(), *usual, fixtures.empty()],
+        first_invocation,
+    )
+
+
+def is_taken(answer: object) -> bool:
+    """Return whether a webhook's answer says that the alert is in the Outbox."""
+    return isinstance(answer, dict) and answer.get("statusCode") == HTTPStatus.ACCEPTED
+
+
+def _is_done(answer: object) -> bool:
+    return answer == ALL_DONE
 
 
 def _section(title: str, how: str, sides: Sequence[Side], first_invocation: Callable[[Side], float]) -> Section:
@@ -113,13 +157,13 @@ def _rows(times: Mapping[str, Sequence[float]], usual: Side) -> list[list[str]]:
     ]
 
 
-def _first_invocation(side: Side, event: object) -> float:
+def _first_invocation(side: Side, event: object, is_expected: Callable[[object], bool] = _is_done) -> float:
     container = side.container()
     start = time.perf_counter()
     with container:
         answer = container.invoke(event)
         seconds = time.perf_counter() - start
-        check(answer == ALL_DONE, f"{side.name} answered {answer}:\n{container.log}")
+        check(is_expected(answer), f"{side.name} answered {answer}:\n{container.log}")
     return seconds
 
 

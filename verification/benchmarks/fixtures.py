@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT, build, compile_all
 from local.stack.emulator import Emulator
 from local.stack.lambda_runtime import Rie
+from local.stack.webhook import new_secret, one_source
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
 
@@ -23,7 +24,8 @@ ALL_DONE: dict[str, list[Any]] = {"batchItemFailures": []}
 """The answer of a function that has handled all messages."""
 
 _DIRECTORY = ROOT / ".local" / "bench-builds"
-_TOKEN_PARAMETER, _LOGIN_PARAMETER = "/bench/token", "/bench/firestream"
+_TOKEN_PARAMETER, _LOGIN_PARAMETER, _SOURCES_PARAMETER = "/bench/token", "/bench/firestream", "/bench/sources"
+_SOURCE, _SECRET = "bench", new_secret()
 _RELAY_TABLE, _USUAL_TABLE = "bench-relay", "bench-usual"
 _RELAY_BUCKET, _USUAL_BUCKET = "bench-relay", "bench-usual"
 _POWERTOOLS = {
@@ -119,6 +121,8 @@ class Fixtures:
         login = {"username": firestream.username, "password": firestream.password}
         for name, secret in ((_TOKEN_PARAMETER, token), (_LOGIN_PARAMETER, login)):
             emulator.client("ssm").put_parameter(Name=name, Type="SecureString", Value=json.dumps(secret))
+        sources = one_source(_SOURCE, _SECRET)
+        emulator.client("ssm").put_parameter(Name=_SOURCES_PARAMETER, Type="SecureString", Value=sources)
         for bucket in (_RELAY_BUCKET, _USUAL_BUCKET):
             emulator.client("s3").create_bucket(Bucket=bucket)
 
@@ -203,6 +207,41 @@ class Fixtures:
             _BACKUPS_TIMEOUT,
         )
 
+    def relay_webhook(self) -> Side:
+        """Return the relay's function that receives alerts."""
+        return Side(
+            "the relay",
+            self.builds.relay / "ReceiveAlertsFunction",
+            self.builds.relay / "RelayLayer",
+            {
+                **self.emulator.environment,
+                "OUTBOX_QUEUE_URL": self._outbox,
+                "WEBHOOK_SOURCES_PARAMETER": _SOURCES_PARAMETER,
+            },
+        )
+
+    def usual_webhook(self, *, compiled: bool) -> Side:
+        """Return the usual recipe for a webhook; see `usual_recipe`."""
+        directory = self.builds.usual_compiled if compiled else self.builds.usual
+        return Side(
+            "the usual recipe, compiled" if compiled else "the usual recipe",
+            directory / "UsualReceivingFunction",
+            directory / "UsualLayer",
+            {
+                **self.emulator.environment,
+                "OUTBOX_QUEUE_URL": self._outbox,
+                "SOURCES_PARAMETER": _SOURCES_PARAMETER,
+                **_POWERTOOLS,
+            },
+        )
+
+    def received(self) -> int:
+        """Return how many alerts the webhook has put into the Outbox, and empty it."""
+        sqs = self.emulator.client("sqs")
+        answer = sqs.get_queue_attributes(QueueUrl=self._outbox, AttributeNames=["ApproximateNumberOfMessages"])
+        sqs.purge_queue(QueueUrl=self._outbox)
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
     def stored(self, side: Side, key: str) -> bytes | None:
         """Return what a side has stored under a key, and delete it."""
         s3 = self.emulator.client("s3")
@@ -234,6 +273,31 @@ def an_event(size: int) -> dict[str, Any]:
 def a_request(file_type: str, day: date) -> dict[str, Any]:
     """Return an SQS event with one request for a backup."""
     return {"Records": [_record({"file_type": file_type, "day": day.isoformat()})]}
+
+
+def a_post() -> dict[str, Any]:
+    """Return an event of API Gateway: an alert in JSON, different from earlier ones, with the right secret."""
+    path = f"/alerts/{_SOURCE}/{_SECRET}"
+    return {
+        "version": "2.0",
+        "routeKey": "POST /alerts/{source}/{secret}",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json; charset=utf-8", "user-agent": "Go-http-client/1.1"},
+        "requestContext": {
+            "accountId": "000000000000",
+            "apiId": "bench00000",
+            "domainName": "bench00000.execute-api.us-east-1.amazonaws.com",
+            "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "52.89.214.238"},
+            "requestId": str(uuid.uuid4()),
+            "routeKey": "POST /alerts/{source}/{secret}",
+            "stage": "$default",
+            "timeEpoch": round(time.time() * 1000),
+        },
+        "pathParameters": {"source": _SOURCE, "secret": _SECRET},
+        "body": json.dumps(_alert(next(_COUNTER))),
+        "isBase64Encoded": False,
+    }
 
 
 def interleaved(sides: Sequence[_T], rounds: int) -> Iterator[tuple[int, _T]]:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
@@ -45,9 +45,12 @@ from relay.posting.alert import (
     without_queries,
 )
 from relay.posting.reconciliation import normal_form
+from relay.posting.webhook.body_template import Template, parse_maps
 from relay.queue_message import QueueMessage
 
 from functions.fetch_backups import app
+from verification.fuzz import webhook
+from verification.fuzz.checks import NOW, fits_an_sqs_attribute, is_a_reason
 from verification.fuzz.shapes import UNITS
 
 if TYPE_CHECKING:
@@ -56,18 +59,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 
-NOW = datetime(2026, 3, 10, 15, tzinfo=UTC).timestamp()
 TODAY = date(2026, 3, 10)
-
-MAX_REASON_CHARACTERS = 400
-"""A reason is a sentence; its quotations of the input are shortened."""
 
 MAX_CHART_CHARACTERS = 2000
 MAX_MESSAGE_ID = 2**63 - 1
 MAX_PARTITION_KEY_BYTES = 2048
 """DynamoDB's: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html."""
-
-_XML_CONTROLS = "\t\n\r"
 
 
 def message(text: str) -> None:
@@ -75,15 +72,15 @@ def message(text: str) -> None:
     try:
         reading = read_message(text)
     except Reject as refused:
-        _is_a_reason(refused.reason)
+        is_a_reason(refused.reason)
         return
     for key in (reading.relay_key, reading.envelope_id):
-        assert key is None or (1 <= len(key) <= MAX_KEY_CHARACTERS and all(map(_fits_an_sqs_attribute, key)))
+        assert key is None or (1 <= len(key) <= MAX_KEY_CHARACTERS and all(map(fits_an_sqs_attribute, key)))
     post = reading.alert
     assert post.body.strip() == post.body != ""
     assert count_characters(post.body) + CHART_CHARACTERS * bool(post.chart) <= MAX_BODY_CHARACTERS
     for each in (post.body, post.key or "", post.chart or ""):
-        assert all(map(_fits_an_sqs_attribute, each))
+        assert all(map(fits_an_sqs_attribute, each))
     assert post.sentiment in {None, "bullish", "bearish", "neutral"}
     assert post.key is None or 1 <= len(post.key) <= MAX_KEY_CHARACTERS
     assert len(f"post#{post.key}".encode()) <= MAX_PARTITION_KEY_BYTES
@@ -109,7 +106,7 @@ def wrapped(body: str) -> None:
         try:
             found = read(wrap(meant))
         except Reject as refused:
-            _is_a_reason(refused.reason)
+            is_a_reason(refused.reason)
             assert name not in CERTAIN, name
         else:
             assert found == alert, name
@@ -164,7 +161,7 @@ def backup(content: bytes, piece_bytes: int) -> None:
     try:
         found = verify(_Pieces(content, piece_bytes))
     except Corrupt as refused:
-        _is_a_reason(refused.reason)
+        is_a_reason(refused.reason)
         found = None
     assert _agrees(found, content)
 
@@ -174,7 +171,7 @@ def request(body: str) -> None:
     try:
         wanted = read_request(body, TODAY)
     except Reject as refused:
-        _is_a_reason(refused.reason)
+        is_a_reason(refused.reason)
         return
     assert FIRST_DAY <= wanted.backup.day < TODAY
     assert wanted.backup.file_type in FILE_TYPES
@@ -186,7 +183,7 @@ def event(event: Any) -> None:  # noqa: ANN401  any JSON value
     try:
         wanted = read_event(event, TODAY)
     except Reject as refused:
-        _is_a_reason(refused.reason)
+        is_a_reason(refused.reason)
         wanted = None
     if isinstance(wanted, Backfill):
         assert FIRST_DAY <= wanted.first_day <= wanted.last_day < TODAY
@@ -195,7 +192,7 @@ def event(event: Any) -> None:  # noqa: ANN401  any JSON value
         try:
             answer = app.handler(event, _Context())
         except Reject as refused:
-            _is_a_reason(refused.reason)
+            is_a_reason(refused.reason)
             assert wanted is None
             return
     assert wanted is not None
@@ -206,22 +203,6 @@ def event(event: Any) -> None:  # noqa: ANN401  any JSON value
         assert answer["queued"] == len(sent) == len(set(sent)) <= len(FILE_TYPES) * (TODAY - FIRST_DAY).days
         for each in sent[:1] + sent[-1:]:
             request(each)
-
-
-def _is_a_reason(reason: str) -> None:
-    """A reason is readable in a log line and in a message attribute."""
-    assert 0 < len(reason) <= MAX_REASON_CHARACTERS
-    assert reason.isprintable()
-
-
-def _fits_an_sqs_attribute(character: str) -> bool:
-    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html."""
-    return (
-        character in _XML_CONTROLS
-        or " " <= character <= "\ud7ff"
-        or "\ue000" <= character <= "\ufffd"
-        or character >= "\U00010000"
-    )
 
 
 def _written(post: Alert) -> str:
@@ -355,7 +336,7 @@ class _Silent:
     def backup(self, outcome: Outcome) -> None:
         assert outcome.result in {Result.ABSENT, Result.NOT_YET} or not outcome.backup
         if outcome.reason:
-            _is_a_reason(outcome.reason)
+            is_a_reason(outcome.reason)
 
     def run(self, _run: Run, _today: date) -> None:
         return
@@ -462,6 +443,38 @@ def _run_event(data: bytes) -> None:
     event(found)
 
 
+def _run_template(data: bytes) -> None:
+    """Check a template and a payload: lines for body, sentiment, key and maps, and the rest."""
+    body, sentiment, key, written, payload = (*_text(data).split("\n", 4), "", "", "", "")[:5]
+    webhook.maps(written)
+    try:
+        replacements = parse_maps(written)
+    except Reject:
+        replacements = {}
+    webhook.template(Template(body=body, sentiment=sentiment, key=key, maps=replacements), payload)
+
+
+def _run_webhook(data: bytes) -> None:
+    """Check a text as a request's: a line for the path, one for the authorization, and the body; and as an event."""
+    path, authorization, body = (*_text(data).split("\n", 2), "", "")[:3]
+    source, _, secret = path.partition("/")
+    at_home = source == "home"
+    webhook.request(
+        {
+            "pathParameters": {"source": source, "secret": secret} if secret else {"source": source},
+            "headers": {"Authorization": authorization} if authorization else {},
+            "requestContext": {"http": {"sourceIp": "203.0.113.7" if at_home else "192.0.2.1"}},
+            "body": body,
+            "isBase64Encoded": len(authorization) % 2 == 1,
+        }
+    )
+    try:
+        found = json.loads(_text(data))
+    except (ValueError, RecursionError):
+        return
+    webhook.request(found)
+
+
 def _text(data: bytes) -> str:
     """Decode bytes so that they can become any text: invalid UTF-8 becomes lone surrogates."""
     return data.decode(errors="surrogateescape")
@@ -512,6 +525,25 @@ TARGETS = {
         _run_wrapped, _words("$AAPL up", '"To the moon" $TSLA', "a'b", "\\"), _words(*UNITS.values(), "```", '{"', "'")
     ),
     "text": Target(_run_text, [name.encode() for name in UNITS], _words(*UNITS.values())),
+    "template": Target(
+        _run_template,
+        _words(
+            'Up {change}% ${symbol}\n{side}\n{id}\nside:buy=bullish,side:sell=bearish\n{"symbol":"A","change":3.10}',
+            '{{{stocks.0}}}\n\n{a.b}\n\n{"stocks":["AAPL"],"a":{"b":1},"a.b":null}',
+        ),
+        _words(*_MARKS, "{", "}", "{{", "}}", "{a.0}", "a:b=c,", "\n", '{"a":', "[1]", "null"),
+    ),
+    "webhook": Target(
+        _run_webhook,
+        _words(
+            f'plain/{webhook.SECRET}\n\n{{"body":"Up 3% $AAPL","key":"k"}}',
+            f"plain\nBearer {webhook.SECRET}\nUp 3% $AAPL",
+            f"home/{webhook.SECRET}\nx\nVXAgMyUgJEFBUEw=",
+            f'filled/{webhook.SECRET}\n\n{{"name":"Gap","price":1.50,"symbols":["A"],"side":"buy","id":7}}',
+            "plain/wrong\n\nUp 3% $AAPL",
+        ),
+        _words(*_MARKS, *webhook.SOURCES, webhook.SECRET, quote(webhook.SECRET), "Bearer ", "%2F", "\n", '{"body":'),
+    ),
     "backup": Target(
         _run_backup,
         [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from local.build import ROOT, BuildError
 from local.stack.emulator import EmulatorError
-from verification.reliability import backups_under_fire, costs, posting_under_fire, simulated
+from verification.reliability import backups_under_fire, costs, posting_under_fire, simulated, webhook
 from verification.reliability.page import PAGE, Section, write
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ SECTIONS: dict[str, Callable[[], Section]] = {
     "backups": backups_under_fire.prove,
     "simulation": simulated.prove,
     "limits": costs.prove,
+    "webhook": webhook.prove,
 }
 
 

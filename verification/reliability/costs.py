@@ -89,6 +89,20 @@ FREE_LOG_GB = 5
 LOG_BYTES_A_POST = 1500
 """A delivery's log line, and its share of the batch's metrics and of Lambda's own lines."""
 
+API_REQUEST = 1.00 / 1e6
+"""For a request to an HTTP API of at most 512 KB: https://aws.amazon.com/api-gateway/pricing/."""
+
+WEBHOOK_SECONDS = 0.035
+"""The billed duration of `ReceiveAlertsFunction` for an alert: about 4 ms of a whole processor (docs/benchmarks.md), of
+which 512 MB have 0.29, and one call to SQS, for which AWS takes about 20 ms."""
+
+WRONG_SECRET_SECONDS = 0.010
+"""The same for a request that is refused before its body is read, which makes no call."""
+
+WEBHOOK_LOG_BYTES, WRONG_SECRET_LOG_BYTES = 1600, 1600
+"""The log of an alert, and of a wrong secret: a line of the API's access log, one of the function's, its metrics, and
+Lambda's own lines. `verification.reliability.webhook` measures the function's."""
+
 POLLERS, POLL_SECONDS = 5, 20
 """How an idle event source mapping polls: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html."""
 
@@ -223,6 +237,66 @@ def month(posts_a_day: int, measured: Usage) -> Bill:
         reads=2 * (minutes + posts * each * measured.calls["dynamodb.BatchGetItem"]),  # two items, read consistently
         log_gb=posts * LOG_BYTES_A_POST / 1e9,
     )
+
+
+@dataclass(frozen=True)
+class WebhookBill:
+    """What requests to the webhook cost in US dollars, at list prices, up to the Outbox."""
+
+    api: float
+    lambda_requests: float
+    duration: float
+    sqs: float
+    logs: float
+
+    @property
+    def total(self) -> float:
+        """The sum."""
+        return self.api + self.lambda_requests + self.duration + self.sqs + self.logs
+
+
+def webhook(requests_: int, *, taken: bool = True) -> WebhookBill:
+    """Return the cost of a number of requests to the webhook.
+
+    Args:
+        requests_: How many, each of which reaches the function: what exceeds the throttle does not.
+        taken: Whether each becomes a message in the Outbox; if not, each has a wrong secret.
+    """
+    seconds, log_bytes = (
+        (WEBHOOK_SECONDS, WEBHOOK_LOG_BYTES) if taken else (WRONG_SECRET_SECONDS, WRONG_SECRET_LOG_BYTES)
+    )
+    return WebhookBill(
+        api=requests_ * API_REQUEST,
+        lambda_requests=requests_ * LAMBDA_REQUEST,
+        duration=requests_ * seconds * MEMORY_GB * LAMBDA_GB_SECOND["arm64"],
+        sqs=requests_ * SQS_REQUEST * taken,
+        logs=requests_ * log_bytes / 1e9 * LOG_GB,
+    )
+
+
+def webhook_price_list(throttle: int) -> str:
+    """Format the webhook's costs as in ``docs/webhook.md``.
+
+    Args:
+        throttle: The template's default for ``WebhookRatePerSecond``.
+    """
+    rows = (
+        ("nothing is sent", webhook(0)),
+        ("100 alerts a day, for a month", webhook(100 * MONTH_DAYS)),
+        ("a million alerts", webhook(10**6)),
+        (f"wrong secrets for a day, {throttle} a second", webhook(throttle * DAY, taken=False)),
+    )
+    return table(
+        ["", "API Gateway", "Lambda", "SQS", "logs", "together"],
+        [
+            [words, *(f"{each:.2f}" for each in (bill.api, _of_lambda(bill), bill.sqs, bill.logs, bill.total))]
+            for words, bill in rows
+        ],
+    )
+
+
+def _of_lambda(bill: WebhookBill) -> float:
+    return bill.lambda_requests + bill.duration
 
 
 def bills(measured: Mapping[str, Usage]) -> list[tuple[str, Bill]]:

@@ -10,17 +10,21 @@ run only when a scenario invokes them: it passes a queue's messages to the funct
 import json
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 from relay.aws_errors import error_code
 from relay.backups.runs import GIVE_UP_SECONDS
+from relay.posting.webhook.sources import encode, new_secret, new_source
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -35,6 +39,7 @@ from local.stack.stack import (
     CHART_KEY,
     LOGIN_PARAMETER,
     PACE,
+    SOURCES_PARAMETER,
     STACK_NAME,
     TOKEN_PARAMETER,
     Stack,
@@ -62,13 +67,14 @@ class Site:
         self.firestream, self.stocktwits = stack.firestream, stack.stocktwits
         self.sqs, self.s3, self.functions = (stack.client(name) for name in ("sqs", "s3", "lambda"))
         self.bucket, self.ledger = stack.outputs["BackupBucketName"], stack.outputs["LedgerTableName"]
-        self._logs = Logs(stack, "PostMessagesLogs", "DrainLeftoversLogs", "FetchBackupsLogs")
+        self._logs = Logs(stack, "PostMessagesLogs", "DrainLeftoversLogs", "FetchBackupsLogs", "ReceiveAlertsLogs")
         self._error = ""
         scheduler = stack.client("scheduler")
         for schedule in scheduler.list_schedules()["Schedules"]:
             scheduler.delete_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
         for source in self.functions.list_event_source_mappings()["EventSourceMappings"]:
             self.functions.delete_event_source_mapping(UUID=source["UUID"])
+        self._secret = self._create_source()
         self._publisher = self._create_publisher()
         self._consumer = self._create_consumer()
 
@@ -152,6 +158,17 @@ class Site:
         except ClientError as error:
             self._error = str(error)
 
+    def post_to_webhook(self) -> int:
+        """POST an alert with the secret of a source, and return the answer's status."""
+        request = urllib.request.Request(
+            self.stack.webhook_url(f"/alerts/scanner/{self._secret}"), b"From a scanner $AAPL", method="POST"
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
     def event_received(self) -> bool:
         """Return whether a result event came through the bus."""
         return "Messages" in self.sqs.receive_message(QueueUrl=self._consumer, WaitTimeSeconds=2)
@@ -162,6 +179,12 @@ class Site:
         reasons = [self._error, *(str(line.get("reason") or line["message"]) for line in warnings)]
         denied = [each for each in reasons if "AccessDenied" in each]
         return next(filter(None, denied + reasons), "").partition(" User: ")[0].rstrip(":")
+
+    def _create_source(self) -> str:
+        secret = new_secret()
+        sources = encode({"scanner": new_source(secret, added="2026-11-27")})
+        self.stack.client("ssm").put_parameter(Name=SOURCES_PARAMETER, Type="SecureString", Value=sources)
+        return secret
 
     def _create_publisher(self) -> Any:  # noqa: ANN401  a client
         iam = self.stack.client("iam")
@@ -342,6 +365,12 @@ def publishes(site: Site) -> bool:
     return len(site.messages("OutboxQueue")) == 1
 
 
+def receives_an_alert(site: Site) -> bool:
+    """A new worker reads the webhook's sources, and an alert that is POSTed is in the Outbox."""
+    site.restart("ReceiveAlertsFunction")
+    return site.post_to_webhook() == HTTPStatus.ACCEPTED and len(site.messages("OutboxQueue")) == 1
+
+
 # ---------------------------------------------------------------- the scenario for each permission
 OUTBOX, LEFTOVERS = (
     PostingFunction("PostMessagesFunction", "OutboxQueue"),
@@ -395,6 +424,8 @@ SCENARIOS: dict[Wanted, Scenario] = {
     ("FetchBackupsRole", "s3:PutObjectTagging", "BackupBucket/damaged/*"): MESSAGE.is_kept_damaged,
     ("FetchBackupsRole", "s3:AbortMultipartUpload", "BackupBucket/damaged/*"): MESSAGE.is_not_kept_whole,
     ("FetchBackupsRole", "ssm:GetParameter", "FirestreamCredentialsParameter"): MESSAGE.is_fetched_first,
+    ("ReceiveAlertsRole", "sqs:SendMessage", "OutboxQueue"): receives_an_alert,
+    ("ReceiveAlertsRole", "ssm:GetParameter", "WebhookSourcesParameter"): receives_an_alert,
     ("PublishPolicy", "sqs:SendMessage", "OutboxQueue"): publishes,
 }
 
@@ -414,7 +445,7 @@ UNTESTABLE: dict[Wanted, str] = {
     **{(role, action, queue): _POLLER for role, queue in _QUEUES.items() for action in _POLLING},
     **{
         (f"{name}Role", action, f"{name}Logs"): _LOGS
-        for name in ("PostMessages", "DrainLeftovers", "FetchBackups")
+        for name in ("PostMessages", "DrainLeftovers", "FetchBackups", "ReceiveAlerts")
         for action in _LOGGING
     },
     **{(role, "s3:ListBucket", "ChartBucketName"): _MISSING for role in POSTING_FUNCTIONS},
@@ -555,9 +586,25 @@ _OF_BACKUPS: dict[str, Attack] = {
     "read the account's token": lambda by: by.client("ssm").get_parameter(Name=TOKEN_PARAMETER, WithDecryption=True),
     "publish to the Outbox": _OF_POSTING["publish to the Outbox"],
 }
+_OF_THE_WEBHOOK: dict[str, Attack] = {
+    "take messages from the Outbox": lambda by: by.client("sqs").receive_message(QueueUrl=by.site.url("OutboxQueue")),
+    "fill Dead letters": lambda by: by.client("sqs").send_message(
+        QueueUrl=by.site.url("DeadLetterQueue"), MessageBody="In your name $AAPL"
+    ),
+    "add a source": lambda by: by.client("ssm").put_parameter(
+        Name=SOURCES_PARAMETER, Type="SecureString", Value="{}", Overwrite=True
+    ),
+    **{
+        name: each
+        for attacks in (_OF_POSTING, _OF_BACKUPS)
+        for name, each in attacks.items()
+        if name not in {"publish to the Outbox", "replace the account's token"}
+    },
+}
 ATTACKS: dict[str, dict[str, Attack]] = {
     **dict.fromkeys(POSTING_FUNCTIONS, _OF_POSTING),
     "FetchBackupsRole": _OF_BACKUPS,
+    "ReceiveAlertsRole": _OF_THE_WEBHOOK,
 }
 JOBS: dict[str, Attack] = {
     **dict.fromkeys(
@@ -567,6 +614,7 @@ JOBS: dict[str, Attack] = {
         ),
     ),
     "FetchBackupsRole": lambda by: by.client("s3").list_objects_v2(Bucket=by.site.bucket, Prefix="message/"),
+    "ReceiveAlertsRole": lambda by: by.client("ssm").get_parameter(Name=SOURCES_PARAMETER, WithDecryption=True),
 }
 """What each role must be able to do; otherwise its denials would prove nothing."""
 
@@ -698,7 +746,8 @@ def main() -> int:
         console.print(step, style="dim", markup=False)
 
     try:
-        with Stack({**PACE, "ResultEventBusName": "default"}, on_step=console.print, enforce_iam=True) as stack:
+        parameters = {**PACE, "ResultEventBusName": "default", "WebhookEnabled": "true"}
+        with Stack(parameters, on_step=console.print, enforce_iam=True) as stack:
             site, policies = Site(stack), Policies(stack)
             findings = examine(site, policies, on_step)
             attack(site, policies, findings, on_step)

@@ -102,6 +102,7 @@ class Alert:
         poison: How StockTwits refuses it for ever, if it does.
         lost: How the first answer to it is lost, if it is.
         not_before: When it may be posted at the earliest, in seconds since the epoch.
+        relay_key: The message attribute ``RelayKey``, if it has one.
     """
 
     after: float
@@ -114,6 +115,7 @@ class Alert:
     poison: PlannedFault | None = None
     lost: Fault | None = None
     not_before: float | None = None
+    relay_key: str = ""
 
     @property
     def high(self) -> bool:

@@ -301,8 +301,9 @@ class World:
             self.scheduler.start(self._aws, self._poll)
         self.scheduler.start(self._aws, self._schedule)
 
-    def _publish(self, alert: Alert, attributes: dict[str, Any] | None = None) -> None:
-        message_id = self.outbox.send(alert.body, attributes or {}, self.scheduler.now)
+    def _publish(self, alert: Alert) -> None:
+        relay_key = {"RelayKey": {"DataType": "String", "StringValue": alert.relay_key}} if alert.relay_key else {}
+        message_id = self.outbox.send(alert.body, relay_key, self.scheduler.now)
         self.network.calls["sqs.SendMessage"] += 1
         self.network.log(f"publishes {message_id}: {alert.body}", "publisher")
         self.published.append((message_id, alert))

@@ -9,6 +9,7 @@ import pytest
 
 from local.stack.stack import LOGIN_PARAMETER, TOKEN_PARAMETER, Stack
 from local.stack.up import settings
+from local.stack.webhook import add_source
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
 from tests.e2e.documented.blocks import AWS, SECONDS, Block, Reader, blocks, blocks_of, escapes
@@ -33,6 +34,7 @@ NOT_HERE = {
     "pip install .": "it needs the package index",
     "queue_arn() {": "the emulator does not know StartMessageMoveTask",
     "kept() {": "it would take the stack away from the tests that follow, with all that a deleted one leaves",
+    "curl -sS --data": "the webhook's address is another here: the next one posts to it",
     "ADDRESS=https://": "the webhook's address is another here: tests/e2e posts to it",
     "URL=https://": "the same",
     "relay webhook test scanner": "it sends a request to the address that the webhook has in AWS",
@@ -75,7 +77,7 @@ def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     token = log_in(stack)
     reader = Reader(stack, tmp_path_factory.mktemp("reader"))
     reader.writes("token.json", token)
-    reader.writes(".local/up.env", settings(stack))
+    reader.writes(".local/up.env", settings(stack, WEBHOOK=add_source(stack, "local")))
     yield reader
     account.username = username
     archive.configure(**before)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.stack.stack import CHART_BUCKET, CHART_KEY, LOGIN_PARAMETER, TOKEN_PARAMETER, Stack
+from local.stack.stack import CHART_BUCKET, CHART_KEY, LOGIN_PARAMETER, SOURCES_PARAMETER, TOKEN_PARAMETER, Stack
 from local.stand_ins.firestream import api_host
 from local.stand_ins.firestream.faults import API_FAULTS
 from local.stand_ins.firestream.faults import Fault as BackupFault
@@ -21,6 +21,8 @@ from local.stand_ins.stocktwits.api import Reply
 from local.stand_ins.stocktwits.contrary import BEHAVIOURS, Contrary, Kind
 from local.stand_ins.stocktwits.faults import Fault
 from tests.e2e.leaks import MARK, Secrets, leaks, logs
+from tests.e2e.sender import NOT_FOUND, REFUSED, TAKEN, TOO_LARGE, Sender
+from tests.factories import api_event
 
 pytestmark = pytest.mark.e2e
 
@@ -191,6 +193,42 @@ def test_a_token_in_an_answer_of_stocktwits_is_not_repeated(
         assert functions.post(message) == left(message)
         assert logged(stack, f"({status}: The token … is not known: https://stocktwits.com/token?…)")
     assert leaks(stack, BROKEN) == []
+
+
+def test_no_request_to_the_webhook_reveals_its_secret(stack: Stack, functions: Functions) -> None:
+    sender = Sender(stack)
+    secret = sender.secret
+    bodies = [
+        f"Published with {secret} $AAPL",
+        json.dumps({"body": 1, "passphrase": secret}),
+        json.dumps({"body": "x $AAPL", "key": secret}),
+        json.dumps({secret: "x"}),
+        f'{{"body": "cut off", "passphrase": "{secret}',
+        f"{secret} " + "x" * 70_000,
+        secret.encode() + b"\xff",
+    ]
+    assert {sender.send(body).status for body in bodies} == {REFUSED, TOO_LARGE}
+    strangers = [
+        f"scanner/{secret}x",
+        f"scanner/{secret[:-1]}",
+        f"{secret}/scanner",
+        f"{secret}",
+        f"scanner/{secret}/x",
+    ]
+    for path in strangers:
+        assert sender.post(f"/alerts/{path}", secret).status == NOT_FOUND
+    assert sender.post("/alerts/scanner", secret, Authorization=f"Basic {secret}").status == NOT_FOUND
+    invoked = {"pathParameters": {"source": "scanner", "secret": secret}, "body": secret}  # without an address
+    assert functions.invoke("ReceiveAlerts", invoked)["statusCode"] == 500
+    assert sender.send("Taken $AAPL").status == TAKEN
+    with stored(stack, SOURCES_PARAMETER, f'{{"scanner": {{"secret": "{secret}"}}}}'):
+        functions.restart("ReceiveAlerts")
+        answer = functions.invoke("ReceiveAlerts", api_event("scanner", secret))
+        assert answer["statusCode"] == 503
+    functions.restart("ReceiveAlerts")
+    assert logged(stack, "contains the secret of its source")
+    assert logged(stack, "cannot be used")
+    assert leaks(stack, secret, BROKEN) == []
 
 
 def test_neither_a_replaced_token_nor_the_new_one_appears(stack: Stack, functions: Functions) -> None:

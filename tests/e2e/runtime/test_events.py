@@ -22,7 +22,7 @@ def events(*prefixes: str) -> list[Path]:
 
 
 BACKUPS = events("backup_requests")
-OTHERS = [*events("drain", "nightly", "backfill"), *BACKUPS]
+OTHERS = [*events("drain", "nightly", "backfill", "webhook"), *BACKUPS]
 
 
 @pytest.mark.parametrize("path", [path for path in EVENTS if path not in OTHERS], ids=lambda path: path.stem)
@@ -33,6 +33,16 @@ def test_every_message_is_posted_in_the_real_runtime(path: Path, runtime: Runtim
     expected = POSTS.get(path.stem, len(event["Records"]))
     if expected is not None:
         assert len(runtime.stocktwits.posts) == expected
+
+
+@pytest.mark.parametrize("path", events("webhook"), ids=lambda path: path.stem)
+def test_an_alert_of_the_webhook_is_taken_in_the_real_runtime(path: Path, runtime: Runtime) -> None:
+    event: dict[str, Any] = json.loads(path.read_text())
+    runtime.empty()
+    answer = runtime.functions["receive"].invoke(event)
+    assert (answer["statusCode"], set(json.loads(answer["body"]))) == (202, {"id", "key"})
+    (message,) = runtime.receive(runtime.outbox)
+    assert message["Body"] == event["body"]
 
 
 @pytest.mark.parametrize("path", events("drain"), ids=lambda path: path.stem)
@@ -68,7 +78,9 @@ def test_the_backfill_is_requested_in_the_real_runtime(runtime: Runtime) -> None
 
 
 def test_there_is_an_event_for_each_function() -> None:
-    assert {"plain_text", "drain_schedule", "nightly_schedule", "backfill"} <= {path.stem for path in EVENTS}
+    assert {"plain_text", "drain_schedule", "nightly_schedule", "backfill", "webhook_alert"} <= {
+        path.stem for path in EVENTS
+    }
     assert [path.stem for path in BACKUPS] == ["backup_requests", "backup_requests_mixed"]
 
 

@@ -1,11 +1,12 @@
-"""What the three functions do in Lambda's own runtime, also when StockTwits or Firestream fails."""
+"""What the functions do in Lambda's own runtime, also when StockTwits or Firestream fails."""
 
 import json
 from datetime import date, timedelta
 
 import pytest
 
-from tests.worlds.runtime import ARCHIVE, Runtime
+from tests.factories import api_event
+from tests.worlds.runtime import ARCHIVE, SOURCE, SOURCE_SECRET, Runtime
 
 pytestmark = [pytest.mark.e2e, pytest.mark.any_aws]
 
@@ -45,6 +46,22 @@ def test_a_post_whose_answer_is_lost_is_not_made_again(runtime: Runtime, fault: 
         pass
     assert (runtime.posted, runtime.depth(runtime.outbox)) == ([f"$NVDA {fault}"], 0)
     assert sum(seen.method == "POST" for seen in runtime.stocktwits.requests) == 1
+
+
+def test_an_alert_that_is_received_twice_is_posted_once(runtime: Runtime) -> None:
+    event = api_event(SOURCE, SOURCE_SECRET, "$AAPL by a webhook")
+    first, second = (json.loads(runtime.functions["receive"].invoke(event)["body"]) for _ in range(2))
+    assert (first["key"] == second["key"], first["id"] == second["id"]) == (True, False)
+    while runtime.depth(runtime.outbox):
+        runtime.deliver("post", runtime.outbox)
+    assert runtime.posted == ["$AAPL by a webhook"]
+
+
+def test_without_the_right_secret_nothing_is_received(runtime: Runtime) -> None:
+    for event in (api_event(SOURCE, "guess"), api_event("nobody", SOURCE_SECRET), api_event(SOURCE)):
+        assert runtime.functions["receive"].invoke(event)["statusCode"] == 404
+    assert runtime.depth(runtime.outbox) == 0
+    assert SOURCE_SECRET not in runtime.functions["receive"].log
 
 
 def test_leftovers_are_drained_and_what_fails_stays(runtime: Runtime) -> None:

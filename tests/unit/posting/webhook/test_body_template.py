@@ -29,6 +29,7 @@ def body(template: str, payload: object) -> str:
         ("{yes} {no}", {"yes": True, "no": False}, "true false"),
         ("[{empty}]", {"empty": ""}, "[]"),
         ("{a}", {"a": "{b}", "b": "not filled in again"}, "{b}"),
+        ("{a}", {"a": "x\u2028y\u2029z"}, "x y z"),
         ("first\n{a}", {"a": "x\ny\tz\x00\x85\ud800."}, "first\nx y z   ."),
     ],
 )

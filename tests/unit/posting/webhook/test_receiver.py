@@ -217,7 +217,9 @@ def test_the_log_gets_the_beginning_of_what_was_refused_as_it_shows_texts(around
 
 
 def test_an_alert_that_would_publish_its_secret_is_refused(around: Surroundings) -> None:
-    for body in (f"Sent with {SECRET} $AAPL", json.dumps({"body": "Up $AAPL", "key": SECRET})):
+    in_escapes = "".join(f"\\u{ord(each):04x}" for each in SECRET)
+    texts = f"Sent with {SECRET} $AAPL", json.dumps({"body": "Up $AAPL", "key": SECRET}), f'{{"body": "{in_escapes}"}}'
+    for body in texts:
         receipt = around.receive(body)
         assert receipt.status == 400
         assert "contains the secret of its source" in receipt.reason

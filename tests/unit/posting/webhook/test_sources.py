@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from relay.errors import Reject
 from relay.posting.webhook.body_template import Template
@@ -31,6 +32,11 @@ def test_the_right_secret_gets_in() -> None:
 )
 def test_no_other_secret_does(secret: str) -> None:
     assert authenticate(SOURCES, "scanner", secret, HERE) is None
+
+
+def test_a_hash_that_was_edited_by_hand_lets_nobody_in() -> None:
+    edited = msgspec.structs.replace(SOURCES["scanner"], hash="é")
+    assert authenticate({"scanner": edited}, "scanner", SECRET, HERE) is None
 
 
 @pytest.mark.parametrize("name", ["", "Scanner", "other"])

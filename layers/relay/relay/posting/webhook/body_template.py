@@ -24,6 +24,10 @@ _PART = re.compile(r"\{\{|\}\}|\{(?P<path>[^{}]+)\}|[{}]")
 _MAP = re.compile(r"(?P<path>[^:=,{}]+):(?P<value>[^=,]*)=(?P<replacement>[^,]*)")
 _QUOTED_PATH_CHARACTERS = 100
 
+_BREAKING = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of what could begin a line or control a display: control characters, halves of surrogate pairs,
+and the two characters that separate lines and paragraphs."""
+
 
 class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How an alert is made of a payload in JSON.
@@ -168,7 +172,7 @@ def _value(content: Any, path: str) -> str:  # noqa: ANN401
             raise Reject(f"the payload has no field {_quoted(path)}") from None
     match found:
         case str():
-            return "".join(" " if unicodedata.category(each) in {"Cc", "Cs"} else each for each in found)
+            return "".join(" " if unicodedata.category(each) in _BREAKING else each for each in found)
         case bool():
             return "true" if found else "false"
         case None:
