@@ -18,7 +18,7 @@ from botocore.exceptions import ReadTimeoutError
 from relay import client
 from relay_cli import drafts, durations
 from relay_cli.app import main
-from relay_cli.commands import doctor, login, pause, posts, send, status, webhook
+from relay_cli.commands import doctor, login, pause, posts, send, setup, status, webhook
 from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes, waits
 
 from tests.worlds.aws import REGION, stubbed_answer
@@ -134,6 +134,7 @@ class CliHarness:
             pause,
             posts,
             send,
+            setup,
             status,
             waits,
             webhook,

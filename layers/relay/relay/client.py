@@ -207,8 +207,8 @@ class Outbox:
             sentiment: The sentiment shown with the post.
             in_reply_to_message_id: The StockTwits id of the message to reply to.
             chart: An image: an ``https://`` link, or ``s3://bucket/key`` in the stack's chart bucket.
-            key: The idempotency key: a key is posted at most once, however often it is sent. Without it, each call is an
-                alert of its own, and gets a key before it is first sent.
+            key: The idempotency key: a key is posted at most once, however often it is sent. Without it, each call is
+                an alert of its own, and gets a key before it is first sent.
             expires_at: Do not post it after this moment: a datetime with a zone, or ISO 8601.
             not_before: Do not post it before this moment, at most 13 days from now.
             priority: ``high`` goes before others among what waits.

@@ -32,6 +32,8 @@ NOT_HERE = {
     "sam local invoke": "it needs Docker: test_events.py gives each event to Lambda's runtime",
     "from relay.archive import read_backup": "tests/unit/backups/test_reader.py reads a file and an object",
     "pip install .": "it needs the package index",
+    "python3 -m venv ~/relay": "the same",
+    "relay setup": "it deploys: test_first_hour.py does that, from a clone",
     "queue_arn() {": "the emulator does not know StartMessageMoveTask",
     "kept() {": "it would take the stack away from the tests that follow, with all that a deleted one leaves",
     "curl -sS --data": "the webhook's address is another here: the next one posts to it",
