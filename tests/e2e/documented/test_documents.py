@@ -29,7 +29,6 @@ NOT_HERE = {
     "make deploy": "it deploys to AWS; to the emulator, local/stack/stack.py does, in the same way",
     "sam build": "it makes what AWS runs, and deploys it there: test_build.py builds, local/stack/stack.py deploys",
     "sam delete": "it would take the stack away from the tests that follow",
-    "sam local invoke": "it needs Docker: test_events.py gives each event to Lambda's runtime",
     "from relay.archive import read_backup": "tests/unit/backups/test_reader.py reads a file and an object",
     "pip install .": "it needs the package index",
     "python3 -m venv ~/relay": "the same",
