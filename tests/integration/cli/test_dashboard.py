@@ -79,7 +79,7 @@ def test_a_post_that_is_shown_without_its_sentiment_has_that_remark(
     outbox.send('{"body": "Up 3% $AAPL", "sentiment": "bullish"}')
     world.stand_in.fail("sentiment")
     cli.log(outbox.run())
-    assert "StockTwits shows it without its sentiment https://stocktwits.com/relay_demo/message/" in (
+    assert f"StockTwits shows it without its sentiment {world.stand_in.url}/relay_demo/message/" in (
         page.ask().part("posts")
     )
 
@@ -110,7 +110,7 @@ def test_a_post_is_shown_with_its_link_and_how_long_it_took(
     (post,), posted_at = world.stand_in.posts, world.clock()
     shown = page.ask()
     assert f"{iso(posted_at)} ✓ posted 2.5 s after it was queued Up 3% on volume $AAPL" in shown.part("posts")
-    assert f'<a href="https://stocktwits.com/relay_demo/message/{post.id}" rel="noopener noreferrer"' in shown.html
+    assert f'<a href="{world.stand_in.url}/relay_demo/message/{post.id}" rel="noopener noreferrer"' in shown.html
     assert "From queued to posted, 1 post: median 2.5 s, longest 2.5 s." in shown.part("posts")
 
 
