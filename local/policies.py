@@ -28,10 +28,6 @@ ACCEPTED = {
     ("docs/deploy-policy.json, EventSources", "RESOURCE_STAR"): (
         "AWS chooses the id of an event source mapping, so no name can limit these actions"
     ),
-    ("docs/deploy-policy.json, Webhook", "UNKNOWN_ACTION"): (
-        "apigateway:TagResource and UntagResource are newer than parliament: CloudFormation's schema of "
-        "AWS::ApiGatewayV2::Stage names both"
-    ),
     ("template.yaml, DrainLeftoversFunctionEveryMinuteRole/Policies/0/PolicyDocument, 0", "NO_VERSION"): (
         "SAM writes the policy of a schedule's role without a version, and it has no variables, which would need one"
     ),

@@ -48,12 +48,12 @@ class Secrets:
 
     def __init__(self, stack: Stack, *more: str) -> None:
         token, login = stack.stocktwits.access_token, stack.firestream
-        passwords = [login.password, *OF_SOURCES, *more]
+        passwords = [login.password, *more]
         pairs = [f"{login.username}:{each}" for each in passwords]
         self.tokens = [token, *more]
         self.basics = [base64.b64encode(each.encode()).decode() for each in pairs]
         self.signatures = set(stack.firestream._links)
-        plain = [*self.tokens, *passwords, *self.basics, SIGNED]
+        plain = [*self.tokens, *passwords, *self.basics, *OF_SOURCES, SIGNED]
         forms = {form for each in plain for form in (each, quote(each, safe=""), json.dumps(each)[1:-1])}
         self._pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), re.IGNORECASE)
 

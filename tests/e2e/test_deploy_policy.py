@@ -37,6 +37,7 @@ NOT_CALLED = {
     "logs:*IndexPolicy": "no log group has fields of its own in its index",
     "logs:*ResourcePolicy": "no log group has a policy of its own",
     "iam:CreateServiceLinkedRole": "neither the table nor the workgroup has anything that needs one",
+    "apigateway:*agResource": "they are no actions of IAM, where tags are PUT and DELETEd",
     "lakeformation:CreateTable": "it is no action of IAM",
     "lakeformation:GetDataAccess": "it reads the contents of a table",
 }

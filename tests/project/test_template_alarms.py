@@ -74,15 +74,19 @@ def of_the_function(name: str) -> dict[str, Any]:
             )
             for function, condition in CONDITIONS.items()
         ),
-        *(
-            (
-                f"{metric}Alarm",
-                f"StockTwitsRelay {metric}",
-                OF_THE_STACK,
-                "WebhookIsOn",
-                "Sum >= 1 in 1 of 1 x 300, else notBreaching",
-            )
-            for metric in ("AlertsNotTaken", "AlertsRefused")
+        (
+            "AlertsNotTakenAlarm",
+            "AWS/ApiGateway 5xx",
+            {"Name": "ApiId", "Value": {"Ref": "WebhookApi"}},
+            "WebhookIsOn",
+            "Sum >= 1 in 1 of 1 x 300, else notBreaching",
+        ),
+        (
+            "AlertsRefusedAlarm",
+            "StockTwitsRelay AlertsRefused",
+            OF_THE_STACK,
+            "WebhookIsOn",
+            "Sum >= 1 in 1 of 1 x 300, else notBreaching",
         ),
         (
             "DrainStoppedAlarm",

@@ -203,6 +203,7 @@ def as_it_is(content: Any, path: str) -> str:
 authenticated = Receiver._authenticated
 unread = st.tuples(st.sampled_from([*SOURCES.values()]), payloads)
 unfilled = st.tuples(templates, payloads)
+with_lines = st.tuples(st.just(Template(body="Up {price} ${name}")), filled.map(json.dumps))
 
 PLANTED: list[tuple[str, object, SearchStrategy[Any], Callable[[Any], None]]] = [
     ("hmac.compare_digest", lambda *_: True, requests(), webhook.request),
@@ -211,7 +212,7 @@ PLANTED: list[tuple[str, object, SearchStrategy[Any], Callable[[Any], None]]] = 
     ("relay.posting.webhook.receiver._refuse_secret", lambda *_: None, requests(), webhook.request),
     ("functions.receive_alerts.app.failure", lambda _: Receipt(502), requests(), webhook.request),
     ("relay.posting.webhook.body_template._quoted", str, unfilled, lambda both: webhook.template(*both)),
-    ("relay.posting.webhook.body_template._value", as_it_is, unfilled, lambda both: webhook.template(*both)),
+    ("relay.posting.webhook.body_template._value", as_it_is, with_lines, lambda both: webhook.template(*both)),
     ("relay.posting.webhook.message._made_key", lambda *_: "", unread, lambda both: webhook.message(*both)),
     ("relay.posting.webhook.message._encoded", lambda alert: alert.body, unread, lambda both: webhook.message(*both)),
 ]

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from dataclasses import replace
+from http import HTTPStatus
 from itertools import count
 from typing import Any
 
@@ -84,7 +85,7 @@ def anybody(sources: dict[str, Source], name: str, secret: str, address: str) ->
 
 
 def says_which(self: Receiver, request: Any) -> Receipt:
-    return replace(receive(self, request), status=404 if request.source == "nobody" else 403)
+    return replace(receive(self, request), status=HTTPStatus(404 if request.source == "nobody" else 403))
 
 
 @pytest.mark.parametrize(

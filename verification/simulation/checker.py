@@ -96,9 +96,11 @@ EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
     ),
     "compare their links": lambda day: _hides_links(day) and (_has_twins(day) or _has_repeats(day)),
     "could not be read back": _does(Contrary.MAX_IGNORED, Contrary.SHORT, Contrary.ID_OF_ANOTHER, *_UNREADABLE),
-    # Each page of the stream takes long, there are many, and with short posting hours there are few attempts.
+    # Each page of the stream takes long, there are many, and with short posting hours there are few attempts. In rare
+    # ones, a post may have to wait for another one until they are over.
     TOO_LATE: lambda day: (
-        (day.nature.slowness > 1 or day.rules.rare) and day.nature.contrary is not None and bool(day.rules.shut)
+        ((day.nature.slowness > 1 or day.rules.rare) and day.nature.contrary is not None and bool(day.rules.shut))
+        or (day.rules.rare and bool(day.rules.alike_minutes or day.rules.symbol_cooldown_minutes))
     ),
     NOT_FOUND_IN_TIME: _does(*HIDES, Contrary.DUPLICATE, Contrary.INNER_STATUS),
     NO_ID_TWICE: _does(*_NAMELESS),

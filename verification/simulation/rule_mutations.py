@@ -238,7 +238,7 @@ RULE_MUTATIONS: dict[Mutation, int] = {
     hidden_longer_than_held: 2,
     hidden_shorter_than_held: 2,
     high_priority_ignored: 23,
-    given_up_hours_before_its_time: 125,
+    given_up_hours_before_its_time: 399,
     kept_until_sqs_deletes_it: 25,
 }
 """Each defect, and the first day to simulate: one on which it is found."""

@@ -73,6 +73,9 @@ def add(  # noqa: PLR0913  each is an option
     replace: Annotated[
         bool, typer.Option("--replace", help="Make a new secret for a source; what no option changes stays.")
     ] = False,
+    keep_secret: Annotated[
+        bool, typer.Option("--keep-secret", help="Change a source and keep its address; what no option changes stays.")
+    ] = False,
 ) -> None:
     """Add a source, and print its address. The secret in the address is shown this once.
 
@@ -85,28 +88,41 @@ def add(  # noqa: PLR0913  each is an option
     [dim]relay webhook add scanner
     relay webhook add tradingview --expires-in 30m --allow 192.0.2.1,198.51.100.0/24
     relay webhook add bot --body 'Up {change}% ${symbol}' --sentiment '{side}' --map side:buy=bullish,side:sell=bearish
-    relay webhook add scanner --replace[/dim]
+    relay webhook add scanner --replace
+    relay webhook add scanner --keep-secret --expires-in 1h[/dim]
     """
     context: Context = ctx.obj
     _check_name(name)
     stored = webhook_sources.read(context.stack)
     before = stored.sources.get(name)
-    if before and not replace:
+    if before and not (replace or keep_secret):
         raise Failure(
-            f"There is a source {name} already: choose another name, or make a new secret for it with --replace.", USAGE
+            f"There is a source {name} already: choose another name, change it with --keep-secret, or make it a new "
+            "secret with --replace.",
+            USAGE,
         )
+    if keep_secret and not before:
+        raise Failure(f"There is no source {name} whose secret could be kept.", USAGE)
     secret = sources.new_secret()
     try:
+        template = _template(before.template if before else None, body, sentiment, maps, key)
         source = sources.new_source(
             secret,
             added=datetime.fromtimestamp(time.time(), UTC).date().isoformat(),
             addresses=_addresses(allow) if allow else before.addresses if before else (),
-            template=_template(before.template if before else None, body, sentiment, maps, key),
+            template=template,
             expires_in=int(expires_in.total_seconds()) if expires_in else before.expires_in if before else 0,
         )
+        if template:
+            message.try_template(template)
     except Reject as error:
         raise Failure(f"Nothing was stored: {one_line(error.reason, 1000)}.", USAGE) from None
+    if before and keep_secret:
+        source = structs.replace(source, salt=before.salt, hash=before.hash, added=before.added)
     webhook_sources.write(context.stack, stored, stored.sources | {name: source})
+    if keep_secret:
+        context.console.print(f"Changed {name}; its address stays the same. The change works within a minute.")
+        return
     _show_address(context, name, secret, source)
     _note_replaced(context, before)
 
@@ -202,7 +218,11 @@ def _check_name(name: str) -> None:
 
 
 def _addresses(given: list[str]) -> list[str]:
-    return [each for text in given for each in text.split(",") if each.strip()]
+    """Return the addresses of the option; raises `Failure` if there are none, which would let in any."""
+    addresses = [each for text in given for each in text.split(",") if each.strip()]
+    if not addresses:
+        raise Failure("--allow needs an address: without one, alerts would be accepted from everywhere.", USAGE)
+    return addresses
 
 
 def _template(
@@ -368,11 +388,11 @@ def _test_address(context: Context, name: str) -> None:
 
 def _secret(stack: Stack, name: str, given: str) -> str:
     """Return the secret in an address, or the secret itself; raises `Failure`, which does not show it."""
-    text = given.strip().strip("'\"<>").strip()
+    text = given.strip().strip("'\"<>").strip().removesuffix("/")
     begins = f"{stack.output('WebhookUrl')}/alerts/{name}/"
     if "://" in text and not text.startswith(begins):
         raise Failure(f"That is not the address of {name}, which begins with {begins}: nothing was sent.", USAGE)
-    secret = unquote(text.removeprefix(begins))
+    secret = unquote(text.removeprefix(begins).removeprefix(f"/alerts/{name}/"))
     if not _SECRET.fullmatch(secret):
         raise Failure("That is not a secret: it has characters that no secret has. Nothing was sent.", USAGE)
     return secret

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from relay.aws_errors import error_code
 from relay.errors import Reject
 from relay.posting.webhook.sources import MAX_CHARACTERS, decode, encode
 
-from relay_cli.failure import FAILED, Failure
+from relay_cli.deployed.stack import client
+from relay_cli.failure import FAILED, Failure, from_aws_error
 from relay_cli.text import one_line
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def write(stack: Stack, stored: StoredSources, sources: dict[str, Source]) -> No
 
     Raises:
         Failure: They do not fit; or something else changed the parameter since it was read.
-        ClientError, BotoCoreError: SSM did not store them.
+        ClientError: SSM did not store them.
     """
     name = stack.parameter(PARAMETER)
     try:
@@ -81,8 +82,15 @@ def write(stack: Stack, stored: StoredSources, sources: dict[str, Source]) -> No
             "free in the parameter.\nShorter templates, fewer addresses, and revoked sources make space.",
             FAILED,
         ) from None
+    # Only once: a second attempt after a lost answer would look like somebody else's change.
+    ssm = client(stack.session, "ssm", retries={"mode": "standard", "total_max_attempts": 1})
     try:
-        answer = stack.client("ssm").put_parameter(Name=name, Type=_SECURE, Value=value, Overwrite=stored.version > 0)
+        answer = ssm.put_parameter(Name=name, Type=_SECURE, Value=value, Overwrite=stored.version > 0)
+    except BotoCoreError as error:
+        failure = from_aws_error(error)
+        raise Failure(
+            f"{failure.reason}\nThe change may be stored nevertheless: see `relay webhook list`.", failure.code
+        ) from None
     except ClientError as error:
         if error_code(error) == "ParameterAlreadyExists":
             raise Failure(

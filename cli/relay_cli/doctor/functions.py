@@ -32,8 +32,8 @@ class Function:
 
 
 POST, DRAIN, FETCH = Function("PostMessages", 2), Function("DrainLeftovers", 1), Function("FetchBackups", 6)
-RECEIVE = Function("ReceiveAlerts", 1)
-"""More of it may run at a time: as many as the webhook's requests need."""
+RECEIVE = Function("ReceiveAlerts", 10)
+"""As many run at a time as the webhook's requests need; an alert takes some 35 ms, and a cold start a second."""
 
 _HALVES = {POST.name: "Posting", DRAIN.name: "Posting", FETCH.name: "Backups"}
 

@@ -35,7 +35,7 @@ from botocore.exceptions import (
 
 from relay.aws_errors import AWS_ERRORS, error_code
 from relay.errors import Reject, RelayError
-from relay.posting.alert import check_not_before, read_message
+from relay.posting.alert import check_not_before, check_not_expired, read_message
 from relay.posting.delivery import idempotency_key
 from relay.queue_message import QueueMessage
 from relay.queues import MAX_BATCH
@@ -343,6 +343,7 @@ def draft(body: str) -> Draft:
         raise Reject(f"it has {size:,} bytes, more than the Outbox's limit of {MAX_MESSAGE_BYTES:,}")
     reading = read_message(body)
     check_not_before(reading.alert, time.time())
+    check_not_expired(reading.alert, time.time())
     return Draft(body, reading, reading.envelope_id or secrets.token_hex(16))
 
 

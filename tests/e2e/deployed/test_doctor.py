@@ -1,6 +1,7 @@
 """`relay doctor` on the deployed stack: every check finds what it looks for there, and each defect has its line.
 
-The stack has no TLS: the statements that refuse plain HTTP are not deployed to the emulator (`local/stack/iam.py`).
+The stack has no TLS: the statements that refuse plain HTTP are not deployed to the emulator (`local/stack/iam.py`). And
+the name in the webhook's address is known to the emulator alone.
 """
 
 import json
@@ -14,6 +15,7 @@ import pytest
 
 from local.build import ROOT
 from local.stack.stack import STACK_NAME, Stack
+from tests.e2e.sender import Sender
 from tests.worlds.defects import DEFECTS, Defect, check_lines, plain_http, rounds
 from tests.worlds.doctor import Report
 
@@ -26,6 +28,7 @@ WITHOUT_TLS = {
     "queue-backup-requests": "warning",
     "queue-backup-failures": "warning",
 }
+WITHOUT_A_NAME = {"webhook-address": "warning"}
 
 
 class OnTheStack:
@@ -62,12 +65,13 @@ class OnTheStack:
 
 @pytest.fixture(scope="module")
 def deployed(stack: Stack) -> OnTheStack:
+    Sender(stack)
     return OnTheStack(stack)
 
 
 def test_a_healthy_stack_has_no_line_that_is_not_ok(deployed: OnTheStack) -> None:
     report = deployed.doctor()
-    assert report.not_ok() == WITHOUT_TLS
+    assert report.not_ok() == WITHOUT_TLS | WITHOUT_A_NAME
     assert [each for each in report.findings if each["check"] in WITHOUT_TLS and "plain HTTP" not in each["text"]] == []
     assert report.code == 0
 

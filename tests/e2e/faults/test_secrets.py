@@ -437,7 +437,8 @@ def test_a_secret_is_found_wherever_it_is(stack: Stack) -> None:
     assert leaks(stack) == []
 
 
-def test_every_secret_is_found_in_every_form(stack: Stack) -> None:
+def test_every_secret_is_found_in_every_form(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.e2e.leaks.OF_SOURCES", {"of-a-source"})
     token, user = stack.stocktwits.access_token, stack.firestream.username
     link = stack.firestream.grant("message", FIRST_DAY)
     secrets = Secrets(stack, "the one/before")
@@ -448,6 +449,7 @@ def test_every_secret_is_found_in_every_form(stack: Stack) -> None:
         base64.b64encode(f"{user}:{stack.firestream.password}".encode()).decode(),
         link,
         link.rpartition("=")[2],
+        "of-a-source",
         "the one/before",
         "the%20one%2Fbefore",
         base64.b64encode(f"{user}:the one/before".encode()).decode(),

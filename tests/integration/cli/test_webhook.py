@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from relay.posting.webhook import sources as secrets
 from relay.posting.webhook.message import compose
 from relay.posting.webhook.receiver import MAX_BYTES, Receiver, read_request
@@ -190,10 +191,16 @@ def test_a_source_can_be_added_before_the_webhook_is_switched_on(cli: CliHarness
         (["s", "--body", "Up {a"], "a single {"),
         (["s", "--body", "Up \x1b[2J"], "control character"),
         (["s", "--body", " "], "body is empty"),
+        (["s", "--body", "x" * 1001], "at most 1000 are allowed"),
+        (["s", "--body", "New high ${{ticker}}"], "placeholder ${ticker}"),
+        (["s", "--body", "Up {a}", "--key", "same"], "the same for every alert"),
         (["s", "--sentiment", "bullish"], "needs a --body"),
         (["s", "--body", "Up", "--map", "side=buy"], "side:buy=bullish"),
         (["s", "--body", "Up", "--map", "side:buy=bullish"], "the map of side is of no use"),
         (["s", "--allow", "example.com"], "52.89.214.238"),
+        (["s", "--allow", ""], "from everywhere"),
+        (["s", "--allow", " , "], "from everywhere"),
+        (["s", "--keep-secret"], "no source s"),
         (["s", "--allow", "10.0.0.1/8"], "10.1.0.0/16"),
         (["s", "--expires-in", "59s"], "at least a minute"),
         (["s", "--expires-in", "soon"], "is not a duration"),
@@ -210,7 +217,7 @@ def test_what_cannot_be_meant_is_refused_in_words_and_nothing_is_stored(
 def test_what_no_longer_fits_is_refused_with_the_characters_that_are_free(cli: CliHarness) -> None:
     add(cli)
     before = raw(cli)
-    result = cli("webhook", "add", "other", "--body", "x" * 5000)
+    result = cli("webhook", "add", "other", "--body", "x", "--key", "{id}" + "x" * 5000)
     assert (result.code, result.out) == (FAILED, "")
     assert f"{MAX_CHARACTERS - len(before[0]):,} of 4,096 characters are free" in result.err
     assert "Shorter templates, fewer addresses" in result.err
@@ -218,8 +225,8 @@ def test_what_no_longer_fits_is_refused_with_the_characters_that_are_free(cli: C
 
 
 def test_sources_fit_up_to_the_last_character(cli: CliHarness) -> None:
-    add(cli, "--body", "x")
-    add(cli, "--replace", "--body", "x" * (1 + MAX_CHARACTERS - len(raw(cli)[0])))
+    add(cli, "--body", "x", "--key", "{i}")
+    add(cli, "--replace", "--key", "{i}" + "x" * (MAX_CHARACTERS - len(raw(cli)[0])))
     assert len(raw(cli)[0]) == MAX_CHARACTERS
     assert cli("webhook", "add", "scanner", "--replace", "--expires-in", "1h").code == FAILED
 
@@ -278,6 +285,27 @@ def test_the_first_source_is_not_stored_over_one_that_was_added_at_the_same_time
     assert raw(cli)[0] == "{}"
 
 
+def test_a_lost_answer_is_not_taken_for_somebody_elses_change(cli: CliHarness) -> None:
+    def lost(call: dict[str, Any]) -> dict[str, Any]:
+        cli.world.ssm.put_parameter(**call)
+        raise ReadTimeoutError(endpoint_url="https://ssm")
+
+    cli.plan("PutParameter", lost)
+    result = cli("webhook", "add", "scanner")
+    assert (result.code, result.out, "may be stored nevertheless" in result.err) == (NO_AWS, "", True)
+    assert set(sources(cli)) == {"scanner"}
+
+
+def test_a_source_can_be_changed_without_a_new_secret(cli: CliHarness) -> None:
+    secret = add(cli, "--body", "Up ${symbol}", "--allow", HERE)
+    result = cli("webhook", "add", "scanner", "--keep-secret", "--expires-in", "1h", "--body", "New high ${symbol}")
+    assert (result.code, "its address stays the same" in result.out, gets_in(cli, secret)) == (DONE, True, True)
+    source = sources(cli)["scanner"]
+    assert source.template
+    assert (source.template.body, source.expires_in) == ("New high ${symbol}", 3600)
+    assert not gets_in(cli, secret, address="198.51.100.9")
+
+
 @pytest.mark.parametrize("operation", ["GetParameter", "PutParameter"])
 def test_a_call_that_aws_denies_is_named(cli: CliHarness, operation: str) -> None:
     cli.plan(operation, "AccessDeniedException")
@@ -332,9 +360,9 @@ def test_without_a_source_the_list_says_so(cli: CliHarness) -> None:
 
 def test_a_template_of_somebody_else_steers_no_terminal(cli: CliHarness) -> None:
     template = {"body": f"\x1b[2J{OVERRIDE}"}
-    hostile = {"salt": "", "hash": "", "added": OVERRIDE, "addresses": [OVERRIDE], "template": template}
+    hostile = {"salt": "", "hash": "", "added": OVERRIDE, "template": template}
     store(cli, json.dumps({f"{OVERRIDE}[red]": hostile}))
-    assert cli("webhook", "list").out.count(SHOWN) == 4
+    assert cli("webhook", "list").out.count(SHOWN) == 3
 
 
 def test_nobody_gets_in_with_a_revoked_source_and_the_others_stay(cli: CliHarness) -> None:

@@ -137,11 +137,12 @@ def test_when_sqs_does_not_take_it_the_sender_is_asked_to_come_back_after_one_at
     webhook.add("scanner")
     webhook.posting.aws.answer("SendMessage", failure)
     run = webhook.receive("scanner")
-    assert answered(run) == (503, {"message": f"SQS did not take the alert ({failure})"})
+    assert answered(run) == (503, {"message": "Service Unavailable"})
     assert run.answer["headers"]["Retry-After"] == "5"
     assert counted(run) == [("AlertsNotTaken", OF_THE_STACK)]
     line = logged(run)
     assert (line["level"], line["source"], line["text"]) == ("ERROR", "scanner", "Up $AAPL")
+    assert line["reason"] == f"SQS did not take the alert ({failure})"
     assert answered(webhook.receive("scanner"))[0] == 202
 
 
@@ -184,9 +185,8 @@ def test_sources_that_cannot_be_used_are_told_to_the_operator_without_their_cont
     webhook.secrets["scanner"] = "a-secret-in-broken-json"
     webhook.store('{"scanner": {"secret": "a-secret-in-broken-json"}}')
     run = webhook.receive("scanner")
-    status, content = answered(run)
-    assert status == 503
-    assert f"{PARAMETER}, cannot be used" in content["message"]
+    assert answered(run) == (503, {"message": "Service Unavailable"})
+    assert f"{PARAMETER}, cannot be used" in logged(run)["reason"]
     assert counted(run) == [("AlertsNotTaken", OF_THE_STACK)]
     assert logged(run)["level"] == "ERROR"
 

@@ -169,6 +169,20 @@ def check_not_before(alert: Alert, sent_at: float) -> None:
         raise Reject("not_before: must be at most 13 days after the message is sent")
 
 
+def check_not_expired(alert: Alert, now: float) -> None:
+    """Refuse an alert whose time is over before it is sent.
+
+    Args:
+        alert: What is to be posted.
+        now: The time, in seconds since the epoch.
+
+    Raises:
+        Reject: Its ``expires_at`` is past.
+    """
+    if alert.expires_at and alert.expires_at.timestamp() <= now:
+        raise Reject("expires_at: is past")
+
+
 def fingerprint(alert: Alert) -> str:
     """Return what only the same post has: a SHA-256, in hexadecimal, of text, sentiment, reply and chart.
 
@@ -216,6 +230,8 @@ def check_key(name: str, key: str | None) -> None:
     """
     if not key:
         return
+    if not key.strip():
+        raise Reject(f"{name}: is blank, as every alert without a value would have it: give each alert its own")
     if len(key) > MAX_KEY_CHARACTERS:
         raise Reject(f"{name}: has {len(key)} characters, at most {MAX_KEY_CHARACTERS} are allowed")
     _check_text(name, key)

@@ -27,7 +27,6 @@ def body(template: str, payload: object) -> str:
         ("{n}", '{"n": 12345678901234567890123.000}', "12345678901234567890123.000"),
         ("{n}", '{"n": -0.0e5}', "-0.0e5"),
         ("{yes} {no}", {"yes": True, "no": False}, "true false"),
-        ("[{empty}]", {"empty": ""}, "[]"),
         ("{a}", {"a": "{b}", "b": "not filled in again"}, "{b}"),
         ("{a}", {"a": "x\u2028y\u2029z"}, "x y z"),
         ("first\n{a}", {"a": "x\ny\tz\x00\x85\ud800."}, "first\nx y z   ."),
@@ -56,6 +55,12 @@ def test_a_field_that_is_missing_or_no_single_value_is_named(path: str, payload:
     with pytest.raises(Reject) as refused:
         body(f"{{{path}}}", payload)
     assert f" {path}" in refused.value.reason
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+def test_an_empty_value_is_refused_in_the_body_since_it_would_leave_a_gap(value: str) -> None:
+    with pytest.raises(Reject, match="field symbol is empty"):
+        body("Up 3% ${symbol}", {"symbol": value})
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 from relay.errors import Misconfigured, Reject, Retry
 from relay.posting.webhook.body_template import Template
 from relay.posting.webhook.receiver import MAX_BYTES, Receipt, Receiver, Request, failure, read_request
-from relay.posting.webhook.sources import Source, new_secret, new_source
+from relay.posting.webhook.sources import Source, new_source
 
 from tests.factories import NOW, api_event
 
-SECRET = new_secret()
+SECRET = "a-secret-of-the-tests-0123456789_abcdefghij"
 HERE = "52.89.214.238"
 SCANNER = new_source(SECRET, added="2026-11-27")
 HOME_ONLY = new_source(SECRET, added="2026-11-27", addresses=["192.0.2.0/24"])
@@ -144,7 +144,8 @@ def test_the_sources_are_not_read_again_for_a_right_secret(around: Surroundings)
 def test_while_the_sources_cannot_be_read_the_sender_is_asked_to_come_back(around: Surroundings) -> None:
     around.fails = Retry("the parameter cannot be read")
     receipt = around.receive(UNREADABLE, is_base64=True)
-    assert answer(receipt) == (503, {"message": "the parameter cannot be read"})
+    assert answer(receipt) == (503, {"message": "Service Unavailable"})
+    assert receipt.reason == "the parameter cannot be read"
     assert receipt.response["headers"]["Retry-After"] == "5"
     assert receipt.source == ""
 
@@ -185,6 +186,7 @@ def test_a_body_in_base64_is_decoded(around: Surroundings) -> None:
         ("{}", False, "missing required field `body`"),
         (base64.b64encode(b"\xff\xfe").decode(), True, "is not text in UTF-8"),
         ("\ud800", False, "is not text in UTF-8"),
+        ("Up \ufffd $AAPL", False, "is not text in UTF-8"),
         ("!", True, "cannot be decoded"),
         (UNREADABLE, True, "cannot be decoded"),
         ('{"body": "Up $AAPL", "expires_at": "2026-11-27T00:00:00Z"}', False, "expires_at: is past"),
@@ -197,6 +199,37 @@ def test_what_cannot_be_posted_is_refused_with_the_reason_in_words(
     assert status == 400
     assert reason in content["message"]
     assert around.sent == []
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, "text=Up+3%25"),
+        (f"{FORM}; charset=utf-8", "payload=%7B%22text%22"),
+        (FORM.upper(), "message=Up&title="),
+        ("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data"),
+    ],
+)
+def test_a_form_is_not_posted_as_it_stands(around: Surroundings, content_type: str, body: str) -> None:
+    status, content = answer(around.receive(body, content_type=content_type))
+    assert (status, "is a form" in content["message"], around.sent) == (400, True, [])
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, "Up 3% $AAPL"),
+        (FORM, "RSI = 70 $AAPL"),
+        (FORM, '{"body":"a=b"}'),
+        ("text/plain", "RSI=70"),
+        ("", "RSI=70"),
+    ],
+)
+def test_a_text_is_posted_although_curl_calls_it_a_form(around: Surroundings, content_type: str, body: str) -> None:
+    assert around.receive(body, content_type=content_type).status == 202
 
 
 def test_a_payload_is_filled_into_its_sources_template_under_its_sources_name(around: Surroundings) -> None:
@@ -259,9 +292,17 @@ def test_neither_a_request_nor_an_error_of_it_shows_the_secret() -> None:
 def test_when_sqs_does_not_take_an_alert_its_sender_may_send_it_again_and_the_log_has_it(around: Surroundings) -> None:
     around.outbox_fails = Retry("SQS did not take the alert (Throttled)")
     receipt = around.receive("Up $AAPL")
-    assert answer(receipt) == (503, {"message": "SQS did not take the alert (Throttled)"})
+    assert answer(receipt) == (503, {"message": "Service Unavailable"})
     assert receipt.response["headers"]["Retry-After"] == "5"
-    assert (receipt.source, receipt.text) == ("scanner", "Up $AAPL")
+    reason = "SQS did not take the alert (Throttled)"
+    assert (receipt.source, receipt.reason, receipt.text) == ("scanner", reason, "Up $AAPL")
+
+
+def test_the_log_has_the_key_of_what_sqs_may_have_taken_so_that_it_can_be_sent_again(around: Surroundings) -> None:
+    around.outbox_fails = Retry("SQS did not answer")
+    key = around.receive().key
+    around.outbox_fails = None
+    assert (around.receive().key, key[:16]) == (key, "webhook-scanner-")
 
 
 def test_what_sqs_refuses_is_a_bad_request(around: Surroundings) -> None:
@@ -287,6 +328,10 @@ def test_what_sqs_refuses_is_a_bad_request(around: Surroundings) -> None:
 def test_the_secret_is_in_the_path_or_the_header(event: dict[str, Any]) -> None:
     request = read_request(event)
     assert (request.source, request.secret) == ("scanner", "s-1")
+
+
+def test_the_kind_of_a_body_is_in_its_header() -> None:
+    assert read_request(api_event("scanner", **{"Content-Type": FORM})).content_type == FORM
 
 
 @pytest.mark.parametrize("authorization", ["Basic s-1", "s-1", "Bearer", "", "Bearers-1"])

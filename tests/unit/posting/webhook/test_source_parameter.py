@@ -125,6 +125,17 @@ def test_an_outage_of_ssm_is_bridged_for_ten_minutes(reading: Reading, failure: 
     assert OUTAGE_SECONDS == 600
 
 
+@pytest.mark.parametrize("failure", OF_SSM, ids=repr)
+def test_during_an_outage_nobody_is_told_that_a_secret_is_wrong_which_may_be_new(
+    reading: Reading, failure: Exception
+) -> None:
+    reading.names()
+    reading.ssm.content = failure
+    assert reading.names(after=KEPT_SECONDS) == ["old"]
+    with pytest.raises(Retry):
+        reading.names(fresh=True)
+
+
 def test_during_an_outage_every_failure_is_reported_and_the_sources_are_read_as_soon_as_it_ends(
     reading: Reading,
 ) -> None:

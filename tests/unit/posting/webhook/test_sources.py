@@ -19,7 +19,7 @@ from relay.posting.webhook.sources import (
 )
 
 HERE = "192.0.2.7"
-SECRET = new_secret()
+SECRET = "a-secret-of-the-tests-0123456789_abcdefghij"
 SOURCES = {"scanner": new_source(SECRET, added="2026-11-27")}
 
 
@@ -28,7 +28,9 @@ def test_the_right_secret_gets_in() -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["", SECRET[:-1], f"{SECRET} ", SECRET.swapcase(), "\ud800", SOURCES["scanner"].hash]
+    "secret",
+    ["", SECRET[:-1], f"{SECRET} ", SECRET.swapcase(), "\ud800", SOURCES["scanner"].hash],
+    ids=["none", "shorter", "longer", "other letters", "half a character", "its hash"],
 )
 def test_no_other_secret_does(secret: str) -> None:
     assert authenticate(SOURCES, "scanner", secret, HERE) is None
@@ -112,6 +114,11 @@ def test_a_parameter_that_is_not_understood_whole_is_refused_without_repeating_i
         decode(text)
     assert "SECRET-HASH" not in refused.value.reason
     assert refused.value.__cause__ is None
+
+
+def test_a_parameter_with_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(Reject, match="an address must be one as in"):
+        decode('{"a": {"salt": "s", "hash": "h", "added": "d", "addresses": ["192.0.2.7", "home"]}}')
 
 
 def test_a_source_needs_salt_hash_and_day_alone() -> None:

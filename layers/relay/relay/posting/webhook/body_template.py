@@ -66,6 +66,8 @@ def check(template: Template) -> None:
     if any(_has_controls(word) for words in template.maps.values() for pair in words.items() for word in pair):
         raise Reject("the template's map has a control character")
     _check_sentiment(template)
+    if template.key and not any(_paths("key", template.key)):
+        raise Reject("the template's key is the same for every alert: name a field of the payload in it, as in {id}")
     unused = set(template.maps) - set(_paths("sentiment", template.sentiment))
     if unused:
         raise Reject(
@@ -86,6 +88,11 @@ def _check_sentiment(template: Template) -> None:
     for word in words:
         if word and word not in SENTIMENTS:
             raise Reject(f"the template's sentiment can be {_quoted(word)}, and must be one of {', '.join(SENTIMENTS)}")
+
+
+def example(template: Template) -> str:
+    """Return the body of a template with a single character for each of its fields."""
+    return "".join(literal if path is None else "x" for literal, path in _parts("body", template.body))
 
 
 def parse_maps(text: str) -> dict[str, dict[str, str]]:
@@ -147,6 +154,8 @@ def _filled(field: str, text: str, content: Any, maps: dict[str, dict[str, str]]
     length = 0
     for literal, path in _parts(field, text):
         value = literal if path is None else _value(content, path)
+        if path is not None and field == "body" and not value.strip():
+            raise Reject(f"the payload's field {_quoted(path)} is empty, which would leave a gap in the post")
         if path is not None and maps:
             value = maps.get(path, {}).get(value, value)
         length += len(value)

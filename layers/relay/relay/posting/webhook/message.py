@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relay.errors import Reject
-from relay.posting.alert import check_not_before, read_message
-from relay.posting.webhook.body_template import render
+from relay.posting.alert import check_not_before, check_not_expired, read_message
+from relay.posting.webhook.body_template import example, render
 
 if TYPE_CHECKING:
     from relay.posting.alert import Alert, Reading
+    from relay.posting.webhook.body_template import Template
     from relay.posting.webhook.sources import Source
 
 SAME_SECONDS = 1800
@@ -58,14 +59,25 @@ def compose(name: str, source: Source, payload: str, now: float) -> Composed:
     reading = read_message(body)
     alert = reading.alert
     check_not_before(alert, now)
-    if alert.expires_at and alert.expires_at.timestamp() <= now:
-        raise Reject("expires_at: is past")
+    check_not_expired(alert, now)
     key = _key(reading) or _made_key(name, payload, now)
     if source.expires_in and not alert.expires_at:
         begins = max(now, alert.not_before.timestamp() if alert.not_before else now)
         alert = msgspec.structs.replace(alert, expires_at=_moment(begins + source.expires_in))
         body = _encoded(alert)
     return Composed(body, key, alert)
+
+
+def try_template(template: Template) -> None:
+    """Refuse a template whose own words cannot be posted, whatever the payload.
+
+    Raises:
+        Reject: They cannot; the reason says why.
+    """
+    try:
+        read_message(msgspec.json.encode({"body": example(template)}).decode())
+    except Reject as error:
+        raise Reject(f"what the template makes cannot be posted: {error.reason}") from None
 
 
 def _key(reading: Reading) -> str | None:

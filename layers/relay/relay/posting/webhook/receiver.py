@@ -8,6 +8,7 @@ answer to a path that does not exist.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -32,8 +33,11 @@ RETRY_AFTER_SECONDS = 5
 """When a sender whose alert was not taken may try again."""
 
 _BEARER = "bearer "
-_PUBLIC_WORDS = {HTTPStatus.NOT_FOUND: "Not Found", HTTPStatus.INTERNAL_SERVER_ERROR: "Internal Server Error"}
-"""What API Gateway itself answers with these statuses; the reason is for the log alone."""
+_FORM = re.compile(r"[^\s=&{]+=[^\s=&]*(?:&[^\s=&]+=[^\s=&]*)*")
+"""What a browser would send: names and values, in which spaces are + or %20."""
+
+_REASON_IS_PRIVATE = {HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE}
+"""Strangers get these answers, too, so they are API Gateway's own words; the reason is for the log alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Request:
         address: The sender's IP address.
         body: The body as API Gateway passes it on.
         is_base64: Whether that is Base64.
+        content_type: The header ``Content-Type``; empty if there is none.
     """
 
     source: str
@@ -53,6 +58,7 @@ class Request:
     address: str
     body: str = field(repr=False)
     is_base64: bool = False
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ class Receipt:
         if self.status is HTTPStatus.ACCEPTED:
             content = {"id": self.message_id, "key": self.key}
         else:
-            content = {"message": _PUBLIC_WORDS.get(self.status, self.reason)}
+            content = {"message": self.status.phrase if self.status in _REASON_IS_PRIVATE else self.reason}
         body = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
         return {"statusCode": int(self.status), "headers": headers, "body": body}
 
@@ -128,18 +134,21 @@ class Receiver:
             reason = "unknown source, wrong secret, or address that is not allowed"
             return Receipt(HTTPStatus.NOT_FOUND, request.address, reason=reason)
         content = b""
+        composed: Composed | None = None
 
         def refused(status: HTTPStatus, reason: str) -> Receipt:
             text = shown(_without(request.secret, content[:MAX_BYTES].decode("utf-8", "replace")))
             reason = _without(request.secret, reason)
-            return Receipt(status, request.address, request.source, reason=reason, text=text)
+            # It may be in the Outbox: under this key, it can be sent again.
+            key = _without(request.secret, composed.key) if composed else ""
+            return Receipt(status, request.address, request.source, key=key, reason=reason, text=text)
 
         try:
             content = _content(request)
             if len(content) > MAX_BYTES:
                 too_large = f"the message has {len(content)} bytes, at most {MAX_BYTES} are allowed"
                 return refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)
-            composed = compose(request.source, source, _payload(content), self._now())
+            composed = compose(request.source, source, _payload(content, request.content_type), self._now())
             _refuse_secret(request.secret, composed)
             message_id = self._send(composed.body, composed.key)
         except Reject as error:
@@ -169,6 +178,7 @@ def read_request(event: Mapping[str, Any]) -> Request:
         address=event["requestContext"]["http"]["sourceIp"],
         body=event.get("body") or "",
         is_base64=bool(event.get("isBase64Encoded")),
+        content_type=headers.get("content-type", ""),
     )
 
 
@@ -195,11 +205,21 @@ def _content(request: Request) -> bytes:
         raise Reject("the body cannot be decoded: it is marked as Base64, and is not") from None
 
 
-def _payload(content: bytes) -> str:
+def _payload(content: bytes, content_type: str) -> str:
+    """Return the text of a body; what is not UTF-8 API Gateway may have decoded already, with U+FFFD for the rest."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.startswith("multipart/"):
+        raise Reject("the message is a form: send plain text, or a JSON object")
     try:
-        return content.decode()
+        payload = content.decode()
     except UnicodeDecodeError:
-        raise Reject("the message is not text in UTF-8") from None
+        payload = "\ufffd"
+    if "\ufffd" in payload:
+        raise Reject("the message is not text in UTF-8")
+    # curl and others call every text a form unless they are told otherwise.
+    if kind == "application/x-www-form-urlencoded" and _FORM.fullmatch(payload):
+        raise Reject("the message is a form: send plain text (with Content-Type: text/plain), or a JSON object")
+    return payload
 
 
 def _refuse_secret(secret: str, composed: Composed) -> None:

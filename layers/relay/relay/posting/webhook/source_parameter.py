@@ -57,11 +57,12 @@ class SourceParameter:
             fresh: Read them again if that was not just done, because a secret is not among them.
 
         Raises:
-            Retry: They cannot be read, and none are known that may still be used.
+            Retry: They cannot be read, and none are known that may still be used; or a newer secret may be among them.
         """
         if self._now() - self._tried_at >= (REREAD_SECONDS if fresh or self._failure else KEPT_SECONDS):
             self._read()
-        if self._sources is None or (self._failure and self._now() - self._read_at >= OUTAGE_SECONDS):
+        outdated = fresh or self._now() - self._read_at >= OUTAGE_SECONDS
+        if self._sources is None or (self._failure and outdated):
             raise Retry(self._failure)
         return self._sources
 

@@ -129,10 +129,14 @@ def decode(text: str) -> dict[str, Source]:
         Reject: It is not what `encode` wrote; the reason does not repeat it.
     """
     try:
-        return msgspec.json.decode(text, type=dict[str, Source])
+        sources = msgspec.json.decode(text, type=dict[str, Source])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else "not JSON"
         raise Reject(f"it does not contain the sources of this version ({where})") from None
+    for each in sources.values():
+        for address in each.addresses:  # one that was edited by hand must not fail only when it is used
+            check_address(address)
+    return sources
 
 
 def encode(sources: Mapping[str, Source]) -> str:
