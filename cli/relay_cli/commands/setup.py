@@ -70,15 +70,17 @@ def setup(  # noqa: PLR0913  each is an option
         str | None, typer.Option(metavar="ADDRESS", help="Where alarms are mailed; '' for nowhere.")
     ] = None,
     login: Annotated[
-        Login | None, typer.Option(help="How to log in to StockTwits: with a token, with your application, or later.")
+        Login | None, typer.Option(metavar="HOW", help="How to log in to StockTwits: token, application or later.")
     ] = None,
-    token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file with the token, instead of typing it.")
+    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the token.")] = None,
+    username: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The StockTwits account that the token must belong to.")
     ] = None,
-    username: Annotated[str | None, typer.Option(help="The StockTwits account that the token must belong to.")] = None,
-    firestream_username: Annotated[str | None, typer.Option(help="Firestream's user name; '' to log in later.")] = None,
-    firestream_password_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file with its password, instead of typing it.")
+    firestream_user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Firestream's user name; '' to log in later.")
+    ] = None,
+    password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file with Firestream's password.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Deploy without asking first.")] = False,
 ) -> None:
@@ -91,7 +93,7 @@ def setup(  # noqa: PLR0913  each is an option
 
     [dim]relay setup
     AWS_REGION=eu-west-1 relay setup --no-backups
-    relay setup --no-posting --firestream-username my_login[/dim]
+    relay setup --no-posting --firestream-user my_login[/dim]
     """
     context: Context = ctx.obj
     clone = Clone(Path.cwd())
@@ -114,9 +116,7 @@ def setup(  # noqa: PLR0913  each is an option
     left = []
     if posts and not _store_token(commands, stack, login, username, token_file):
         left.append("relay login --token")
-    if answers.is_on("BackupsEnabled") and not _store_login(
-        commands, stack, firestream_username, firestream_password_file
-    ):
+    if answers.is_on("BackupsEnabled") and not _store_login(commands, stack, firestream_user, password_file):
         left.append("relay login firestream")
     code = commands.run("doctor")
     if posts and not live:
@@ -300,7 +300,7 @@ def _store_login(commands: _Commands, stack: Stack, username: str | None, file: 
     if username is None and _is_stored(stack, "FirestreamCredentialsParameter"):
         return True
     if username is None:
-        username = choose("Firestream's user name, or later", "--firestream-username", "later", _unless("later"))
+        username = choose("Firestream's user name, or later", "--firestream-user", "later", _unless("later"))
     if not username:
         return False
     commands.run("login", "firestream", "--username", username, typed=file)

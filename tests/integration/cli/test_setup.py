@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from relay_cli.clone import FILES, Clone
@@ -17,7 +18,7 @@ from local.deploy import configured
 from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.template import TEMPLATE
 from tests.worlds.backups import LOGIN_PARAMETER, PASSWORD
-from tests.worlds.cli import DONE, FAILED, NO_AWS, REFUSED, USAGE, CliHarness, CommandResult
+from tests.worlds.cli import DONE, FAILED, NO_AWS, REFUSED, USAGE, CliHarness, CommandResult, session
 from tests.worlds.doctor import MAIL, DoctorWorld
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import TOKEN, TOKEN_PARAMETER, PostingWorld
@@ -159,6 +160,17 @@ def test_credentials_are_checked_before_anything_is_asked(operator: Operator) ->
     assert (result.code, "AWS does not recognize your credentials" in result.err) == (NO_AWS, True)
 
 
+@pytest.mark.usefixtures("terminal")
+def test_a_region_that_nothing_names_is_asked_for_and_written_down(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = SimpleNamespace(region_name=None)
+    monkeypatch.setattr("relay_cli.deployed.stack.open_session", lambda region, _: session() if region else nowhere)
+    assert operator.new(*ANSWERED, typed="us-east-1\n").code == DONE
+    settings = tomllib.loads((operator.clone / "samconfig.toml").read_text())
+    assert settings["default"]["global"]["parameters"]["region"] == "us-east-1"
+
+
 def test_it_runs_in_a_clone_alone(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("local")
     result = operator(*ANSWERED)
@@ -199,7 +211,7 @@ def test_the_token_and_the_login_are_stored_from_files(operator: Operator, world
     token.write_text(f"{TOKEN}\n")
     password.write_text(f"{PASSWORD}\n")
     account = ("--token-file", str(token), "--username", "relay_demo")
-    archive = ("--firestream-username", "demo-user", "--firestream-password-file", str(password))
+    archive = ("--firestream-user", "demo-user", "--password-file", str(password))
     assert operator.new(*ANSWERED, *account, *archive).code == DONE
     assert operator.cli.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
     assert operator.cli.stored(LOGIN_PARAMETER)["password"] == PASSWORD
