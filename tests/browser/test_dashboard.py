@@ -123,7 +123,7 @@ def test_a_post_that_was_just_sent_is_shown(page: Page, stack: Stack) -> None:
 
 def post_page(stack: Stack) -> str:
     """The page of the stand-in's account, as in the relay's links."""
-    return f"https://stocktwits.com/{stack.stocktwits.username}"
+    return f"{stack.stocktwits.url}/{stack.stocktwits.username}"
 
 
 def test_pause_and_resume_work_by_keyboard_alone(page: Page, stack: Stack) -> None:

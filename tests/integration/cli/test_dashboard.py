@@ -144,7 +144,7 @@ def test_a_post_is_shown_with_its_link_and_how_long_it_took(
     shown = page.ask()
     assert f"{iso(posted_at)} ✓ posted Up 3% on volume $AAPL" in shown.part("posts")
     assert "2.5 s after it was queued" in shown.part("posts")
-    assert f' href="https://stocktwits.com/relay_demo/message/{post.id}" rel="noopener noreferrer"' in shown.html
+    assert f' href="{world.stand_in.url}/relay_demo/message/{post.id}" rel="noopener noreferrer"' in shown.html
     assert "From queued to posted, 1 post: median 2.5 s, longest 2.5 s." in shown.part("posts")
 
 

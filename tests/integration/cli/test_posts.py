@@ -36,7 +36,7 @@ def test_a_posted_message_shows_text_link_and_how_long_it_took(
     assert result.out.splitlines() == [
         f"{iso(world.clock())}  posted, 2.5 s after it was queued",
         f"    {TEXT}",
-        f"    https://stocktwits.com/relay_demo/message/{post.id}",
+        f"    {world.stand_in.url}/relay_demo/message/{post.id}",
     ]
 
 
