@@ -138,7 +138,7 @@ def log_earlier_posts(stack: Stack) -> None:
             "outcome": "posted",
             "text": text,
             "sentiment": sentiment,
-            "url": f"https://stocktwits.com/{stack.stocktwits.username}/message/{600_000_000 - minutes}",
+            "url": f"{stack.stocktwits.url}/{stack.stocktwits.username}/message/{600_000_000 - minutes}",
             "key": f"earlier-{minutes}",
             "message_id": f"earlier-{minutes}",
             "receive_count": 1,
