@@ -333,6 +333,7 @@ def test_of_a_fresh_archive_only_the_days_of_the_look_back_are_missing(archive: 
         shown = page.ask()
     assert "0 of the last 5 days stored, 3 missing, 2 not yet." in shown.part("backups")
     assert shown.html.count(": not requested</title>") == 360
+    assert "The nightly run fetches the last 5 days" in shown.part("backups")
     assert shown.part("calm") == "✓ Nothing needs you."
 
 
