@@ -313,6 +313,7 @@ def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: 
     assert "1 of the last 13 days stored (2.0 kB), 1 failed, 1 absent" in shown.part("backups")
     assert f"{failed}: failed, not whole" in shown.part("backups")
     assert f"1 failed backup message of {failed}: not whole" in shown.part("failures")
+    assert f"run relay backfill {failed} {failed} ." in shown.part("failures")
 
 
 def test_a_day_before_all_that_is_known_was_not_requested_and_after_it_is_missing(
