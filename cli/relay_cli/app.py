@@ -1,4 +1,4 @@
-"""The command ``relay``: its subcommands and the options before them."""
+"""The command ``relay``: its subcommands and the global options."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from relay import __version__
 from relay.client import STACK_VARIABLE
 
 from relay_cli.commands import dead, login, webhook
@@ -24,10 +27,12 @@ from relay_cli.commands.get import get
 from relay_cli.commands.pause import pause, resume
 from relay_cli.commands.posts import posts
 from relay_cli.commands.send import send
+from relay_cli.commands.setup import setup
 from relay_cli.commands.status import status
 from relay_cli.context import Context
+from relay_cli.conventions import GLOBAL, RelayCommand, RelayGroup
 from relay_cli.failure import FAILED, INTERRUPTED, Failure, from_aws_error
-from relay_cli.output import LogHandler, escape_unencodable, print_error
+from relay_cli.output import LogHandler, SafeConsole, escape_unencodable, print_error
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,31 +44,67 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  as typer calls it
+    if wanted:
+        SafeConsole().print(f"relay {__version__}")
+        raise typer.Exit
+
+
+def _without_colors(wanted: bool) -> None:  # noqa: FBT001  as typer calls it
+    """Do as if the environment had said so, which holds for typer's help texts, too: https://no-color.org."""
+    if wanted:
+        os.environ["NO_COLOR"] = "1"
+
+
 @app.callback()
 def options(
     ctx: typer.Context,
     stack_name: Annotated[
         str | None,
         typer.Option(
-            envvar=STACK_VARIABLE, help="The stack; by default, the one in samconfig.toml, or stocktwits-relay."
+            envvar=STACK_VARIABLE,
+            help="The stack; by default, the one in samconfig.toml, or stocktwits-relay.",
+            rich_help_panel=GLOBAL,
         ),
     ] = None,
     region: Annotated[
-        str | None, typer.Option(envvar="AWS_REGION", help="The AWS region; by default, your profile's.")
+        str | None,
+        typer.Option(envvar="AWS_REGION", help="The AWS region; by default, your profile's.", rich_help_panel=GLOBAL),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="The AWS profile.")] = None,
+    profile: Annotated[str | None, typer.Option(help="The AWS profile.", rich_help_panel=GLOBAL)] = None,
+    *,
+    _no_color: Annotated[
+        bool,
+        typer.Option(
+            "--no-color",
+            help="Print no colors, as with NO_COLOR=1 in the environment.",
+            callback=_without_colors,
+            is_eager=True,
+            expose_value=False,
+            rich_help_panel=GLOBAL,
+        ),
+    ] = False,
+    utc: Annotated[
+        bool,
+        typer.Option(
+            "--utc", help="Show when something happened in UTC, instead of how long ago.", rich_help_panel=GLOBAL
+        ),
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Set up, monitor and control StockTwits Relay.
 
     [dim]relay status
     relay --stack-name my-relay --region eu-west-1 --profile work status
-    relay send --help[/dim]
+    relay help send[/dim]
     """
-    ctx.obj = Context(stack_name, region, profile)
+    ctx.obj = Context(stack_name, region, profile, utc)
 
 
 app.add_typer(login.app, name="login")
-for command in (doctor, send, status, posts, pause, resume, backups, backfill, get, cat, export, dashboard):
+for command in (setup, doctor, send, status, posts, pause, resume, backups, backfill, get, cat, export, dashboard):
     app.command()(command)
 app.add_typer(dead.app, name="dead")
 app.add_typer(webhook.app, name="webhook")
@@ -75,9 +116,18 @@ def _reflow(text: str) -> str:
     return "\n\n".join(each if each.startswith("[dim]") else each.replace("\n", " ") for each in paragraphs)
 
 
-for group in (app, login.app, dead.app, webhook.app):
-    for each in group.registered_commands:
-        each.help = _reflow(getattr(each.callback, "__doc__", None) or "")
+def _follow_conventions(group: typer.Typer) -> None:
+    """Give a group and all its commands the global options and aliases, and their docstrings as help texts."""
+    group.info.cls = RelayGroup
+    for command in group.registered_commands:
+        command.cls = RelayCommand
+        command.help = _reflow(getattr(command.callback, "__doc__", None) or "")
+    for each in group.registered_groups:
+        if each.typer_instance:
+            _follow_conventions(each.typer_instance)
+
+
+_follow_conventions(app)
 login.app.info.help = _reflow(login.stocktwits.__doc__ or "")
 
 
@@ -85,7 +135,8 @@ def main() -> None:
     """Run a command; an expected failure prints at most two lines, and has its own exit code."""
     escape_unencodable()
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING, handlers=[LogHandler()])
-    if any(each.startswith("--install-completion") for each in sys.argv):
+    installing = any(each.startswith("--install-completion") for each in sys.argv)
+    if installing:
         os.umask(0o077)  # typer writes files that shells execute
     try:
         try:
@@ -96,6 +147,8 @@ def main() -> None:
     except BrokenPipeError:
         _close_quietly()
     except SystemExit as ended:
+        if installing:
+            _complete_at_once(Path.home() / ".zfunc" / "_relay")
         if isinstance(ended.__context__, BrokenPipeError):  # typer exits with 1 in this case
             _close_quietly()
         raise
@@ -104,6 +157,15 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  every error is reported
         code = _report(error)
     sys.exit(code)
+
+
+def _complete_at_once(zsh_function: Path) -> None:
+    """Let zsh complete at the first Tab of a session: typer's file would only define the function then."""
+    call = '\n_relay_completion "$@"\n'
+    with suppress(OSError):
+        if not zsh_function.read_text().endswith(call):
+            with zsh_function.open("a") as file:
+                file.write(call)
 
 
 def _report(error: Exception) -> int:

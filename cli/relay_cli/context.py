@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from relay_cli.deployed import stack
-from relay_cli.output import SafeConsole
+from relay_cli.output import SafeConsole, goes_to_a_terminal
+from relay_cli.text import ago, moment
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from boto3 import Session
 
     from relay_cli.deployed.stack import Stack
@@ -23,11 +27,13 @@ class Context:
         stack_name: The stack; None for the default.
         region: The AWS region; None for the default.
         profile: The AWS profile; None for the default.
+        utc: Whether to show points in time in UTC on a terminal, too.
     """
 
     stack_name: str | None = None
     region: str | None = None
     profile: str | None = None
+    utc: bool = False
 
     @cached_property
     def session(self) -> Session:
@@ -38,6 +44,12 @@ class Context:
     def stack(self) -> Stack:
         """The stack; raises `relay_cli.failure.Failure` if it cannot be found."""
         return stack.find(self.session, self.stack_name)
+
+    def moment(self, at: datetime | None) -> str:
+        """Format a past point in time: how long ago it was on a terminal; in UTC elsewhere, and with ``--utc``."""
+        if at is None or self.utc or not goes_to_a_terminal():
+            return moment(at)
+        return ago(at, time.time())
 
     @cached_property
     def console(self) -> SafeConsole:

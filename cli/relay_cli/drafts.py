@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z][A-Za-z0-9]*(?:[._][A-Za-z]{1,3})?(?![\w$])", re.ASCII)
+_FIELDS = re.compile(r"\b(?:in_reply_to_message_id|expires_at|not_before)\b")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -101,18 +102,53 @@ def draft(body: str, line: int = 0) -> Draft:
     return Draft(checked.body, checked.reading, checked.relay_key, line)
 
 
+OPTIONS = {
+    "sentiment": "--sentiment",
+    "in_reply_to_message_id": "--reply-to",
+    "chart": "--chart",
+    "key": "--key",
+    "expires_at": "--expires-in",
+    "not_before": "--not-before",
+    "priority": "--priority",
+}
+"""The options of ``relay send`` that become fields of a message."""
+
+
 def from_fields(text: str, fields: dict[str, Any]) -> Draft:
-    """Create a message from a text and other fields; fields that are None are left out.
+    """Create a message from a text and the fields of options; those that are None are left out.
 
     Raises:
         Failure: It cannot be posted.
     """
-    if _is_object(text):
-        raise Failure("The text is JSON: use --from - for messages in JSON.", USAGE)
+    if is_object(text):
+        raise Failure("The text is JSON: pipe it to `relay send -`, or use --from for many messages.", USAGE)
     try:
         return draft(client.to_body({"body": text, **fields}))
     except Reject as error:
+        raise Failure(f"The message is invalid: {_in_options(error.reason)}.", USAGE) from None
+
+
+def from_json(text: str) -> Draft:
+    """Create a message from a JSON object.
+
+    Raises:
+        Failure: It cannot be posted.
+    """
+    try:
+        return draft(text)
+    except Reject as error:
         raise Failure(f"The message is invalid: {error.reason}.", USAGE) from None
+
+
+def _in_options(reason: str) -> str:
+    """Name options where a reason names fields: the field that it begins with, and others that are no words."""
+    reason = reason.removeprefix("the message is not valid: ")
+    field, colon, rest = reason.partition(": ")
+    if colon and field == "body":
+        reason = f"the text {rest}"
+    elif colon and field in OPTIONS:
+        reason = f"{OPTIONS[field]}: {rest}"
+    return _FIELDS.sub(lambda found: OPTIONS[found[0]], reason)
 
 
 def from_lines(lines: Iterable[bytes]) -> tuple[list[Draft], list[InvalidLine]]:
@@ -170,13 +206,19 @@ def chart(given: str, bucket: str) -> Chart:
     return Chart(bucket, key, media_type, content)
 
 
-def without_cashtag(drafts: list[Draft]) -> str | None:
-    """Return a warning about messages without a symbol; None if there are none."""
+def without_cashtag(drafts: list[Draft], *, quoted: bool = False) -> str | None:
+    """Return a warning about messages without a symbol; None if there are none.
+
+    Args:
+        drafts: The messages.
+        quoted: Whether a shell has read the text, and may have taken its cashtag away.
+    """
     bare = [each for each in drafts if not each.has_cashtag]
     if not bare:
         return None
     what = f'"{one_line(bare[0].alert.body, 60)}"' if len(bare) == 1 else count(len(bare), "message")
-    return f"{what} without a cashtag such as $AAPL: StockTwits may refuse it, and no symbol's stream shows it."
+    tip = " Within double quotes, the shell replaces $AAPL by nothing: use single quotes." if quoted else ""
+    return f"{what} without a cashtag such as $AAPL: StockTwits may refuse it, and no symbol's stream shows it.{tip}"
 
 
 def _from_line(content: bytes, number: int) -> Draft:
@@ -190,7 +232,8 @@ def _from_line(content: bytes, number: int) -> Draft:
     return read
 
 
-def _is_object(text: str) -> bool:
+def is_object(text: str) -> bool:
+    """Return whether a text is a JSON object, and not what to post."""
     try:
         return isinstance(json.loads(_seen(text)), dict)
     except (ValueError, RecursionError):

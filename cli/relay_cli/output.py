@@ -10,22 +10,26 @@ import json
 import logging
 import re
 import sys
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.segment import Segment
+from rich.text import Text
 
 from relay_cli.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rich.console import ConsoleOptions, RenderableType
-    from rich.text import Text
+    from rich.progress import Progress
+    from rich.status import Status
 
 LONGEST_KEPT_CHARACTERS = 16
 """Longer texts hardly repeat, and would fill the cache."""
@@ -42,6 +46,25 @@ class SafeConsole(Console):
         """Write to the current standard output or error."""
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
+    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401  rich's own
+        """Print; a terminal would break a line that ``soft_wrap`` keeps whole in the middle of a word."""
+        if options.get("soft_wrap") and self.is_terminal:
+            objects = tuple(self._wrapped(each) if isinstance(each, (str, Text)) else each for each in objects)
+        super().print(*objects, **options)
+
+    def _wrapped(self, given: str | Text) -> Text:
+        """Break lines between words, and indent what follows as the line; a link that is too long stays whole."""
+        text = self.render_str(given) if isinstance(given, str) else given
+        lines: list[Text] = []
+        for line in text.split("\n", allow_blank=True):
+            indent = len(line.plain) - len(line.plain.lstrip(" "))
+            first, *others = line.divide(_breaks(line.plain, indent, self.width))
+            lines.append(first)
+            for other in others:
+                lines[-1].rstrip()
+                lines.append(Text(" " * indent).append_text(other))
+        return Text("\n").join(lines)
+
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401  rich's own
         """Escape a text before rich silently drops characters from it."""
         return super().render_str(printable(text), **options)
@@ -50,6 +73,17 @@ class SafeConsole(Console):
         """Escape what would control the terminal; all rich output passes through here, cells of a table included."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+def _breaks(line: str, indent: int, width: int) -> list[int]:
+    """Return where to break a line so that no word crosses the width."""
+    breaks, column = [], 0
+    for word in re.finditer(r"\s*\S+\s*", line):
+        if column > indent and column + cell_len(word[0].rstrip()) > width:
+            breaks.append(word.start())
+            column = indent
+        column += cell_len(word[0])
+    return breaks
 
 
 class LogHandler(logging.Handler):
@@ -81,9 +115,27 @@ def print_json(value: object) -> None:
     sys.stdout.write("\n")
 
 
+@contextmanager
+def erased(display: Status | Progress) -> Iterator[None]:
+    """Erase a spinner or a bar while something else is printed.
+
+    They go to standard error, and a result to standard output: on a terminal, it could begin on their line.
+    """
+    display.stop()
+    try:
+        yield
+    finally:
+        display.start()
+
+
 def goes_to_a_terminal() -> bool:
     """Return whether standard output is a terminal, whatever the environment says about colours."""
     return sys.stdout.isatty()
+
+
+def binary_output() -> BinaryIO:
+    """Return standard output for bytes that do not go to a terminal."""
+    return sys.stdout.buffer
 
 
 def write_lines(lines: Iterable[bytes]) -> None:

@@ -20,6 +20,14 @@ def moment(at: datetime | None) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at else "unknown"
 
 
+def ago(at: datetime, now: float) -> str:
+    """Format a point in time as its distance from now, as in ``7 min ago`` or ``in 3 h``."""
+    seconds = now - at.timestamp()
+    if abs(seconds) < 1:
+        return "now"
+    return f"{length(seconds)} ago" if seconds > 0 else f"in {length(-seconds)}"
+
+
 def at(seconds: float | None) -> datetime | None:
     """Convert seconds since the epoch; None if there are none, or if they are out of range."""
     try:

@@ -163,3 +163,33 @@ def test_the_alarm_that_is_forced_is_one_of_the_template() -> None:
 def test_an_output_that_a_command_reads_is_one_of_the_template(path: Path) -> None:
     read = re.findall(r"OutputKey=='(\w+)'|\$\((?:queue_arn|kept|output) (\w+)\)", path.read_text())
     assert {name for pair in read for name in pair if name} <= TEMPLATE["Outputs"].keys()
+
+
+SINGLE_QUOTED = re.compile(r"'[^']*'")
+EATEN = re.compile(r'"[^"\n]* [^"\n]*(?<!\\)\$[A-Z]{1,5}(?:\.[A-Z])?\b[^"\n]*"|"(?<!\\)\$[A-Z]{1,5}\b [^"\n]*"')
+
+
+def eaten(commands: str) -> list[str]:
+    """Return the texts in double quotes whose cashtag a shell would replace by nothing."""
+    joined = re.sub(r"<<'?(\w+)'?\n.*?\n *\1$|^ *#[^\n]*$|\\\n", " ", commands, flags=re.DOTALL | re.MULTILINE)
+    return EATEN.findall(SINGLE_QUOTED.sub("", joined))
+
+
+def test_no_command_that_is_shown_has_a_cashtag_within_double_quotes() -> None:
+    for path in HINTS:
+        text = path.read_text(errors="replace")
+        blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if path.suffix == ".md" else []
+        hints = [line for line in text.splitlines() if re.search(r"\brelay [a-z]+ ", line)]
+        assert [each for part in (*blocks, *hints) for each in eaten(part)] == [], path
+
+
+@pytest.mark.parametrize(
+    "text", ['relay send "Up 3% $AAPL"', 'relay send "$AAPL is up"', 'curl \\\n  --data "Up $BRK.B"']
+)
+def test_a_cashtag_within_double_quotes_is_found(text: str) -> None:
+    assert eaten(text)
+
+
+@pytest.mark.parametrize("text", ["relay send 'Up 3% $AAPL'", 'relay get "$DAY"', 'relay send "Up \\$AAPL"'])
+def test_a_variable_and_a_cashtag_that_a_shell_keeps_are_none(text: str) -> None:
+    assert not eaten(text)

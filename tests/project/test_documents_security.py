@@ -112,7 +112,7 @@ def test_the_table_of_commands_names_exactly_the_statements() -> None:
     documented = (
         {name for _, cell in table("command") for name in quoted(cell)}
         - commands
-        - {"--wait", "--with-firestream", "--from"}
+        - {"--wait", "--with-firestream", "--from", "--force"}
     )
     assert documented | {"FindTheStack"} == {each["Sid"] for each in OPERATOR["Statement"]}
 
@@ -171,6 +171,15 @@ def test_the_operator_can_write_only_the_pause_into_the_ledger() -> None:
         "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["pause"]},
         "Null": {"dynamodb:LeadingKeys": "false"},
     }
+
+
+def test_the_operator_can_change_only_the_relays_pause_in_the_gate() -> None:
+    (only,) = [each for each in OPERATOR["Statement"] if "dynamodb:UpdateItem" in listed(each["Action"])]
+    assert only["Condition"]["ForAllValues:StringEquals"] == {
+        "dynamodb:LeadingKeys": ["gate"],
+        "dynamodb:Attributes": ["pk", "shut", "version"],
+    }
+    assert only["Condition"]["Null"] == {"dynamodb:LeadingKeys": "false", "dynamodb:Attributes": "false"}
 
 
 def test_the_operator_can_read_backups_but_not_query_results() -> None:

@@ -16,10 +16,10 @@ import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from relay import client
-from relay_cli import drafts, durations
+from relay_cli import context, drafts, durations
 from relay_cli.app import main
-from relay_cli.commands import doctor, login, pause, posts, send, status, webhook
-from relay_cli.deployed import backups, deliveries, gate, logs, outbox, outcomes, waits
+from relay_cli.commands import doctor, login, pause, posts, send, setup, status, webhook
+from relay_cli.deployed import backups, deliveries, gate, logs, operator_pause, outbox, outcomes, waits
 
 from tests.worlds.aws import REGION, stubbed_answer
 from tests.worlds.backups import ARCHIVE
@@ -123,17 +123,20 @@ class CliHarness:
         for module in (
             backups,
             client,
+            context,
             deliveries,
             doctor,
             drafts,
             durations,
             gate,
             login,
+            operator_pause,
             outbox,
             outcomes,
             pause,
             posts,
             send,
+            setup,
             status,
             waits,
             webhook,
@@ -145,6 +148,7 @@ class CliHarness:
         patch.setattr(logs, "time", paced)
         patch.setattr("boto3.Session", lambda **_: session())
         patch.setenv("COLUMNS", "200")
+        patch.setenv("NO_COLOR", "")  # what --no-color sets does not outlive the test
         patch.chdir("/")
         HARNESSES[:] = [self]
         self.deploy()
@@ -172,11 +176,13 @@ class CliHarness:
         }
         return {"Stacks": [found]}
 
-    def __call__(self, *words: str, typed: str | bytes = "") -> CommandResult:
-        """Run `relay` with these words, and type (or pipe) this."""
+    def __call__(self, *words: str, typed: str | bytes = "", at_terminal: bool = False) -> CommandResult:
+        """Run `relay` with these words, and pipe this, or type it at a terminal."""
         self.patch.setattr(sys, "argv", ["relay", *words])
         content = typed if isinstance(typed, bytes) else typed.encode()
-        self.patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        stdin = io.TextIOWrapper(io.BytesIO(content))
+        stdin.isatty = lambda: at_terminal  # type: ignore[method-assign]
+        self.patch.setattr(sys, "stdin", stdin)
         code = DONE
         with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
             try:

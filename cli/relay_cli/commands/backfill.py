@@ -21,7 +21,7 @@ from relay_cli.deployed.calendar import Status
 from relay_cli.deployed.stack import client
 from relay_cli.failure import FAILED, INTERRUPTED, Failure
 from relay_cli.output import print_json
-from relay_cli.text import one_line
+from relay_cli.text import count, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -60,6 +60,9 @@ def backfill(  # noqa: PLR0913  the arguments of a command
         bool, typer.Option("--again", help="Fetch stored backups anew, too; S3 keeps the versions before.")
     ] = False,
     wait: Annotated[bool, typer.Option(help="Show the progress until all requests are done.")] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show which backups would be requested, and request none.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Fetch the missing backups of a range of days, and show the progress.
@@ -67,12 +70,16 @@ def backfill(  # noqa: PLR0913  the arguments of a command
     Ctrl-C stops the display, not the backfill. A stored backup is only fetched again with --again.
 
     [dim]relay backfill 2016-12-01 2016-12-31
+    relay backfill 2009-01-01 2025-12-31 --type message --dry-run
     relay backfill 2009-01-01 2025-12-31 --type message --no-wait
     relay backfill 2016-12-05 2016-12-05 --again[/dim]
     """
     context: Context = ctx.obj
     period = calendar.parse_period(first_day, last_day, file_types, retry_absent=retry_absent, again=again)
     wanted = _wanted(context, period)
+    if dry_run:
+        _show_wanted(context, wanted, as_json=json)
+        return
     progress = BackfillProgress.start(context.stack, wanted)
     try:
         if wanted:
@@ -237,6 +244,15 @@ def _wanted(context: Context, period: Backfill) -> list[Backup]:
         context.notes.print(f"{text}, {len(stored):,} stored ones are fetched anew." if period.again else f"{text}.")
         wanted += missing + stored
     return sorted(wanted)
+
+
+def _show_wanted(context: Context, wanted: list[Backup], *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"file_type": each.file_type, "day": each.day} for each in wanted])
+        return
+    for each in wanted:
+        context.console.print(one_line(f"{each.file_type} {each.day}"))
+    context.notes.print(f"Nothing was requested (--dry-run): {count(len(wanted), 'backup')} would be.")
 
 
 def _start(context: Context, period: Backfill) -> None:

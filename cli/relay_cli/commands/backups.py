@@ -12,12 +12,12 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from relay_cli import heatmap
-from relay_cli.commands.options import FAILURES_SHOWN, Types
+from relay_cli.commands.options import FAILURES_SHOWN, Limit, Types
 from relay_cli.deployed import calendar
 from relay_cli.deployed.calendar import Mark, Status
 from relay_cli.deployed.check import Checked, Checker, Note, by_note
 from relay_cli.failure import FAILED, USAGE, Failure
-from relay_cli.output import print_json
+from relay_cli.output import erased, print_json
 from relay_cli.text import count, one_line
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def backups(  # noqa: PLR0913  the options of a command
     missing: Annotated[
         bool, typer.Option("--missing", help="Only list what is missing, failed or damaged, one per line.")
     ] = False,
+    limit: Limit = None,
     check: Annotated[
         tuple[str, str] | None,
         typer.Option(
@@ -72,9 +73,11 @@ def backups(  # noqa: PLR0913  the options of a command
         return
     if with_firestream:
         raise Failure("--with-firestream needs --check FIRST LAST.", USAGE)
+    if limit and not missing:
+        raise Failure("--limit needs --missing: the calendar shows every day.", USAGE)
     overview = calendar.read(context.stack, _period(year, first_day, last_day, file_types))
     if missing:
-        _list(context, overview, as_json=json)
+        _list(context, overview, limit, as_json=json)
     elif json:
         print_json(overview)
     else:
@@ -143,7 +146,8 @@ def _read_all(context: Context, period: Backfill, checker: Checker, *, as_json: 
                     of_type.append(checked)
                     if not as_json:
                         for difference in checked.differences:
-                            context.console.print(f"{checked.name}: {one_line(difference, 1000)}", soft_wrap=True)
+                            with erased(bar):
+                                context.console.print(f"{checked.name}: {one_line(difference, 1000)}", soft_wrap=True)
             found += checker.with_few_lines(of_type)
     return CheckResult(
         backups=found,
@@ -201,13 +205,13 @@ def _a_year_before(last_day: str) -> str:
         return last_day  # the caller reports that it is not a day
 
 
-def _list(context: Context, overview: Overview, *, as_json: bool) -> None:
+def _list(context: Context, overview: Overview, limit: int | None, *, as_json: bool) -> None:
     found = [
         {"file_type": each.file_type, "day": day.day, "status": day.status, "reason": day.reason}
         for each in overview.calendars
         for day in each.days
         if day.status in {Status.MISSING, Status.FAILED, Status.DAMAGED}
-    ]
+    ][:limit]
     if as_json:
         print_json(found)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +12,7 @@ from relay.errors import Reject
 from rich.text import Text
 
 from relay_cli import drafts, editor
+from relay_cli.commands.options import Json, Limit  # noqa: TC001  typer reads it
 from relay_cli.deployed import dead_letters
 from relay_cli.failure import FAILED, USAGE, Failure, from_aws_error
 from relay_cli.output import print_json
@@ -17,7 +20,7 @@ from relay_cli.prompts import confirm
 from relay_cli.text import count, moment, one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from relay_cli.context import Context
     from relay_cli.deployed.dead_letters import DeadLetter, DeadLetterBox
@@ -33,12 +36,11 @@ MANY = 10
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids or prefixes of ids, as `relay dead list` shows them.")]
 All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @app.command("list")
-def list_letters(ctx: typer.Context, *, as_json: Json = False) -> None:
+def list_letters(ctx: typer.Context, *, limit: Limit = None, as_json: Json = False) -> None:
     """List the messages that could not be posted, with the reasons.
 
     Listing hides the letters from other consumers for a moment; then they are visible again.
@@ -47,7 +49,7 @@ def list_letters(ctx: typer.Context, *, as_json: Json = False) -> None:
     """
     context: Context = ctx.obj
     with dead_letters.open_box(context.stack, _print_warning(context)) as box:
-        letters = list(box.letters())
+        letters = list(islice(box.letters(), limit))
     if as_json:
         print_json(letters)
         return
@@ -55,11 +57,12 @@ def list_letters(ctx: typer.Context, *, as_json: Json = False) -> None:
         context.console.print("There are no dead letters.")
         return
     for letter in letters:
-        text = Text.assemble((letter.id[:SHORT_ID], "bold"), f"  first seen {moment(letter.first_seen)}")
+        text = Text.assemble((letter.id[:SHORT_ID], "bold"), f"  first seen {context.moment(letter.first_seen)}")
         text.append(f", key {one_line(letter.key, 80)}\n    {one_line(letter.text)}\n    ")
         text.append(one_line(letter.reason, 1000), "yellow")
         context.console.print(text, soft_wrap=True)
-    context.console.print(f"{count(len(letters), 'dead letter')}.", style="dim")
+    shown = f"{count(len(letters), 'dead letter')}{' shown; there may be more' if len(letters) == limit else ''}."
+    context.console.print(shown, style="dim")
 
 
 @app.command()
@@ -99,7 +102,9 @@ _SHOWN = frozenset({"RejectReason", "RelayKey", "FirstSeen", "Attempts", "Status
 
 
 @app.command()
-def retry(ctx: typer.Context, letter_ids: Ids = None, *, everything: All = False, yes: Yes = False) -> None:
+def retry(
+    ctx: typer.Context, letter_ids: Ids = None, *, everything: All = False, yes: Yes = False, as_json: Json = False
+) -> None:
     """Send letters to the Outbox again, unchanged and with their keys; more than ten after a confirmation.
 
     The key makes a letter the same post: a message that was posted after all is not posted again. If an earlier attempt
@@ -110,18 +115,18 @@ def retry(ctx: typer.Context, letter_ids: Ids = None, *, everything: All = False
     """
     context: Context = ctx.obj
 
-    def send(box: DeadLetterBox, letter: DeadLetter) -> None:
+    def send(box: DeadLetterBox, letter: DeadLetter) -> str:
         key = box.retry(letter)
         text = f"Sent {letter.id[:SHORT_ID]} to the Outbox again, with its key {one_line(key, 80)}."
         if letter.perhaps_posted:
             text += " An earlier attempt may have posted it: the relay checks the account's stream first."
-        context.console.print(Text(text), soft_wrap=True)
+        return text
 
     with dead_letters.open_box(context.stack, _print_warning(context)) as box:
         letters = _chosen(box, letter_ids, everything=everything)
         if len(letters) > MANY and not yes:
             confirm(f"Send {count(len(letters), 'letter')} to the Outbox again?", "Nothing was sent", "--yes")
-        _each(letters, lambda letter: send(box, letter), context)
+        _each(letters, lambda letter: send(box, letter), context, as_json=as_json)
 
 
 @app.command()
@@ -187,6 +192,7 @@ def drop(
     *,
     everything: All = False,
     yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     """Delete letters permanently, after a confirmation.
 
@@ -195,9 +201,9 @@ def drop(
     """
     context: Context = ctx.obj
 
-    def delete(box: DeadLetterBox, letter: DeadLetter) -> None:
+    def delete(box: DeadLetterBox, letter: DeadLetter) -> str:
         box.drop(letter)
-        context.console.print(f"Dropped {letter.id[:SHORT_ID]}.")
+        return f"Dropped {letter.id[:SHORT_ID]}."
 
     with dead_letters.open_box(context.stack, _print_warning(context)) as box:
         letters = _chosen(box, letter_ids, everything=everything)
@@ -205,7 +211,7 @@ def drop(
             for letter in letters:
                 context.notes.print(Text(f"{letter.id[:SHORT_ID]}  {one_line(letter.text, 100)}"), soft_wrap=True)
             confirm(f"Delete {count(len(letters), 'letter')} permanently?", "Nothing was deleted", "--yes")
-        _each(letters, lambda letter: delete(box, letter), context)
+        _each(letters, lambda letter: delete(box, letter), context, as_json=as_json)
 
 
 def _chosen(box: DeadLetterBox, letter_ids: list[str] | None, *, everything: bool) -> list[DeadLetter]:
@@ -215,25 +221,45 @@ def _chosen(box: DeadLetterBox, letter_ids: list[str] | None, *, everything: boo
     return list(box.letters()) if everything else box.find(letter_ids or [])
 
 
-def _each(letters: Iterable[DeadLetter], act: Callable[[DeadLetter], None], context: Context) -> None:
-    """Act on each letter; report a failure, and continue with the others."""
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """A letter that was to be retried or dropped.
+
+    Attributes:
+        id: Its id.
+        key: Its idempotency key.
+        reason: Why that failed; empty if it did not.
+    """
+
+    id: str
+    key: str
+    reason: str
+
+
+def _each(letters: Sequence[DeadLetter], act: Callable[[DeadLetter], str], context: Context, *, as_json: bool) -> None:
+    """Act on each letter, and print what that says; report a failure, and continue with the others."""
     failed: list[Failure] = []
-    number = 0
+    acted: list[Acted] = []
     for letter in letters:
-        number += 1
+        before = len(failed)
         try:
-            act(letter)
+            text = act(letter)
+            if not as_json:
+                context.console.print(Text(text), soft_wrap=True)
         except (ClientError, BotoCoreError) as error:
             failed.append(from_aws_error(error))
             _print_warning(context)(f"{letter.id[:SHORT_ID]} stays in Dead letters: {failed[-1].reason}")
         except Failure as failure:
             failed.append(failure)
             _print_warning(context)(failure.reason)
-    if not number:
+        acted.append(Acted(letter.id, letter.key, failed[-1].reason if len(failed) > before else ""))
+    if as_json:
+        print_json(acted)
+    elif not letters:
         context.console.print("There are no dead letters.")
     if failed:
-        code = failed[0].code if len(failed) == number else FAILED
-        raise Failure(f"{count(len(failed), 'letter')} of {number} failed.", code)
+        code = failed[0].code if len(failed) == len(letters) else FAILED
+        raise Failure(f"{count(len(failed), 'letter')} of {len(letters)} failed.", code)
 
 
 def _print_warning(context: Context) -> Callable[[str], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import MeasuredReader, StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.files import for_the_owner, share
-from relay_cli.output import print_json
+from relay_cli.output import binary_output, goes_to_a_terminal, print_json
 from relay_cli.progress import transfer_bar
 from relay_cli.text import count, one_line
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from relay_cli.context import Context
+
+STANDARD_OUTPUT = "-"
 
 NAMED = 10
 """How many days that are not stored are named; the others are counted."""
@@ -63,8 +66,14 @@ def get(  # noqa: PLR0913  the arguments of a command
     ] = None,
     last_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last one.")] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="A file or a folder; by default, the current folder.", show_default=False),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER/|-",
+            help="A file, a folder, or - for standard output; by default, the current folder.",
+            show_default=False,
+        ),
     ] = None,
     force: Force = False,
     damaged: Annotated[
@@ -78,6 +87,7 @@ def get(  # noqa: PLR0913  the arguments of a command
 
     [dim]relay get message 2016-12-05
     relay get activity 2016-12-05 -o backups/
+    relay get message 2016-12-05 -o - | zcat | wc -l
     relay get message --from 2016-12-01 --to 2016-12-31 -o backups/
     relay get message 2016-12-05 --damaged[/dim]
     """
@@ -94,6 +104,9 @@ def get(  # noqa: PLR0913  the arguments of a command
     if first_day or last_day:
         raise Failure(f"Give either {one_line(day, 80)}, or --from and --to.", USAGE)
     backup = calendar.parse_backup(file_type, day)
+    if output == STANDARD_OUTPUT:
+        _write(context, backup, damaged=damaged, json=json)
+        return
     target = _target(backup, output, damaged=damaged)
     if target.exists() and not force:
         raise Failure(f"{target} already exists: name another file with -o, or overwrite it with --force.", USAGE)
@@ -108,7 +121,31 @@ def get(  # noqa: PLR0913  the arguments of a command
         _print(context, copy)
 
 
-def _get_days(context: Context, backups: Sequence[Backup], output: Path | None, *, force: bool, json: bool) -> None:
+def _write(context: Context, backup: Backup, *, damaged: bool, json: bool) -> None:
+    """Write a backup to standard output while it is read.
+
+    Raises:
+        Failure: Standard output is a terminal or has other content, or the backup is damaged, which shows at its end.
+    """
+    if json:
+        raise Failure("--json and -o - cannot be combined: both use standard output.", USAGE)
+    if goes_to_a_terminal():
+        raise Failure("A terminal cannot show a gzip file: use `relay cat`, or write -o - to a file or a pipe.", USAGE)
+    with StoredBackup(context.stack, backup, damaged=damaged) as stored:
+        reader = _CopyingReader(stored, binary_output(), lambda _: None)
+        try:
+            if damaged:
+                drain(reader)
+            else:
+                verify(reader)
+            reader.check()
+        except Corrupt as error:
+            raise Failure(
+                f"{one_line(str(backup))} is damaged: {one_line(error.reason)}. Discard the output.", FAILED
+            ) from None
+
+
+def _get_days(context: Context, backups: Sequence[Backup], output: str | None, *, force: bool, json: bool) -> None:
     """Download those that are stored into a folder.
 
     Raises:
@@ -152,11 +189,13 @@ def _get_days(context: Context, backups: Sequence[Backup], output: Path | None, 
         raise Failure(f"{count(failed, 'backup')} of {len(wanted)} could not be downloaded.", FAILED)
 
 
-def _folder(output: Path | None) -> Path:
+def _folder(output: str | None) -> Path:
     """Return the folder for several files; make it if it is not there."""
-    folder = output or Path()
+    if output == STANDARD_OUTPUT:
+        raise Failure("-o - gets one day: name a folder for several.", USAGE)
+    folder = Path(output or "")
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Failure(f"The folder {folder} cannot be used: {error.strerror}.", USAGE) from None
     return folder
@@ -169,11 +208,15 @@ def _print(context: Context, copy: Copy) -> None:
     context.console.print(text, soft_wrap=True)
 
 
-def _target(backup: Backup, output: Path | None, *, damaged: bool) -> Path:
+def _target(backup: Backup, output: str | None, *, damaged: bool) -> Path:
+    """Return the path of a backup's file; a folder that is named with a slash at its end is made."""
     name = Path(backup.key).name
     if damaged:
         name = f"{name.removesuffix('.gz')}.damaged.gz"
-    target = Path(name) if output is None else output / name if output.is_dir() else output
+    if output is None:
+        return Path(name)
+    named_as_folder = output.endswith(("/", os.sep))
+    target = _folder(output) / name if named_as_folder or Path(output).is_dir() else Path(output)
     if not target.parent.is_dir():
         raise Failure(f"There is no folder {target.parent}: create it first.", USAGE)
     return target

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import webbrowser
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from botocore.exceptions import ClientError
 from relay.credentials import Login
 from relay.errors import Halt, RelayError
 
+from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
 from relay_cli.deployed import firestream_login
-from relay_cli.failure import FAILED, REFUSED, USAGE, Failure
+from relay_cli.deployed.operator_pause import TOKEN_CAUSES, end_relays
+from relay_cli.failure import FAILED, REFUSED, USAGE, Failure, is_denied
+from relay_cli.output import print_json
 from relay_cli.prompts import ask, ask_secret, confirm
 from relay_cli.text import one_line
 
@@ -20,6 +25,21 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
 
 app = typer.Typer()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLogin:
+    """A login that was stored.
+
+    Attributes:
+        username: Whose it is.
+        parameter: The name of the SecureString.
+        gate_opened: Whether the gate was closed because of the earlier token, and was opened for a trial.
+    """
+
+    username: str
+    parameter: str
+    gate_opened: bool = False
 
 
 @app.callback(invoke_without_command=True)
@@ -48,11 +68,13 @@ def stocktwits(  # noqa: PLR0913  each is an option
         str | None, typer.Option(help="The account the token must belong to; skips the confirmation.")
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address instead of opening it.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Log in to StockTwits, and store the token for the relay.
 
     You authorize your application, and paste the address that the browser is redirected to. The account is shown before
-    anything is stored. `relay login firestream` stores the login for backups.
+    anything is stored. If StockTwits refused the earlier token, the gate is opened for a trial. `relay login
+    firestream` stores the login for backups.
 
     [dim]relay login --expect-username my_account
     relay login --token[/dim]
@@ -100,16 +122,40 @@ def stocktwits(  # noqa: PLR0913  each is an option
     name = stack.parameter("StockTwitsTokenParameter")
     scope = {"scope": access.scope} if access.scope else {}
     _store(stack, name, access_token=access_token, username=account.username, user_id=account.user_id, **scope)
+    opened = _open_gate(context)
+    if as_json:
+        print_json(StoredLogin(account.username, name, opened))
+        return
     context.console.print(
         f"Stored the token of @{one_line(account.username, 60)} in {name}. The relay uses it within five minutes.",
         soft_wrap=True,
     )
+    if opened:
+        context.console.print(
+            "The earlier token had closed the gate: it is open again, and a single post is tried first."
+        )
+
+
+def _open_gate(context: Context) -> bool:
+    """End the pause that the earlier token caused; return whether there was one."""
+    if "LedgerTableName" not in context.stack.outputs:
+        return False
+    try:
+        return end_relays(context.stack, TOKEN_CAUSES)
+    except ClientError as error:
+        if not is_denied(error):
+            raise
+        note = "If the earlier token closed the gate, it opens by itself: AWS does not allow you to open it now."
+        context.notes.print(note, soft_wrap=True)
+        return False
 
 
 @app.command()
 def firestream(
     ctx: typer.Context,
     username: Annotated[str | None, typer.Option(help="The user name; by default, it is asked for.")] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Log in to Firestream, and store the login for the nightly run.
 
@@ -128,6 +174,9 @@ def firestream(
     _check(stack.parameter("FirestreamUrl"), login)
     name = stack.parameter("FirestreamCredentialsParameter")
     _store(stack, name, username=login.username, password=login.password)
+    if as_json:
+        print_json(StoredLogin(login.username, name))
+        return
     context.console.print(
         f"Stored the login of {one_line(login.username, 60)} in {name}. The next nightly run uses it.", soft_wrap=True
     )

@@ -11,10 +11,17 @@ FAILURES_SHOWN = 5
 """How many failures are shown with their reasons; a refused login fails thousands in the same way."""
 
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show no more than so many.")]
+
+
 Types = Annotated[
     list[str] | None,
     typer.Option(
         "--type",
+        metavar="TYPE",
         help="message or activity; by default, the types that the stack keeps.",
         autocompletion=lambda: FILE_TYPES,
     ),

@@ -12,16 +12,26 @@ from relay.posting.instants import instant
 from relay.posting.outcome import Result
 from rich.text import Text
 
-from relay_cli.deployed import deliveries
+from relay_cli.deployed import deliveries, waits
 from relay_cli.deployed.logs import Logs
+from relay_cli.deployed.waits import State
 from relay_cli.durations import span
 from relay_cli.failure import USAGE, Failure
 from relay_cli.output import print_json
-from relay_cli.text import at, length, moment, one_line, read_moment
+from relay_cli.text import at, count, length, one_line, read_moment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from relay_cli.context import Context
     from relay_cli.deployed.deliveries import Delivered
+    from relay_cli.deployed.waits import Explanation
+
+SHOWN = 20
+"""How many messages are shown by default."""
+
+SHOWN_OF_A_BURST = 3
+"""How many texts are shown of a burst without links."""
 
 STYLES: dict[str, str] = {
     Result.POSTED: "green",
@@ -51,9 +61,11 @@ def _since(text: str) -> datetime:
 
 def posts(  # noqa: PLR0913  each is an option
     ctx: typer.Context,
-    last: Annotated[
+    *,
+    limit: Annotated[
         int | None, typer.Option(min=1, help="The maximum number of messages; 20, unless --since is given.")
     ] = None,
+    last: Annotated[int | None, typer.Option(min=1, hidden=True, help="An earlier name of --limit.")] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -62,35 +74,63 @@ def posts(  # noqa: PLR0913  each is an option
             help="How far back: 30m, 24h, 7d, or a point in time such as 2026-11-21T09:00Z.",
         ),
     ] = None,
-    outcome: Annotated[Result | None, typer.Option(help="Only messages with this outcome.")] = None,
+    outcome: Annotated[
+        Result | None, typer.Option(help="Only messages with this outcome; deferred is what waits now.")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Only the message with this idempotency key.")] = None,
-    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the outcomes of recent messages, newest first.
+    """Show the latest outcomes of recent messages, newest first.
 
-    It reads the functions' log, which may be up to a minute behind.
+    A burst, which is three or more messages with the same outcome and reason within seconds, is shown as one;
+    --json lists them all. It reads the functions' log, which may be up to a minute behind.
 
     [dim]relay posts
     relay posts --since 24h --outcome rejected
+    relay posts --outcome deferred
     relay posts --key NVDA-2026-11-20 --json[/dim]
     """
     context: Context = ctx.obj
-    most = last or (None if since else 20)
-    rows = deliveries.newest(Logs(context.stack), most, since, outcome, key)
+    most = limit or last or (None if since else SHOWN)
+    logs = Logs(context.stack)
+    rows = deliveries.newest(logs, most, since, outcome, key, latest=True)
+    explained: dict[str, Explanation] = {}
+    if outcome is Result.DEFERRED:
+        explained = waits.explain_rows(context.stack, rows)
+        rows = [row for row in rows if explained[row.message_id].state is State.WAITING]
     if as_json:
         print_json(rows)
         return
     if not rows:
         context.console.print("There is no such message in the log.")
         return
-    for row in rows:
-        context.console.print(_format(row), soft_wrap=True)
+    for burst in deliveries.bursts(rows):
+        text = _folded(context, burst) if len(burst) > 1 else _format(context, burst[0], explained)
+        context.console.print(text, soft_wrap=True)
 
 
-def _format(row: Delivered) -> Text:
+def _folded(context: Context, burst: Sequence[Delivered]) -> Text:
+    """Format a burst: what its messages have in common, and a line for each; without links, for the newest ones."""
+    newest = burst[0]
+    text = Text(context.moment(newest.at))
+    text.append(f"  {one_line(newest.outcome)}", STYLES.get(newest.outcome, ""))
+    within = length((newest.at - burst[-1].at).total_seconds())
+    text.append(f": {count(len(burst), 'message')} within {within}")
+    if newest.reason:
+        text.append(f"\n    {one_line(newest.reason)}", "dim")
+    linked = any(row.url for row in burst)
+    for row in burst if linked else burst[:SHOWN_OF_A_BURST]:
+        text.append(f"\n    {one_line(row.text, 100)}" if row.text else f"\n    key {one_line(row.key)}")
+        if row.url:
+            text.append(f"  {one_line(row.url)}", "blue")
+    if not linked and len(burst) > SHOWN_OF_A_BURST:
+        text.append(f"\n    and {len(burst) - SHOWN_OF_A_BURST:,} more, which --json lists", "dim")
+    return text
+
+
+def _format(context: Context, row: Delivered, explained: dict[str, Explanation]) -> Text:
     """Format a message in a few lines; links are not wrapped, so that they can be copied."""
-    text = Text(moment(row.at))
+    text = Text(context.moment(row.at))
     text.append(f"  {one_line(row.outcome)}", STYLES.get(row.outcome, ""))
     if row.delay_seconds is not None:
         text.append(f", {length(row.delay_seconds)} after it was queued")
@@ -103,4 +143,7 @@ def _format(row: Delivered) -> Text:
         text.append(f"\n    {one_line(row.url)}", "blue")
     if row.reason:
         text.append(f"\n    {one_line(row.reason)}", "dim")
+    waiting = explained.get(row.message_id)
+    for wait in waiting.waits if waiting else ():
+        text.append(f"\n    {wait.when}: {one_line(wait.reason, 1000)}", "dim")
     return text

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,10 +22,17 @@ from relay_cli import drafts, unsent
 from relay_cli.deployed import gate, outbox, outcomes
 from relay_cli.durations import coming, span
 from relay_cli.failure import FAILED, INTERRUPTED, USAGE, Failure, from_aws_error
+from relay_cli.output import erased, print_json
+from relay_cli.prompts import at_a_terminal, confirm
 from relay_cli.text import at, count, length, moment, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.status import Status
+
     from relay_cli.context import Context
+    from relay_cli.deployed.gate import GatePause
     from relay_cli.deployed.outbox import Sent
     from relay_cli.deployed.outcomes import Outcome
     from relay_cli.drafts import Chart, Draft, InvalidLine
@@ -34,6 +42,11 @@ LONGEST_WAIT = timedelta(minutes=15)
 
 SHOWN_LINES = 10
 """How many invalid lines of a file are shown."""
+
+GATE_SECONDS = 10.0
+"""How often `--wait` looks whether the gate is closed for a new reason, such as a token that StockTwits refused."""
+
+STANDARD_INPUT = "-"
 
 
 class Sentiment(StrEnum):
@@ -51,17 +64,60 @@ class Priority(StrEnum):
     NORMAL = "normal"
 
 
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message of the command.
+
+    Attributes:
+        message: Its fields, with its key.
+        key: Its idempotency key, as in the ledger.
+        message_id: Its SQS message id; None if it was not sent, or SQS did not confirm it.
+        line: Its line in the file; None if it is not from a file.
+        outcome: What became of it, if ``--wait`` saw that.
+        url: The post's page.
+        reason: Why there is no post.
+    """
+
+    message: dict[str, Any]
+    key: str
+    message_id: str | None
+    line: int | None
+    outcome: Result | None
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """The result of the command.
+
+    Attributes:
+        messages: The messages, in their order.
+        invalid_lines: How many lines of the file are not messages.
+        unsent_file: The file with the lines that were not sent, if there are any.
+    """
+
+    messages: list[SentMessage]
+    invalid_lines: int
+    unsent_file: Path | None
+
+
 def send(  # noqa: PLR0913  each is an option
     ctx: typer.Context,
-    text: Annotated[str | None, typer.Argument(help="What to post.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(help="What to post, in 'single quotes'; - or nothing to read it from standard input."),
+    ] = None,
     *,
     sentiment: Annotated[Sentiment | None, typer.Option(help="The sentiment shown with the post.")] = None,
-    reply_to: Annotated[int | None, typer.Option(help="The StockTwits id of the message to reply to.")] = None,
+    reply_to: Annotated[
+        int | None, typer.Option(min=1, metavar="ID", help="The StockTwits id of the message to reply to.")
+    ] = None,
     chart: Annotated[
         str | None, typer.Option(metavar="FILE|URL", help="An image: JPG, PNG or GIF under 2 MB, or an https:// link.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="An idempotency key: of all messages with the same key, one is posted.")
+        str | None, typer.Option(help="An idempotency key: a key is posted at most once, however often it is sent.")
     ] = None,
     expires_in: Annotated[
         timedelta | None, typer.Option(parser=span, metavar="SPAN", help="Do not post it after this time: 30m, 2h ...")
@@ -86,10 +142,21 @@ def send(  # noqa: PLR0913  each is an option
         bool, typer.Option("--wait", help="Wait until it is posted, rejected or expired, and show the link.")
     ] = False,
     wait_for: Annotated[
-        timedelta | None, typer.Option(parser=span, metavar="SPAN", help="The maximum time to wait; 15m by default.")
+        timedelta | None,
+        typer.Option(parser=span, metavar="SPAN", help="Wait at most so long; without it, --wait waits 15m."),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask for confirmation of a text without a cashtag.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the messages, show what would be sent, and send nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Publish one alert, or many from a file. The relay posts them at its pace.
+
+    Write the text in single quotes: within double quotes, the shell replaces $AAPL by nothing. A text without a cashtag
+    is asked about on a terminal. Standard input is one text, or one message in JSON.
 
     Messages that cannot be posted are refused before anything is sent, by the relay's own rules.
     With --wait, the exit code is 0 if all messages were posted, and 1 if one was rejected, one expired or
@@ -100,6 +167,7 @@ def send(  # noqa: PLR0913  each is an option
 
     [dim]relay send 'Up 3% on twice the usual volume $AAPL' --wait
     relay send 'Breakout $NVDA' --sentiment bullish --chart chart.png --key NVDA-2026-11-20 --expires-in 30m
+    relay send - < alert.txt
     relay send --from alerts.jsonl[/dim]
     """
     context: Context = ctx.obj
@@ -112,37 +180,124 @@ def send(  # noqa: PLR0913  each is an option
         "not_before": not_before.isoformat() if not_before else None,
         "priority": priority.value if priority else None,
     }
-    if (text is None) == (file is None):
-        raise Failure('Give the text to post: relay send "Up 3% $AAPL", or --from FILE.jsonl for many.', USAGE)
     image: Chart | None = None
     invalid: list[InvalidLine] = []
-    if file is None:
-        image = _chart(context, chart)
-        chosen = [drafts.from_fields(text or "", fields | ({"chart": image.address} if image else {}))]
-    elif any(value is not None for value in fields.values()):
-        raise Failure("With --from, sentiment, chart, key and the other options are fields of each line.", USAGE)
-    else:
+    if file is not None:
+        _check_alone(text, file, fields)
         chosen, invalid = _read(context, file, keep_going=keep_going)
-    for warning in filter(None, (drafts.without_cashtag(chosen), _switched_off(context))):
+    else:
+        typed = _typed(text)
+        image = _chart(context, chart)
+        chosen = [_draft(typed, fields | ({"chart": image.address} if image else {}), piped=text != typed)]
+    warnings = [drafts.without_cashtag(chosen, quoted=text is not None), None if dry_run else _switched_off(context)]
+    for warning in filter(None, warnings):
         context.notes.print(Text(f"Note: {warning}", "yellow"), soft_wrap=True)
+    if dry_run:
+        _show_unsent(context, chosen, invalid, as_json=as_json)
+        return
+    if file is None and not chosen[0].has_cashtag and not yes and at_a_terminal():
+        confirm("Send it without a cashtag?", "Nothing was sent", "--yes")
     if image:
         outbox.upload(context.stack, image)
 
-    sent, failure = _publish(context, chosen)
+    sent, failure = _publish(context, chosen, quiet=as_json)
     accepted = {each.draft for each in sent}
     left = [each for each in chosen if each not in accepted]
     kept = unsent.keep(file, left, invalid) if file and (left or invalid) else None
-    if failure:
-        raise _incomplete(failure, left, kept)
-    ended, waiting = _follow(context, sent, wait_for or LONGEST_WAIT) if wait else (Counter[Result](), 0)
+    ended: list[Outcome] = []
+    waiting = 0
+    try:
+        if failure:
+            raise _incomplete(failure, left, kept)
+        if wait or wait_for:
+            waiting = _follow(context, sent, wait_for or LONGEST_WAIT, ended, quiet=as_json)
+    finally:
+        if as_json:
+            print_json(SendResult(_result(chosen, sent, ended), len(invalid), kept))
+    counts = Counter(each.result for each in ended)
     problems = {
         f"not sent: see {kept}" if kept else "not sent": len(left) + len(invalid),
-        "rejected: see `relay dead list`": ended[Result.REJECTED],
-        "expired before it was posted": ended[Result.EXPIRED],
+        "rejected: see `relay dead list`": counts[Result.REJECTED],
+        "expired before it was posted": counts[Result.EXPIRED],
         "not posted yet, but still queued: do not send it again, `relay posts` shows the outcome": waiting,
     }
     if any(problems.values()):
         raise Failure("; ".join(f"{count(n, 'message')} {what}" for what, n in problems.items() if n) + ".", FAILED)
+
+
+def _check_alone(text: str | None, file: str, fields: dict[str, Any]) -> None:
+    """Refuse what has no meaning together with --from; raises `Failure`."""
+    if text is not None:
+        raise Failure(f"Give either a text or --from {file}, not both: each line of the file is a message.", USAGE)
+    given = [drafts.OPTIONS[name] for name, value in fields.items() if value is not None]
+    if given:
+        raise Failure(f"Leave out {', '.join(given)} with --from: they are fields of each line.", USAGE)
+
+
+def _typed(text: str | None) -> str:
+    """Return the text to post: the argument, or standard input if that is ``-``, or missing and a pipe has it.
+
+    Raises:
+        Failure: There is none.
+    """
+    if text is not None and text != STANDARD_INPUT:
+        return text
+    if text is None and at_a_terminal():
+        piped = ""
+    else:
+        try:
+            piped = sys.stdin.buffer.read().decode("utf-8-sig").strip() if sys.stdin else ""
+        except UnicodeDecodeError:
+            raise Failure("Standard input is not text in UTF-8.", USAGE) from None
+    if not piped:
+        nothing = "Standard input is empty. " if text else ""
+        raise Failure(
+            f"{nothing}Give the text to post: relay send 'Up 3% $AAPL', or --from FILE.jsonl for many.", USAGE
+        )
+    return piped
+
+
+def _draft(text: str, fields: dict[str, Any], *, piped: bool) -> Draft:
+    """Return the message with a text; one that was piped may be a whole message in JSON. Raises `Failure`."""
+    if not piped or not drafts.is_object(text):
+        if piped and drafts.is_object(text.partition("\n")[0]):
+            raise Failure("Standard input has a message on each line: send them with --from -.", USAGE)
+        return drafts.from_fields(text, fields)
+    given = [drafts.OPTIONS[name] for name, value in fields.items() if value is not None]
+    if given:
+        raise Failure(f"Leave out {', '.join(given)}: standard input is JSON, which has fields of its own.", USAGE)
+    return drafts.from_json(text)
+
+
+def _result(chosen: Sequence[Draft], sent: Iterable[Sent] = (), ended: Iterable[Outcome] = ()) -> list[SentMessage]:
+    ids = {each.draft: each.message_id for each in sent}
+    outcomes_by_draft = {each.draft: each for each in ended}
+    found = [(each, outcomes_by_draft.get(each)) for each in chosen]
+    return [
+        SentMessage(
+            message=draft.fields,
+            key=draft.key,
+            message_id=ids.get(draft),
+            line=draft.line or None,
+            outcome=outcome.result if outcome else None,
+            url=outcome.url if outcome else "",
+            reason=outcome.reason if outcome else "",
+        )
+        for draft, outcome in found
+    ]
+
+
+def _show_unsent(context: Context, chosen: list[Draft], invalid: list[InvalidLine], *, as_json: bool) -> None:
+    """Print what --dry-run leaves unsent; raises `Failure` if some lines are invalid."""
+    if as_json:
+        print_json(SendResult(_result(chosen), len(invalid), None))
+    elif len(chosen) == 1:
+        context.console.print("Nothing was sent (--dry-run). The message is valid:")
+        context.console.print(chosen[0].body, soft_wrap=True)
+    else:
+        context.console.print(f"Nothing was sent (--dry-run). {count(len(chosen), 'message')} can be sent.")
+    if invalid:
+        raise Failure(f"{count(len(invalid), 'line')} invalid.", FAILED)
 
 
 def _incomplete(failure: Failure, left: list[Draft], kept: Path | None) -> Failure:
@@ -196,7 +351,7 @@ def _read(context: Context, file: str, *, keep_going: bool) -> tuple[list[Draft]
     return found, invalid
 
 
-def _publish(context: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure | None]:
+def _publish(context: Context, chosen: list[Draft], *, quiet: bool) -> tuple[list[Sent], Failure | None]:
     """Publish messages, and print which ones SQS refused.
 
     Returns:
@@ -229,6 +384,8 @@ def _publish(context: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure
     for draft, code in refused:
         what = f"line {draft.line}" if draft.line else "the message"
         context.notes.print(Text(f"SQS did not accept {what}: {one_line(code)}", "yellow"), soft_wrap=True)
+    if quiet:
+        return sent, failure
     if len(chosen) == 1 and sent:
         text = f"Queued as {sent[0].message_id}, with the key {one_line(sent[0].draft.key, 80)}."
         context.console.print(Text(text), soft_wrap=True)
@@ -237,27 +394,23 @@ def _publish(context: Context, chosen: list[Draft]) -> tuple[list[Sent], Failure
     return sent, failure
 
 
-def _follow(context: Context, sent: list[Sent], most: timedelta) -> tuple[Counter[Result], int]:
-    """Wait for the outcomes and print them; return how many there are of each, and how many messages have none yet."""
-    ended: Counter[Result] = Counter()
+def _follow(context: Context, sent: list[Sent], most: timedelta, ended: list[Outcome], *, quiet: bool) -> int:
+    """Wait for the outcomes, append them to `ended`, and print them; return how many messages have none yet."""
 
     def on_outcome(outcome: Outcome) -> None:
-        ended[outcome.result] += 1
-        where = f"line {outcome.draft.line}: " if outcome.draft.line else ""
-        style = {Result.REJECTED: "red", Result.EXPIRED: "magenta"}.get(outcome.result, "green")
-        link_or_reason = one_line(outcome.url or outcome.reason)
-        context.console.print(Text.assemble(where, (str(outcome.result), style), " ", link_or_reason), soft_wrap=True)
+        ended.append(outcome)
+        if not quiet:
+            with erased(spinner):
+                context.console.print(_line(outcome), soft_wrap=True)
 
     def on_failure(line: str) -> None:
         context.notes.print(Text(one_line(line), "yellow"), soft_wrap=True)
 
+    spinner = context.notes.status("Waiting")
     try:
-        for pause in gate.read(context.stack).pauses:
-            until = f" until {moment(pause.until)}" if pause.until else ""
-            words = one_line(pause.words, 1000)
-            context.notes.print(Text(f"The gate is closed{until}: {words}", "yellow"), soft_wrap=True)
-        with context.notes.status(f"Waiting for up to {length(most.total_seconds())}"):
-            waiting = outcomes.follow(context.stack, sent, most.total_seconds(), on_outcome, on_failure)
+        with spinner:
+            watch = _Watch(context, spinner, most)
+            waiting = outcomes.follow(context.stack, sent, most.total_seconds(), on_outcome, on_failure, watch)
     except KeyboardInterrupt:
         raise Failure("The relay continues without you: `relay posts` shows the outcome.", INTERRUPTED) from None
     except (ClientError, BotoCoreError, Failure) as error:
@@ -265,4 +418,38 @@ def _follow(context: Context, sent: list[Sent], most: timedelta) -> tuple[Counte
         raise Failure(
             f"It is queued, do not send it again; but its outcome is unknown. {cause.reason}", cause.code
         ) from None
-    return ended, len(waiting)
+    return len(waiting)
+
+
+def _line(outcome: Outcome) -> Text:
+    where = f"line {outcome.draft.line}: " if outcome.draft.line else ""
+    style = {Result.REJECTED: "red", Result.EXPIRED: "magenta"}.get(outcome.result, "green")
+    link_or_reason = one_line(outcome.url or outcome.reason)
+    return Text.assemble(where, (str(outcome.result), style), " ", link_or_reason)
+
+
+class _Watch:
+    """Tells what `--wait` waits for: on a terminal how long it has waited, and anywhere why the gate is closed."""
+
+    def __init__(self, context: Context, spinner: Status, most: timedelta) -> None:
+        self._context = context
+        self._spinner = spinner
+        self._most = most.total_seconds()
+        self._started = self._next_look = time.monotonic()
+        self._pauses: tuple[GatePause, ...] = ()
+
+    def __call__(self, left: int) -> None:
+        """Tell it while so many messages have no outcome yet."""
+        now = time.monotonic()
+        waited = f"{length(now - self._started)} of at most {length(self._most)}"
+        self._spinner.update(f"Waiting for {count(left, 'message')}, {waited}")
+        if now < self._next_look:
+            return
+        self._next_look = now + GATE_SECONDS
+        before = {(each.cause, each.reason) for each in self._pauses}
+        self._pauses = gate.read(self._context.stack).pauses
+        for pause in self._pauses:
+            if (pause.cause, pause.reason) not in before:
+                until = f" until {moment(pause.until)}" if pause.until else ""
+                words = one_line(pause.words, 1000)
+                self._context.notes.print(Text(f"The gate is closed{until}: {words}", "yellow"), soft_wrap=True)

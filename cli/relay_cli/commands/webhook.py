@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ from relay.posting.webhook.body_template import Template
 from relay.posting.webhook.receiver import MAX_BYTES
 from rich.text import Text
 
+from relay_cli.commands.options import Json, Limit  # noqa: TC001  typer reads them
 from relay_cli.deployed import webhook_sources
 from relay_cli.durations import span
 from relay_cli.failure import FAILED, NO_STACK, USAGE, Failure
@@ -76,6 +78,7 @@ def add(  # noqa: PLR0913  each is an option
     keep_secret: Annotated[
         bool, typer.Option("--keep-secret", help="Change a source and keep its address; what no option changes stays.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Add a source, and print its address. The secret in the address is shown this once.
 
@@ -120,6 +123,10 @@ def add(  # noqa: PLR0913  each is an option
     if before and keep_secret:
         source = structs.replace(source, salt=before.salt, hash=before.hash, added=before.added)
     webhook_sources.write(context.stack, stored, stored.sources | {name: source})
+    if as_json:
+        address = None if keep_secret else _address(context, name, secret)
+        print_json({"name": name, "address": address, "replaced": before is not None})
+        return
     if keep_secret:
         context.console.print(f"Changed {name}; its address stays the same. The change works within a minute.")
         return
@@ -128,9 +135,7 @@ def add(  # noqa: PLR0913  each is an option
 
 
 @app.command("list")
-def list_sources(
-    ctx: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def list_sources(ctx: typer.Context, *, limit: Limit = None, as_json: Json = False) -> None:
     """List the sources: when they were added, who may use them, and what becomes of their payloads.
 
     Their secrets cannot be shown: only hashes of them are stored.
@@ -142,12 +147,12 @@ def list_sources(
     if as_json:
         print_json(
             {
-                "sources": [_plain(name, each) for name, each in stored.sources.items()],
+                "sources": [_plain(name, each) for name, each in islice(stored.sources.items(), limit)],
                 "characters": {"used": stored.characters, "most": sources.MAX_CHARACTERS},
             }
         )
         return
-    for name, source in stored.sources.items():
+    for name, source in islice(stored.sources.items(), limit):
         context.console.print(_described(name, source), soft_wrap=True)
     context.console.print(
         f"{count(len(stored.sources), 'source')}; {stored.characters:,} of {sources.MAX_CHARACTERS:,} characters used.",
@@ -162,6 +167,7 @@ def revoke(
     name: Name,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Remove a source: within a minute, nobody can post alerts with its address any more.
 
@@ -175,6 +181,9 @@ def revoke(
         )
     left = {each: source for each, source in stored.sources.items() if each != name}
     webhook_sources.write(context.stack, stored, left)
+    if as_json:
+        print_json({"removed": name})
+        return
     context.console.print(f"Removed {name}. Within a minute, its address answers 404.")
 
 
@@ -187,6 +196,7 @@ def try_source(
         str | None,
         typer.Option("--from", metavar="FILE|-", help="A payload, as the source sends it; - for standard input."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Test an address, or show what becomes of a payload. Nothing is posted.
 
@@ -200,10 +210,15 @@ def try_source(
     context: Context = ctx.obj
     _check_name(name)
     if file is None:
-        _test_address(context, name)
+        _test_address(context, name, as_json=as_json)
+        return
+    _, source = _find(context, name)
+    composed = _composed(name, source, _payload(file))
+    if as_json:
+        alert = structs.asdict(composed.alert) | {"key": composed.key}
+        print_json({field: value for field, value in alert.items() if value is not None})
     else:
-        _, source = _find(context, name)
-        _show_composed(context, _composed(name, source, _payload(file)))
+        _show_composed(context, composed)
 
 
 # What add stores
@@ -242,10 +257,14 @@ def _template(
 # What add shows
 
 
+def _address(context: Context, name: str, secret: str) -> str:
+    return f"{context.stack.outputs.get('WebhookUrl', '')}/alerts/{name}/{secret}"
+
+
 def _show_address(context: Context, name: str, secret: str, source: Source) -> None:
     """Print an address, with what to do with it; to a program, the address alone."""
     url = context.stack.outputs.get("WebhookUrl", "")
-    address = f"{url}/alerts/{name}/{secret}"
+    address = _address(context, name, secret)
     shown = f"The address of {name} is shown this once: store it where only the program that uses it can read it."
     context.notes.print(shown, soft_wrap=True)
     context.console.print(address, soft_wrap=True)
@@ -357,7 +376,7 @@ def _show_composed(context: Context, composed: Composed) -> None:
     context.console.print(Text(printable(alert.body)), soft_wrap=True)
 
 
-def _test_address(context: Context, name: str) -> None:
+def _test_address(context: Context, name: str, *, as_json: bool) -> None:
     """Send an empty request with the source's secret, and print what the answer means."""
     from relay_cli.deployed import webhook  # noqa: PLC0415  slow to import
 
@@ -369,6 +388,9 @@ def _test_address(context: Context, name: str) -> None:
     reason = webhook.reason(answer)
     match answer.status:
         case 400 if reason == message.EMPTY:
+            if as_json:
+                print_json({"name": name, "works": True})
+                return
             context.console.print(f"The address of {name} works: the webhook accepted the secret. Nothing was posted.")
             return
         case 404:

@@ -13,13 +13,17 @@ from relay_cli.deployed.logs import POSTING, UNREADABLE
 from relay_cli.text import DAY, HOUR, at, moment, read_moment, read_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from relay_cli.deployed.logs import Line, Logs
 
 LOOK_BACK_SECONDS = (HOUR, 6 * HOUR, DAY, 7 * DAY, 35 * DAY)
 """How far back to look, step by step, until there are enough rows: usually the newest ones are asked for."""
+
+
+BURST_SECONDS, BURST_LEAST = 30, 3
+"""At least so many messages with the same outcome and reason, each so shortly after the other, are a burst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,14 @@ class Delivered:
     replaces_key: str | None = None
 
 
-def newest(
-    logs: Logs, most: int | None, since: datetime | None = None, outcome: str | None = None, key: str | None = None
+def newest(  # noqa: PLR0913  each narrows the messages down
+    logs: Logs,
+    most: int | None,
+    since: datetime | None = None,
+    outcome: str | None = None,
+    key: str | None = None,
+    *,
+    latest: bool = False,
 ) -> list[Delivered]:
     """Return the outcomes of the newest messages, newest first.
 
@@ -99,6 +109,7 @@ def newest(
         since: How far back to look; None for as far as needed, up to the last of `LOOK_BACK_SECONDS`.
         outcome: Only messages with this outcome.
         key: Only messages with this idempotency key.
+        latest: Leave out what the same alert's later message replaces, such as a dead letter that was retried.
     """
     now = at(time.time())
     starts = [since] if since or now is None else [now - timedelta(seconds=each) for each in LOOK_BACK_SECONDS]
@@ -106,7 +117,8 @@ def newest(
     for step, start in enumerate(filter(None, starts)):
         # CloudWatch filters by key, but not by outcome: a message that was deferred and then posted counts as posted.
         lines = logs.lines(POSTING, start, "delivery", refresh=step == 0, **({"key": key} if key else {}))
-        rows = [row for row in _rows(lines) if outcome in (None, row.outcome)]
+        found = _rows(lines)
+        rows = [row for row in (_latest(found) if latest else found) if outcome in (None, row.outcome)]
         if most is not None and len(rows) >= most:
             break
     return rows[:most]
@@ -133,6 +145,22 @@ def held(logs: Logs) -> list[Delivered]:
     ]
 
 
+def bursts(rows: Sequence[Delivered]) -> Iterator[list[Delivered]]:
+    """Divide messages, newest first, into bursts and single ones."""
+    run: list[Delivered] = []
+    for row in [*rows, None]:
+        if run and (row is None or not _together(run[-1], row)):
+            yield from [run] if len(run) >= BURST_LEAST else [[each] for each in run]
+            run = []
+        if row:
+            run.append(row)
+
+
+def _together(later: Delivered, earlier: Delivered) -> bool:
+    same = (later.outcome, later.reason) == (earlier.outcome, earlier.reason)
+    return same and (later.at - earlier.at).total_seconds() <= BURST_SECONDS
+
+
 def _rows(lines: Iterable[Line]) -> list[Delivered]:
     """Merge the lines of each message, which are sorted oldest first, into a row; return the newest message first."""
     rows: dict[object, Delivered] = {}
@@ -145,6 +173,18 @@ def _rows(lines: Iterable[Line]) -> list[Delivered]:
         rows.pop(message, None)
         rows[message] = row
     return sorted(rows.values(), key=lambda row: row.at, reverse=True)
+
+
+def _latest(rows: list[Delivered]) -> list[Delivered]:
+    """Leave out what a later message with the same key and text replaces; what was posted stays."""
+    kept: list[Delivered] = []
+    seen: set[tuple[str, str | None, str | None]] = set()
+    for row in rows:
+        alert = (row.key, row.text, row.sentiment)
+        if alert not in seen or row.outcome == Result.POSTED or not (row.key and row.text):
+            kept.append(row)
+        seen.add(alert)
+    return kept
 
 
 def _row(line: Line) -> Delivered:

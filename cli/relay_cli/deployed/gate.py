@@ -38,8 +38,11 @@ DAYS_A_WEEK, MINUTES_A_DAY = 7, 24 * 60
 WAITING_QUEUES = ("Outbox", "Leftovers")
 """The queues whose messages are still to be posted, as `relay_cli.deployed.queues.QueueState` names them."""
 
+_BY_OTHERS = frozenset({"operator", "hours", "pace", "daily_cap"})
+
 _ONE_IS_TRIED = "nothing is lost, and at the end of this pause a single post is tried"
 _WHAT_TO_DO = {
+    "token_refused": "`relay login` stores a valid one and opens the gate",
     "blocked": (
         f"{_ONE_IS_TRIED}; do not try by hand, since every request prolongs the block, and write to StockTwits if it "
         "is not over in some hours"
@@ -79,6 +82,11 @@ class GatePause:
     def words(self) -> str:
         """The reason, and what to do."""
         return f"{self.reason}; {self.advice}" if self.advice else self.reason
+
+    @property
+    def ends_by_force(self) -> bool:
+        """Whether StockTwits' answers imposed it: neither an operator nor the stack's settings."""
+        return self.cause not in _BY_OTHERS
 
 
 @dataclass(frozen=True, slots=True)

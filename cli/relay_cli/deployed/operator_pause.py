@@ -1,15 +1,23 @@
-"""The operator's pause: an item in the ledger that the gate checks before every post."""
+"""The operator's pause, an item in the ledger that the gate checks before every post; and how to end the relay's."""
 
 from __future__ import annotations
 
 import getpass
+import time
 from typing import TYPE_CHECKING, Any
 
 from relay_cli.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from relay_cli.deployed.stack import Stack
 
+
+NO_REASON = "no reason given"
+
+TOKEN_CAUSES = ("token_refused", "stream")
+"""The causes of the pauses that another token may end; a test compares them with `relay.posting.stocktwits`."""
 
 _ITEM = {"pk": {"S": "pause"}}
 
@@ -42,6 +50,33 @@ def lift(stack: Stack) -> str | None:
         TableName=stack.output("LedgerTableName"), Key=_ITEM, ReturnValues="ALL_OLD"
     )
     return _describe(answer.get("Attributes"))
+
+
+def end_relays(stack: Stack, causes: Sequence[str] = ()) -> bool:
+    """End the pause that StockTwits' answers imposed. If it was to end with a trial, a single post is tried first.
+
+    Args:
+        stack: The stack whose gate is closed.
+        causes: End it only if it has one of these causes; any if there are none.
+
+    Returns:
+        Whether there was such a pause.
+    """
+    dynamodb = stack.client("dynamodb")
+    listed = {f":cause{number}": {"S": cause} for number, cause in enumerate(causes)}
+    one_of_them = f" AND shut.cause IN ({', '.join(listed)})" if listed else ""
+    try:
+        dynamodb.update_item(
+            TableName=stack.output("LedgerTableName"),
+            Key={"pk": {"S": "gate"}},
+            UpdateExpression="SET shut.#until = :now, version = version + :one",
+            ConditionExpression=f"shut.#until > :now{one_of_them}",
+            ExpressionAttributeNames={"#until": "until"},
+            ExpressionAttributeValues={":now": {"N": repr(time.time())}, ":one": {"N": "1"}, **listed},
+        )
+    except dynamodb.exceptions.ConditionalCheckFailedException:
+        return False
+    return True
 
 
 def _describe(item: dict[str, Any] | None) -> str | None:

@@ -45,12 +45,13 @@ class Outcome:
     reason: str = ""
 
 
-def follow(
+def follow(  # noqa: PLR0913, PLR0917  the last ones are told what happens
     stack: Stack,
     sent: Sequence[Sent],
     seconds: float,
     on_outcome: Callable[[Outcome], None],
     on_failure: Callable[[str], None],
+    on_wait: Callable[[int], None],
 ) -> list[Sent]:
     """Wait for outcomes.
 
@@ -60,6 +61,7 @@ def follow(
         seconds: The maximum time to wait.
         on_outcome: Called with each outcome.
         on_failure: Called with a line for each dead letter that stays hidden.
+        on_wait: Called before each look with the number of messages without an outcome.
 
     Returns:
         The messages without an outcome.
@@ -69,6 +71,7 @@ def follow(
     next_letters = time.monotonic() + DEAD_LETTERS_SECONDS
     left = list(sent)
     while True:
+        on_wait(len(left))
         entries = _entries(stack, left)
         ended = [_from_entry(each, entries.get(each.draft.key), to_log=to_log) for each in left]
         for outcome in filter(None, ended):

@@ -38,7 +38,7 @@ COMMANDS: dict[str, list[str]] = {
     "status --why": ["operator-1"],
     "posts": [],
     "pause": ["why"],
-    "resume": [],
+    "resume": ["--force"],
     "dead list": [],
     "dead show": ["LETTER"],
     "dead retry": ["LETTER"],

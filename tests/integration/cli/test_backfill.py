@@ -266,3 +266,12 @@ def test_a_line_break_in_the_functions_error_message_forges_no_line(relay: Archi
     relay.answers = [(200, {}, {"failed": 0, "stopped": "time ran out\nforged"})]
     result = relay("backfill", *A_WEEK, "--no-wait")
     assert "Not everything was requested: time ran out forged" in result.err.replace("\n", " ")
+
+
+def test_a_dry_run_names_what_is_missing_and_requests_nothing(relay: ArchiveCli) -> None:
+    relay.store(BACKUP)
+    result = relay("backfill", "2016-12-05", "2016-12-07", "--dry-run")
+    assert (result.code, result.out, relay.events) == (DONE, "message 2016-12-06\nmessage 2016-12-07\n", [])
+    assert "Nothing was requested (--dry-run): 2 backups would be." in result.err
+    wanted = [{"file_type": "message", "day": "2016-12-06"}]
+    assert relay("backfill", "2016-12-05", "2016-12-06", "--dry-run", "--json").json == wanted

@@ -111,6 +111,13 @@ def test_a_type_alone_or_those_that_the_stack_keeps(relay: ArchiveCli) -> None:
     assert [each["file_type"] for each in one] == ["message"]
 
 
+def test_no_more_missing_days_are_listed_than_were_asked_for(relay: ArchiveCli) -> None:
+    words = ["backups", "--from", "2016-12-05", "--to", "2016-12-09", "--limit", "2"]
+    assert len(relay(*words, "--missing").lines) == 2
+    refused = relay(*words)
+    assert (refused.code, "--limit needs --missing" in refused.err) == (USAGE, True)
+
+
 def test_what_is_missing_or_failed_is_listed_a_line_each_for_scripts(relay: ArchiveCli) -> None:
     relay.store(BACKUP)
     relay.add_failure(Backup(date(2016, 12, 7), "message"), "the gzip data is damaged")

@@ -414,3 +414,24 @@ def test_yes_drops_all_without_asking(cli: CliHarness, world: PostingWorld) -> N
         cli.add_dead_letter(f"letter {number}")
     assert cli("dead", "drop", "--all", "--yes").code == DONE
     assert world.count(world.dead) == 0
+
+
+def test_no_more_letters_are_shown_than_were_asked_for(cli: CliHarness) -> None:
+    for number in range(12):
+        cli.add_dead_letter(f"letter {number} $AAPL")
+    assert len(cli("dead", "list", "--limit", "11", "--json").json) == 11
+    assert cli("dead", "list", "--limit", "2").lines[-1] == "2 dead letters shown; there may be more."
+
+
+@pytest.mark.parametrize("words", [["retry"], ["drop", "--yes"]])
+def test_json_has_what_became_of_each_letter(cli: CliHarness, words: list[str]) -> None:
+    letter = cli.add_dead_letter(RelayKey="k1")
+    assert cli("dead", *words, letter[:8], "--json").json == [{"id": letter, "key": "k1", "reason": ""}]
+    assert cli("dead", *words, "--all", "--json").json == []
+
+
+def test_json_has_the_reason_of_what_failed(cli: CliHarness) -> None:
+    letter = cli.add_dead_letter(RelayKey="k1")
+    cli.plan("DeleteMessageBatch", "AccessDenied")
+    result = cli("dead", "drop", letter, "--yes", "--json")
+    assert (result.code, "AccessDenied" in result.json[0]["reason"]) == (FAILED, True)

@@ -1,6 +1,7 @@
 """`relay get`: a backup becomes a file, completely or not at all."""
 
 import gzip
+import io
 import os
 import stat
 from collections.abc import Callable
@@ -50,6 +51,47 @@ def test_it_goes_into_a_folder_or_under_a_name(relay: ArchiveCli) -> None:
     relay("get", "message", "2016-12-05", "-o", "one.gz")
     assert (relay.folder / "backups" / "stocktwits_message_2016_12_05.gz").exists()
     assert (relay.folder / "one.gz").exists()
+
+
+def test_a_slash_at_the_end_makes_a_folder(relay: ArchiveCli) -> None:
+    relay.store(BACKUP)
+    assert relay("get", "message", "2016-12-05", "-o", "new/backups/").code == DONE
+    assert (relay.folder / "new" / "backups" / "stocktwits_message_2016_12_05.gz").exists()
+
+
+def test_a_dash_is_standard_output(relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay.store(BACKUP)
+    output = io.BytesIO()
+    monkeypatch.setattr(get, "binary_output", lambda: output)
+    result = relay("get", "message", "2016-12-05", "-o", "-")
+    assert (result.code, result.out, output.getvalue()) == (DONE, "", relay.backups.content(BACKUP))
+    assert list(relay.folder.iterdir()) == []
+
+
+def test_a_damaged_backup_on_standard_output_is_told_at_its_end(
+    relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(relay, BACKUP, gzip.compress(b"{}\n")[:-1])
+    monkeypatch.setattr(get, "binary_output", io.BytesIO)
+    result = relay("get", "message", "2016-12-05", "-o", "-")
+    assert (result.code, "Discard the output." in result.err) == (FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "why"),
+    [
+        (["2016-12-05"], True, "A terminal cannot show a gzip file"),
+        (["2016-12-05", "--json"], False, "--json and -o - cannot be combined"),
+        (["--from", "2016-12-05", "--to", "2016-12-06"], False, "-o - gets one day"),
+    ],
+)
+def test_standard_output_takes_one_backup_and_nothing_else(
+    relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch, words: list[str], terminal: bool, why: str
+) -> None:
+    relay.store(BACKUP)
+    monkeypatch.setattr(get, "goes_to_a_terminal", lambda: terminal)
+    result = relay("get", "message", *words, "-o", "-")
+    assert (result.code, why in result.err) == (USAGE, True)
 
 
 def test_json_has_what_a_script_wants_to_know(relay: ArchiveCli) -> None:

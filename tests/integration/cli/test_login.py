@@ -1,5 +1,6 @@
 """`relay login`: whose account it is is known before anything is stored, and no secret shows anywhere."""
 
+import inspect
 import io
 import json
 from collections.abc import Iterator
@@ -7,6 +8,9 @@ from contextlib import contextmanager
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from relay.errors import Pause
+from relay.posting import stocktwits
+from relay_cli.deployed.operator_pause import TOKEN_CAUSES
 
 from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.servers import tcp_server
@@ -112,14 +116,11 @@ def test_a_question_that_gets_no_answer_ends_the_login(cli: CliHarness) -> None:
 
 def test_ctrl_c_in_front_of_a_question_is_an_interruption(cli: CliHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.TextIOWrapper):
-        def isatty(self) -> bool:
-            return True
-
         def readline(self, *_: object) -> None:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("tests.worlds.cli.io.TextIOWrapper", Terminal)
-    assert login(cli, "").code == 130
+    assert cli("login", "--no-browser", at_terminal=True).code == 130
 
 
 @pytest.mark.parametrize(
@@ -298,3 +299,32 @@ def test_a_login_that_no_request_could_carry_is_refused(
 ) -> None:
     assert cli("login", "firestream", "--username", username, typed=f"{password}\n").code == USAGE
     assert archive.requests == []
+
+
+# The gate
+
+
+@pytest.mark.parametrize(("cause", "opened"), [("token_refused", True), ("stream", True), ("rate_limited", False)])
+def test_another_token_opens_a_gate_that_the_earlier_one_closed_and_no_other(
+    cli: CliHarness, world: PostingWorld, cause: str, opened: bool
+) -> None:
+    world.gate().close(Pause(cause, "why", world.clock() + 300, probe=True))
+    result = login(cli, f"{TOKEN}\n", "--token", "--expect-username", "relay_demo")
+    assert (result.code, "it is open again" in result.out) == (DONE, opened)
+    assert world.gate().admit(3).granted == opened
+
+
+def test_a_token_is_stored_although_the_gate_may_not_be_opened(cli: CliHarness) -> None:
+    cli.plan("UpdateItem", "AccessDeniedException")
+    result = login(cli, f"{TOKEN}\n", "--token", "--expect-username", "relay_demo")
+    assert (result.code, "it opens by itself" in result.err) == (DONE, True)
+
+
+def test_json_has_the_account_and_never_the_token(cli: CliHarness, world: PostingWorld) -> None:
+    result = login(cli, f"{TOKEN}\n", "--token", "--expect-username", "relay_demo", "--json")
+    assert result.json == {"username": "relay_demo", "parameter": TOKEN_PARAMETER, "gate_opened": False}
+
+
+def test_the_causes_that_a_token_ends_are_those_of_stocktwits() -> None:
+    source = inspect.getsource(stocktwits)
+    assert {cause for cause in TOKEN_CAUSES if f'"{cause}"' in source} == set(TOKEN_CAUSES)

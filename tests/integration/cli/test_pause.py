@@ -2,8 +2,9 @@
 
 import pytest
 from relay.errors import Pause
+from relay_cli.deployed.operator_pause import NO_REASON
 
-from tests.worlds.cli import DONE, USAGE, CliHarness, iso
+from tests.worlds.cli import DONE, NO_AWS, USAGE, CliHarness, iso
 from tests.worlds.functions import Leftovers, Outbox
 from tests.worlds.posting import PostingWorld
 
@@ -18,7 +19,7 @@ def test_a_pause_stops_posting_until_it_is_lifted(cli: CliHarness, world: Postin
     )
     outbox.send("Up 3% $AAPL")
     assert outbox.run().reason == "paused by Ann: earnings call"
-    assert cli("resume").out == "Lifted the pause of Ann: earnings call.\n"
+    assert cli("resume").lines == ["Lifted the pause of Ann: earnings call.", "1 message waiting: within two minutes."]
     world.clock.forward(120)
     assert outbox.run().outcomes == ["posted"]
 
@@ -68,12 +69,12 @@ def test_a_second_pause_replaces_the_first_and_names_whose_it_was(cli: CliHarnes
 
 def test_a_pause_that_another_tool_wrote_is_lifted_whatever_is_in_it(cli: CliHarness, world: PostingWorld) -> None:
     world.pause(why={"N": "7"})
-    assert cli("resume").out == "Lifted the pause of unknown: 7.\n"
+    assert cli("resume").lines[0] == "Lifted the pause of unknown: 7."
     assert world.item("pause") is None
 
 
 def test_resume_reports_when_there_was_no_pause(cli: CliHarness) -> None:
-    assert (cli("resume").code, cli("resume").out) == (DONE, "There was no pause.\n")
+    assert (cli("resume").code, cli("resume").out) == (DONE, "There was no pause.\nNothing waits.\n")
 
 
 def test_resume_reports_what_else_keeps_the_gate_closed(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
@@ -83,8 +84,81 @@ def test_resume_reports_what_else_keeps_the_gate_closed(cli: CliHarness, world: 
     assert f"The gate is still closed until {iso(world.clock() + 600)}: StockTwits limits the rate" in cli("resume").out
 
 
-@pytest.mark.parametrize("wrong", [[" "], ["why", "--who", " "], ["why", "--for", "soon"], ["why", "--for", "0m"]])
-def test_an_empty_reason_or_name_or_an_invalid_duration_is_refused(
+@pytest.mark.parametrize("words", [[], [" "]])
+def test_a_pause_needs_no_reason(cli: CliHarness, world: PostingWorld, words: list[str]) -> None:
+    assert cli("pause", *words, "--who", "Ann").code == DONE
+    assert world.gate().look(1).pause.reason == f"paused by Ann: {NO_REASON}"
+
+
+def test_resume_says_how_many_wait_and_when_they_are_posted(cli: CliHarness, world: PostingWorld) -> None:
+    cli("pause")
+    for number in range(27):  # 3 at once, then one every five minutes
+        world.send(world.outbox if number else world.leftovers, f"{number} $A")
+    last = cli("resume").lines[-1]
+    assert last == f"27 messages waiting: about 2 h at 12 an hour and 48 a day, until {iso(world.clock() + 7200)}."
+
+
+def test_a_resume_that_may_not_count_what_waits_is_one_nevertheless(cli: CliHarness, world: PostingWorld) -> None:
+    cli("pause")
+    cli.plan("GetQueueAttributes", "AccessDenied")
+    result = cli("resume")
+    assert (result.code, "not allow you to count what waits" in result.err) == (DONE, True)
+    assert world.item("pause") is None
+
+
+def refused(world: PostingWorld) -> Pause:
+    pause = Pause("token_refused", "StockTwits refused the token", world.clock() + 300, probe=True)
+    world.gate().close(pause)
+    return pause
+
+
+def test_resume_by_force_shows_what_closed_the_gate_and_lets_one_post_through(
+    cli: CliHarness, world: PostingWorld
+) -> None:
+    until = refused(world).until
+    cli("pause", "lunch", "--who", "Ann")
+    advice = "`relay login` stores a valid one and opens the gate"
+    assert cli("resume", "--force").lines[:3] == [
+        f"The gate is closed until {iso(until)}: StockTwits refused the token; {advice}",
+        "Lifted the pause of Ann: lunch.",
+        "Ended what closed the gate: a single post is tried first.",
+    ]
+    admission = world.gate().admit(3)
+    assert (admission.granted, admission.probe) == (1, True)
+
+
+def test_resume_by_force_does_not_change_the_pace(cli: CliHarness, world: PostingWorld) -> None:
+    cli.parameters |= {"MaxPostsPerHour": "1", "PostBurst": "1"}
+    world.gate().admit(3)
+    before = world.item("gate")
+    assert "The gate is still closed until " in cli("resume", "--force").out
+    assert world.item("gate") == before
+
+
+def test_without_force_the_pause_of_the_relay_stays(cli: CliHarness, world: PostingWorld) -> None:
+    refused(world)
+    assert "The gate is still closed until " in cli("resume").out
+    assert world.gate().look(1).granted == 0
+
+
+def test_who_may_not_end_the_relays_pause_is_told_so(cli: CliHarness, world: PostingWorld) -> None:
+    refused(world)
+    cli.plan("UpdateItem", "AccessDeniedException")
+    assert cli("resume", "--force").code == NO_AWS
+
+
+def test_json_has_what_was_imposed_and_what_was_lifted(cli: CliHarness, world: PostingWorld) -> None:
+    pause = {"who": "Ann", "why": "lunch", "until": None, "replaced": None}
+    assert cli("pause", "lunch", "--who", "Ann", "--json").json == pause
+    refused(world)
+    world.send(world.outbox, "Up 3% $AAPL")
+    resumed = cli("resume", "--force", "--json").json
+    assert (resumed["lifted"], [each["cause"] for each in resumed["forced"]]) == ("Ann: lunch", ["token_refused"])
+    assert (resumed["gate"]["open"], resumed["outlook"]["waiting"]) == (True, 1)
+
+
+@pytest.mark.parametrize("wrong", [["why", "--who", " "], ["why", "--for", "soon"], ["why", "--for", "0m"]])
+def test_an_empty_name_or_an_invalid_duration_is_refused(
     cli: CliHarness, world: PostingWorld, wrong: list[str]
 ) -> None:
     assert cli("pause", *wrong).code == USAGE
@@ -97,7 +171,7 @@ def test_what_would_steer_a_terminal_is_not_shown(cli: CliHarness) -> None:
 
 def test_a_line_break_in_a_pauses_reason_forges_no_line(cli: CliHarness, world: PostingWorld) -> None:
     world.gate().close(Pause("halt", "why\nThere was no pause.", world.clock() + 60))
-    assert cli("resume").lines == [
+    assert cli("resume").lines[:2] == [
         "There was no pause.",
         f"The gate is still closed until {iso(world.clock() + 60)}: why There was no pause.",
     ]

@@ -13,7 +13,7 @@ from local.stack.stack import a_chart
 from tests.worlds.aws import sqs_record
 from tests.worlds.cli import DONE, USAGE, Answer, CliHarness, iso, session
 from tests.worlds.functions import Leftovers, Outbox
-from tests.worlds.posting import CHARTS, PostingWorld
+from tests.worlds.posting import CHARTS, TABLE, PostingWorld
 
 pytestmark = pytest.mark.any_aws
 
@@ -36,7 +36,7 @@ def test_a_posted_message_shows_text_link_and_how_long_it_took(
     assert result.out.splitlines() == [
         f"{iso(world.clock())}  posted, 2.5 s after it was queued",
         f"    {TEXT}",
-        f"    https://stocktwits.com/relay_demo/message/{post.id}",
+        f"    {world.stand_in.url}/relay_demo/message/{post.id}",
     ]
 
 
@@ -112,7 +112,8 @@ def test_the_newest_come_first_and_no_more_than_were_asked_for(
         outbox.send(f"{number} $A")
         cli.log(outbox.run())
         world.clock.forward(60)
-    assert [row["text"] for row in rows(cli, "--last", "2")] == ["24 $A", "23 $A"]
+    assert [row["text"] for row in rows(cli, "--limit", "2")] == ["24 $A", "23 $A"]
+    assert rows(cli, "--last", "2") == rows(cli, "--limit", "2")
     assert len(rows(cli)) == 20
 
 
@@ -247,3 +248,103 @@ def test_what_expired_to_the_log_is_shown_and_can_be_asked_for(
 
 def test_every_outcome_has_a_style_and_a_sign() -> None:
     assert set(STYLES) == set(MARKS) == set(Result)
+
+
+# What waits, what is the latest, and bursts
+
+
+def test_deferred_is_what_waits_now_with_what_it_waits_for(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.stand_in.fail("5xx-before", times=2)
+    outbox.send('{"body": "gone $A", "key": "gone"}', '{"body": "waits $B", "key": "waits"}')
+    cli.log(outbox.run())
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": "post#gone"}},
+        UpdateExpression="SET #status = :posted",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":posted": {"S": "posted"}},
+    )
+    assert [row["key"] for row in rows(cli, "--outcome", "deferred")] == ["waits"]
+    assert cli("posts", "--outcome", "deferred").lines[-1].startswith("    until 2026-11-21 15:")
+
+
+def test_a_dead_letter_that_was_posted_after_a_retry_is_one_row(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.post_elsewhere(TEXT)
+    outbox.send(json.dumps({"body": TEXT, "key": "k1"}))
+    cli.log(outbox.run())
+    assert [row["outcome"] for row in rows(cli)] == ["rejected"]
+    world.clock.forward(3600)
+    outbox.send(json.dumps({"body": TEXT, "key": "k1"}))
+    cli.log(outbox.run())
+    assert [row["outcome"] for row in rows(cli)] == ["posted"]
+    assert rows(cli, "--outcome", "rejected") == []
+
+
+def test_a_copy_of_a_posted_message_and_another_text_with_its_key_are_rows_of_their_own(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    for text in (TEXT, TEXT, "another $A"):
+        outbox.send(json.dumps({"body": text, "key": "k1"}))
+        world.clock.forward(1)
+        cli.log(outbox.run())
+    assert [row["outcome"] for row in rows(cli)] == ["rejected", "already_posted", "posted"]
+
+
+def burst(cli: CliHarness, world: PostingWorld, outbox: Outbox, number: int, seconds: float = 0) -> None:
+    for each in range(number):
+        outbox.send(f"{each} $A")
+        cli.log(outbox.run())
+        world.clock.forward(seconds)
+
+
+def test_a_burst_of_posts_is_one_entry_with_every_link(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
+    burst(cli, world, outbox, 3, seconds=30)
+    first, *others = cli("posts").lines
+    assert first == f"{iso(world.clock() - 30)}  posted: 3 messages within 60 s"
+    urls = [f"{world.stand_in.url}/relay_demo/message/{each.id}" for each in world.stand_in.posts]
+    assert others == [f"    {number} $A  {urls[number]}" for number in (2, 1, 0)]
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(2, 0), (3, 31)])
+def test_few_messages_or_slow_ones_are_no_burst(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, number: int, seconds: float
+) -> None:
+    burst(cli, world, outbox, number, seconds)
+    assert len(cli("posts").lines) == 3 * number
+
+
+def test_a_burst_without_links_has_its_reason_once_and_its_newest_texts(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    for number in range(5):
+        world.post_elsewhere(f"{number} $A")
+    burst(cli, world, outbox, 5)
+    _first, reason, *texts, more = cli("posts").lines
+    assert "rejected: 5 messages within " in _first
+    assert reason.startswith("    StockTwits refused it")
+    assert (len(texts), more) == (3, "    and 2 more, which --json lists")
+
+
+# Points in time
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "begins"),
+    [
+        ([], True, "7 min ago"),
+        (["--utc"], True, "2026-11-21 15:00:00 UTC"),
+        ([], False, "2026-11-21 15:00:00 UTC"),
+    ],
+)
+def test_on_a_terminal_a_point_in_time_is_how_long_ago_it_was(
+    cli: CliHarness, outbox: Outbox, words: list[str], terminal: bool, begins: str
+) -> None:
+    outbox.send(TEXT)
+    cli.log(outbox.run())
+    cli.world.clock.forward(450)
+    cli.patch.setattr("relay_cli.context.goes_to_a_terminal", lambda: terminal)
+    assert cli("posts", *words).lines[0].startswith(f"{begins}  posted")

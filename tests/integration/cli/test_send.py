@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import stat
+import sys
+from contextlib import redirect_stderr
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,10 @@ from tests.worlds.functions import Outbox
 from tests.worlds.posting import CHARTS, TABLE, PostingWorld
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
+
+
+def lines(*texts: str) -> str:
+    return "".join(json.dumps({"body": text}) + "\n" for text in texts)
 
 
 @pytest.fixture
@@ -96,23 +103,25 @@ def test_a_message_for_more_than_thirteen_days_later_is_refused_before_it_is_sen
     ("words", "message"),
     [
         ([], "Give the text to post"),
-        ([TEXT, "--from", "-"], "Give the text to post"),
-        ([" "], "body: is empty"),
+        (["-"], "Standard input is empty. Give the text to post"),
+        ([TEXT, "--from", "a.jsonl"], "Give either a text or --from a.jsonl, not both"),
+        (["-", "--from", "-"], "Give either a text or --from -, not both"),
+        ([" "], "invalid: the text is empty"),
         (["x" * 1001], "the body has 1001 characters"),
         (['{"body": "Up 3% $AAPL"}'], "The text is JSON"),
-        ([TEXT, "--key", "k" * 257], "key: Expected"),
-        ([TEXT, "--reply-to", "0"], "in_reply_to_message_id: Expected"),
-        ([TEXT, "--chart", "http://example.com/c.png"], "chart: must be an https:// URL"),
+        ([TEXT, "--key", "k" * 257], "invalid: --key: Expected"),
+        ([TEXT, "--reply-to", "0"], "Invalid value for '--reply-to'"),
+        ([TEXT, "--chart", "http://example.com/c.png"], "--chart: must be an https:// URL"),
         ([TEXT, "--expires-in", "soon"], "is not a duration"),
         ([TEXT, "--not-before", "soon"], "soon is not a moment such as"),
         ([TEXT, "--not-before", "2h"], "2h is not a moment such as"),
         ([TEXT, "--not-before", "in soon"], "in soon is not a moment such as"),
         ([TEXT, "--not-before", "2026-11-21T16:00:00"], "it has no zone"),
-        ([TEXT, "--not-before", "in 30m", "--expires-in", "30m"], "not_before: must be earlier than expires_at"),
+        ([TEXT, "--not-before", "in 30m", "--expires-in", "30m"], "--not-before: must be earlier than --expires-in"),
         ([TEXT, "--priority", "urgent"], "urgent"),
-        (["--from", "-", "--not-before", "in 2h"], "are fields of each line"),
+        (["--from", "-", "--not-before", "in 2h"], "Leave out --not-before with --from"),
         ([TEXT, "--sentiment", "hopeful"], "hopeful"),
-        (["--from", "-", "--sentiment", "bullish"], "are fields of each line"),
+        (["--from", "-", "--reply-to", "7"], "Leave out --reply-to with --from"),
         (["--from", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
         (["--from", "-"], "There are no messages in -"),
     ],
@@ -146,6 +155,87 @@ def test_a_message_for_a_half_that_is_switched_off_waits_with_a_warning(cli: Cli
     result = cli("send", TEXT)
     assert (result.code, "posting is switched off" in result.err) == (DONE, True)
     assert world.count(world.outbox) == 1
+
+
+@pytest.mark.parametrize(("typed", "sent"), [("n\n", 0), ("y\n", 1)])
+def test_on_a_terminal_a_missing_cashtag_is_asked_about(
+    cli: CliHarness, world: PostingWorld, typed: str, sent: int
+) -> None:
+    result = cli("send", "Up 3% ", typed=typed, at_terminal=True)
+    assert (result.code, world.count(world.outbox)) == (DONE if sent else FAILED, sent)
+    assert "Within double quotes, the shell replaces $AAPL by nothing: use single quotes." in result.err
+
+
+@pytest.mark.parametrize("words", [["Up 3%", "--yes"], [TEXT]])
+def test_what_has_a_cashtag_or_a_yes_is_not_asked_about(cli: CliHarness, world: PostingWorld, words: list[str]) -> None:
+    assert cli("send", *words, at_terminal=True).code == DONE
+    assert world.count(world.outbox) == 1
+
+
+# Standard input
+
+
+@pytest.mark.parametrize("words", [["-"], []])
+def test_standard_input_is_the_text_without_the_white_space_around_it(
+    cli: CliHarness, world: PostingWorld, words: list[str]
+) -> None:
+    assert cli("send", *words, "--key", "k1", typed=f"\ufeff{TEXT}\n\nToday\n").code == DONE
+    (body,) = cli.bodies(world.outbox)
+    assert json.loads(body) == {"body": f"{TEXT}\n\nToday", "key": "k1"}
+
+
+def test_standard_input_in_json_is_a_message(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
+    assert cli("send", "-", typed='{"body": "Up 3% $AAPL",\n "sentiment": "bullish"}\n').code == DONE
+    outbox.run()
+    assert [(each.body, each.sentiment) for each in world.stand_in.posts] == [("Up 3% $AAPL", "bullish")]
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "message"),
+    [
+        (["--key", "k1"], '{"body": "Up 3% $AAPL"}', "Leave out --key: standard input is JSON"),
+        ([], '{"body": "Up 3% $AAPL", "keys": "k"}', "The message is invalid: the message is not valid"),
+        ([], lines("one $A", "two $B"), "a message on each line: send them with --from -"),
+        ([], b"\xff $AAPL", "Standard input is not text in UTF-8."),
+        ([], "\n", "Standard input is empty."),
+    ],
+)
+def test_standard_input_that_is_no_message_is_refused(
+    cli: CliHarness, world: PostingWorld, words: list[str], typed: str | bytes, message: str
+) -> None:
+    result = cli("send", "-", *words, typed=typed)
+    assert (result.code, message in result.err) == (USAGE, True), result.err
+    assert world.count(world.outbox) == 0
+
+
+def test_a_terminal_without_a_text_is_not_read(cli: CliHarness) -> None:
+    result = cli("send", typed=TEXT, at_terminal=True)
+    assert (result.code, "relay send 'Up 3% $AAPL', or --from FILE.jsonl for many" in result.err) == (USAGE, True)
+
+
+# Without sending
+
+
+def test_a_dry_run_shows_the_message_and_calls_nothing(cli: CliHarness, world: PostingWorld) -> None:
+    cli.calls.clear()
+    result = cli("send", TEXT, "--key", "k1", "--dry-run")
+    assert (result.code, json.loads(result.lines[-1])) == (DONE, {"body": TEXT, "key": "k1"})
+    assert (cli.calls, world.count(world.outbox)) == ([], 0)
+
+
+def test_a_dry_run_of_a_file_names_invalid_lines(cli: CliHarness, world: PostingWorld, tmp_path: Path) -> None:
+    typed = lines("one $A") + "nonsense\n" + lines("two $B")
+    result = cli("send", "--from", "-", "--keep-going", "--dry-run", typed=typed)
+    assert (result.code, result.out) == (FAILED, "Nothing was sent (--dry-run). 2 messages can be sent.\n")
+    assert "line 2: " in result.err
+    assert (world.count(world.outbox), list(tmp_path.iterdir())) == (0, [])
+
+
+def test_a_dry_run_uploads_no_chart(cli: CliHarness, world: PostingWorld, tmp_path: Path) -> None:
+    (tmp_path / "chart.png").write_bytes(a_chart())
+    (message,) = cli("send", TEXT, "--chart", "chart.png", "--dry-run", "--json").json["messages"]
+    assert message["message"]["chart"].startswith(f"s3://{CHARTS}/relay-send/")
+    assert nothing_happened(world)
 
 
 # Charts
@@ -210,10 +300,6 @@ def nothing_happened(world: PostingWorld) -> bool:
 
 
 # Many
-
-
-def lines(*texts: str) -> str:
-    return "".join(json.dumps({"body": text}) + "\n" for text in texts)
 
 
 def sent_batches(cli: CliHarness) -> list[list[dict[str, Any]]]:
@@ -417,7 +503,7 @@ def test_wait_ends_with_the_link_of_the_post(cli: CliHarness, world: PostingWorl
     result = cli("send", TEXT, "--wait")
     (post,) = world.stand_in.posts
     assert result.code == DONE
-    assert result.out.splitlines()[-1] == f"posted https://stocktwits.com/relay_demo/message/{post.id}"
+    assert result.out.splitlines()[-1] == f"posted {world.stand_in.url}/relay_demo/message/{post.id}"
 
 
 def test_wait_ends_with_the_reason_of_a_rejection(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
@@ -463,14 +549,14 @@ def test_wait_goes_on_while_a_message_waits_for_its_moment(
 ) -> None:
     cli.meanwhile = [outbox.run, lambda: world.clock.forward(80), outbox.run]
     result = cli("send", TEXT, "--not-before", "in 1m", "--wait")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_goes_on_through_what_is_deferred(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.stand_in.fail("5xx-before")
     cli.meanwhile = [outbox.run, lambda: world.clock.forward(60), outbox.run]
     result = cli("send", TEXT, "--wait")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_reports_a_dry_run(cli: CliHarness, outbox: Outbox, world: PostingWorld) -> None:
@@ -486,7 +572,7 @@ def test_wait_finds_a_message_of_the_same_key_and_text_that_is_posted_already(
     cli("send", TEXT, "--key", "k1")
     outbox.run()
     result = cli("send", TEXT, "--key", "k1", "--wait")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_reports_a_key_that_was_used_for_another_text(cli: CliHarness, outbox: Outbox) -> None:
@@ -504,7 +590,7 @@ def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(
     assert outbox.run().outcomes == ["rejected"]
     cli.meanwhile = [lambda: world.clock.forward(3600), outbox.run]
     result = cli("send", TEXT, "--key", "k1", "--wait", "--wait-for", "2h")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(
@@ -515,7 +601,7 @@ def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(
     assert outbox.run().outcomes == ["rejected"]
     cli.meanwhile = [outbox.run]
     result = cli("send", "another $A", "--key", "k1", "--wait")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 @pytest.mark.any_aws
@@ -575,7 +661,7 @@ def test_wait_follows_each_line_of_a_file(cli: CliHarness, world: PostingWorld, 
     cli.meanwhile = [outbox.run]
     result = cli("send", "--from", "-", "--wait", typed=lines("a $A", "b $B"))
     assert result.code == FAILED
-    assert "line 1: posted https://" in result.out
+    assert "line 1: posted http://" in result.out
     assert "line 2: rejected " in result.out
     assert "1 message rejected" in result.err
 
@@ -594,3 +680,62 @@ def test_a_line_break_in_a_link_forges_no_line(cli: CliHarness, world: PostingWo
     cli.meanwhile = [posted]
     result = cli("send", TEXT, "--key", "k", "--wait", "--wait-for", "5s")
     assert result.lines[-1] == "posted https://example.com/ posted https://forged.example"
+
+
+@pytest.mark.parametrize("pause", [{"who": {"S": "Ann"}, "why": {"S": "earnings"}}])
+def test_wait_tells_once_why_the_gate_closes_while_it_waits(
+    cli: CliHarness, world: PostingWorld, pause: dict[str, Any]
+) -> None:
+    cli.meanwhile = [*[lambda: None] * 14, lambda: world.pause(**pause)]
+    result = cli("send", TEXT, "--wait", "--wait-for", "1m")
+    assert result.err.count("The gate is closed: paused by Ann: earnings\n") == 1
+
+
+def test_wait_tells_that_the_token_is_refused_and_what_to_do(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.stand_in.fail("401")
+    cli.meanwhile = [outbox.run]
+    result = cli("send", TEXT, "--wait-for", "1m")
+    assert "The gate is closed until " in result.err
+    assert "StockTwits refused the token" in result.err
+    assert "`relay login`" in result.err
+
+
+def test_wait_for_alone_waits(cli: CliHarness, world: PostingWorld) -> None:
+    started = world.clock()
+    assert "still queued" in cli("send", TEXT, "--wait-for", "1m").err
+    assert world.clock() - started >= 60
+
+
+def test_an_outcome_does_not_share_the_line_of_the_spinner(
+    cli: CliHarness, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("tests.worlds.cli.redirect_stderr", lambda _: redirect_stderr(sys.stdout))
+    cli.meanwhile = [outbox.run]
+    before, posted, _ = cli("send", TEXT, "--wait").out.rpartition("https://stocktwits.com")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", before[before.rindex("Waiting") :])
+    assert (bool(posted), shown.endswith("\r\x1b[1A\x1b[2Kposted ")) == (True, True), repr(shown)
+
+
+@pytest.mark.parametrize("wait", [[], ["--wait"]])
+def test_json_has_each_message_and_its_outcome(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, wait: list[str]
+) -> None:
+    world.post_elsewhere("b $B")
+    cli.meanwhile = [outbox.run]
+    typed = '{"body": "a $A", "key": "k1"}\n{"body": "b $B", "key": "k2"}\nnonsense'
+    result = cli("send", "--from", "-", "--keep-going", "--json", *wait, typed=typed)
+    printed = json.loads(result.out[result.out.index("{\n") :])  # after what the function logged
+    assert (result.code, printed["invalid_lines"], printed["unsent_file"]) == (FAILED, 1, "relay.unsent.jsonl")
+    found = [(each["key"], each["line"], each["outcome"], bool(each["message_id"])) for each in printed["messages"]]
+    outcomes = ["posted", "rejected"] if wait else [None, None]
+    assert found == [("k1", 1, outcomes[0], True), ("k2", 2, outcomes[1], True)]
+
+
+def test_json_is_printed_although_the_call_failed(cli: CliHarness) -> None:
+    cli.plan("SendMessageBatch", None, "AccessDenied")
+    result = cli("send", "--from", "-", "--json", typed=lines(*(f"{number} $A" for number in range(23))))
+    assert (result.code, [bool(each["message_id"]) for each in result.json["messages"]].count(True)) == (NO_AWS, 10)

@@ -574,3 +574,27 @@ def test_a_template_of_the_document_makes_what_it_shows(cli: CliHarness, example
 def test_every_template_of_the_document_is_an_example() -> None:
     text = (ROOT / "docs" / "webhook.md").read_text()
     assert len(examples()) == len(re.findall(r"^relay webhook add .* --body", text, re.MULTILINE)) >= 4
+
+
+# JSON
+
+
+def test_json_has_the_address_and_whether_it_replaces_another(cli: CliHarness) -> None:
+    first = cli("webhook", "add", "scanner", "--json").json
+    assert (first["name"], first["replaced"]) == ("scanner", False)
+    assert first["address"].startswith(f"{URL}/alerts/scanner/")
+    assert cli("webhook", "add", "scanner", "--replace", "--json").json["replaced"]
+    assert cli("webhook", "revoke", "scanner", "--yes", "--json").json == {"removed": "scanner"}
+
+
+def test_json_has_the_message_that_a_payload_becomes(cli: CliHarness) -> None:
+    add(cli, "--body", "Up {change}% ${symbol}", "--key", "{id}")
+    payload = '{"change": 3, "symbol": "AAPL", "id": "7"}'
+    result = cli("webhook", "test", "scanner", "--from", "-", "--json", typed=payload).json
+    assert (result["body"], "7" in result["key"]) == ("Up 3% $AAPL", True)
+
+
+def test_no_more_sources_are_shown_than_were_asked_for(cli: CliHarness) -> None:
+    for name in ("a", "b", "c"):
+        add(cli, name=name)
+    assert [each["name"] for each in cli("webhook", "list", "--limit", "2", "--json").json["sources"]] == ["a", "b"]

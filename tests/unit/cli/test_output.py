@@ -46,6 +46,16 @@ def shown(show: Callable[[SafeConsole], None]) -> str:
     return out.getvalue()
 
 
+def test_a_terminal_breaks_lines_between_words_and_never_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    link = "https://stocktwits.com/relay_demo/message/1"
+    text = f"  posted a moment ago {link} and more"
+    assert shown(lambda console: console.print(text, soft_wrap=True)) == f"{text}\n"
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    lines = shown(lambda console: console.print(text, soft_wrap=True)).split("\n")
+    assert [each.rstrip() for each in lines] == ["  posted a moment", "  ago", f"  {link}", "  and more", ""]
+
+
 @given(texts)
 def test_a_console_shows_any_text_without_what_steers_a_terminal(text: str) -> None:
     table = Table.grid()

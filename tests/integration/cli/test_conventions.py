@@ -1,0 +1,103 @@
+"""What holds for every command of `relay`: global options, aliases, help texts."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from typing import Any
+
+import pytest
+import typer
+from relay import __version__
+from relay_cli.app import app, main
+from relay_cli.deployed import stack as stacks
+
+from tests.worlds.cli import DONE, NO_STACK, USAGE, CliHarness
+
+
+def commands(group: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        yield (*path, name)
+        if hasattr(command, "commands"):
+            yield from commands(command, *path, name)
+
+
+COMMANDS = sorted(commands(typer.main.get_command(app)))
+IDS = [" ".join(each) for each in COMMANDS]
+
+
+def help_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["relay", *words])
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=IDS)
+def test_the_help_of_every_command_has_the_global_options_and_no_type_of_a_flag(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = help_of(monkeypatch, *command, "--help")
+    assert [each for each in ("--stack-name", "--region", "--profile", "--no-color", "--utc") if each not in text] == []
+    assert "<bool>" not in text
+
+
+@pytest.mark.parametrize("words", [[], ["send"], ["dead", "retry"]])
+def test_help_before_a_command_is_its_help(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert help_of(monkeypatch, "help", *words) == help_of(monkeypatch, *words, "--help")
+
+
+def test_a_group_has_help_and_ls_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert help_of(monkeypatch, "dead", "help", "retry") == help_of(monkeypatch, "dead", "retry", "--help")
+    assert "List the messages" in help_of(monkeypatch, "dead", "ls", "--help")
+    assert "List the sources" in help_of(monkeypatch, "webhook", "ls", "--help")
+
+
+def test_the_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert help_of(monkeypatch, "--version") == f"relay {__version__}\n"
+
+
+def test_help_on_what_is_no_command_is_a_usage_error(cli: CliHarness) -> None:
+    result = cli("help", "sned")
+    assert (result.code, "Did you mean 'send'" in result.err) == (USAGE, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--stack-name", "mine", "--region", "r", "--profile", "p", "dead", "list"],
+        ["dead", "--stack-name", "mine", "--region", "r", "--profile", "p", "list"],
+        ["dead", "list", "--stack-name", "mine", "--region", "r", "--profile", "p"],
+        ["--stack-name", "other", "--region", "r", "dead", "--profile", "p", "list", "--stack-name=mine"],
+    ],
+)
+def test_global_options_are_the_same_before_and_after_a_command_and_the_last_one_counts(
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    asked: list[object] = []
+    open_session, find = stacks.open_session, stacks.find
+    monkeypatch.setattr(stacks, "open_session", lambda *given: asked.extend(given) or open_session(*given))
+    monkeypatch.setattr(stacks, "find", lambda session, name: asked.append(name) or find(session, None))
+    monkeypatch.setenv("RELAY_STACK", "environment")
+    assert cli(*words).code == DONE
+    assert asked == ["r", "p", "mine"]
+
+
+def test_a_stack_of_the_environment_does_not_replace_one_that_was_named(cli: CliHarness) -> None:
+    cli.plan("DescribeStacks", "ValidationError")
+    cli.patch.setenv("RELAY_STACK", "environment")
+    result = cli("--stack-name", "mine", "status")
+    assert (result.code, "mine" in result.err) == (NO_STACK, True)
+
+
+@pytest.mark.parametrize("words", [["--no-color", "dead", "list"], ["dead", "list", "--no-color"]])
+def test_no_color_has_the_effect_of_the_variable(cli: CliHarness, words: list[str]) -> None:
+    cli.add_dead_letter()
+    cli.patch.setenv("FORCE_COLOR", "1")
+    cli.patch.setenv("TERM", "xterm-256color")
+    assert "\x1b[33m" in cli("dead", "list").out  # yellow
+    assert "\x1b[33m" not in cli(*words).out
+    assert os.environ["NO_COLOR"] == "1"
