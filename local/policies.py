@@ -55,7 +55,11 @@ _ARNS = {
     "AWS::SNS::Topic": f"arn:aws:sns:{_HERE}:{{}}",
     "AWS::SQS::Queue": f"arn:aws:sqs:{_HERE}:{{}}",
 }
-_EXAMPLES: dict[str, Any] = {"PublisherArns": [f"arn:aws:sns:{_HERE}:alerts"], "ChartBucketName": "charts"}
+_EXAMPLES: dict[str, Any] = {
+    "PublisherArns": [f"arn:aws:sns:{_HERE}:alerts"],
+    "ChartBucketName": "charts",
+    "NotifyUrlParameter": "/notify-url",
+}
 """A value for each parameter of a policy that is empty unless it is used."""
 
 _TRUST = "AssumeRolePolicyDocument"

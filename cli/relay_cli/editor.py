@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess  # nosec B404  the operator's own editor
+import subprocess  # nosec B404
 import tempfile
 from pathlib import Path
 

@@ -210,6 +210,7 @@ PURE = [
     "relay.errors",
     "relay.queue_message",
     "relay.reading",
+    "relay.notices.notice",
     "relay.posting.alert",
     "relay.posting.delivery",
     "relay.posting.envelopes",
@@ -283,6 +284,14 @@ def test_the_webhook_loads_nothing_of_what_posts_and_what_posts_nothing_of_the_w
     assert ours == {f"relay.posting.{name}" for name in pure}
     assert {"requests", "boto3", "relay.queues", "relay.credentials", "zoneinfo"} & webhook == set()
     assert not [each for each in brought_by("relay.posting.bootstrap") if each.startswith("relay.posting.webhook")]
+
+
+def test_notices_load_nothing_of_either_half_and_neither_half_notices() -> None:
+    notices = brought_by("relay.notices.bootstrap")
+    assert {each for each in notices if each.startswith(("relay.posting", "relay.backups"))} == set()
+    assert {"requests", "boto3", "relay.queues", "relay.credentials"} & notices == set()
+    for half in ("posting", "posting.webhook", "backups"):
+        assert not [each for each in brought_by(f"relay.{half}.bootstrap") if each.startswith("relay.notices")]
 
 
 @pytest.mark.parametrize("handler", sorted(each for each in OURS if each.startswith("functions.")))

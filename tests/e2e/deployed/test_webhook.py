@@ -3,6 +3,7 @@
 import json
 import time
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -73,6 +74,14 @@ def test_a_refused_alert_gets_its_reason_and_none_reaches_the_outbox(stack: Stac
     assert "unknown field `text`" in json.loads(unreadable.content)["message"]
     assert len(stack.stocktwits.requests) == before
     assert sum(map(len, stack.emulator.messages().values())) == 0
+
+
+def test_a_body_in_chunks_is_taken_whole(stack: Stack, sender: Sender) -> None:
+    chunks = iter([b"In ", b"two chunks $AAPL"])  # urllib sends the length of nothing else but bytes
+    address = stack.webhook_url(f"/alerts/scanner/{sender.secret}")
+    with urlopen(Request(address, chunks, {"Content-Type": "text/plain"}, method="POST"), timeout=60) as answer:
+        assert answer.status == TAKEN
+    eventually(lambda: "In two chunks $AAPL" in [post.body for post in stack.stocktwits.posts])
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])

@@ -34,6 +34,7 @@ NOT_HERE = {
     "pip install .": "it needs the package index",
     "queue_arn() {": "the emulator does not know StartMessageMoveTask",
     "kept() {": "it would take the stack away from the tests that follow, with all that a deleted one leaves",
+    "aws cloudwatch set-alarm-state": "nobody is told of an alarm here",
     "curl -sS --data": "the webhook's address is another here: the next one posts to it",
     "ADDRESS=https://": "the webhook's address is another here: tests/e2e posts to it",
     "URL=https://": "the same",
@@ -77,6 +78,7 @@ def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     token = log_in(stack)
     reader = Reader(stack, tmp_path_factory.mktemp("reader"))
     reader.writes("token.json", token)
+    reader.writes("url.txt", "https://chat.example.com/services/secret")
     reader.writes(".local/up.env", settings(stack, WEBHOOK=add_source(stack, "local")))
     yield reader
     account.username = username

@@ -52,6 +52,31 @@ def test_an_alert_becomes_a_post_and_its_sender_and_the_ledger_know_it_by_the_sa
     assert webhook.posting.status(ids["key"]) == "posted"
 
 
+SLOW = [{"MAX_POSTS_PER_HOUR": 1, "POST_BURST": 1}, {"MAX_POSTS_PER_DAY": 1}, {"SYMBOL_COOLDOWN_MINUTES": 120}]
+
+
+@pytest.mark.parametrize("settings", SLOW, ids=str)
+@pytest.mark.parametrize(("options", "posts"), [({}, 2), ({"expires_in": 1800}, 1)], ids=["for ever", "half an hour"])
+def test_a_repetition_in_the_next_half_hour_that_has_to_wait_is_posted_again_unless_it_expires(
+    webhook: WebhookWorld, settings: dict[str, int], options: dict[str, int], posts: int
+) -> None:
+    world = webhook.posting
+    world.settings(**settings)
+    webhook.add("scanner", **options)
+    world.clock.forward(1799 - world.clock() % 1800)
+    keys = []
+    for _ in range(2):
+        keys.append(answered(webhook.receive("scanner"))[1]["key"])
+        world.functions["outbox"].run()
+        world.clock.forward(2)
+    for _ in range(200):
+        world.functions["outbox"].poll()
+        world.functions["leftovers"].run()
+        world.clock.forward(900)
+    assert (len(set(keys)), len(world.posted)) == (2, posts)
+    assert (world.count(world.outbox), world.count(world.leftovers), world.count(world.dead)) == (0, 0, 2 - posts)
+
+
 @pytest.mark.any_aws
 def test_a_template_makes_the_post_of_a_fixed_payload(webhook: WebhookWorld) -> None:
     maps = {"side": {"buy": "bullish"}}
