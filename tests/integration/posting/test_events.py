@@ -12,6 +12,7 @@ from tests.worlds.backups import BackupsWorld
 from tests.worlds.functions import Function
 from tests.worlds.posting import PostingWorld
 from tests.worlds.runs import Run
+from tests.worlds.webhook import WebhookWorld, answered
 
 FILES = [path for path in (Path(__file__).parents[3] / "events").glob("*.json") if path.stem != "env"]
 EVENTS = {path.stem: json.loads(path.read_text()) for path in FILES}
@@ -44,7 +45,12 @@ def deliver(world: PostingWorld, outbox: Function) -> Callable[[str], Run]:
 
 
 def test_every_sample_event_is_tested_here() -> None:
-    assert EVENTS.keys() == OUTCOMES.keys() | FETCHED.keys() | {"drain_schedule", "nightly_schedule", "backfill"}
+    assert EVENTS.keys() == OUTCOMES.keys() | FETCHED.keys() | {
+        "drain_schedule",
+        "nightly_schedule",
+        "backfill",
+        "webhook_alert",
+    }
 
 
 @pytest.mark.parametrize(("name", "record"), RECORDS, ids=[name for name, _ in RECORDS])
@@ -137,3 +143,12 @@ def test_the_nightly_schedules_event_fetches_the_last_week(backups: BackupsWorld
 
 def test_the_backfill_requests_a_month_of_both_types(backups: BackupsWorld) -> None:
     assert backups.invoke(EVENTS["backfill"]).answer["queued"] == 31 * 2
+
+
+def test_the_request_to_the_webhook_becomes_a_post(webhook: WebhookWorld) -> None:
+    event = EVENTS["webhook_alert"]
+    secret = webhook.add(event["pathParameters"]["source"])
+    assert answered(webhook.invoke(event))[0] == 404
+    webhook.posting.clock.forward(5)
+    assert answered(webhook.invoke(event | {"pathParameters": event["pathParameters"] | {"secret": secret}}))[0] == 202
+    assert webhook.posts() == ["$AAPL crosses 250 on the daily chart"]
