@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -37,12 +38,13 @@ def help_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=IDS)
-def test_the_help_of_every_command_has_the_global_options_and_no_type_of_a_flag(
+def test_the_help_of_every_command_has_the_global_options_and_no_type_that_is_broken_or_of_a_flag(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = help_of(monkeypatch, *command, "--help")
     assert [each for each in ("--stack-name", "--region", "--profile", "--no-color", "--utc") if each not in text] == []
     assert "<bool>" not in text
+    assert re.findall(r"│.*<[a-z][^>\n]*\n", text) == []
 
 
 @pytest.mark.parametrize("words", [[], ["send"], ["dead", "retry"]])
