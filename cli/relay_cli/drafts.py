@@ -121,7 +121,7 @@ def from_fields(text: str, fields: dict[str, Any]) -> Draft:
         Failure: It cannot be posted.
     """
     if is_object(text):
-        raise Failure("The text is JSON: pipe it to `relay send -`, or use --from for many messages.", USAGE)
+        raise Failure("The text is JSON: pipe it to `relay send -`, or use --file for many messages.", USAGE)
     try:
         return draft(client.to_body({"body": text, **fields}))
     except Reject as error:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relay_cli.failure import FAILED, Failure
+from relay_cli.failure import FAILED, USAGE, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import BinaryIO
 
 OWNER_ALONE = 0o600
@@ -35,6 +35,34 @@ def share(file: BinaryIO) -> None:
     os.umask(umask)
     with suppress(PermissionError):
         os.fchmod(file.fileno(), 0o666 & ~umask)
+
+
+def file_in(output: str | None, name: str) -> Path:
+    """Return the path that ``--output`` means for a file.
+
+    Args:
+        output: A file, a folder, or a folder to be made, which ends with a slash; None for the current folder.
+        name: The name of the file in a folder.
+
+    Raises:
+        Failure: There is no such folder, or it cannot be made.
+    """
+    if output is None:
+        return Path(name)
+    target = made_folder(output) / name if output.endswith(("/", os.sep)) or Path(output).is_dir() else Path(output)
+    if not target.parent.is_dir():
+        raise Failure(f"There is no folder {target.parent}: create it first.", USAGE)
+    return target
+
+
+def made_folder(output: str) -> Path:
+    """Return a folder, and make it if it is not there; raises `Failure` if that is not possible."""
+    folder = Path(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"The folder {folder} cannot be used: {error.strerror}.", USAGE) from None
+    return folder
 
 
 @contextmanager

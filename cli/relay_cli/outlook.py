@@ -44,7 +44,7 @@ class Schedule:
     @property
     def needs_resume(self) -> bool:
         """Whether nothing is posted until an operator resumes."""
-        return self.operators is not None and self.operators.until is None
+        return self.operators is not None and at(self.operators.until) is None
 
     def times(self) -> Iterator[float]:
         """Yield when each further post may be made, in seconds since the epoch, until the relay gives messages up.
@@ -52,7 +52,7 @@ class Schedule:
         An operator's pause that has no end is passed over, as if it were lifted now.
         """
         end = (self.now + GIVE_UP_SECONDS) * MICROSECONDS
-        pauses = [each.until or 0 for each in (self.state.pause, self.operators) if each]
+        pauses = [each.until or 0 for each in (self.state.pause, self.operators) if each and at(each.until)]
         clock = math.ceil(max([self.now, *pauses]) * MICROSECONDS)
         due, day, admitted = self.state.due, self.state.day, self.state.count
         while (clock := max(clock, due - (self.pace.burst - 1) * self.pace.interval)) < end:

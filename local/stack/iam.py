@@ -11,7 +11,7 @@ _BATCH_NAMES = {
     "sqs:SendMessage": "sqs:SendMessageBatch",
     "sqs:ChangeMessageVisibility": "sqs:ChangeMessageVisibilityBatch",
 }
-_UNKNOWN_KEYS = frozenset({"dynamodb:LeadingKeys", "events:source"})
+_UNKNOWN_KEYS = frozenset({"dynamodb:Attributes", "dynamodb:LeadingKeys", "dynamodb:ReturnValues", "events:source"})
 """Condition keys that the emulator does not set on requests: an Allow with one of them would allow nothing."""
 
 _OF_RESOURCES = {"AWS::SQS::QueuePolicy", "AWS::S3::BucketPolicy"}

@@ -112,7 +112,7 @@ def test_the_table_of_commands_names_exactly_the_statements() -> None:
     documented = (
         {name for _, cell in table("command") for name in quoted(cell)}
         - commands
-        - {"--wait", "--with-firestream", "--from", "--force"}
+        - {"--wait", "--with-firestream", "--file", "--force"}
     )
     assert documented | {"FindTheStack"} == {each["Sid"] for each in OPERATOR["Statement"]}
 

@@ -7,7 +7,6 @@ import re
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import msgspec
@@ -22,7 +21,7 @@ from relay_cli.commands.options import FileType, Force  # noqa: TC001  typer rea
 from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import MeasuredReader, StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
-from relay_cli.files import complete_file
+from relay_cli.files import complete_file, file_in
 from relay_cli.output import print_json
 from relay_cli.progress import transfer_bar
 from relay_cli.rows import COLUMNS, row
@@ -31,6 +30,7 @@ from relay_cli.text import count, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from relay_cli.context import Context
     from relay_cli.deployed.stack import Stack
@@ -70,8 +70,14 @@ def export(  # noqa: PLR0913  the arguments of a command
     *,
     kind: Annotated[Format, typer.Option("--format", help="The format of the file.")],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="A file or a folder; by default, the current folder.", show_default=False),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER/",
+            help="A file or a folder; by default, the current folder.",
+            show_default=False,
+        ),
     ] = None,
     force: Force = False,
     errors: Annotated[
@@ -94,7 +100,7 @@ def export(  # noqa: PLR0913  the arguments of a command
     found = calendar.parse_period(first.isoformat(), last.isoformat(), [file_type])
     backups = [Backup(each, file_type) for each in days(found.first_day, found.last_day)]
     create_table = table_class(kind)
-    target = _target(f"stocktwits_{file_type}_{period.replace('-', '_')}.{kind}", output)
+    target = file_in(output, f"stocktwits_{file_type}_{period.replace('-', '_')}.{kind}")
     if target.exists() and not force:
         raise Failure(f"{target} already exists: name another file with -o, or overwrite it with --force.", USAGE)
     there = calendar.stored(context.stack, backups)
@@ -181,10 +187,3 @@ def _days_of(period: str) -> tuple[date, date]:
     last_month = month or 12
     last = date(year, last_month, months.monthrange(year, last_month)[1])
     return first, max(first, min(last, calendar.today() - timedelta(days=1)))
-
-
-def _target(name: str, output: Path | None) -> Path:
-    target = Path(name) if output is None else output / name if output.is_dir() else output
-    if not target.parent.is_dir():
-        raise Failure(f"There is no folder {target.parent}: create it first.", USAGE)
-    return target

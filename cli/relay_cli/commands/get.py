@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from relay_cli.commands.options import FileType, Force  # noqa: TC001  typer rea
 from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import MeasuredReader, StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
-from relay_cli.files import for_the_owner, share
+from relay_cli.files import file_in, for_the_owner, made_folder, share
 from relay_cli.output import binary_output, goes_to_a_terminal, print_json
 from relay_cli.progress import transfer_bar
 from relay_cli.text import count, one_line
@@ -156,7 +155,9 @@ def _get_days(context: Context, backups: Sequence[Backup], output: str | None, *
     explain = f"`relay backups --type {first.file_type} --from {first.day} --to {last.day}` says why"
     if not there:
         raise Failure(f"None of these days is stored: {explain}.", FAILED)
-    folder = _folder(output)
+    if output == STANDARD_OUTPUT:
+        raise Failure("-o - gets one day: name a folder for several.", USAGE)
+    folder = made_folder(output or "")
     wanted = [each for each in backups if each in there and (force or not (folder / Path(each.key).name).exists())]
     copies: list[Copy] = []
     failed = 0
@@ -189,18 +190,6 @@ def _get_days(context: Context, backups: Sequence[Backup], output: str | None, *
         raise Failure(f"{count(failed, 'backup')} of {len(wanted)} could not be downloaded.", FAILED)
 
 
-def _folder(output: str | None) -> Path:
-    """Return the folder for several files; make it if it is not there."""
-    if output == STANDARD_OUTPUT:
-        raise Failure("-o - gets one day: name a folder for several.", USAGE)
-    folder = Path(output or "")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Failure(f"The folder {folder} cannot be used: {error.strerror}.", USAGE) from None
-    return folder
-
-
 def _print(context: Context, copy: Copy) -> None:
     content = "as received, not whole" if copy.lines is None else f"{copy.lines:,} lines, complete"
     reason = f": {one_line(copy.reason, 1000)}" if copy.reason else ""
@@ -209,17 +198,10 @@ def _print(context: Context, copy: Copy) -> None:
 
 
 def _target(backup: Backup, output: str | None, *, damaged: bool) -> Path:
-    """Return the path of a backup's file; a folder that is named with a slash at its end is made."""
     name = Path(backup.key).name
     if damaged:
         name = f"{name.removesuffix('.gz')}.damaged.gz"
-    if output is None:
-        return Path(name)
-    named_as_folder = output.endswith(("/", os.sep))
-    target = _folder(output) / name if named_as_folder or Path(output).is_dir() else Path(output)
-    if not target.parent.is_dir():
-        raise Failure(f"There is no folder {target.parent}: create it first.", USAGE)
-    return target
+    return file_in(output, name)
 
 
 def _copy(

@@ -17,6 +17,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Show no more than so many.")]
 
 
+FromFile = Annotated[str | None, typer.Option("--from", hidden=True, help="An earlier name of --file.")]
+
+
 Types = Annotated[
     list[str] | None,
     typer.Option(

@@ -63,7 +63,8 @@ def posts(  # noqa: PLR0913  each is an option
     ctx: typer.Context,
     *,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="The maximum number of messages; 20, unless --since is given.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="The maximum number of messages; 20, unless --since is given."),
     ] = None,
     last: Annotated[int | None, typer.Option(min=1, hidden=True, help="An earlier name of --limit.")] = None,
     since: Annotated[
@@ -75,7 +76,11 @@ def posts(  # noqa: PLR0913  each is an option
         ),
     ] = None,
     outcome: Annotated[
-        Result | None, typer.Option(help="Only messages with this outcome; deferred is what waits now.")
+        Result | None,
+        typer.Option(
+            metavar="OUTCOME",
+            help=f"Only messages with this outcome: {', '.join(Result)}. What waits now is deferred.",
+        ),
     ] = None,
     key: Annotated[str | None, typer.Option(help="Only the message with this idempotency key.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -19,6 +19,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from relay_cli import drafts, unsent
+from relay_cli.commands.options import FromFile, Json  # noqa: TC001  typer reads them
 from relay_cli.deployed import gate, outbox, outcomes
 from relay_cli.durations import coming, span
 from relay_cli.failure import FAILED, INTERRUPTED, USAGE, Failure, from_aws_error
@@ -133,8 +134,11 @@ def send(  # noqa: PLR0913  each is an option
     ] = None,
     file: Annotated[
         str | None,
-        typer.Option("--from", metavar="FILE.jsonl|-", help="Messages in JSON, one per line; - for standard input."),
+        typer.Option(
+            "--file", "-f", metavar="FILE.jsonl|-", help="Messages in JSON, one per line; - for standard input."
+        ),
     ] = None,
+    from_file: FromFile = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Send the valid lines of a file even if others are invalid.")
     ] = False,
@@ -151,7 +155,7 @@ def send(  # noqa: PLR0913  each is an option
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the messages, show what would be sent, and send nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Publish one alert, or many from a file. The relay posts them at its pace.
 
@@ -168,9 +172,10 @@ def send(  # noqa: PLR0913  each is an option
     [dim]relay send 'Up 3% on twice the usual volume $AAPL' --wait
     relay send 'Breakout $NVDA' --sentiment bullish --chart chart.png --key NVDA-2026-11-20 --expires-in 30m
     relay send - < alert.txt
-    relay send --from alerts.jsonl[/dim]
+    relay send --file alerts.jsonl[/dim]
     """
     context: Context = ctx.obj
+    file = from_file if file is None else file
     fields = {
         "sentiment": sentiment.value if sentiment else None,
         "in_reply_to_message_id": reply_to,
@@ -226,12 +231,12 @@ def send(  # noqa: PLR0913  each is an option
 
 
 def _check_alone(text: str | None, file: str, fields: dict[str, Any]) -> None:
-    """Refuse what has no meaning together with --from; raises `Failure`."""
+    """Refuse what has no meaning together with --file; raises `Failure`."""
     if text is not None:
-        raise Failure(f"Give either a text or --from {file}, not both: each line of the file is a message.", USAGE)
+        raise Failure(f"Give either a text or --file {file}, not both: each line of the file is a message.", USAGE)
     given = [drafts.OPTIONS[name] for name, value in fields.items() if value is not None]
     if given:
-        raise Failure(f"Leave out {', '.join(given)} with --from: they are fields of each line.", USAGE)
+        raise Failure(f"Leave out {', '.join(given)} with --file: they are fields of each line.", USAGE)
 
 
 def _typed(text: str | None) -> str:
@@ -252,7 +257,7 @@ def _typed(text: str | None) -> str:
     if not piped:
         nothing = "Standard input is empty. " if text else ""
         raise Failure(
-            f"{nothing}Give the text to post: relay send 'Up 3% $AAPL', or --from FILE.jsonl for many.", USAGE
+            f"{nothing}Give the text to post: relay send 'Up 3% $AAPL', or --file FILE.jsonl for many.", USAGE
         )
     return piped
 
@@ -261,7 +266,7 @@ def _draft(text: str, fields: dict[str, Any], *, piped: bool) -> Draft:
     """Return the message with a text; one that was piped may be a whole message in JSON. Raises `Failure`."""
     if not piped or not drafts.is_object(text):
         if piped and drafts.is_object(text.partition("\n")[0]):
-            raise Failure("Standard input has a message on each line: send them with --from -.", USAGE)
+            raise Failure("Standard input has a message on each line: send them with --file -.", USAGE)
         return drafts.from_fields(text, fields)
     given = [drafts.OPTIONS[name] for name, value in fields.items() if value is not None]
     if given:
@@ -305,7 +310,7 @@ def _incomplete(failure: Failure, left: list[Draft], kept: Path | None) -> Failu
     if not left:
         advice = "All messages were queued before that; `relay posts` shows their outcomes."
     elif kept:
-        command = f"relay send --from {kept}"
+        command = f"relay send --file {kept}"
         advice = f"{count(len(left), 'message')} may not have been sent: run `{command}`, do not send the whole file."
     else:
         advice = f"The message may or may not be queued: send it with --key {left[0].key}, and it is posted once."

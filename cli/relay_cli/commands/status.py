@@ -20,6 +20,7 @@ from relay_cli.output import print_json
 from relay_cli.text import at, count, length, moment, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import date, datetime
 
     from relay_cli.context import Context
@@ -125,12 +126,13 @@ def status(
         print_json(read(context.stack, logs))
         return
     if not watch:
-        context.console.print(render(read(context.stack, logs)))
+        context.console.print(render(read(context.stack, logs), context.moment))
         return
-    with Live(render(read(context.stack, logs)), console=context.console, screen=True, auto_refresh=False) as live:
+    screen = render(read(context.stack, logs), context.moment)
+    with Live(screen, console=context.console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(EVERY_SECONDS)
-            live.update(render(read(context.stack, logs)), refresh=True)
+            live.update(render(read(context.stack, logs), context.moment), refresh=True)
 
 
 def _explain(context: Context, logs: Logs, key: str, *, as_json: bool) -> None:
@@ -138,7 +140,7 @@ def _explain(context: Context, logs: Logs, key: str, *, as_json: bool) -> None:
     if as_json:
         print_json(explanation)
     else:
-        context.console.print(render_why(explanation))
+        context.console.print(render_why(explanation, context.moment))
     if explanation.state is State.UNKNOWN:
         raise typer.Exit(FAILED)
 
@@ -168,8 +170,13 @@ def _sources(stack: Stack) -> int | None:
         return None
 
 
-def render(state: Status) -> Table:
-    """Lay out the screen: one line with a name and a value for each part."""
+def render(state: Status, shown: Callable[[datetime | None], str]) -> Table:
+    """Lay out the screen: one line with a name and a value for each part.
+
+    Args:
+        state: The state.
+        shown: How to show a point in time that is past.
+    """
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -185,7 +192,7 @@ def render(state: Status) -> Table:
             table.add_row("Waiting", _waiting(state.posting.outlook))
         if state.posting.held:
             table.add_row("Held back", _held(state.posting.held))
-        table.add_row("Last post", _post(state.posting.last_post))
+        table.add_row("Last post", _post(state.posting.last_post, shown))
     if state.webhook:
         table.add_row("Webhook", _webhook(state.webhook))
     if state.backups is None:
@@ -193,14 +200,14 @@ def render(state: Status) -> Table:
     else:
         for file_type, day in state.backups.newest.items():
             table.add_row(f"Newest {file_type}", Text(day.isoformat() if day else "none yet"))
-        table.add_row("Nightly run", _nightly(state.backups.last_nightly))
+        table.add_row("Nightly run", _nightly(state.backups.last_nightly, shown))
         for queue in state.backups.queues:
             table.add_row(queue.name, _queue(queue, alarming=queue.name == "Backup failures"))
     return table
 
 
-def render_why(explanation: Explanation) -> Table:
-    """Lay out what is known of one message: first what it waits for, or where it is."""
+def render_why(explanation: Explanation, shown: Callable[[datetime | None], str]) -> Table:
+    """Lay out what is known of one message: first what it waits for, or where it is; `shown` as for `render`."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -211,7 +218,7 @@ def render_why(explanation: Explanation) -> Table:
     if explanation.attempts:
         state.append(f", {count(explanation.attempts, 'attempt')}", "")
     if explanation.seen_at:
-        state.append(f", last seen {moment(explanation.seen_at)}", "")
+        state.append(f", last seen {shown(explanation.seen_at)}", "")
     table.add_row("State", state)
     for number, wait in enumerate(explanation.waits):
         table.add_row("" if number else "Waits", Text(f"{wait.when}: {one_line(wait.reason, 1000)}"))
@@ -278,10 +285,10 @@ def _held(held: list[Delivered]) -> Text:
     )
 
 
-def _post(post: Delivered | None) -> Text:
+def _post(post: Delivered | None, shown: Callable[[datetime | None], str]) -> Text:
     if post is None:
         return Text("none in the log", "dim")
-    text = Text(moment(post.at))
+    text = Text(shown(post.at))
     if post.text:
         text.append(f"  {one_line(post.text, 120)}")
     if post.url:
@@ -289,11 +296,11 @@ def _post(post: Delivered | None) -> Text:
     return text
 
 
-def _nightly(run: NightlyRun | None) -> Text:
+def _nightly(run: NightlyRun | None, shown: Callable[[datetime | None], str]) -> Text:
     if run is None:
         return Text("none in the last three days", "yellow")
     counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in run.counts.items()) or "nothing to do"
-    text = Text(f"{moment(run.at)}: {counts}")
+    text = Text(f"{shown(run.at)}: {counts}")
     if run.stopped:
         text.append(f"; it stopped early: {one_line(run.stopped)}", "red")
     return text

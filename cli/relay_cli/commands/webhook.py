@@ -19,7 +19,7 @@ from relay.posting.webhook.body_template import Template
 from relay.posting.webhook.receiver import MAX_BYTES
 from rich.text import Text
 
-from relay_cli.commands.options import Json, Limit  # noqa: TC001  typer reads them
+from relay_cli.commands.options import FromFile, Json, Limit  # noqa: TC001  typer reads them
 from relay_cli.deployed import webhook_sources
 from relay_cli.durations import span
 from relay_cli.failure import FAILED, NO_STACK, USAGE, Failure
@@ -83,7 +83,7 @@ def add(  # noqa: PLR0913  each is an option
     """Add a source, and print its address. The secret in the address is shown this once.
 
     Whoever has the address can post alerts. If a program cannot choose what it sends, say with --body, --sentiment,
-    --map and --key what becomes of it: {fields} stand for values of its JSON. `relay webhook test NAME --from FILE`
+    --map and --key what becomes of it: {fields} stand for values of its JSON. `relay webhook test NAME --file FILE`
     shows the result.
 
     If the output is not a terminal, the address alone is printed.
@@ -194,21 +194,23 @@ def try_source(
     *,
     file: Annotated[
         str | None,
-        typer.Option("--from", metavar="FILE|-", help="A payload, as the source sends it; - for standard input."),
+        typer.Option("--file", "-f", metavar="FILE|-", help="A payload, as the source sends it; - for standard input."),
     ] = None,
+    from_file: FromFile = None,
     as_json: Json = False,
 ) -> None:
     """Test an address, or show what becomes of a payload. Nothing is posted.
 
-    Without --from, the source's address or secret is asked for, or read from a pipe, and an empty request is sent to
-    the address: the webhook refuses it as empty once it has accepted the secret. With --from, nothing is sent, and no
+    Without --file, the source's address or secret is asked for, or read from a pipe, and an empty request is sent to
+    the address: the webhook refuses it as empty once it has accepted the secret. With --file, nothing is sent, and no
     secret is needed. The exit code is 1 if the address does not work, or the webhook would refuse the payload.
 
     [dim]relay webhook test scanner
-    relay webhook test scanner --from payload.json[/dim]
+    relay webhook test scanner --file payload.json[/dim]
     """
     context: Context = ctx.obj
     _check_name(name)
+    file = from_file if file is None else file
     if file is None:
         _test_address(context, name, as_json=as_json)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -145,7 +146,13 @@ def parse_backup(file_type: str, day: str) -> Backup:
     try:
         return read_request(json.dumps({"file_type": file_type, "day": day}), today()).backup
     except Reject as error:
-        raise Failure(f"{error.reason}.", USAGE) from None
+        raise Failure(f"{_without_fields(error.reason)}.", USAGE) from None
+
+
+def _without_fields(reason: str) -> str:
+    """Leave out the names of the event's fields, which an operator did not type."""
+    value = re.sub(r"^(?:first_day|last_day|day|file_types?): ", "", reason)
+    return value.replace("last_day, ", "the last day, ")
 
 
 def parse_period(
@@ -172,7 +179,7 @@ def parse_period(
     try:
         found = read_event(event, today())
     except Reject as error:
-        raise Failure(f"{error.reason}.", USAGE) from None
+        raise Failure(f"{_without_fields(error.reason)}.", USAGE) from None
     assert isinstance(found, Backfill)  # noqa: S101  # nosec B101  # it has a first day
     return found
 

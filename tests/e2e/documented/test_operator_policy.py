@@ -54,7 +54,7 @@ COMMANDS: dict[str, list[str]] = {
     "login firestream": ["--username", "demo-user"],
     "webhook add": ["scanner"],
     "webhook list": [],
-    "webhook test": ["scanner", "--from", "alert.txt"],
+    "webhook test": ["scanner", "--file", "alert.txt"],
     "webhook revoke": ["scanner", "--yes"],
 }
 """In this order, since `status --why` needs what `send` sent, `backups --check` and `get` what `backfill` fetched, and

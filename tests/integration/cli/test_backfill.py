@@ -241,9 +241,9 @@ def test_an_invocation_is_not_made_twice_when_its_answer_is_late(relay: ArchiveC
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["2016-12-11", "2016-12-05"], "first_day: 2016-12-11 is after last_day"),
-        (["2016-12-5", "2016-12-11"], "first_day: '2016-12-5' is not a day"),
-        ([*A_WEEK, "--type", "symbol"], "file_types: 'symbol' is none of"),
+        (["2016-12-11", "2016-12-05"], "relay: 2016-12-11 is after the last day"),
+        (["2016-12-5", "2016-12-11"], "relay: '2016-12-5' is not a day"),
+        ([*A_WEEK, "--type", "symbol"], "relay: 'symbol' is none of"),
     ],
 )
 def test_a_backfill_that_is_none_is_refused_before_anything_happens(

@@ -237,18 +237,18 @@ def test_of_many_failures_some_are_listed_and_the_rest_counted(relay: ArchiveCli
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--from", "2016-13-01"], "first_day: '2016-13-01' is not a day; give one such as 2016-12-05."),
+        (["--from", "2016-13-01"], "relay: '2016-13-01' is not a day; give one such as 2016-12-05."),
         (["--to", "yesterday"], "is not a day"),
-        (["--from", "2016-12-05", "--to", "2016-12-04"], "first_day: 2016-12-05 is after last_day, 2016-12-04."),
+        (["--from", "2016-12-05", "--to", "2016-12-04"], "relay: 2016-12-05 is after the last day, 2016-12-04."),
         (
             ["--to", "2026-11-21"],
-            "last_day: 2026-11-21 is not over yet; 2026-11-20 is the newest day that is complete (UTC).",
+            "relay: 2026-11-21 is not over yet; 2026-11-20 is the newest day that is complete (UTC).",
         ),
-        (["--year", "2008"], "first_day: 2008-01-01 is before 2009-01-01"),
-        (["--year", "2027"], "first_day: 2027-01-01 is not over yet"),
+        (["--year", "2008"], "relay: 2008-01-01 is before 2009-01-01"),
+        (["--year", "2027"], "relay: 2027-01-01 is not over yet"),
         (["--year", "20161"], "is not a day"),
         (["--year", "2016", "--to", "2016-12-05"], "--year cannot be combined"),
-        (["--type", "symbol"], "file_types: 'symbol' is none of activity, message."),
+        (["--type", "symbol"], "relay: 'symbol' is none of activity, message."),
     ],
 )
 def test_a_range_that_is_none_is_refused_in_a_line(relay: ArchiveCli, words: list[str], reason: str) -> None:

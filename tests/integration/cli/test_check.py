@@ -266,8 +266,8 @@ def test_a_refused_login_is_tried_for_one_day_and_all_backups_are_checked(relay:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--check", "2016-12-05", "2016-12-04"], "first_day: 2016-12-05 is after last_day"),
-        (["--check", *ONE_DAY, "--type", "symbol"], "file_types: 'symbol' is none of"),
+        (["--check", "2016-12-05", "2016-12-04"], "relay: 2016-12-05 is after the last day"),
+        (["--check", *ONE_DAY, "--type", "symbol"], "relay: 'symbol' is none of"),
         (["--check", *ONE_DAY, "--year", "2016"], "--check has its own days"),
         (["--check", *ONE_DAY, "--from", "2016-12-05"], "--check has its own days"),
         (["--check", *ONE_DAY, "--missing"], "--check has its own days"),

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -24,7 +25,12 @@ def commands(group: Any, *path: str) -> Iterator[tuple[str, ...]]:
 
 
 COMMANDS = sorted(commands(typer.main.get_command(app)))
+GROUPS = {each[:-1] for each in COMMANDS} - {("login",)}
 IDS = [" ".join(each) for each in COMMANDS]
+
+
+WITHOUT_RESULT = {("cat",), ("dashboard",), ("setup",)}
+"""Commands that print the lines of a backup as they are, serve a page, or hold a conversation."""
 
 
 def help_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
@@ -37,12 +43,18 @@ def help_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=IDS)
-def test_the_help_of_every_command_has_the_global_options_and_no_type_of_a_flag(
+def test_the_help_of_every_command_has_the_global_options_and_no_type_that_is_broken_or_of_a_flag(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = help_of(monkeypatch, *command, "--help")
     assert [each for each in ("--stack-name", "--region", "--profile", "--no-color", "--utc") if each not in text] == []
     assert "<bool>" not in text
+    assert re.findall(r"│.*<[a-z][^>\n]*\n", text) == []
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in WITHOUT_RESULT and each not in GROUPS])
+def test_every_command_with_a_result_prints_json(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--json" in help_of(monkeypatch, *command, "--help")
 
 
 @pytest.mark.parametrize("words", [[], ["send"], ["dead", "retry"]])

@@ -245,9 +245,9 @@ def test_a_day_that_firestream_may_not_have_yet_is_explained(relay: ArchiveCli) 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["message", "5.12.2016"], "day: '5.12.2016' is not a day; give one such as 2016-12-05."),
-        (["symbol", "2016-12-05"], "file_type: 'symbol' is none of activity, message."),
-        (["message", "2026-11-21"], "day: 2026-11-21 is not over yet"),
+        (["message", "5.12.2016"], "relay: '5.12.2016' is not a day; give one such as 2016-12-05."),
+        (["symbol", "2016-12-05"], "relay: 'symbol' is none of activity, message."),
+        (["message", "2026-11-21"], "relay: 2026-11-21 is not over yet"),
     ],
 )
 def test_a_backup_that_cannot_be_is_refused_in_a_line(
@@ -364,7 +364,7 @@ def test_a_file_is_no_folder_for_several_days(relay: ArchiveCli) -> None:
         (["--from", "2016-12-05"], "Give a day, or the first and the last one"),
         (["2016-12-05", "--to", "2016-12-06"], "Give either 2016-12-05, or --from and --to."),
         ([*DAYS, "--damaged"], "--damaged gets one day"),
-        (["--from", "2016-12-06", "--to", "2016-12-05"], "last_day"),
+        (["--from", "2016-12-06", "--to", "2016-12-05"], "2016-12-06 is after the last day, 2016-12-05"),
     ],
 )
 def test_days_that_do_not_go_together_are_refused(relay: ArchiveCli, words: list[str], reason: str) -> None:

@@ -254,7 +254,7 @@ def test_a_wrong_option_names_where_the_right_ones_are(cli: CliHarness) -> None:
 def test_a_defect_of_ours_shows_its_traceback_and_steers_no_terminal(
     cli: CliHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def defective(*_: object) -> None:
+    def defective(*_: object, **__: object) -> None:
         raise ValueError(TEXT)
 
     monkeypatch.setattr(deliveries, "newest", defective)

@@ -95,7 +95,7 @@ def test_a_message_for_more_than_thirteen_days_later_is_refused_before_it_is_sen
     result = cli("send", TEXT, "--not-before", f"in 13d{seconds}s")
     assert (result.code, "at most 13 days after the message is sent" in result.err) == (code, code == USAGE)
     line = json.dumps({"body": TEXT, "not_before": f"2026-12-04T15:00:0{seconds}Z"})
-    assert cli("send", "--from", "-", typed=line).code == code
+    assert cli("send", "--file", "-", typed=line).code == code
     assert world.count(world.outbox) == (2 if code == DONE else 0)
 
 
@@ -104,8 +104,8 @@ def test_a_message_for_more_than_thirteen_days_later_is_refused_before_it_is_sen
     [
         ([], "Give the text to post"),
         (["-"], "Standard input is empty. Give the text to post"),
-        ([TEXT, "--from", "a.jsonl"], "Give either a text or --from a.jsonl, not both"),
-        (["-", "--from", "-"], "Give either a text or --from -, not both"),
+        ([TEXT, "--file", "a.jsonl"], "Give either a text or --file a.jsonl, not both"),
+        (["-", "--file", "-"], "Give either a text or --file -, not both"),
         ([" "], "invalid: the text is empty"),
         (["x" * 1001], "the body has 1001 characters"),
         (['{"body": "Up 3% $AAPL"}'], "The text is JSON"),
@@ -119,11 +119,11 @@ def test_a_message_for_more_than_thirteen_days_later_is_refused_before_it_is_sen
         ([TEXT, "--not-before", "2026-11-21T16:00:00"], "it has no zone"),
         ([TEXT, "--not-before", "in 30m", "--expires-in", "30m"], "--not-before: must be earlier than --expires-in"),
         ([TEXT, "--priority", "urgent"], "urgent"),
-        (["--from", "-", "--not-before", "in 2h"], "Leave out --not-before with --from"),
+        (["--file", "-", "--not-before", "in 2h"], "Leave out --not-before with --file"),
         ([TEXT, "--sentiment", "hopeful"], "hopeful"),
-        (["--from", "-", "--reply-to", "7"], "Leave out --reply-to with --from"),
-        (["--from", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
-        (["--from", "-"], "There are no messages in -"),
+        (["--file", "-", "--reply-to", "7"], "Leave out --reply-to with --file"),
+        (["--file", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
+        (["--file", "-"], "There are no messages in -"),
     ],
 )
 def test_what_could_not_be_posted_is_refused_before_anything_is_sent(
@@ -195,7 +195,7 @@ def test_standard_input_in_json_is_a_message(cli: CliHarness, world: PostingWorl
     [
         (["--key", "k1"], '{"body": "Up 3% $AAPL"}', "Leave out --key: standard input is JSON"),
         ([], '{"body": "Up 3% $AAPL", "keys": "k"}', "The message is invalid: the message is not valid"),
-        ([], lines("one $A", "two $B"), "a message on each line: send them with --from -"),
+        ([], lines("one $A", "two $B"), "a message on each line: send them with --file -"),
         ([], b"\xff $AAPL", "Standard input is not text in UTF-8."),
         ([], "\n", "Standard input is empty."),
     ],
@@ -210,7 +210,7 @@ def test_standard_input_that_is_no_message_is_refused(
 
 def test_a_terminal_without_a_text_is_not_read(cli: CliHarness) -> None:
     result = cli("send", typed=TEXT, at_terminal=True)
-    assert (result.code, "relay send 'Up 3% $AAPL', or --from FILE.jsonl for many" in result.err) == (USAGE, True)
+    assert (result.code, "relay send 'Up 3% $AAPL', or --file FILE.jsonl for many" in result.err) == (USAGE, True)
 
 
 # Without sending
@@ -225,7 +225,7 @@ def test_a_dry_run_shows_the_message_and_calls_nothing(cli: CliHarness, world: P
 
 def test_a_dry_run_of_a_file_names_invalid_lines(cli: CliHarness, world: PostingWorld, tmp_path: Path) -> None:
     typed = lines("one $A") + "nonsense\n" + lines("two $B")
-    result = cli("send", "--from", "-", "--keep-going", "--dry-run", typed=typed)
+    result = cli("send", "--file", "-", "--keep-going", "--dry-run", typed=typed)
     assert (result.code, result.out) == (FAILED, "Nothing was sent (--dry-run). 2 messages can be sent.\n")
     assert "line 2: " in result.err
     assert (world.count(world.outbox), list(tmp_path.iterdir())) == (0, [])
@@ -309,26 +309,26 @@ def sent_batches(cli: CliHarness) -> list[list[dict[str, Any]]]:
 def test_each_line_of_a_file_is_a_message(cli: CliHarness, world: PostingWorld, tmp_path: Path) -> None:
     file = tmp_path / "alerts.jsonl"
     file.write_text("\ufeff" + lines("one $A") + "\n  \n" + '{"body": "two $B", "sentiment": "bearish"}')
-    result = cli("send", "--from", str(file))
+    result = cli("send", "--file", str(file))
     assert (result.code, result.out) == (DONE, "Queued 2 messages.\n")
     assert sorted(cli.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B", "sentiment": "bearish"}']
 
 
 @pytest.mark.any_aws
 def test_many_go_ten_at_a_time(cli: CliHarness) -> None:
-    cli("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(23))))
+    cli("send", "--file", "-", typed=lines(*(f"{number} $A" for number in range(23))))
     assert [len(batch) for batch in sent_batches(cli)] == [10, 10, 3]
 
 
 def test_a_batch_has_no_more_bytes_than_sqs_takes(cli: CliHarness) -> None:
     long = json.dumps({"body": "$A https://example.com/" + "\U0001f402" * 9_900})  # 12 bytes each
-    assert cli("send", "--from", "-", typed=f"{long}\n" * 3).code == DONE
+    assert cli("send", "--file", "-", typed=f"{long}\n" * 3).code == DONE
     assert [len(batch) for batch in sent_batches(cli)] == [2, 1]
 
 
 def test_unreadable_lines_are_named_and_nothing_is_sent(cli: CliHarness, world: PostingWorld) -> None:
     typed = lines("one $A").encode() + b'\n{"body": 7}\nplain text\n\xff\xfe\n' + lines("two $B").encode()
-    result = cli("send", "--from", "-", typed=typed)
+    result = cli("send", "--file", "-", typed=typed)
     assert result.code == USAGE
     assert [line.partition(": ")[0] for line in result.err.splitlines()[:3]] == ["line 3", "line 4", "line 5"]
     assert "Nothing was sent: 3 lines invalid." in result.err
@@ -336,21 +336,21 @@ def test_unreadable_lines_are_named_and_nothing_is_sent(cli: CliHarness, world: 
 
 
 def test_with_keep_going_the_readable_lines_are_sent(cli: CliHarness, world: PostingWorld) -> None:
-    result = cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n" + lines("two $B"))
+    result = cli("send", "--file", "-", "--keep-going", typed=lines("one $A") + "nonsense\n" + lines("two $B"))
     assert (result.code, "line 2: " in result.err) == (FAILED, True)
     assert sorted(cli.bodies(world.outbox)) == ['{"body": "one $A"}', '{"body": "two $B"}']
 
 
 def test_what_was_not_sent_is_kept_as_it_is_and_the_rest_is_not(cli: CliHarness, tmp_path: Path) -> None:
     (tmp_path / "alerts.jsonl").write_bytes(lines("one $A").encode() + b"\xff nonsense\n" + lines("two $B").encode())
-    result = cli("send", "--from", "alerts.jsonl", "--keep-going")
+    result = cli("send", "--file", "alerts.jsonl", "--keep-going")
     assert "1 message not sent: see alerts.unsent.jsonl." in result.err
     assert (tmp_path / "alerts.unsent.jsonl").read_bytes() == b"\xff nonsense\n"
 
 
 def test_what_was_kept_before_is_never_overwritten(cli: CliHarness, tmp_path: Path) -> None:
     for number in range(3):
-        cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + f"nonsense {number}\n")
+        cli("send", "--file", "-", "--keep-going", typed=lines("one $A") + f"nonsense {number}\n")
     kept = {each.name: each.read_text() for each in tmp_path.iterdir()}
     assert kept == {
         "relay.unsent.jsonl": "nonsense 0\n",
@@ -363,7 +363,7 @@ def test_what_was_kept_before_is_never_overwritten(cli: CliHarness, tmp_path: Pa
 def test_what_is_kept_is_for_its_owner_alone_whatever_the_umask(cli: CliHarness, tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        cli("send", "--from", "-", "--keep-going", typed=lines("one $A") + "nonsense\n")
+        cli("send", "--file", "-", "--keep-going", typed=lines("one $A") + "nonsense\n")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "relay.unsent.jsonl").stat().st_mode) == 0o600
@@ -373,14 +373,14 @@ def test_where_nothing_can_be_kept_the_lines_that_were_not_sent_are_named(
     cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir("/proc")
-    result = cli("send", "--from", "-", "--keep-going", typed="nonsense\n" + lines("one $A") + "nonsense\n")
+    result = cli("send", "--file", "-", "--keep-going", typed="nonsense\n" + lines("one $A") + "nonsense\n")
     assert (result.code, ": 1, 3.\nSend only these lines" in result.err) == (FAILED, True)
     assert world.count(world.outbox) == 1
 
 
 def test_a_line_too_large_for_the_outbox_is_unreadable(cli: CliHarness, world: PostingWorld) -> None:
     large = json.dumps({"body": "$A https://example.com/" + "x" * MAX_MESSAGE_BYTES})
-    assert "line 1: it has" in cli("send", "--from", "-", typed=large).err
+    assert "line 1: it has" in cli("send", "--file", "-", typed=large).err
     assert world.count(world.outbox) == 0
 
 
@@ -406,7 +406,7 @@ def failing(*numbers: int, at_fault: bool = False) -> Answer:
 @pytest.mark.any_aws
 def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(cli: CliHarness) -> None:
     cli.plan("SendMessageBatch", failing(1, 2), failing(2))
-    assert cli("send", "--from", "-", typed=lines("a $A", "b $B", "c $C")).code == DONE
+    assert cli("send", "--file", "-", typed=lines("a $A", "b $B", "c $C")).code == DONE
     bodies = [[json.loads(entry["MessageBody"])["body"] for entry in batch] for batch in sent_batches(cli)]
     assert bodies == [["a $A", "b $B", "c $C"], ["b $B", "c $C"], ["c $C"]]
 
@@ -414,7 +414,7 @@ def test_entries_that_sqs_did_not_take_are_sent_again_and_no_others(cli: CliHarn
 @pytest.mark.parametrize(("at_fault", "calls"), [(True, 1), (False, 5)])
 def test_an_entry_that_sqs_never_takes_is_named(cli: CliHarness, at_fault: bool, calls: int) -> None:
     cli.plan("SendMessageBatch", *[failing(1, at_fault=at_fault)] * calls)
-    result = cli("send", "--from", "-", typed="\n" + lines("a $A", "b $B"))
+    result = cli("send", "--file", "-", typed="\n" + lines("a $A", "b $B"))
     assert (result.code, "SQS did not accept line 3: Planned" in result.err) == (FAILED, True)
     assert result.out == "Queued 1 message.\n"
     assert len(sent_batches(cli)) == calls
@@ -429,10 +429,10 @@ def test_when_nothing_could_be_sent_the_error_of_aws_is_shown(cli: CliHarness, w
 
 def test_when_a_call_fails_the_rest_is_not_tried_and_kept_with_its_keys(cli: CliHarness, tmp_path: Path) -> None:
     cli.plan("SendMessageBatch", None, "AccessDenied")
-    result = cli("send", "--from", "-", "--wait", typed=lines(*(f"{number} $A" for number in range(23))))
+    result = cli("send", "--file", "-", "--wait", typed=lines(*(f"{number} $A" for number in range(23))))
     assert (result.code, result.out) == (NO_AWS, "Queued 10 messages.\n")
     assert "AWS does not allow you to call SendMessageBatch" in result.err
-    assert "13 messages may not have been sent: run `relay send --from relay.unsent.jsonl`" in result.err
+    assert "13 messages may not have been sent: run `relay send --file relay.unsent.jsonl`" in result.err
     _first, failed = sent_batches(cli)
     kept = [json.loads(line) for line in (tmp_path / "relay.unsent.jsonl").read_text().splitlines()]
     assert [each["body"] for each in kept] == [f"{number} $A" for number in range(10, 23)]
@@ -446,8 +446,8 @@ def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(
 ) -> None:
     cli.plan("SendMessageBatch", losing_the_answer(world))
     line = {"body": "one $A", "sentiment": "bullish", "expires_at": "2100-01-01T00:00:00Z"}
-    assert cli("send", "--from", "-", typed=json.dumps(line)).code == NO_AWS
-    assert cli("send", "--from", "relay.unsent.jsonl").code == DONE
+    assert cli("send", "--file", "-", typed=json.dumps(line)).code == NO_AWS
+    assert cli("send", "--file", "relay.unsent.jsonl").code == DONE
     world.clock.forward(0.001)
     assert sorted(outbox.run().outcomes) == ["already_posted", "posted"]
     assert [(each.body, each.sentiment) for each in world.stand_in.posts] == [("one $A", "bullish")]
@@ -473,7 +473,7 @@ def interrupted(_call: object = None) -> None:
 
 def test_ctrl_c_between_two_calls_reports_what_was_sent_and_keeps_the_rest(cli: CliHarness, tmp_path: Path) -> None:
     cli.plan("SendMessageBatch", None, interrupted)
-    result = cli("send", "--from", "-", typed=lines(*(f"{number} $A" for number in range(12))))
+    result = cli("send", "--file", "-", typed=lines(*(f"{number} $A" for number in range(12))))
     assert (result.code, result.out) == (130, "Queued 10 messages.\n")
     assert len((tmp_path / "relay.unsent.jsonl").read_text().splitlines()) == 2
 
@@ -659,7 +659,7 @@ def test_wait_reports_at_once_why_the_gate_is_closed(cli: CliHarness, world: Pos
 def test_wait_follows_each_line_of_a_file(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.post_elsewhere("b $B")
     cli.meanwhile = [outbox.run]
-    result = cli("send", "--from", "-", "--wait", typed=lines("a $A", "b $B"))
+    result = cli("send", "--file", "-", "--wait", typed=lines("a $A", "b $B"))
     assert result.code == FAILED
     assert "line 1: posted http://" in result.out
     assert "line 2: rejected " in result.out
@@ -727,7 +727,7 @@ def test_json_has_each_message_and_its_outcome(
     world.post_elsewhere("b $B")
     cli.meanwhile = [outbox.run]
     typed = '{"body": "a $A", "key": "k1"}\n{"body": "b $B", "key": "k2"}\nnonsense'
-    result = cli("send", "--from", "-", "--keep-going", "--json", *wait, typed=typed)
+    result = cli("send", "--file", "-", "--keep-going", "--json", *wait, typed=typed)
     printed = json.loads(result.out[result.out.index("{\n") :])  # after what the function logged
     assert (result.code, printed["invalid_lines"], printed["unsent_file"]) == (FAILED, 1, "relay.unsent.jsonl")
     found = [(each["key"], each["line"], each["outcome"], bool(each["message_id"])) for each in printed["messages"]]
@@ -737,5 +737,10 @@ def test_json_has_each_message_and_its_outcome(
 
 def test_json_is_printed_although_the_call_failed(cli: CliHarness) -> None:
     cli.plan("SendMessageBatch", None, "AccessDenied")
-    result = cli("send", "--from", "-", "--json", typed=lines(*(f"{number} $A" for number in range(23))))
+    result = cli("send", "--file", "-", "--json", typed=lines(*(f"{number} $A" for number in range(23))))
     assert (result.code, [bool(each["message_id"]) for each in result.json["messages"]].count(True)) == (NO_AWS, 10)
+
+
+def test_an_earlier_name_of_file_means_the_same(cli: CliHarness, world: PostingWorld) -> None:
+    assert cli("send", "--from", "-", typed=lines("one $A")).code == DONE
+    assert world.count(world.outbox) == 1

@@ -506,3 +506,14 @@ def test_without_a_webhook_nothing_of_it_is_read_or_shown(cli: CliHarness) -> No
     assert cli("status", "--json").json["webhook"] is None
     assert "Webhook" not in cli("status").out
     assert "GetParameter" not in {name for name, _ in cli.calls}
+
+
+def test_on_a_terminal_the_last_post_is_shown_as_how_long_ago_it_was(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    outbox.send("Up 3% $AAPL")
+    cli.log(outbox.run())
+    world.clock.forward(450)
+    cli.patch.setattr("relay_cli.context.goes_to_a_terminal", lambda: True)
+    assert re.search(r"Last post +7 min ago +Up 3% \$AAPL", cli("status").out)
+    assert re.search(r"Last post +2026-11-21 15:00:00 UTC", cli("status", "--utc").out)

@@ -380,7 +380,7 @@ def test_nothing_is_revoked_without_a_yes(cli: CliHarness, typed: str) -> None:
     assert gets_in(cli, secret)
 
 
-@pytest.mark.parametrize("words", [["revoke", "nobody", "--yes"], ["test", "nobody", "--from", "-"]])
+@pytest.mark.parametrize("words", [["revoke", "nobody", "--yes"], ["test", "nobody", "--file", "-"]])
 def test_a_source_that_there_is_not_is_named(cli: CliHarness, words: list[str]) -> None:
     add(cli)
     result = cli("webhook", *words, typed="Up")
@@ -393,7 +393,7 @@ def test_a_source_that_there_is_not_is_named(cli: CliHarness, words: list[str]) 
 
 def test_a_payload_is_shown_as_it_would_be_posted(cli: CliHarness) -> None:
     add(cli, "--body", "Up {c}% ${s}", "--sentiment", "bullish", "--key", "{id}", "--expires-in", "30m")
-    result = cli("webhook", "test", "scanner", "--from", "-", typed='{"c": 3, "s": "AAPL", "id": 7}')
+    result = cli("webhook", "test", "scanner", "--file", "-", typed='{"c": 3, "s": "AAPL", "id": 7}')
     assert result.code == DONE
     *about, empty, text = result.lines
     assert (empty, text) == ("", "Up 3% $AAPL")
@@ -403,7 +403,7 @@ def test_a_payload_is_shown_as_it_would_be_posted(cli: CliHarness) -> None:
 
 def test_the_key_that_is_shown_is_the_one_that_the_webhook_makes(cli: CliHarness) -> None:
     add(cli)
-    shown = cli("webhook", "test", "scanner", "--from", "-", typed="Up 3% $AAPL").lines
+    shown = cli("webhook", "test", "scanner", "--file", "-", typed="Up 3% $AAPL").lines
     made = compose("scanner", sources(cli)["scanner"], "Up 3% $AAPL", cli.world.clock()).key
     assert f"Key         {made}" in shown
 
@@ -420,33 +420,33 @@ def test_the_key_that_is_shown_is_the_one_that_the_webhook_makes(cli: CliHarness
 )
 def test_the_reason_of_a_refusal_is_shown(cli: CliHarness, payload: str | bytes, reason: str) -> None:
     add(cli, "--body", "Up ${symbol}")
-    result = cli("webhook", "test", "scanner", "--from", "-", typed=payload)
+    result = cli("webhook", "test", "scanner", "--file", "-", typed=payload)
     assert (result.code, "would answer 400" in result.err, reason in result.err) == (FAILED, True, True), result.err
 
 
 def test_a_payload_that_is_too_large_is_refused_as_the_webhook_would(cli: CliHarness) -> None:
     add(cli, "--body", "Up")
     sized = json.dumps({"a": "x" * (MAX_BYTES - len('{"a": ""}'))})
-    assert cli("webhook", "test", "scanner", "--from", "-", typed=sized).code == DONE
-    result = cli("webhook", "test", "scanner", "--from", "-", typed=f"{sized} ")
+    assert cli("webhook", "test", "scanner", "--file", "-", typed=sized).code == DONE
+    result = cli("webhook", "test", "scanner", "--file", "-", typed=f"{sized} ")
     assert (result.code, "413: the message has 65,537 bytes" in result.err) == (FAILED, True)
 
 
 def test_a_payload_s_text_steers_no_terminal(cli: CliHarness) -> None:
     add(cli, "--body", "{a}", "--key", "{a}")
-    assert cli("webhook", "test", "scanner", "--from", "-", typed=json.dumps({"a": f"Up {OVERRIDE}"})).code == DONE
+    assert cli("webhook", "test", "scanner", "--file", "-", typed=json.dumps({"a": f"Up {OVERRIDE}"})).code == DONE
 
 
 def test_a_file_that_is_not_there_is_named(cli: CliHarness) -> None:
     add(cli)
-    result = cli("webhook", "test", "scanner", "--from", "/nowhere.json")
+    result = cli("webhook", "test", "scanner", "--file", "/nowhere.json")
     assert (result.code, "/nowhere.json cannot be read" in result.err) == (USAGE, True)
 
 
 def test_looking_at_a_payload_sends_nothing(cli: CliHarness) -> None:
     add(cli)
     cli.calls.clear()
-    cli("webhook", "test", "scanner", "--from", "-", typed="Up 3% $AAPL")
+    cli("webhook", "test", "scanner", "--file", "-", typed="Up 3% $AAPL")
     assert [name for name, _ in cli.calls] == ["DescribeStacks", "GetParameter"]
 
 
@@ -565,7 +565,7 @@ def examples() -> list[tuple[list[str], str, str]]:
 def test_a_template_of_the_document_makes_what_it_shows(cli: CliHarness, example: tuple[list[str], str, str]) -> None:
     (_, _, _, name, *options), payload, shown = example
     add(cli, *options, name=name)
-    result = cli("webhook", "test", name, "--from", "-", typed=payload)
+    result = cli("webhook", "test", name, "--file", "-", typed=payload)
     assert result.code == DONE, result.err
     made = re.sub(r"^Key +webhook-.*\n\n", "", result.out)
     assert made == shown
@@ -590,7 +590,7 @@ def test_json_has_the_address_and_whether_it_replaces_another(cli: CliHarness) -
 def test_json_has_the_message_that_a_payload_becomes(cli: CliHarness) -> None:
     add(cli, "--body", "Up {change}% ${symbol}", "--key", "{id}")
     payload = '{"change": 3, "symbol": "AAPL", "id": "7"}'
-    result = cli("webhook", "test", "scanner", "--from", "-", "--json", typed=payload).json
+    result = cli("webhook", "test", "scanner", "--file", "-", "--json", typed=payload).json
     assert (result["body"], "7" in result["key"]) == ("Up 3% $AAPL", True)
 
 

@@ -6,7 +6,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from relay.errors import Pause
 from relay.posting.backoff import GIVE_UP_SECONDS
@@ -54,6 +54,7 @@ def test_each_post_goes_at_the_first_moment_at_which_the_gate_admits_it(state: S
         state, before = replace(admission.state, pause=None), at  # if it was a probe, it succeeds
 
 
+@settings(deadline=None)  # the first one reads the calendar of an exchange
 @given(state=states, pace=paces)
 def test_outside_the_posting_hours_nothing_goes(state: State, pace: Pace) -> None:
     hours = pause_by_hours(OFFICE_HOURS, "none")
