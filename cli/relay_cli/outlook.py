@@ -52,7 +52,7 @@ class Schedule:
         An operator's pause that has no end is passed over, as if it were lifted now.
         """
         end = (self.now + GIVE_UP_SECONDS) * MICROSECONDS
-        pauses = [each.until or 0 for each in (self.state.pause, self.operators) if each and at(each.until)]
+        pauses = [each.until or 0 for each in (self.state.pause, self.operators) if each]
         clock = math.ceil(max([self.now, *pauses]) * MICROSECONDS)
         due, day, admitted = self.state.due, self.state.day, self.state.count
         while (clock := max(clock, due - (self.pace.burst - 1) * self.pace.interval)) < end:

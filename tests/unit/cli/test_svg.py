@@ -35,7 +35,7 @@ def test_weeks_are_columns_that_begin_on_monday() -> None:
         calendar.Day(first + timedelta(days=number), calendar.Status.STORED, size)
         for number, size in enumerate([400, 0, 100, 101])
     )
-    drawn = svg.weeks(calendar.Calendar("message", days))
+    drawn = svg.weeks(calendar.Calendar("message", days), first)
     step = svg.STEP
     assert [(each.x, each.y) for each in drawn.squares] == [(0, 6 * step), (step, 0), (step, step), (step, 2 * step)]
     assert [each.shade for each in drawn.squares] == [4, 1, 1, 2]
