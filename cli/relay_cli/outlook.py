@@ -44,23 +44,26 @@ class Schedule:
     @property
     def needs_resume(self) -> bool:
         """Whether nothing is posted until an operator resumes."""
-        return self.operators is not None and at(self.operators.until) is None
+        return self.operators is not None and self.operators.until is None
 
     def times(self) -> Iterator[float]:
-        """Yield when each further post may be made, in seconds since the epoch; without an end.
+        """Yield when each further post may be made, in seconds since the epoch, until the relay gives messages up.
 
         An operator's pause that has no end is passed over, as if it were lifted now.
         """
-        pauses = [each.until or 0 for each in (self.state.pause, self.operators) if each and at(each.until)]
+        end = (self.now + GIVE_UP_SECONDS) * MICROSECONDS
+        pauses = [each.until or 0 for each in (self.state.pause, self.operators) if each]
         clock = math.ceil(max([self.now, *pauses]) * MICROSECONDS)
         due, day, admitted = self.state.due, self.state.day, self.state.count
-        while True:
-            clock = self._open(max(clock, due - (self.pace.burst - 1) * self.pace.interval))
+        while (clock := max(clock, due - (self.pace.burst - 1) * self.pace.interval)) < end:
+            clock = self._open(clock)
             if (today := _day(clock)) > day:
                 day, admitted = today, 0
             if self.pace.per_day and admitted >= self.pace.per_day:
                 clock = _midnight_after(clock)
                 continue
+            if clock >= end:
+                return
             yield clock / MICROSECONDS
             due = max(due, clock) + self.pace.interval
             admitted += 1
@@ -78,7 +81,8 @@ class Outlook:
 
     Attributes:
         waiting: How many messages wait in the Outbox and Leftovers; approximate.
-        next_at: When the next post may be made; None while an operator's pause has no end.
+        next_at: When the next post may be made; None while an operator's pause has no end, and if it is not within 13
+            days.
         last_at: When the last of them will be posted; None while an operator's pause has no end, and if it is not
             within 13 days, after which the relay gives up.
         seconds: How long all of them take, from now or from a resume on; None if it is longer than 13 days.
@@ -125,7 +129,7 @@ def look(schedule: Schedule, waiting: int, expires_after: timedelta) -> Outlook:
     in_time = posted = 0
     for each in schedule.times():
         next_at = next_at or each
-        if posted == waiting or each >= schedule.now + GIVE_UP_SECONDS:
+        if posted == waiting:
             break
         last_at = each
         posted += 1

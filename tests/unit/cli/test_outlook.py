@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -125,6 +126,14 @@ def test_what_takes_longer_than_the_relay_keeps_trying_is_given_up() -> None:
     found = outlook(last + 1, Schedule(State(), a_day, NOW))
     assert (found.seconds, found.last_at, found.too_late) == (None, None, 1)
     assert found.words == "more than 13 days at 1 an hour and 1 a day; the newest would be given up"
+
+
+@pytest.mark.parametrize("until", [NOW + GIVE_UP_SECONDS, 9.9e125])
+@pytest.mark.parametrize("hours", [None, pause_by_hours(OFFICE_HOURS, "none")])
+def test_a_pause_that_lasts_longer_than_the_relay_keeps_messages_has_no_outlook(until: float, hours: Any) -> None:
+    operators = Pause("operator", "paused by Ann: earnings", until, "Ann")
+    found = outlook(1, Schedule(State(), TWELVE_AN_HOUR, NOW, operators, hours))
+    assert (found.next_at, found.last_at, found.seconds, found.too_late) == (None, None, None, 1)
 
 
 def test_nothing_that_waits_is_posted_now() -> None:
