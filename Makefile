@@ -18,6 +18,7 @@ SECONDS ?= 60
 PARALLEL := --numprocesses 4 --no-loadscope-reorder
 TESTS ?= tests
 FAST_TESTS := tests/unit tests/integration tests/stand_ins tests/project tests/verification
+SCREENSHOTS ?= .local/screenshots
 RUNTIMES ?=
 ALLOW_MISSING ?=
 SEEDS ?= 2000
@@ -101,7 +102,7 @@ test-second-emulator: $(DEV) $(call ready,runtime second-emulator) ## Run tests 
 	fi
 
 test-browser: $(DEV) $(call ready,emulator) ## Test the dashboard in a browser (Chromium; apt-get installs it for root)
-	@.venv/bin/python -m pytest tests/browser
+	@SCREENSHOTS=$(SCREENSHOTS) .venv/bin/python -m pytest tests/browser
 
 iam: $(LOCAL) $(call ready,emulator) ## Remove each permission in turn and report what fails without it
 	@PYTHONPATH=layers/relay .venv/bin/python -m verification.reliability.iam

@@ -153,6 +153,8 @@ def deploy(runtime: str, architecture: str, given: Mapping[str, str]) -> int:
         json.dump(values, file)  # JSON is YAML, too
         file.flush()
         command = [sam, "deploy", "--parameter-overrides", f"file://{file.name}"]
+        if region := os.environ.get("AWS_REGION"):  # SAM itself reads AWS_DEFAULT_REGION alone
+            command += ["--region", region]
         return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 

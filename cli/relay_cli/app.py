@@ -27,6 +27,7 @@ from relay_cli.commands.get import get
 from relay_cli.commands.pause import pause, resume
 from relay_cli.commands.posts import posts
 from relay_cli.commands.send import send
+from relay_cli.commands.setup import setup
 from relay_cli.commands.status import status
 from relay_cli.context import Context
 from relay_cli.conventions import GLOBAL, RelayCommand, RelayGroup
@@ -103,7 +104,7 @@ def options(
 
 
 app.add_typer(login.app, name="login")
-for command in (doctor, send, status, posts, pause, resume, backups, backfill, get, cat, export, dashboard):
+for command in (setup, doctor, send, status, posts, pause, resume, backups, backfill, get, cat, export, dashboard):
     app.command()(command)
 app.add_typer(dead.app, name="dead")
 app.add_typer(webhook.app, name="webhook")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.output import print_error
 from relay_cli.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 
 def at_a_terminal() -> bool:
@@ -66,6 +72,32 @@ def confirm(question: str, declined: str, option: str = "") -> None:
         raise _unanswered(f"{declined}: there was no answer.{advice}") from None
     if not confirmed:
         raise Failure(f"{declined}.", FAILED)
+
+
+def on_terminal() -> bool:
+    """Return whether somebody can answer."""
+    return sys.stdin.isatty()
+
+
+def choose(question: str, option: str, default: str, read: Callable[[str], T]) -> T:
+    """Ask until the answer can be read; Enter gives the default. What is piped is not read: it may be a secret.
+
+    Args:
+        question: The question.
+        option: The option that answers it, such as ``--region``.
+        default: The answer that Enter gives.
+        read: Reads an answer, or raises `typer.BadParameter`.
+
+    Raises:
+        Failure: Standard input is not a terminal.
+    """
+    if not on_terminal():
+        raise Failure(f"{question}: there is nobody to ask. Use {option}.", USAGE)
+    try:
+        answer: T = typer.prompt(printable(question), default=default, value_proc=read, err=True)
+    except typer.Abort:
+        raise _unanswered(f"{question}: there was no answer.") from None
+    return answer
 
 
 def _unanswered(reason: str) -> Failure:

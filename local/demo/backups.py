@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.padding import Padding
 from rich.text import Text
 
+from local.demo.waiting import Waiting
 from local.stack.logs import Logs
 from local.stack.stack import Stack
 from local.stand_ins import athena
@@ -71,9 +72,24 @@ class BackupDemo:
             self._console.print(Text(f"Not as expected: {failure}", style="bold red"))
         if not failures:
             self._console.print(
-                f"[bold green]Every backup is complete:[/] {len(self._keys())} files, each identical to Firestream's."
+                f"\n[bold green]Every backup is complete:[/] {len(self._keys())} files, each identical to Firestream's."
             )
         return not failures
+
+    def summary(self) -> Iterator[str]:
+        """Count the files, and say what went wrong on the way and was healed."""
+        yield f"{len(self._keys())} backups: each was verified, and stored whole."
+        healed = {
+            "a transfer that broke off, which was resumed": any(
+                line["resumes"] for line in self._lines_of(self._truncated)
+            ),
+            "a damaged file, which was fetched again": self._stored(self._corrupt),
+            "a file that came late": self._stored(self._late),
+            "a file that Firestream replaced": any(
+                "replaced" in line["remarks"] for line in self._lines_of(self._reissued)
+            ),
+        }
+        yield f"Healed: {'; '.join(what for what, is_healed in healed.items() if is_healed) or 'nothing'}."
 
     def _prepare(self) -> None:
         """Fill the archive as earlier nights would have, and inject faults into the next files."""
@@ -100,9 +116,9 @@ class BackupDemo:
 
     def _night(self) -> None:
         self._console.print(
-            f"\n[bold]A nightly run[/]: the archive lacks {len(self._gaps)} of the last {LOOKBACK_DAYS} days' "
-            f"{LOOKBACK_DAYS * len(FILE_TYPES)} files; one transfer will break off, one file is damaged, one is late, "
-            "and a stored one was re-issued"
+            f"\n[bold]A nightly run[/]: {len(self._gaps)} of the last {LOOKBACK_DAYS} days' "
+            f"{LOOKBACK_DAYS * len(FILE_TYPES)} files are missing. One transfer will break off, one file is damaged, "
+            "one is not there yet, and Firestream has replaced one that is stored."
         )
         summary = self._invoke({"run": "nightly"})
         self._read_logs()
@@ -114,32 +130,26 @@ class BackupDemo:
 
     def _backfill(self) -> None:
         event = {"first_day": FIRST_DAY.isoformat(), "last_day": LAST_DAY.isoformat()}
-        self._console.print(f"\n[bold]A backfill[/] of {json.dumps(event)}")
+        self._console.print(f"\n[bold]A backfill[/] of a month, {FIRST_DAY} to {LAST_DAY}")
         # These files are so small that few transfers would overlap: slow some of them down.
         self._stack.firestream.fail("stall", file_type="message", times=5, seconds=2)
         queued = self._invoke(event)["queued"]
-        progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._console,
-        )
-        with progress:
-            task = progress.add_task("files in the archive", total=queued)
-            deadline = time.monotonic() + MAX_WAIT_SECONDS
-            while not progress.finished and time.monotonic() < deadline:
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
+        fetched = 0
+        with Waiting(self._console) as waiting:
+            while fetched < queued and time.monotonic() < deadline:
                 time.sleep(0.3)
-                progress.update(task, completed=len(self._keys(f"/{FIRST_DAY:%Y/%m}/")))
+                fetched = len(self._keys(f"/{FIRST_DAY:%Y/%m}/"))
+                waiting.show(f"Waiting for the backfill: {fetched} of {queued} files are in the archive")
         self._console.print(
-            Text(f"  {queued} requests, at most {self._stack.firestream.most_at_once} transfers at a time", style="dim")
+            f"  {fetched} of {queued} files are in the archive, fetched at most "
+            f"{self._stack.firestream.most_at_once} at a time"
         )
 
     def _scheduled_night(self) -> dict[str, Any] | None:
         """Wait until a scheduled run has fetched the late file."""
         deadline = time.monotonic() + MAX_WAIT_SECONDS
-        with self._console.status("waiting for the nightly schedule, which runs every minute here"):
+        with Waiting(self._console) as waiting:
             while time.monotonic() < deadline:
                 self._read_logs()
                 nights = [line for line in self._lines if line.get("run") == "nightly"][1:]
@@ -148,6 +158,7 @@ class BackupDemo:
                     self._console.print(f"\n[bold]A scheduled nightly run[/] at {night['timestamp'][11:19]} UTC")
                     self._console.print(Text(f"  {_summary(night)}", style="dim"))
                     return night
+                waiting.show("Waiting for the nightly schedule, which runs every minute here")
                 time.sleep(0.5)
         return None
 
@@ -218,13 +229,11 @@ class BackupDemo:
             details += ", resumed where it broke off"
         if "replaced" in line["remarks"]:
             details += ", in place of an older version, which is kept"
+        head = (f"{line['file_type']} {line['day']}", line["outcome"].replace("_", " "))
         self._console.print(
-            Text.assemble(
-                ("  ✓ " if good else "  ✗ ", "green" if good else "red"),
-                (f"{line['file_type']:<9}{line['day']}  ", "bold"),
-                f"{line['outcome'].replace('_', ' '):<8} {details}",
-            )
+            Text.assemble(("  ✓ " if good else "  ✗ ", "green" if good else "red"), (f"{head[0]}: ", "bold"), head[1])
         )
+        self._console.print(Padding(Text(details), (0, 0, 0, 6), expand=False))
 
     def _read_logs(self) -> None:
         self._lines += [line for line in self._logs.new() if line.get("message") in {"backup", "backups"}]

@@ -6,21 +6,23 @@ The real queues, event source mapping and schedule do the work; this module only
 import json
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.padding import Padding
 from rich.text import Text
 
 from local.build import ROOT
+from local.demo.waiting import Waiting
 from local.stack.logs import Logs
-from local.stack.stack import Stack
+from local.stack.stack import PACE, Stack
 from local.stack.webhook import add_source
 
 BURST = 25
+BURST_SHOWS = "a burst over the pace"
 MAX_WAIT_SECONDS = 240
 LOST_ANSWER = "Answer lost: $NVDA breaks out of its range on twice the usual volume"
 RATE_LIMITED = "Rate limited: $TSLA turns lower at its 50-day average"
@@ -35,6 +37,15 @@ ANSWER_SECONDS = 30
 """How long to wait for the webhook's answer. TradingView waits for 3 s, but here all functions start at the same time,
 on one machine."""
 
+
+WORKERS = {"post_messages": "from the Outbox", "drain_leftovers": "from Leftovers"}
+"""Where each function takes messages from."""
+
+OUTCOMES = {
+    "already_posted": "not posted again, since its key was posted before",
+    "rejected": "refused, and moved to Dead letters",
+}
+"""What is shown in place of an outcome's name."""
 
 ENDS = {"invalid": ("rejected",), "duplicate_key": ("posted", "already_posted")}
 """The expected outcomes of the samples that are not simply posted."""
@@ -91,7 +102,7 @@ def demo_messages() -> list[DemoMessage]:
         DemoMessage("a 429 with a reset", RATE_LIMITED),
     ]
     burst = [
-        DemoMessage("a burst over the pace", f"Minute bar {minute}: $SPY closes at {600 + minute / 4:.2f}")
+        DemoMessage(BURST_SHOWS, f"Minute bar {minute}: $SPY closes at {600 + minute / 4:.2f}")
         for minute in range(1, BURST + 1)
     ]
     return shown + burst
@@ -115,20 +126,41 @@ class PostingDemo:
         self._publish()
 
     def end(self) -> bool:
-        """Wait until every message has ended, and show the results; return whether each is as expected."""
+        """Wait until every message has ended, and show the outcomes; return whether each is as expected."""
         self._watch()
         self._show()
         failures = list(self._failures())
         for failure in failures:
             self._console.print(Text(f"Not as expected: {failure}", style="bold red"))
         if not failures:
-            posts = len(self._stack.stocktwits.posts)
-            drained = sum(self._worker(each) == "drain" for each in self._messages)
-            self._console.print(
-                f"[bold green]Every message ended as expected:[/] {len(self._messages)} messages, {posts} posts, "
-                f"no duplicates; the minute drain handled {drained} messages."
-            )
+            self._console.print("[bold green]Every message ended as expected.[/] No key was posted twice.")
         return not failures
+
+    def summary(self) -> Iterator[str]:
+        """Count how the messages ended, and say what went wrong on the way and was healed."""
+        ended = Counter(each.final["outcome"] for each in self._messages if each.final)
+        yield (
+            f"{len(self._messages)} messages: {ended['posted']} posted, {ended['already_posted']} not posted again, "
+            f"{ended['rejected']} refused and kept in Dead letters."
+        )
+        for message in self._messages:
+            if message.final and message.final["outcome"] == "rejected":
+                yield f"Refused: {message.final['reason']}"
+        healed = {
+            "a lost answer, whose post was found on the account's stream": self._is_healed(LOST_ANSWER),
+            "a rate limit, which was waited out": self._is_healed(RATE_LIMITED),
+        }
+        yield f"Healed: {'; '.join(what for what, is_healed in healed.items() if is_healed) or 'nothing'}."
+
+    def _is_healed(self, body: str) -> bool:
+        """Return whether a message was posted although an attempt to post it failed."""
+        (message,) = [each for each in self._messages if each.body == body]
+        return bool(message.final and message.final["outcome"] == "posted" and len(message.lines) > 1)
+
+    @property
+    def _own(self) -> list[DemoMessage]:
+        """The messages that are shown one by one."""
+        return [each for each in self._messages if each.shows != BURST_SHOWS]
 
     def _publish(self) -> None:
         sqs = self._stack.client("sqs")
@@ -140,30 +172,24 @@ class PostingDemo:
                 message.message_id = sqs.send_message(QueueUrl=url, MessageBody=message.body)["MessageId"]
             self._by_id[message.message_id] = message
         posted = sum(bool(message.posted_as) for message in self._messages)
-        self._console.print(f"Published {len(self._messages)} messages to the Outbox, {posted} of them by the webhook.")
+        self._console.print(
+            f"Sent {len(self._messages)} messages to the Outbox, {posted} of them by the webhook, as TradingView does. "
+            f"{BURST} are a burst: more than the pace of {PACE['PostBurst']} at once allows."
+        )
 
     def _watch(self) -> None:
         """Follow the functions' logs until every message has ended, or the time is up."""
-        progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description:<22}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
-        done = progress.add_task("messages ended", total=len(self._messages))
-        drain = progress.add_task("waiting for the drain", total=None)
         deadline = time.monotonic() + MAX_WAIT_SECONDS
-        with Live(progress, console=self._console, refresh_per_second=8, transient=True):
+        with Waiting(self._console) as waiting:
             while time.monotonic() < deadline:
                 self._read_logs()
                 ended = sum(each.final is not None for each in self._messages)
-                progress.update(done, completed=ended)
-                progress.update(drain, description=f"{self._waiting('LeftoversQueue'):>3} in Leftovers")
                 if ended == len(self._messages):
                     return
+                waiting.show(
+                    f"Waiting for the messages: {ended} of {len(self._messages)} have ended, "
+                    f"{self._waiting('LeftoversQueue')} are in Leftovers until the next minute"
+                )
                 time.sleep(0.5)
 
     def _read_logs(self) -> None:
@@ -180,31 +206,36 @@ class PostingDemo:
         return sum(int(answer["Attributes"][name]) for name in names)
 
     def _show(self) -> None:
-        """Print the result of each message: its text, its outcome, and its id and link, or the reason."""
+        """Print the outcome of each message, and those of the burst in one line."""
         bodies: dict[Any, str] = {post.id: post.body for post in self._stack.stocktwits.posts}
-        self._console.print("\n[bold]The result of each message[/]")
-        for message in self._messages:
+        self._console.print("\n[bold]How each message ended[/]")
+        for message in self._own:
             final = message.final or {"outcome": "no outcome", "reason": f"none within {MAX_WAIT_SECONDS} seconds"}
             post_id = final.get("stocktwits_id")
-            style = "green" if message.as_expected else "bold red"
-            outcome = f"{final['outcome'].replace('_', ' ')} by the {self._worker(message)}"
+            self._print_head(message.shows, _shortened(bodies.get(post_id, message.body)), message.as_expected)
+            outcome = OUTCOMES.get(final["outcome"]) or f"{final['outcome']} {self._worker(message)}".strip()
             if final.get("receive_count", 1) > 1:
-                outcome += f" on receive {final['receive_count']}"
-            self._console.print(
-                Text.assemble(
-                    ("✓ " if message.as_expected else "✗ ", style),
-                    (f"{message.shows}: ", "bold"),
-                    _shortened(bodies.get(post_id, message.body)),
-                )
-            )
-            self._console.print(Text.assemble("  ", (outcome, style), f"  {_ending(final)}"))
-            if post_id and final["reason"]:
-                self._console.print(Text(f"  {final['reason']}", style="dim"))
+                outcome += f", received {final['receive_count']} times"
+            self._print_detail(Text(f"{outcome}: {final.get('url') or final['reason']}"))
+            if final["outcome"] == "posted" and final["reason"]:
+                self._print_detail(Text(final["reason"], "dim"))
+        burst = [each for each in self._messages if each.shows == BURST_SHOWS]
+        self._print_head(BURST_SHOWS, f"{len(burst)} messages", all(each.as_expected for each in burst))
+        counts = Counter((each.final["outcome"], self._worker(each)) for each in burst if each.final)
+        self._print_detail(
+            Text(", ".join(f"{number} {outcome} {worker}" for (outcome, worker), number in sorted(counts.items())))
+        )
         self._console.print()
 
+    def _print_head(self, shows: str, body: str, as_expected: bool) -> None:  # noqa: FBT001
+        mark, style = ("✓", "green") if as_expected else ("✗", "bold red")
+        self._console.print(Text.assemble((f"{mark} ", style), (f"{shows}: ", "bold"), body))
+
+    def _print_detail(self, text: Text) -> None:
+        self._console.print(Padding(text, (0, 0, 0, 4), expand=False))
+
     def _worker(self, message: DemoMessage) -> str:
-        service = message.final["service"] if message.final else ""
-        return {"post_messages": "outbox", "drain_leftovers": "drain"}.get(service, "")
+        return WORKERS.get(message.final["service"], "") if message.final else ""
 
     def _failures(self) -> Iterator[str]:
         """Compare the log, StockTwits and Dead letters with the expected outcomes."""
@@ -220,8 +251,8 @@ class PostingDemo:
         posted = sum(each.final is not None and each.final["outcome"] == "posted" for each in self._messages)
         if len(bodies) != posted:
             yield f"StockTwits has {len(bodies)} posts, the relay's log {posted}"
-        if not any(self._worker(each) == "drain" for each in self._messages):
-            yield "the minute drain handled no message"
+        if not any(self._worker(each) == WORKERS["drain_leftovers"] for each in self._messages):
+            yield "no message was posted from Leftovers"
         rejected = [each for each in self._messages if "rejected" in each.ends]
         if sorted(self._dead_letters()) != sorted(each.body for each in rejected):
             yield "Dead letters should contain exactly the rejected messages, each with its reason"
@@ -248,8 +279,3 @@ def _post(webhook: str, message: DemoMessage) -> str:
 def _shortened(body: str, most: int = 60) -> str:
     flat = " ".join(body.split())
     return flat if len(flat) <= most else flat[: most - 1] + "…"
-
-
-def _ending(final: dict[str, Any]) -> str:
-    """Return the id and the link of a post, or why there is none."""
-    return f"{final['stocktwits_id']}  {final['url']}" if final.get("stocktwits_id") else str(final["reason"])

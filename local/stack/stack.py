@@ -70,16 +70,16 @@ class Stack(Running):
         self._on_step = on_step
 
     def _start(self) -> None:
-        self._on_step("Starting the emulator of AWS and the stand-ins of StockTwits and Firestream on 127.0.0.1")
+        self._on_step("Starting an emulator of AWS, and stand-ins for StockTwits and Firestream")
         for server in (self.emulator, self.stocktwits, self.firestream):
             self._running.enter_context(server)
 
     def _prepare(self) -> None:
         """Build and deploy everything."""
-        self._on_step(f"sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE})")
+        self._on_step(f"Building with sam build ({HOST_RUNTIME}, {HOST_ARCHITECTURE}): up to a minute")
         build(HOST_RUNTIME, HOST_ARCHITECTURE, self.build_directory, template=self._template)
         compile_all(HOST_RUNTIME, self.build_directory)
-        self._on_step("sam deploy")
+        self._on_step("Deploying with sam deploy: about half a minute")
         self._deploy(self.build_directory)
         self._on_step("Storing the account's token, Firestream's login and a chart")
         self._seed()

@@ -127,14 +127,17 @@ def _show() -> int:
 The relay is running on this machine. Only you can use it.
 
 Outbox:      {queue}
-StockTwits:  {state["page"]}  (the stand-in: open it to see the posts)
-Firestream:  {state["firestream"]}  (the stand-in: it has a backup of every day before today)
+StockTwits:  {state["page"]}  (a stand-in: open it to see the posts)
+Firestream:  {state["firestream"]}  (a stand-in: it has a backup of every day before today)
 Archive:     {outputs["BackupBucketName"]}
 
-Point this shell to it (the AWS CLI, `relay` and other tools):
+Point this shell to it, for the AWS CLI, `relay` and other tools:
   . .local/up.env
 
-Publish an alert:
+Post an alert, and get the link to the post (`pip install .` installs `relay`):
+  relay send 'Up 3% on volume $NVDA' --wait
+
+The same without `relay`:
   {aws} sqs send-message --queue-url {queue} --message-body 'Up 3% on volume $AAPL'
 
 The same by the webhook, as TradingView does (after . .local/up.env):

@@ -14,7 +14,7 @@ from relay.backups.backup import FILE_TYPES, Backup
 from relay.backups.events import Request
 
 from local.build import ROOT
-from local.stack.stack import PACE, Stack
+from local.stack.stack import PACE, STACK_NAME, Stack
 from local.stand_ins.firestream.data import backup as content_of
 
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
@@ -30,8 +30,22 @@ POSTED = {
     "Loses the 200-day line on heavy volume $INTC": "bearish",
     "Implied volatility is back at its median $SPY": "neutral",
 }
+EARLIER = {
+    12: ("Holds its opening low through the first hour $IWM", "neutral"),
+    47: ("Volume at its highest in 30 days $AMZN", "bullish"),
+    95: ("Turns down at last week's high $NFLX", "bearish"),
+    180: ("Closes above its 20-day line for the third day $META", "bullish"),
+    260: ("Moves into the upper half of its range $DIS", None),
+    1500: ("Golden cross on the daily chart $ORCL", "bullish"),
+    1800: ("Earnings gap closed $CRM", None),
+}
+"""What was posted before: the text and the sentiment, by how many minutes ago."""
+
 REJECTED = "Opening range broken to the downside $TSLA"
 AT_SECOND_ATTEMPT = "Relative strength at a 52-week high $COST"
+
+TIME_ZONE = "America/New_York"
+"""Where the browser is."""
 
 NIGHTLY_DAYS = 7
 """How far back the nightly run looks."""
@@ -47,6 +61,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             send(running, {"body": text, "sentiment": sentiment})
         send(running, {"body": AT_SECOND_ATTEMPT, "sentiment": "bullish"})
         send(running, {"body": REJECTED, "sentiment": "bearish", "expires_at": "2026-11-20T21:00:00Z"})
+        log_earlier_posts(running)
         fetch_a_week(running)
         fill_the_year(running)
         yield running
@@ -87,7 +102,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     """The page in a tab of its own; by the end, the page logged no errors and requested nothing from other servers."""
-    tab = browser.new_page(viewport={"width": 1000, "height": 900})
+    tab = browser.new_page(viewport={"width": 1280, "height": 900}, timezone_id=TIME_ZONE)
     tab.set_default_timeout(PATIENCE_MS)
     problems: list[str] = []
     asked: set[str] = set()
@@ -101,6 +116,36 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     tab.goto("about:blank")  # a request that the end cuts off is not a failure
     tab.close()
     assert [each for each in problems if "ERR_ABORTED" not in each] == []
+
+
+def log_earlier_posts(stack: Stack) -> None:
+    """Let the log have what was posted hours ago."""
+    logs, resources = (
+        stack.client("logs"),
+        stack.client("cloudformation").describe_stack_resources(StackName=STACK_NAME),
+    )
+    (group,) = [
+        each["PhysicalResourceId"]
+        for each in resources["StackResources"]
+        if each["LogicalResourceId"] == "PostMessagesLogs"
+    ]
+    logs.create_log_stream(logGroupName=group, logStreamName="earlier")
+    events = []
+    for minutes, (text, sentiment) in sorted(EARLIER.items(), reverse=True):
+        ended = datetime.now(UTC) - timedelta(minutes=minutes)
+        line = {
+            "message": "delivery",
+            "outcome": "posted",
+            "text": text,
+            "sentiment": sentiment,
+            "url": f"{stack.stocktwits.url}/{stack.stocktwits.username}/message/{600_000_000 - minutes}",
+            "key": f"earlier-{minutes}",
+            "message_id": f"earlier-{minutes}",
+            "receive_count": 1,
+            "queued_at": (ended - timedelta(seconds=2)).isoformat(),
+        }
+        events.append({"timestamp": round(ended.timestamp() * 1000), "message": json.dumps(line)})
+    logs.put_log_events(logGroupName=group, logStreamName="earlier", logEvents=events)
 
 
 def fetch_a_week(stack: Stack) -> None:

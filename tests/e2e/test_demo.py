@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -19,6 +20,11 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 GONE_SECONDS = 10
+CURL = "--silent --show-error --fail --max-time 10"
+RELAY = (
+    f"relay() {{ PYTHONPATH=cli:layers/relay {sys.executable} -c 'from relay_cli.app import main; main()' \"$@\"; }}"
+)
+"""The command, as docs/local-development.md runs it from the sources."""
 
 
 def start(module: str, home: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -68,8 +74,14 @@ def answer_to_a_page_of_a_browser() -> int:
 
 def in_the_shell_of_up(command: str) -> str:
     """Run a command with the settings of `make up`, as its output says; return what it prints."""
-    shell = ["sh", "-euc", f". {SETTINGS}\n{command} --silent --show-error --fail --max-time 10"]
-    return subprocess.run(shell, check=True, capture_output=True, text=True, timeout=20).stdout
+    shell = ["sh", "-euc", f". {SETTINGS}\n{command}"]
+    return subprocess.run(shell, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def shown_command(shown: str, program: str) -> str:
+    """Return the command of a program that `make up` shows."""
+    (command,) = [line.strip() for line in shown.splitlines() if line.startswith(f"  {program} ")]
+    return command
 
 
 @pytest.mark.timeout(420)
@@ -77,16 +89,26 @@ def test_the_demo_succeeds_when_every_message_and_backup_ended_as_expected(tmp_p
     demo = start("local.demo", tmp_path)
     output, _ = demo.communicate(timeout=400)
     assert demo.returncode == 0, output
-    assert "Every message ended as expected" in output
-    assert "found on the account's stream" in output
-    assert "2 of them by the webhook" in output
+    text = " ".join(output.split())
+    assert "Every message ended as expected" in text
+    assert "found on the account's stream" in text
+    assert "2 of them by the webhook" in text
     for kind in ("in JSON: $AMZN closes below", "as text: $GOOG closes above"):
-        assert f"✓ by the webhook, {kind}" in output
-    assert "Every backup is complete: 76 files, each identical to Firestream's." in output
-    assert "62/62" in output
-    assert "A scheduled nightly run" in output
-    assert "resumed where it broke off" in output
-    assert "in place of an older version, which is kept" in " ".join(output.split())
+        assert f"✓ by the webhook, {kind}" in text
+    assert "Every backup is complete: 76 files, each identical to Firestream's." in text
+    assert "62 of 62 files are in the archive" in text
+    assert "A scheduled nightly run" in text
+    assert "resumed where it broke off" in text
+    assert "in place of an older version, which is kept" in text
+    summary = text.partition(" Summary ")[2]
+    assert summary.startswith(
+        "38 messages: 36 posted, 1 not posted again, 1 refused and kept in Dead letters. Refused: "
+    )
+    assert "Healed: a lost answer, whose post was found on the account's stream; a rate limit" in summary
+    assert "Healed: a transfer that broke off, which was resumed; a damaged file, which was fetched again;" in summary
+    assert "What to do next make up" in summary
+    assert len(re.findall("✓ a burst over the pace: 25 messages", output)) == 1
+    assert [line for line in output.splitlines() if len(line) > 80] == []
     assert left_over(tmp_path) == []
 
 
@@ -128,8 +150,10 @@ def test_up_shows_how_to_publish_and_down_stops_everything(tmp_path: Path) -> No
         assert "StockTwits:  http://127.0.0.1:" in shown
         assert '--event \'{"run": "nightly"}\'' in shown
         assert answer_to_a_page_of_a_browser() == 403
-        (curl,) = [line.strip() for line in shown.splitlines() if line.strip().startswith("curl ")]
-        assert set(json.loads(in_the_shell_of_up(curl))) == {"id", "key"}
+        assert set(json.loads(in_the_shell_of_up(f"{shown_command(shown, 'curl')} {CURL}"))) == {"id", "key"}
+        link = in_the_shell_of_up(f"{RELAY}\n{shown_command(shown, 'relay')}").split()[-1]
+        with urllib.request.urlopen(link, timeout=10) as page:
+            assert "Up 3% on volume" in page.read().decode()
         assert stat.S_IMODE(SETTINGS.stat().st_mode) == 0o600
     finally:
         down = start("local.stack.up", tmp_path, "--stop")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -236,6 +237,20 @@ def test_make_deploy_passes_on_what_samconfig_holds(samconfig: Path, monkeypatch
         "PythonRuntime": "python3.13",
         "Architecture": "arm64",
     }
+
+
+@pytest.mark.parametrize(("environment", "region"), [({"AWS_REGION": "eu-west-1"}, "eu-west-1"), ({}, None)])
+def test_sam_deploys_to_the_region_that_the_aws_cli_would_use(
+    samconfig: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], region: str | None
+) -> None:
+    parameters_of_deploy(monkeypatch, samconfig)
+    commands: list[list[str]] = []
+    done = SimpleNamespace(returncode=0)
+    monkeypatch.setattr("subprocess.run", lambda command, **_: commands.append(command) or done)
+    monkeypatch.setattr("os.environ", environment)
+    deploy("python3.13", "arm64", {})
+    (command,) = commands
+    assert dict(pairwise(command)).get("--region") == region
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,7 @@ def test_env_json_has_exactly_these_functions() -> None:
     assert json.loads(ENV_JSON.read_text()).keys() == set(ALL_FUNCTIONS)
 
 
-def test_the_readme_shows_how_to_invoke_with_each_sample_event() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_local_development_shows_how_to_invoke_with_each_sample_event() -> None:
+    page = (ROOT / "docs" / "local-development.md").read_text()
     for event in set((ROOT / "events").glob("*.json")) - {ENV_JSON}:
-        assert f"Function --event events/{event.name}\n" in readme
+        assert f"Function --event events/{event.name}\n" in page

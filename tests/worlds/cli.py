@@ -18,7 +18,7 @@ from botocore.exceptions import ReadTimeoutError
 from relay import client
 from relay_cli import context, drafts, durations
 from relay_cli.app import main
-from relay_cli.commands import doctor, login, pause, posts, send, status, webhook
+from relay_cli.commands import doctor, login, pause, posts, send, setup, status, webhook
 from relay_cli.deployed import backups, deliveries, gate, logs, operator_pause, outbox, outcomes, waits
 
 from tests.worlds.aws import REGION, stubbed_answer
@@ -136,6 +136,7 @@ class CliHarness:
             pause,
             posts,
             send,
+            setup,
             status,
             waits,
             webhook,

@@ -69,7 +69,7 @@ BILLS = (
     ("idle", 0, OPEN_GATE),
     ("100 posts a day", 100, PACED),
     ("1,440 posts a day (60 an hour, all day)", 1440, PACED),
-    ("10,000 posts a day, the gate open", 10_000, OPEN_GATE),
+    ("10,000 posts a day, never held back", 10_000, OPEN_GATE),
 )
 """The months of the bill: description, posts a day, and the gate's condition."""
 

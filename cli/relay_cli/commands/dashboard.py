@@ -26,7 +26,7 @@ def dashboard(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free port.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in your browser.")] = True,
 ) -> None:
-    """Serve a page that shows the relay, pauses and resumes posting, and retries dead letters, until Ctrl-C.
+    """Serve a page that shows the relay, pauses and resumes posting, and retries or drops dead letters, until Ctrl-C.
 
     Anyone on this machine who knows the whole address can use it; it contains a secret that is new each time.
 

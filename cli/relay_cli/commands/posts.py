@@ -21,7 +21,7 @@ from relay_cli.output import print_json
 from relay_cli.text import at, count, length, one_line, read_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from relay_cli.context import Context
     from relay_cli.deployed.deliveries import Delivered
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """How many messages are shown by default."""
-
-BURST_SECONDS, BURST_LEAST = 30, 3
-"""At least so many messages with the same outcome and reason, each so shortly after the other, are shown as one."""
 
 SHOWN_OF_A_BURST = 3
 """How many texts are shown of a burst without links."""
@@ -112,25 +109,9 @@ def posts(  # noqa: PLR0913  each is an option
     if not rows:
         context.console.print("There is no such message in the log.")
         return
-    for burst in _bursts(rows):
-        text = _folded(context, burst) if len(burst) >= BURST_LEAST else _format(context, burst[0], explained)
+    for burst in deliveries.bursts(rows):
+        text = _folded(context, burst) if len(burst) > 1 else _format(context, burst[0], explained)
         context.console.print(text, soft_wrap=True)
-
-
-def _bursts(rows: Sequence[Delivered]) -> Iterator[list[Delivered]]:
-    """Divide messages, newest first, into bursts and single ones."""
-    run: list[Delivered] = []
-    for row in [*rows, None]:
-        if run and (row is None or not _together(run[-1], row)):
-            yield from [run] if len(run) >= BURST_LEAST else [[each] for each in run]
-            run = []
-        if row:
-            run.append(row)
-
-
-def _together(later: Delivered, earlier: Delivered) -> bool:
-    same = (later.outcome, later.reason) == (earlier.outcome, earlier.reason)
-    return same and (later.at - earlier.at).total_seconds() <= BURST_SECONDS
 
 
 def _folded(context: Context, burst: Sequence[Delivered]) -> Text:

@@ -118,7 +118,7 @@ def send(  # noqa: PLR0913  each is an option
         str | None, typer.Option(metavar="FILE|URL", help="An image: JPG, PNG or GIF under 2 MB, or an https:// link.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="An idempotency key: messages with the same key are posted once at most.")
+        str | None, typer.Option(help="An idempotency key: a key is posted at most once, however often it is sent.")
     ] = None,
     expires_in: Annotated[
         timedelta | None, typer.Option(parser=span, metavar="SPAN", help="Do not post it after this time: 30m, 2h ...")

@@ -53,11 +53,6 @@ class Cached(Generic[T]):
             await to_thread.run_sync(self._refresh, patience, abandon_on_cancel=True)
         return self._snapshot
 
-    def current(self, patience: float) -> Snapshot[T]:
-        """Return the value after about so many seconds at most, for another value that is made of it."""
-        self._refresh(patience)
-        return self._snapshot
-
     def _refresh(self, patience: float) -> None:
         """Read the value, unless it is fresh, or another thread is still reading it."""
         if not self._lock.acquire(timeout=patience):

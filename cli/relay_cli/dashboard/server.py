@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from relay_cli import heatmap
-from relay_cli.dashboard import svg
+from relay_cli.dashboard import svg, view
 from relay_cli.dashboard.cache import PATIENCE_AFTER_A_CHANGE_SECONDS, PATIENCE_SECONDS, Snapshot
 from relay_cli.dashboard.guard import Guard
 from relay_cli.dashboard.model import LASTING
 from relay_cli.deployed.calendar import Status
+from relay_cli.outlook import SOON_SECONDS
 from relay_cli.text import at, count, length, moment, one_line, printable
 
 if TYPE_CHECKING:
@@ -56,14 +58,27 @@ SIGNS = {"bullish": "▲", "bearish": "▼", "neutral": "◆"}
 """A sign for each sentiment, in addition to its name and colour."""
 
 _HERE = Path(__file__).parent
-_PARTS = {
-    "gate": ("Gate", ("gate", "controls")),
-    "queues": ("Queues", ("queues",)),
-    "letters": ("Dead letters", ("letters",)),
+_SECTIONS = {
+    "posting": ("Posting", ("gate", "controls")),
+    "needs": ("Needs you", ("letters", "failures", "calm")),
+    "waiting": ("Waiting", ("queues", "waits")),
     "posts": ("Posts", ("posts",)),
     "backups": ("Backups", ("backups",)),
 }
-"""The page's sections: the model's attribute, the title, and the templates of its pieces."""
+"""The page's sections, what matters first: the title, and the templates of its pieces."""
+
+_READS = {
+    "gate": ("gate",),
+    "controls": ("gate",),
+    "letters": ("letters",),
+    "failures": ("backups",),
+    "calm": ("gate", "letters", "backups"),
+    "queues": ("queues", "gate"),
+    "waits": ("posts",),
+    "posts": ("posts",),
+    "backups": ("backups",),
+}
+"""The values that each piece shows, by the names of the model's attributes."""
 
 _TOO_LARGE = 413
 
@@ -109,6 +124,7 @@ class Page:
                         Route("/pause", self._pause, methods=["POST"]),
                         Route("/resume", self._resume, methods=["POST"]),
                         Route("/retry", self._retry, methods=["POST"]),
+                        Route("/drop", self._drop, methods=["POST"]),
                         Mount("/static", StaticFiles(directory=_HERE / "static")),
                     ],
                 )
@@ -129,6 +145,10 @@ class Page:
         fields = await _fields(request)
         return await self._act(lambda: self._model.retry(fields.get("letter", "")))
 
+    async def _drop(self, request: Request) -> HTMLResponse:
+        fields = await _fields(request)
+        return await self._act(lambda: self._model.drop(fields.get("letter", "")))
+
     async def _act(self, act: Callable[[], Snapshot[str]]) -> HTMLResponse:
         """Act, even if the browser stops waiting, and show the result and the new state."""
         return await self._page(await to_thread.run_sync(act))
@@ -141,15 +161,15 @@ class Page:
             snapshots[name] = await cached.get(patience)
 
         async with create_task_group() as tasks:
-            for name in _PARTS:
+            for name in dict.fromkeys(name for names in _READS.values() for name in names):
                 tasks.start_soon(read, name, getattr(self._model, name))
         shown = {
-            piece: self._piece(piece, name, snapshots[name]) for name, (_, pieces) in _PARTS.items() for piece in pieces
+            piece: self._piece(piece, {name: snapshots[name] for name in names}) for piece, names in _READS.items()
         }
         template = self._templates.get_template("page.html")
         return HTMLResponse(
             template.render(
-                parts=_PARTS,
+                sections=_SECTIONS,
                 shown=shown,
                 stack=self._model.stack.name,
                 now=at(time.time()),
@@ -157,15 +177,20 @@ class Page:
             )
         )
 
-    def _piece(self, piece: str, name: str, snapshot: Snapshot[Any]) -> Markup:
+    def _piece(self, piece: str, snapshots: dict[str, Snapshot[Any]]) -> Markup:
         """Render a piece of the page; if that fails, render the problem, so that the other pieces are still shown."""
         render = partial(
-            self._templates.get_template(f"{piece}.html").render, posting=self._model.posting_enabled, lasting=LASTING
+            self._templates.get_template(f"{piece}.html").render,
+            posting=self._model.posting_enabled,
+            archiving=self._model.backups_enabled,
+            lasting=LASTING,
+            outlook=self._model.outlook,
         )
         try:
-            html = render({name: snapshot})
+            html = render(snapshots)
         except Exception as error:  # noqa: BLE001  other people wrote the values
-            html = render({name: Snapshot(problem=f"It could not be rendered ({type(error).__name__}).")})
+            problem = Snapshot[Any](problem=f"It could not be rendered ({type(error).__name__}).")
+            html = render(dict.fromkeys(snapshots, problem))
         return Markup(html)  # noqa: S704  # nosec B704  # the templates escape every value
 
 
@@ -186,12 +211,20 @@ def _templates() -> Environment:
         "moment": moment,
         "one_line": one_line,
         "label": heatmap.label,
-        "summary": lambda calendar: heatmap.summary(calendar).plain,
         "chart": svg.chart,
         "weeks": svg.weeks,
         "link": svg.link,
+        "day_before": lambda day: day - timedelta(days=1),
     }
-    templates.globals |= {"Status": Status, "svg": svg, "marks": MARKS, "signs": SIGNS}
+    templates.globals |= {
+        "Status": Status,
+        "svg": svg,
+        "view": view,
+        "marks": MARKS,
+        "signs": SIGNS,
+        "soon": SOON_SECONDS,
+    }
+    templates.tests["needs_operator"] = view.needs_operator
     return templates
 
 

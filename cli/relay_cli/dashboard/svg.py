@@ -29,6 +29,9 @@ STEP = 13
 LEAST_SECONDS = 0.1
 """The delay at the bottom of the logarithmic scale."""
 
+NOT_REQUESTED = "not_requested"
+"""The status of a day that nobody asked for: before the look-back, and before everything that is known."""
+
 _LINES = (1, 10, MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 35 * DAY)
 _LEAST_HEIGHT = 2
 _WIDEST = 28
@@ -67,7 +70,7 @@ class Square:
 
     x: int
     y: int
-    status: Status
+    status: str
     shade: int
     label: str
     remarks: str
@@ -75,7 +78,7 @@ class Square:
     @property
     def marked(self) -> bool:
         """Whether it is stored, with a remark."""
-        return bool(self.remarks) and self.status is Status.STORED
+        return bool(self.remarks) and self.status == Status.STORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +117,10 @@ def chart(posts: Sequence[Delivered]) -> Chart | None:
     return Chart(bars, lines, text)
 
 
-def weeks(calendar: Calendar) -> Weeks:
-    """Return the squares of a calendar."""
+def weeks(calendar: Calendar, since: date) -> Weeks:
+    """Return the squares of a calendar; days that are missing before a date were not requested."""
     start, largest = calendar.days[0].day, calendar.largest
-    squares = [_square(each, start, largest) for each in calendar.days]
+    squares = [_square(each, start, largest, requested=each.day >= since) for each in calendar.days]
     begins = [(column(each.day, start) * STEP, f"{each.day:%b}") for each in calendar.days if each.day.day == 1]
     return Weeks(squares[-1].x + STEP, 7 * STEP, squares, begins)
 
@@ -131,7 +134,10 @@ def _height(delay: float, most: float) -> float:
     return HEIGHT * log(max(delay, LEAST_SECONDS) / LEAST_SECONDS) / log(most / LEAST_SECONDS)
 
 
-def _square(day: Day, start: date, largest: int) -> Square:
+def _square(day: Day, start: date, largest: int, *, requested: bool) -> Square:
+    if not requested and day.status is Status.MISSING:
+        text = f"{day.day}: {NOT_REQUESTED.replace('_', ' ')}"
+        return Square(column(day.day, start) * STEP, day.day.weekday() * STEP, NOT_REQUESTED, 0, text, "")
     shade = max(ceil(4 * day.bytes / largest), 1) if day.status is Status.STORED and largest else 0
     text = f"{day.day}: {label(day.status)}"
     if day.status is Status.STORED:

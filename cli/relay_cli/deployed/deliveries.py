@@ -13,13 +13,17 @@ from relay_cli.deployed.logs import POSTING, UNREADABLE
 from relay_cli.text import DAY, HOUR, at, moment, read_moment, read_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from relay_cli.deployed.logs import Line, Logs
 
 LOOK_BACK_SECONDS = (HOUR, 6 * HOUR, DAY, 7 * DAY, 35 * DAY)
 """How far back to look, step by step, until there are enough rows: usually the newest ones are asked for."""
+
+
+BURST_SECONDS, BURST_LEAST = 30, 3
+"""At least so many messages with the same outcome and reason, each so shortly after the other, are a burst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,22 @@ def held(logs: Logs) -> list[Delivered]:
         for row in rows
         if row.outcome == Result.DEFERRED and any(each.until and each.until > now for each in row.holds)
     ]
+
+
+def bursts(rows: Sequence[Delivered]) -> Iterator[list[Delivered]]:
+    """Divide messages, newest first, into bursts and single ones."""
+    run: list[Delivered] = []
+    for row in [*rows, None]:
+        if run and (row is None or not _together(run[-1], row)):
+            yield from [run] if len(run) >= BURST_LEAST else [[each] for each in run]
+            run = []
+        if row:
+            run.append(row)
+
+
+def _together(later: Delivered, earlier: Delivered) -> bool:
+    same = (later.outcome, later.reason) == (earlier.outcome, earlier.reason)
+    return same and (later.at - earlier.at).total_seconds() <= BURST_SECONDS
 
 
 def _rows(lines: Iterable[Line]) -> list[Delivered]:

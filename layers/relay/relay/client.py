@@ -169,7 +169,7 @@ class Outbox:
         Args:
             stack_name: The stack; None for the one in the environment variable ``RELAY_STACK``, else the one in
                 ``samconfig.toml`` in the current folder, else ``stocktwits-relay``.
-            region: The AWS region; None for the default of the environment or the profile.
+            region: The AWS region; None for the default, as in `open_session`.
             profile: The AWS profile; None for the default.
             session: A boto3 session, in place of region and profile.
             queue_url: The URL of the queue, the output ``OutboxQueueUrl``. With it, the program needs no permission but
@@ -207,8 +207,8 @@ class Outbox:
             sentiment: The sentiment shown with the post.
             in_reply_to_message_id: The StockTwits id of the message to reply to.
             chart: An image: an ``https://`` link, or ``s3://bucket/key`` in the stack's chart bucket.
-            key: The idempotency key: of all messages with the same key, one is posted. Without it, each call is an
-                alert of its own, and gets a key before it is first sent.
+            key: The idempotency key: a key is posted at most once, however often it is sent. Without it, each call is
+                an alert of its own, and gets a key before it is first sent.
             expires_at: Do not post it after this moment: a datetime with a zone, or ISO 8601.
             not_before: Do not post it before this moment, at most 13 days from now.
             priority: ``high`` goes before others among what waits.
@@ -423,7 +423,8 @@ def open_session(region: str | None = None, profile: str | None = None) -> Sessi
     """Open a way to AWS; nothing is sent yet.
 
     Args:
-        region: The AWS region; None for the default of the environment or the profile.
+        region: The AWS region; None for the one in ``AWS_REGION``, else the one in ``samconfig.toml`` in the current
+            folder, else the default of boto3.
         profile: The AWS profile; None for the default.
 
     Raises:
@@ -432,7 +433,10 @@ def open_session(region: str | None = None, profile: str | None = None) -> Sessi
     import boto3  # noqa: PLC0415  slow to import
 
     # boto3 itself reads AWS_DEFAULT_REGION alone, unlike the AWS CLI and the other SDKs.
-    return boto3.Session(region_name=region or os.environ.get("AWS_REGION"), profile_name=profile)
+    region = region or os.environ.get("AWS_REGION")
+    with suppress(SamConfigError):  # `find_stack` reports it, unless the stack is named
+        region = region or _configured("region")
+    return boto3.Session(region_name=region, profile_name=profile)
 
 
 def open_client(session: Session, service: str, **settings: Any) -> Any:  # noqa: ANN401  its type depends on the name
@@ -464,7 +468,7 @@ def find_stack(cloudformation: CloudFormationClient, name: str | None = None) ->
         StackError: There is no such stack, or it is not a relay that is completely deployed.
         ClientError, BotoCoreError: AWS could not be used.
     """
-    name = name or os.environ.get(STACK_VARIABLE) or _configured(Path("samconfig.toml")) or DEFAULT_STACK
+    name = name or os.environ.get(STACK_VARIABLE) or _configured("stack_name") or DEFAULT_STACK
     try:
         (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -482,12 +486,13 @@ def find_stack(cloudformation: CloudFormationClient, name: str | None = None) ->
     return DeployedStack(name, outputs, parameters, status)
 
 
-def _configured(file: Path) -> str | None:
-    """Return the stack's name as ``sam deploy`` reads it from a ``samconfig.toml``, if there is one.
+def _configured(option: str) -> str | None:
+    """Return an option as ``sam deploy`` reads it from ``samconfig.toml`` in the current folder, if it is there.
 
     Raises:
-        SamConfigError: It cannot be read.
+        SamConfigError: The file cannot be read.
     """
+    file = Path("samconfig.toml")
     if file.exists() and not file.is_file():  # reading a FIFO would block
         raise SamConfigError(f"{file} is not a file")
     try:
@@ -499,7 +504,7 @@ def _configured(file: Path) -> str | None:
         raise SamConfigError(f"{file} cannot be read ({why})") from None
     for command in ("deploy", "global"):
         with suppress(KeyError, TypeError):
-            return str(settings["default"][command]["parameters"]["stack_name"])
+            return str(settings["default"][command]["parameters"][option])
     return None
 
 

@@ -8,6 +8,7 @@ import socket
 import threading
 import tomllib
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import anyio
@@ -15,7 +16,6 @@ import pytest
 from relay.backups.backup import Backup, Remark
 from relay.backups.events import Request
 from relay.errors import Pause
-from relay_cli.context import Context
 from relay_cli.dashboard import cache, model
 from relay_cli.deployed import calendar
 
@@ -43,40 +43,60 @@ def archive(cli: CliHarness) -> CliHarness:
 def test_a_quiet_relay_is_shown_open_and_empty(page: Page) -> None:
     shown = page.ask()
     assert shown.status == 200
-    assert "Open now 3 within the hour 15 left today (UTC) 48" in shown.part("gate")
+    assert "Posting is open allowed now 3 allowed within the hour 15 left today (UTC) 48" in shown.part("gate")
     assert "12 an hour, 3 at once, 48 a day; 0 admitted today" in shown.part("gate")
-    assert shown.part("queues").count("empty") == 3
-    assert shown.part("letters") == "There are no dead letters."
-    assert "There are no messages in the log" in shown.part("posts")
-    assert shown.part("backups") == "Not available. Backups are switched off in this stack (BackupsEnabled)."
+    assert shown.part("calm") == "✓ Nothing needs you."
+    assert shown.part("queues").startswith("✓ Nothing waits.")
+    assert "Send one: relay send 'Up 3% on volume $AAPL'" in shown.part("posts")
+    assert "deploy it with BackupsEnabled=true" in shown.part("backups")
 
 
 def test_a_closed_gate_shows_why_and_until_when(page: Page, world: PostingWorld) -> None:
     until = world.clock() + 600
     world.gate().close(Pause("rate_limited", "StockTwits limits the rate", until))
     shown = page.ask()
-    assert f"Closed StockTwits limits the rate until {iso(until)}" in shown.part("gate")
+    assert f"StockTwits limits the rate, until {iso(until)} next post {iso(until)}" in shown.part("gate")
     assert "Pause posting" in shown.part("controls")
 
 
-@pytest.mark.usefixtures("cli")
-def test_the_dashboard_knows_when_what_waits_will_be_posted(world: PostingWorld) -> None:
+def test_while_posting_is_paused_the_page_shows_what_resuming_would_do_and_no_number_of_posts_for_now(
+    page: Page, world: PostingWorld
+) -> None:
+    world.pause(who={"S": "Bob"}, why={"S": "lunch"})
+    shown = page.ask().part("gate")
+    assert "next post when you resume" in shown
+    assert "allowed now" not in shown
+
+
+def test_what_waits_is_counted_with_the_time_that_posting_it_takes(page: Page, world: PostingWorld) -> None:
     world.gate(per_hour=12, burst=3, per_day=48).admit(3)
+    for text in ("one $A", "two $B"):
+        world.send(world.leftovers, text)
+    last = iso(world.clock() + 600)
+    assert f"2 messages About 10 min, at 12 an hour and 48 a day, until {last} ." in page.ask().part("queues")
+
+
+def test_what_waits_for_an_operator_says_so(page: Page, world: PostingWorld) -> None:
+    world.pause(who={"S": "Bob"}, why={"S": "lunch"})
     world.send(world.leftovers, "one $A")
-    found = model.DashboardModel(Context().stack, "Ann")
-    outlook = anyio.run(found.outlook.get, 10.0).value
-    assert outlook
-    assert outlook.words.startswith("about 5 min at 12 an hour")
-    found.pause("earnings", "")
-    outlook = anyio.run(found.outlook.get, 10.0).value
-    assert outlook
-    assert outlook.needs_resume
+    assert "1 message Posted within two minutes once you resume ." in page.ask().part("queues").replace(".", " .")
 
 
 def test_outside_the_posting_hours_the_page_says_when_they_begin(cli: CliHarness) -> None:
     cli.parameters["PostingHours"] = "MON-FRI 09:30-16:00 America/New_York"
     with served() as page:
-        assert "it opens on Monday 2026-11-23 09:30 EST until 2026-11-23 14:30" in page.ask().part("gate")
+        assert "it opens on Monday 2026-11-23 09:30 EST, until 2026-11-23 14:30" in page.ask().part("gate")
+
+
+def test_when_the_daily_cap_ends_outside_the_posting_hours_the_next_post_is_within_them(
+    cli: CliHarness, world: PostingWorld
+) -> None:
+    cli.parameters["PostingHours"] = "MON-SUN 09:30-16:00 America/New_York"
+    world.gate(per_hour=3600, burst=48, per_day=48).admit(48)
+    with served() as page:
+        shown = page.ask().part("gate")
+    assert "until 2026-11-22 00:00:00 UTC" in shown
+    assert "next post 2026-11-22 14:30:00 UTC" in shown
 
 
 def test_a_pause_that_needs_an_operator_says_what_to_do(page: Page, world: PostingWorld, outbox: Outbox) -> None:
@@ -94,9 +114,7 @@ def test_a_post_that_is_shown_without_its_sentiment_has_that_remark(
     outbox.send('{"body": "Up 3% $AAPL", "sentiment": "bullish"}')
     world.stand_in.fail("sentiment")
     cli.log(outbox.run())
-    assert "StockTwits shows it without its sentiment https://stocktwits.com/relay_demo/message/" in (
-        page.ask().part("posts")
-    )
+    assert "StockTwits shows it without its sentiment" in page.ask().part("posts")
 
 
 def test_the_queues_show_how_much_they_hold(page: Page, world: PostingWorld) -> None:
@@ -105,7 +123,7 @@ def test_the_queues_show_how_much_they_hold(page: Page, world: PostingWorld) -> 
     world.receive(world.leftovers, VisibilityTimeout=3600)
     world.send(world.leftovers, "three $C")
     shown = page.ask().part("queues")
-    assert "Leftovers 3 messages 2 in flight, or waiting for another attempt Dead" in shown
+    assert "Leftovers 3 messages 2 in flight Dead" in shown
 
 
 def test_letters_that_the_page_itself_reads_are_not_shown_as_in_flight(
@@ -124,8 +142,9 @@ def test_a_post_is_shown_with_its_link_and_how_long_it_took(
     cli.log(outbox.run())
     (post,), posted_at = world.stand_in.posts, world.clock()
     shown = page.ask()
-    assert f"{iso(posted_at)} ✓ posted 2.5 s after it was queued Up 3% on volume $AAPL" in shown.part("posts")
-    assert f'<a href="https://stocktwits.com/relay_demo/message/{post.id}" rel="noopener noreferrer"' in shown.html
+    assert f"{iso(posted_at)} ✓ posted Up 3% on volume $AAPL" in shown.part("posts")
+    assert "2.5 s after it was queued" in shown.part("posts")
+    assert f' href="{world.stand_in.url}/relay_demo/message/{post.id}" rel="noopener noreferrer"' in shown.html
     assert "From queued to posted, 1 post: median 2.5 s, longest 2.5 s." in shown.part("posts")
 
 
@@ -136,7 +155,7 @@ def test_a_message_that_waits_shows_its_waits_in_the_words_of_the_command(
     world.gate().close(Pause("rate_limited", "StockTwits limits the rate", until))
     outbox.send(json.dumps({"body": "Up 3% $AAPL", "key": "k1", "not_before": iso(later).replace(" UTC", "Z")}))
     cli.log(outbox.run())
-    shown = page.ask().part("posts")
+    shown = page.ask().part("waits")
     waits = [f"until {iso(until)} : StockTwits limits the rate", f"until {iso(later)} : it says that it may not be"]
     assert [waits[0] in shown, waits[1] in shown, shown.index(waits[0]) < shown.index(waits[1])] == [True] * 3
     assert "it is tried within two minutes after the last of these" in shown
@@ -155,7 +174,7 @@ def test_however_many_messages_wait_the_ledger_is_asked_a_few_times(
     cli.log(outbox.run())
     with served() as page:
         cli.calls.clear()
-        shown = page.ask().part("posts")
+        shown = page.ask().part("waits")
     assert [shown.count(f"a post about ${each} was made less than") for each in "AB"] == [9, 9]
     # For the gate's part; and for all messages: their entries, the gate, their symbols, and who posted about those.
     assert [name for name, _ in cli.calls].count("BatchGetItem") == 5
@@ -168,8 +187,8 @@ def test_messages_are_shown_with_their_reasons_where_the_ledger_cannot_be_read(
     outbox.send("Up 3% $AAPL")
     cli.log(outbox.run())
     cli.answers = lambda name, *_: "AccessDeniedException" if name == "BatchGetItem" else None
-    shown = page.ask().part("posts")
-    assert ("… deferred Up 3% $AAPL StockTwits" in shown, "What it waits for" in shown) == (True, False)
+    shown = page.ask().part("waits")
+    assert ("… Up 3% $AAPL Up 3% $AAPL StockTwits" in shown, "What it waits for" in shown) == (True, False)
 
 
 def test_what_is_settled_since_the_log_was_read_does_not_wait(
@@ -180,7 +199,9 @@ def test_what_is_settled_since_the_log_was_read_does_not_wait(
     cli.log(outbox.run())
     world.clock.forward(20)
     outbox.run()
-    assert "it is posted" in page.ask().part("posts")
+    shown = page.ask()
+    assert "✓ posted Up 3% $AAPL" in shown.part("posts")
+    assert "Up 3%" not in shown.part("waits")
 
 
 def test_what_expired_to_the_log_is_shown_with_a_sign_and_the_reason(
@@ -203,7 +224,7 @@ def test_what_expired_to_the_log_is_shown_with_a_sign_and_the_reason(
         (None, ""),
     ],
 )
-def test_a_posts_sentiment_is_shown_as_sign_and_word(
+def test_a_posts_sentiment_is_shown_after_its_text_as_sign_and_word(
     page: Page, cli: CliHarness, outbox: Outbox, sentiment: str | None, shown: str
 ) -> None:
     outbox.send("Up 3% on volume $AAPL")
@@ -211,7 +232,7 @@ def test_a_posts_sentiment_is_shown_as_sign_and_word(
     for line in run.deliveries:
         line["sentiment"] = sentiment
     cli.log(run)
-    expected = " ".join(f"✓ posted {shown} 0.0 s after it was queued Up 3%".split())
+    expected = " ".join(f"✓ posted Up 3% on volume $AAPL {shown} Up 3%".split())
     assert expected in page.ask().part("posts")
 
 
@@ -220,8 +241,61 @@ def test_a_dead_letter_is_shown_with_its_reason_and_stays(page: Page, cli: CliHa
         "Up 3% $AAPL", RejectReason=REASON, RelayKey="k1", FirstSeen="2026-11-20T09:30:00Z", Attempts="2"
     )
     shown = page.ask().part("letters")
-    assert f"Up 3% $AAPL {REASON} first seen 2026-11-20 09:30:00 UTC , 2 attempts, key k1 Retry" in shown
+    assert f"Up 3% $AAPL {REASON} first seen 2026-11-20 09:30:00 UTC , 2 attempts, key k1 Retry Drop" in shown
     assert cli.bodies(world.dead) == ["Up 3% $AAPL"]
+
+
+def test_of_many_letters_the_first_two_are_shown_and_the_others_folded(page: Page, cli: CliHarness) -> None:
+    for number in range(4):
+        cli.add_dead_letter(f"number {number} $A")
+    first, folded = page.ask().part("letters").split("2 more letters")
+    assert (first.count("number"), folded.count("number"), first.startswith("4 dead letters")) == (2, 2, True)
+
+
+def test_while_posting_has_stopped_the_page_does_not_say_that_nothing_needs_you(
+    page: Page, world: PostingWorld
+) -> None:
+    world.gate().close(Pause("token_refused", "StockTwits refused the token", world.clock() + 300, probe=True))
+    shown = page.ask()
+    assert "Posting has stopped" in shown.part("gate")
+    assert shown.part("calm") == "See above why posting has stopped. There is nothing else."
+
+
+def test_posts_within_a_short_time_are_folded_into_a_line_with_their_cashtags(
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    for number, seconds in enumerate([60, 30, 30, 31]):
+        outbox.send(f"number {number} $T{number}")
+        world.clock.forward(seconds)
+        cli.log(outbox.run())
+    shown = page.ask().part("posts")
+    assert "posted 3 messages within 60 s $T2 $T1 $T0" in shown
+    assert shown.index("number 3") < shown.index("3 messages")
+
+
+def test_what_has_another_outcome_ends_a_burst(page: Page, cli: CliHarness, outbox: Outbox) -> None:
+    outbox.send("one $A", "two $B", '{"body": "late $C", "expires_at": "2026-11-20T15:00:00Z"}', "four $D")
+    cli.log(outbox.run())
+    assert "messages within" not in page.ask().part("posts")
+
+
+def test_a_retried_letter_is_shown_with_its_latest_outcome_alone(
+    page: Page, cli: CliHarness, world: PostingWorld
+) -> None:
+    for outcome in ("rejected", "posted"):
+        line = {"service": "post_messages", "message": "delivery", "outcome": outcome, "message_id": outcome}
+        cli.log(SimpleNamespace(lines=[line | {"key": "k1", "text": "Up 3% $AAPL"}]))
+        world.clock.forward(60)
+    shown = page.ask().part("posts")
+    assert ("posted" in shown, "rejected" in shown) == (True, False)
+
+
+def test_what_waits_is_not_among_the_posts(page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
+    world.stand_in.fail("5xx-before")
+    outbox.send("Up 3% $AAPL")
+    cli.log(outbox.run())
+    shown = page.ask()
+    assert ("Up 3%" in shown.part("waits"), "Up 3%" in shown.part("posts")) == (True, False)
 
 
 def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: PostingWorld) -> None:
@@ -236,9 +310,32 @@ def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: 
         shown = page.ask()
     for day, state in ((stored, "stored, 2.0 kB"), (failed, "failed, not whole"), (absent, "absent")):
         assert f"<title>{day}: {state}</title>" in shown.html
-    assert "1 of 365 stored" in shown.part("backups")
+    assert "1 of the last 13 days stored (2.0 kB), 1 failed, 1 absent" in shown.part("backups")
     assert f"{failed}: failed, not whole" in shown.part("backups")
-    assert "361 days missing or failed" in shown.part("backups")
+    assert f"1 failed backup message of {failed}: not whole" in shown.part("failures")
+    assert f"run relay backfill {failed} {failed} ." in shown.part("failures")
+
+
+def test_a_day_before_all_that_is_known_was_not_requested_and_after_it_is_missing(
+    archive: CliHarness, world: PostingWorld
+) -> None:
+    first, gap, before = (calendar.today() - timedelta(days=each) for each in (20, 19, 21))
+    world.s3.put_object(Bucket=ARCHIVE, Key=Backup(first, "message").key, Body=b"x" * 2000)
+    with served() as page:
+        shown = page.ask()
+    assert f"<title>{before}: not requested</title>" in shown.html
+    assert f"<title>{gap}: missing</title>" in shown.html
+    assert f"run relay backfill {calendar.today() - timedelta(days=365)} {before}" in shown.part("backups")
+
+
+def test_of_a_fresh_archive_only_the_days_of_the_look_back_are_missing(archive: CliHarness) -> None:
+    archive.parameters["BackupLookbackDays"] = "5"
+    with served() as page:
+        shown = page.ask()
+    assert "0 of the last 5 days stored, 3 missing, 2 not yet." in shown.part("backups")
+    assert shown.html.count(": not requested</title>") == 360
+    assert "The nightly run fetches the last 5 days" in shown.part("backups")
+    assert shown.part("calm") == "✓ Nothing needs you."
 
 
 def test_a_remark_has_a_sign_of_its_own_and_words_for_everybody(archive: CliHarness, world: PostingWorld) -> None:
@@ -267,9 +364,10 @@ def test_what_is_switched_off_is_named_and_the_rest_is_shown(cli: CliHarness) ->
     del cli.outputs["PostMessagesFunctionName"]
     with served() as page:
         shown = page.ask()
-    assert shown.part("gate") == "Not available. Posting is switched off in this stack (PostingEnabled)."
+    assert "switched off in this stack. To post alerts, deploy it with PostingEnabled=true" in shown.part("gate")
     assert shown.part("controls") == ""
-    assert shown.part("queues").count("empty") == 3
+    assert shown.part("posts") == "Posting is switched off."
+    assert shown.part("calm") == "✓ Nothing needs you."
 
 
 @pytest.mark.parametrize(
@@ -287,7 +385,7 @@ def test_a_part_that_cannot_be_shown_explains_why_and_the_rest_is_shown(
     cli.plan(operation, "AccessDeniedException")
     shown = page.ask()
     assert shown.part(part).startswith(f"Not available. {message}")
-    assert shown.html.count("Not available") == 2  # and the backups, which are switched off
+    assert shown.html.count("Not available") == 1
 
 
 def test_an_archive_that_may_not_be_listed_names_the_permission(archive: CliHarness) -> None:
@@ -295,7 +393,7 @@ def test_an_archive_that_may_not_be_listed_names_the_permission(archive: CliHarn
     with served() as page:
         shown = page.ask()
     assert shown.part("backups").startswith("Not available. AWS does not allow you to call ListObjectsV2")
-    assert "Open" in shown.part("gate")
+    assert "Posting is open" in shown.part("gate")
 
 
 def test_several_tabs_do_not_look_several_times(page: Page, cli: CliHarness) -> None:
@@ -336,7 +434,7 @@ def test_a_look_that_takes_long_keeps_nobody_waiting_and_is_shown_when_it_is_don
 def test_a_pause_stops_posting_and_the_page_offers_to_resume(page: Page, world: PostingWorld) -> None:
     done = page.do("pause", why=" earnings call ", lasting="")
     assert done.notice == "Paused until resumed: earnings call."
-    assert "Closed paused by Ann: earnings call until resumed" in done.part("gate")
+    assert "paused by Ann: earnings call, until you resume" in done.part("gate")
     assert done.part("controls") == "Resume posting"
     assert world.gate().look(1).pause.until is None
 
@@ -347,21 +445,40 @@ def test_a_pause_may_have_an_end(page: Page, world: PostingWorld) -> None:
     assert world.gate().look(1).pause.until == until
 
 
-@pytest.mark.parametrize("fields", [{"why": " ", "lasting": ""}, {"lasting": ""}, {"why": "why", "lasting": "9d"}])
-def test_a_pause_without_a_reason_or_with_an_invalid_duration_is_refused(
-    page: Page, world: PostingWorld, fields: dict[str, str]
+@pytest.mark.parametrize("fields", [{"why": " ", "lasting": ""}, {}])
+def test_a_pause_needs_no_reason(page: Page, fields: dict[str, str]) -> None:
+    done = page.do("pause", **fields)
+    assert done.notice == "Paused until resumed."
+    assert "paused by Ann: no reason given" in done.part("gate")
+
+
+def test_a_pause_of_an_invalid_duration_is_refused(page: Page, world: PostingWorld) -> None:
+    assert page.do("pause", why="why", lasting="9d").notice.startswith("Not done. ")
+    assert world.item("pause") is None
+
+
+def test_resume_says_how_many_messages_wait_and_when_they_are_posted(page: Page, world: PostingWorld) -> None:
+    world.pause(who={"S": "Bob"}, why={"S": "lunch"})
+    world.send(world.leftovers, "one $A")
+    assert page.do("resume").notice == "Lifted the pause of Bob: lunch. 1 message waiting: within two minutes."
+
+
+def test_resume_lifts_the_pause_even_if_what_waits_cannot_be_read(
+    page: Page, cli: CliHarness, world: PostingWorld
 ) -> None:
-    assert page.do("pause", **fields).notice.startswith("Not done. ")
+    world.pause(who={"S": "Bob"}, why={"S": "lunch"})
+    cli.plan("GetQueueAttributes", "AccessDeniedException")
+    assert page.do("resume").notice == "Lifted the pause of Bob: lunch."
     assert world.item("pause") is None
 
 
 def test_resume_lifts_the_pause(page: Page, world: PostingWorld) -> None:
     world.pause(who={"S": "Bob"}, why={"S": "lunch"})
     done = page.do("resume")
-    assert done.notice == "Lifted the pause of Bob: lunch."
-    assert "Open" in done.part("gate")
+    assert done.notice == "Lifted the pause of Bob: lunch. Nothing waits."
+    assert "Posting is open" in done.part("gate")
     assert world.item("pause") is None
-    assert page.do("resume").notice == "There was no pause."
+    assert page.do("resume").notice == "There was no pause. Nothing waits."
 
 
 def test_retry_sends_a_letter_to_the_outbox_with_its_key(page: Page, cli: CliHarness, world: PostingWorld) -> None:
@@ -376,12 +493,22 @@ def test_retry_sends_a_letter_to_the_outbox_with_its_key(page: Page, cli: CliHar
     assert cli.bodies(world.dead) == ["one $A"]
 
 
+def test_drop_deletes_a_letter_and_no_other(page: Page, cli: CliHarness, world: PostingWorld) -> None:
+    cli.add_dead_letter("one $A")
+    done = page.do("drop", letter=cli.add_dead_letter("two $B"))
+    assert done.notice == "Dropped: two $B"
+    assert ("one $A" in done.part("letters"), "two $B" in done.part("letters")) == (True, False)
+    assert cli.bodies(world.dead) == ["one $A"]
+    assert world.count(world.outbox) == 0
+
+
+@pytest.mark.parametrize("action", ["retry", "drop"])
 @pytest.mark.parametrize("letter", ["nowhere", ""])
-def test_a_letter_that_is_not_there_is_reported_and_none_is_sent(
-    page: Page, cli: CliHarness, world: PostingWorld, letter: str
+def test_a_letter_that_is_not_there_is_reported_and_nothing_is_done(
+    page: Page, cli: CliHarness, world: PostingWorld, letter: str, action: str
 ) -> None:
     cli.add_dead_letter("one $A")
-    assert page.do("retry", letter=letter).notice.startswith("Not done. There is no dead letter")
+    assert page.do(action, letter=letter).notice.startswith("Not done. There is no dead letter")
     assert (world.count(world.dead), world.count(world.outbox)) == (1, 0)
 
 
@@ -389,11 +516,11 @@ def test_what_aws_does_not_allow_is_reported(page: Page, cli: CliHarness, world:
     cli.plan("PutItem", "AccessDeniedException")
     done = page.do("pause", why="lunch", lasting="")
     assert done.notice.startswith("Not done. AWS does not allow you to call PutItem")
-    assert "Open" in done.part("gate")
+    assert "Posting is open" in done.part("gate")
 
 
 def test_looking_does_nothing(page: Page, world: PostingWorld) -> None:
-    for action in ("pause?why=lunch", "resume", "retry"):
+    for action in ("pause?why=lunch", "resume", "retry", "drop"):
         assert page.ask(action).status == 405
     assert world.item("pause") is None
 
@@ -423,7 +550,7 @@ def test_the_command_opens_a_page_that_works_and_ctrl_c_ends_it(
     assert result.code == DONE
     (address,), (answer,) = opened, answers
     assert address in result.out
-    assert (answer.status, "Open" in answer.part("gate")) == (200, True)
+    assert (answer.status, "Posting is open" in answer.part("gate")) == (200, True)
     assert urlsplit(address).hostname == "127.0.0.1"
     assert len(urlsplit(address).path.strip("/")) >= 43
 

@@ -146,7 +146,7 @@ def test_every_value_is_escaped(page: Page, cli: CliHarness, world: PostingWorld
     assert "<script>" not in shown.html
     assert shown.part("letters").count(MARKUP) == 3
     assert shown.part("gate").count(MARKUP) == 2
-    assert shown.part("posts").count(MARKUP) == 5
+    assert shown.part("posts").count(MARKUP) == 6
     assert 'href="javascript:' not in shown.html
     assert page.do("pause", why=MARKUP, lasting="").notice == f"Paused until resumed: {MARKUP}."
 
@@ -161,7 +161,7 @@ def test_what_a_message_waits_for_is_escaped(page: Page, cli: CliHarness, world:
     shown = page.ask()
     assert "<script>" not in shown.html
     assert not control_characters(shown.html)
-    assert (shown.part("posts").count(MARKUP), shown.part("posts").count(SHOWN)) == (3, 1)
+    assert (shown.part("waits").count(MARKUP), shown.part("waits").count(SHOWN)) == (3, 1)
 
 
 # Hostile content
@@ -222,7 +222,7 @@ def test_a_part_that_fails_in_a_way_nobody_foresaw_leaves_the_others_and_the_pau
         assert "Pause posting" in shown.part("controls")
         assert page.do("pause", why="lunch", lasting="").notice == "Paused until resumed: lunch."
         assert world.gate().look(1).pause.cause == "operator"
-        assert page.do("resume").notice == "Lifted the pause of Ann: lunch."
+        assert page.do("resume").notice.startswith("Lifted the pause of Ann: lunch.")
 
 
 @pytest.mark.parametrize("part", ["gate", "queues", "posts", "letters", "backups"])

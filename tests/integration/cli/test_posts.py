@@ -36,7 +36,7 @@ def test_a_posted_message_shows_text_link_and_how_long_it_took(
     assert result.out.splitlines() == [
         f"{iso(world.clock())}  posted, 2.5 s after it was queued",
         f"    {TEXT}",
-        f"    https://stocktwits.com/relay_demo/message/{post.id}",
+        f"    {world.stand_in.url}/relay_demo/message/{post.id}",
     ]
 
 
@@ -305,7 +305,7 @@ def test_a_burst_of_posts_is_one_entry_with_every_link(cli: CliHarness, world: P
     burst(cli, world, outbox, 3, seconds=30)
     first, *others = cli("posts").lines
     assert first == f"{iso(world.clock() - 30)}  posted: 3 messages within 60 s"
-    urls = [f"https://stocktwits.com/relay_demo/message/{each.id}" for each in world.stand_in.posts]
+    urls = [f"{world.stand_in.url}/relay_demo/message/{each.id}" for each in world.stand_in.posts]
     assert others == [f"    {number} $A  {urls[number]}" for number in (2, 1, 0)]
 
 

@@ -193,7 +193,7 @@ def test_wait_finds_what_was_posted_under_the_id_of_the_envelope(
     outbox.send(event({"body": TEXT}))
     outbox.run()
     result = cli("send", "--from", "-", "--wait", typed=event({"body": TEXT}))
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_does_not_take_another_messages_rejection_under_the_same_envelope_for_this_ones(
@@ -204,7 +204,7 @@ def test_wait_does_not_take_another_messages_rejection_under_the_same_envelope_f
     assert outbox.run().outcomes == ["rejected"]
     cli.meanwhile = [lambda: world.clock.forward(3600), outbox.run]
     result = cli("send", "--from", "-", "--wait", "--wait-for", "2h", typed=event({"body": TEXT}))
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_wait_follows_the_same_text_with_another_sentiment_to_which_a_rejected_m
     assert outbox.run().outcomes == ["rejected"]
     cli.meanwhile = [lambda: world.clock.forward(3600), outbox.run]
     result = cli("send", TEXT, "--sentiment", "bullish", "--key", "k1", "--wait", "--wait-for", "2h")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_knows_an_entry_of_version_0_1_without_the_second_fingerprint(
@@ -244,7 +244,7 @@ def test_wait_knows_an_entry_of_version_0_1_without_the_second_fingerprint(
     outbox.run()
     world.dynamodb.update_item(TableName=TABLE, Key={"pk": {"S": "post#k1"}}, UpdateExpression="REMOVE alert_sha256")
     result = cli("send", TEXT, "--sentiment", "bullish", "--key", "k1", "--wait")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 # Dead letters sent again

@@ -503,7 +503,7 @@ def test_wait_ends_with_the_link_of_the_post(cli: CliHarness, world: PostingWorl
     result = cli("send", TEXT, "--wait")
     (post,) = world.stand_in.posts
     assert result.code == DONE
-    assert result.out.splitlines()[-1] == f"posted https://stocktwits.com/relay_demo/message/{post.id}"
+    assert result.out.splitlines()[-1] == f"posted {world.stand_in.url}/relay_demo/message/{post.id}"
 
 
 def test_wait_ends_with_the_reason_of_a_rejection(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
@@ -549,14 +549,14 @@ def test_wait_goes_on_while_a_message_waits_for_its_moment(
 ) -> None:
     cli.meanwhile = [outbox.run, lambda: world.clock.forward(80), outbox.run]
     result = cli("send", TEXT, "--not-before", "in 1m", "--wait")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_goes_on_through_what_is_deferred(cli: CliHarness, world: PostingWorld, outbox: Outbox) -> None:
     world.stand_in.fail("5xx-before")
     cli.meanwhile = [outbox.run, lambda: world.clock.forward(60), outbox.run]
     result = cli("send", TEXT, "--wait")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_reports_a_dry_run(cli: CliHarness, outbox: Outbox, world: PostingWorld) -> None:
@@ -572,7 +572,7 @@ def test_wait_finds_a_message_of_the_same_key_and_text_that_is_posted_already(
     cli("send", TEXT, "--key", "k1")
     outbox.run()
     result = cli("send", TEXT, "--key", "k1", "--wait")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_reports_a_key_that_was_used_for_another_text(cli: CliHarness, outbox: Outbox) -> None:
@@ -590,7 +590,7 @@ def test_wait_does_not_take_an_earlier_messages_rejection_for_this_ones(
     assert outbox.run().outcomes == ["rejected"]
     cli.meanwhile = [lambda: world.clock.forward(3600), outbox.run]
     result = cli("send", TEXT, "--key", "k1", "--wait", "--wait-for", "2h")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(
@@ -601,7 +601,7 @@ def test_wait_follows_another_text_to_which_a_rejected_message_left_its_key(
     assert outbox.run().outcomes == ["rejected"]
     cli.meanwhile = [outbox.run]
     result = cli("send", "another $A", "--key", "k1", "--wait")
-    assert (result.code, "posted https://" in result.out) == (DONE, True)
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
 
 
 @pytest.mark.any_aws
@@ -661,7 +661,7 @@ def test_wait_follows_each_line_of_a_file(cli: CliHarness, world: PostingWorld, 
     cli.meanwhile = [outbox.run]
     result = cli("send", "--file", "-", "--wait", typed=lines("a $A", "b $B"))
     assert result.code == FAILED
-    assert "line 1: posted https://" in result.out
+    assert "line 1: posted http://" in result.out
     assert "line 2: rejected " in result.out
     assert "1 message rejected" in result.err
 

@@ -101,13 +101,15 @@ def test_a_samconfig_that_cannot_be_read_does_not_lead_to_another_stack(
     assert relay("--stack-name", "mine", "status")[0] == NO_STACK
 
 
-def test_the_region_is_the_one_of_the_option_else_of_the_environment(
+def test_the_region_is_the_one_of_the_option_else_of_the_environment_else_of_samconfig(
     relay: Relay, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Path("samconfig.toml").write_text('[default.global.parameters]\nregion = "eu-south-1"\n')
+    relay("status")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")  # as the AWS CLI reads it, and boto3 does not
     relay("status")
     relay("--region", "eu-north-1", "status")
-    assert [region for _, region in asked] == ["eu-west-1", "eu-north-1"]
+    assert [region for _, region in asked] == ["eu-south-1", "eu-west-1", "eu-north-1"]
 
 
 # What keeps it from asking

@@ -258,7 +258,7 @@ def test_the_last_post_is_the_newest_that_was_posted(cli: CliHarness, world: Pos
     cli.log(outbox.run())
     last = posting(cli)["last_post"]
     assert (last["text"], last["delay_seconds"]) == ("Up 3% $AAPL", 2.5)
-    assert f"{iso(world.clock() - 60)}  Up 3% $AAPL  https://stocktwits.com/relay_demo/message/" in cli("status").out
+    assert f"{iso(world.clock() - 60)}  Up 3% $AAPL  {world.stand_in.url}/relay_demo/message/" in cli("status").out
 
 
 def test_messages_that_a_rule_keeps_back_are_counted_without_another_request(

@@ -272,7 +272,7 @@ def test_a_posted_message_shows_its_page_even_before_the_log_has_it(cli: CliHarn
     outbox.run()
     (post,) = cli.world.stand_in.posts
     found = why(cli)
-    page = f"https://stocktwits.com/relay_demo/message/{post.id}"
+    page = f"{cli.world.stand_in.url}/relay_demo/message/{post.id}"
     assert (found["state"], found["url"], found["waits"]) == ("posted", page, [])
     assert page in cli("status", "--why", "k1").out
 

@@ -249,7 +249,7 @@ def test_every_delivery_is_logged_in_one_line(world: PostingWorld, outbox: Funct
             "sentiment": "bullish",
             "queued_at": "2026-11-21T15:00:00.000Z",
             "stocktwits_id": world.stand_in.posts[1].id,
-            "url": f"https://stocktwits.com/relay_demo/message/{world.stand_in.posts[1].id}",
+            "url": f"{world.stand_in.url}/relay_demo/message/{world.stand_in.posts[1].id}",
             "receive_count": 1,
         }.items()
     )

@@ -72,7 +72,7 @@ def test_an_event_has_the_url_of_the_post_and_the_time_of_its_message(
         "key": "k",
         "text": "$AAPL one https://x.org/?…",
         "stocktwits_id": post.id,
-        "url": f"https://stocktwits.com/{world.stand_in.username}/message/{post.id}",
+        "url": f"{world.stand_in.url}/{world.stand_in.username}/message/{post.id}",
         "reason": "",
         "status_code": None,
         "message_id": message_id,

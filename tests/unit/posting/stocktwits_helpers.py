@@ -42,7 +42,8 @@ class FakeCredentials:
 class FakeApi:
     """The API, answered for by `responses`: no connection is made."""
 
-    url = "http://stocktwits.test/api/2"
+    site = "http://stocktwits.test"
+    url = f"{site}/api/2"
 
     def __init__(self, mock: responses.RequestsMock) -> None:
         self._mock = mock

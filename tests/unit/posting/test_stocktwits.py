@@ -23,7 +23,12 @@ def test_a_post_is_published_as_a_form_and_known_by_its_id_and_page(client: Stoc
     answer = client.publish(alert, None)
     (post,) = stand_in.posts
     assert (post.body, post.sentiment, post.in_reply_to) == (alert.body, "bullish", 7)
-    assert answer == Published(post.id, f"https://stocktwits.com/relay_demo/message/{post.id}")
+    assert answer == Published(post.id, f"{stand_in.url}/relay_demo/message/{post.id}")
+
+
+def test_a_post_of_stocktwits_own_api_is_on_its_own_site() -> None:
+    client = StockTwits("https://api.stocktwits.com/api/2", "bearer", FakeCredentials(), 1, lambda: 0.0)
+    assert client.page(600_000_001) == "https://stocktwits.com/relay_demo/message/600000001"
 
 
 def test_a_field_that_the_alert_does_not_have_is_not_sent(client: StockTwits, stand_in: StandIn) -> None:

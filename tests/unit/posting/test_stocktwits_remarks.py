@@ -142,4 +142,4 @@ def test_texts_that_people_read_differently_differ_in_normal_form(one: str, othe
 
 
 def page(post_id: int) -> str:
-    return f"https://stocktwits.com/relay_demo/message/{post_id}"
+    return f"{FakeApi.site}/relay_demo/message/{post_id}"

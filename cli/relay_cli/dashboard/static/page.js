@@ -9,9 +9,15 @@ const UNKNOWN = "There was no response: the page will show whether the action su
 const notice = document.getElementById("notice");
 const news = document.getElementById("news");
 const live = document.getElementById("live");
+const utc = document.getElementById("utc");
+const search = document.getElementById("search");
+const words = document.getElementById("words");
+const outcome = document.getElementById("outcome");
+const found = document.getElementById("found");
 const parts = () => document.querySelectorAll("[data-part]");
 const served = new Map(); // each part as the server sent it; the page itself changes in use
 const announced = new Map();
+const unfolded = new Set(); // by the search, not by the reader
 let latest = 0; // the last request; responses to earlier ones are out of date
 let acting = 0;
 let timer;
@@ -21,6 +27,47 @@ function showNotice(text, isProblem) {
   notice.classList.toggle("problem", isProblem);
 }
 
+// Local time, as short as it can be read; UTC in full, as the server sends it, when it is asked for.
+function showTimes() {
+  for (const each of document.querySelectorAll("time[datetime]")) {
+    const moment = new Date(each.dateTime);
+    if (Number.isNaN(moment.valueOf())) continue;
+    each.title ||= each.textContent;
+    each.textContent = utc.checked ? each.title : local(moment, each.id === "now");
+  }
+}
+
+function local(moment, withZone) {
+  const now = new Date();
+  const day = { day: "numeric", month: "short" };
+  if (moment.getFullYear() !== now.getFullYear()) day.year = "numeric";
+  const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const seconds = { second: "2-digit", ...(withZone && { timeZoneName: "short" }) };
+  const isToday = moment.toDateString() === now.toDateString();
+  return moment.toLocaleString("en-GB", isToday ? { ...clock, ...seconds } : { ...day, ...clock });
+}
+
+// Bursts and older messages are unfolded while something is searched for.
+function filter() {
+  const wanted = words.value.trim().toLowerCase();
+  const active = Boolean(wanted || outcome.value);
+  const posts = document.querySelector("[data-part=posts]");
+  const rows = [...posts.querySelectorAll("[data-outcome]")];
+  for (const row of rows) {
+    const fits = !outcome.value || row.dataset.outcome.replace("already_", "") === outcome.value;
+    row.hidden = !fits || !row.textContent.toLowerCase().includes(wanted);
+  }
+  for (const fold of posts.querySelectorAll(".fold")) {
+    if (active && !fold.open) unfolded.add(fold.id);
+    if (unfolded.has(fold.id)) fold.open = active;
+    (fold.closest(".burst") ?? fold).hidden = !fold.querySelector("[data-outcome]:not([hidden])");
+  }
+  if (!active) unfolded.clear();
+  const shown = rows.filter((row) => !row.hidden).length;
+  search.hidden = !rows.length;
+  found.textContent = active ? `${shown} of the ${rows.length} newest` : "";
+}
+
 function remember(part, fresh) {
   served.set(part.dataset.part, fresh.innerHTML);
   announced.set(part.dataset.part, fresh.dataset.news);
@@ -28,19 +75,23 @@ function remember(part, fresh) {
 
 function replace(part, fresh) {
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  const named = focused?.closest("[id]").id; // the focused element, or what it belongs to
   const values = new Map([...part.querySelectorAll("input[id], select[id]")].map((each) => [each.id, each.value]));
   const open = [...part.querySelectorAll("details[open]")].map((each) => each.id);
   const scrolled = new Map([...part.querySelectorAll(".wide")].map((each) => [each.id, each.scrollLeft]));
-  const down = part.querySelector(".timeline")?.scrollTop;
   const title = part.closest("section").querySelector("h2");
+  part.className = fresh.className;
   part.replaceChildren(...fresh.childNodes);
   for (const each of part.querySelectorAll("input[id], select[id]")) {
     if (values.has(each.id)) each.value = values.get(each.id);
   }
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
   for (const each of part.querySelectorAll(".wide")) each.scrollLeft = scrolled.get(each.id) ?? each.scrollWidth;
-  if (down) part.querySelector(".timeline")?.scroll(0, down);
-  if (focused) ((focused.id && document.getElementById(focused.id)) || title).focus({ preventScroll: true });
+  if (focused) {
+    const again = document.getElementById(named);
+    const target = focused.id || !part.contains(again) ? again : again.querySelector(focused.localName);
+    (part.contains(target) ? target : title).focus({ preventScroll: true });
+  }
 }
 
 function show(page) {
@@ -54,6 +105,8 @@ function show(page) {
     replace(part, fresh);
   }
   document.getElementById("now").replaceWith(page.getElementById("now"));
+  showTimes();
+  filter();
   if (changes.length) news.textContent = changes.join(" ");
 }
 
@@ -105,11 +158,20 @@ document.addEventListener("submit", async (event) => {
   }
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : live.checked && refresh()));
+utc.addEventListener("change", showTimes);
+for (const each of [words, outcome]) {
+  each.addEventListener("input", () => {
+    filter();
+    news.textContent = found.textContent;
+  });
+}
 live.addEventListener("change", () => (live.checked ? refresh() : clearTimeout(timer)));
 
 for (const part of parts()) {
   remember(part, part);
   for (const each of part.querySelectorAll(".wide")) each.scrollLeft = each.scrollWidth;
 }
-live.parentElement.hidden = false;
+document.querySelector(".options").hidden = false;
+showTimes();
+filter();
 plan();

@@ -87,7 +87,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = None
     key: Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY_CHARACTERS)] | None,
-        msgspec.Meta(description="The idempotency key: of all messages with the same key, one is posted."),
+        msgspec.Meta(description="The idempotency key: a key is posted at most once, however often it is sent."),
     ] = None
     expires_at: Annotated[
         Annotated[datetime, msgspec.Meta(tz=True)] | None,

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -126,11 +127,15 @@ class StockTwits:
             now: The clock, in seconds since the epoch.
         """
         self._api_url = api_url.rstrip("/")
+        self._site = _site(api_url)
         self._auth_style = auth_style
         self._credentials = credentials
         self._now = now
         # No session: it would follow redirects, keep cookies, and read logins and proxies from the environment.
         self._adapter = Adapter(connections, tls=self._api_url.startswith("https://"))
+
+    def _page(self, post_id: int, username: str) -> str:
+        return f"{self._site}/{username}/message/{post_id}"
 
     def close(self) -> None:
         """Close the connections: a function may be frozen for longer than they live, and a dead one costs a post."""
@@ -171,7 +176,7 @@ class StockTwits:
             raise NoId("StockTwits answered without a message id", status=answer.meant)
         if answer.meant != answer.status:
             raise NoId(f"StockTwits answered {answer.meant}, but with a message id", status=answer.status)
-        return Published(post_id, _page(post_id, credentials.username), *_remark(alert, message))
+        return Published(post_id, self._page(post_id, credentials.username), *_remark(alert, message))
 
     def page(self, post_id: int) -> str:
         """Return the page of one of the account's posts.
@@ -179,7 +184,7 @@ class StockTwits:
         Raises:
             RelayError: The credentials, with the account's name, cannot be read.
         """
-        return _page(post_id, self._credentials().username)
+        return self._page(post_id, self._credentials().username)
 
     def stream(self, highest: int | None) -> Page:
         """Read a page of the account's own stream.
@@ -505,5 +510,7 @@ def _remark(alert: Alert, message: Mapping[str, Any]) -> tuple[str, bool]:
     return "; ".join(remarks), altered
 
 
-def _page(post_id: int, username: str) -> str:
-    return f"https://stocktwits.com/{username}/message/{post_id}"
+def _site(api_url: str) -> str:
+    """Return where posts are shown; anything but StockTwits, such as a stand-in, shows them at the API's own host."""
+    api = urlsplit(api_url)
+    return "https://stocktwits.com" if api.hostname == "api.stocktwits.com" else f"{api.scheme}://{api.netloc}"

@@ -1,0 +1,200 @@
+"""The clone of this project that the relay is deployed from: its samconfig.toml, and ``make deploy``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess  # nosec B404  # runs make alone
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from relay_cli.failure import FAILED, USAGE, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FILES = ("Makefile", "samconfig.toml", "template.yaml", "local/deploy.py")
+"""What a folder must have to be a clone."""
+
+QUOTED_NOTHING = "''"
+"""An empty value: SAM would leave out a parameter with nothing after the equals sign."""
+
+_SECTIONS = {"region": "global", "stack_name": "global", "parameter_overrides": "deploy"}
+"""The section of samconfig.toml that an option belongs to; `sam deploy` reads both."""
+
+
+class Clone:
+    """A clone of this project.
+
+    Attributes:
+        folder: Where it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Use a folder.
+
+        Raises:
+            Failure: It is not a clone, or its samconfig.toml cannot be read.
+        """
+        self.folder = folder
+        if missing := [each for each in FILES if not (folder / each).is_file()]:
+            raise Failure(
+                f"The relay is deployed from a clone of its repository, and this folder has no {missing[0]}: "
+                "go to the clone with cd, and try again.",
+                USAGE,
+            )
+        self._file = folder / "samconfig.toml"
+        try:
+            self._text = self._file.read_text(encoding="utf-8")
+            self._settings = tomllib.loads(self._text)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise Failure(f"samconfig.toml cannot be read ({why}): correct it, and try again.", USAGE) from None
+
+    @property
+    def stack_name(self) -> str | None:
+        """The name that the stack gets, if samconfig.toml has it."""
+        name = self._option("stack_name")
+        return None if name is None else str(name)
+
+    def parameter(self, name: str) -> str | None:
+        """Return a parameter of the template as samconfig.toml has it, without quotes; None if it does not."""
+        for entry in self._overrides():
+            if found := re.search(_assignment(name), entry):
+                return found[2].strip("\"'")
+        return None
+
+    def write(self, region: str, parameters: Mapping[str, str]) -> bool:
+        """Write the region and parameters of the template into samconfig.toml, and keep everything else in it.
+
+        Args:
+            region: The AWS region to deploy to.
+            parameters: Values without spaces or quotes, by name.
+
+        Returns:
+            Whether anything changed.
+
+        Raises:
+            Failure: The file is written in a way that is not understood here, or cannot be written.
+        """
+        overrides = self._overrides()
+        for name, value in parameters.items():
+            assignment, pattern = f"{name}={value or QUOTED_NOTHING}", re.compile(_assignment(name))
+            if any(pattern.search(entry) for entry in overrides):
+                overrides = [pattern.sub(rf"\g<1>{assignment}", entry) for entry in overrides]
+            else:
+                overrides = [*overrides, assignment]
+        before = self._text
+        for option, new in (("region", region), ("parameter_overrides", overrides)):
+            if self._option(option) != new:
+                self._set(option, new)
+        if self._text == before:
+            return False
+        part = self._file.with_name("samconfig.toml.part")
+        try:
+            part.write_text(self._text, encoding="utf-8")
+            part.replace(self._file)
+        except OSError as error:
+            raise Failure(f"samconfig.toml cannot be written: {error.strerror}.") from None
+        return True
+
+    def deploy(self, region: str, profile: str | None, parameters: str) -> None:
+        """Run ``make deploy``, which prints its progress.
+
+        Args:
+            region: The AWS region.
+            profile: The AWS profile; None for the default.
+            parameters: What is deployed with besides samconfig.toml, as ``Name=value Name=value``.
+
+        Raises:
+            Failure: It failed.
+        """
+        make = shutil.which("make")
+        if make is None:
+            raise Failure("make is not installed (Debian: apt-get install make): install it, and try again.")
+        environment = {**os.environ, "AWS_REGION": region, "PARAMETERS": parameters}
+        if profile:
+            environment["AWS_PROFILE"] = profile
+        done = subprocess.run([make, "deploy"], cwd=self.folder, env=environment, check=False)  # nosec B603  # noqa: S603  no argument comes from elsewhere
+        if done.returncode:
+            raise Failure(
+                "The deployment failed; the lines above say why. Correct that, and run `relay setup` again.",
+                FAILED,
+            )
+
+    def _option(self, option: str) -> Any:  # noqa: ANN401  any TOML value
+        value: Any = self._settings
+        for key in ("default", _SECTIONS[option], "parameters", option):
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def _overrides(self) -> list[str]:
+        value = self._option("parameter_overrides")
+        entries = [value] if isinstance(value, str) else value or []
+        if not isinstance(entries, list) or any(
+            not isinstance(each, str) or each.startswith(("file://", "ParameterKey")) for each in entries
+        ):
+            raise Failure(
+                'parameter_overrides in samconfig.toml must be a list of texts such as "MaxPostsPerHour=6": write it '
+                "like that, and try again.",
+                USAGE,
+            )
+        return [each for each in entries if each]
+
+    def _set(self, option: str, value: str | list[str]) -> None:
+        """Change an option in the text, whose comments stay."""
+        section = _SECTIONS[option]
+        expected = json.loads(json.dumps(self._settings, default=str))
+        expected.setdefault("default", {}).setdefault(section, {}).setdefault("parameters", {})[option] = value
+        text = _with(self._text, f"[default.{section}.parameters]", option, _toml(value))
+        try:
+            settings = tomllib.loads(text)
+        except ValueError:
+            settings = {}
+        if json.loads(json.dumps(settings, default=str)) != expected:  # for example, it has sections in another style
+            raise Failure(
+                f"samconfig.toml cannot be changed: write {option} = {json.dumps(value)} into its section "
+                f"[default.{section}.parameters], and try again.",
+                USAGE,
+            )
+        self._text, self._settings = text, settings
+
+
+def _assignment(name: str) -> str:
+    """Return the pattern of ``Name=value``; the value may be quoted."""
+    return rf"""(^|\s){name}=("[^"]*"|'[^']*'|\S*)"""
+
+
+def _toml(value: str | list[str]) -> str:
+    """Write a value as TOML, a list with one entry on each line."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return "[\n" + "".join(f"    {json.dumps(each, ensure_ascii=False)},\n" for each in value) + "]"
+
+
+def _with(text: str, section: str, option: str, value: str) -> str:
+    """Return a TOML text with an option in a section: in place of the old value, or as the section's first line."""
+    head, found, rest = text.partition(f"{section}\n")
+    if not found:
+        return f"{text.rstrip()}\n\n{section}\n{option} = {value}\n"
+    body, *others = re.split(r"(?m)^(?=\[)", rest, maxsplit=1)
+    if old := re.search(rf"(?m)^{option}\s*=", body):
+        body = f"{body[: old.start()]}{option} = {value}{_after(body[old.start() :])}"
+    else:
+        body = f"{option} = {value}\n{body}"
+    return head + found + body + "".join(others)
+
+
+def _after(text: str) -> str:
+    """Return what follows the assignment that a TOML text begins with, which may have several lines."""
+    lines = text.splitlines(keepends=True)
+    for number in range(1, len(lines) + 1):
+        try:
+            tomllib.loads("".join(lines[:number]))
+        except ValueError:
+            continue
+        return "\n" + "".join(lines[number:])
+    return ""

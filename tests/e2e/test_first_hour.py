@@ -1,0 +1,211 @@
+"""The first hour of a newcomer: from `git clone` to a posted alert and a fetched backup, by what README.md says.
+
+Only two things are as they are here and not as in README.md: AWS is an emulator, with stand-ins for StockTwits and
+Firestream, and what `make` and `pip` would install is there already.
+"""
+
+import os
+import pty
+import re
+import resource
+import select
+import shutil
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from local.build import HOST_ARCHITECTURE, HOST_RUNTIME, ROOT
+from local.processes import end_session
+from local.stack.emulator import Emulator
+from local.stand_ins.firestream.server import FirestreamStandIn
+from local.stand_ins.stocktwits.server import StandIn
+from tests.e2e.documented.blocks import blocks_of
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+DEPLOYING_SECONDS, SECONDS = 180, 30
+WITHOUT_AWS_SECONDS = 1.5
+"""How long the processor may work for a command that does not deploy; 0.7 is usual, and the rest is waiting."""
+
+HIDDEN = ("Access token", "Password")
+"""The questions whose answers are not shown."""
+
+DAY = date(2016, 12, 5)
+
+
+@dataclass
+class Newcomer:
+    """Somebody in a clone, who types commands and answers questions.
+
+    Attributes:
+        times: Each command, with how long it took, and how much of that the processor worked for it, in seconds.
+    """
+
+    clone: Path
+    environment: dict[str, str]
+    times: list[tuple[str, float, float]]
+
+    def types(self, command: str, answers: Sequence[tuple[str, str]] = (), seconds: int = SECONDS) -> str:
+        """Run commands in a terminal; answer each question once it is asked. Return what was printed."""
+        ours, terminal = pty.openpty()
+        started, worked = time.monotonic(), _processor_seconds()
+        process = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=self.clone,
+            env=self.environment,
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        output, left = "", list(answers)
+        try:
+            assert process.stdout
+            while True:
+                assert time.monotonic() - started < seconds, output
+                if left and left[0][0] in output and (left[0][0] not in HIDDEN or _is_hidden(ours)):
+                    os.write(ours, f"{left.pop(0)[1]}\n".encode())
+                if select.select([process.stdout], [], [], 0.1)[0]:
+                    piece = os.read(process.stdout.fileno(), 65_536)
+                    output += piece.decode(errors="replace")
+                    if not piece:
+                        break
+            assert process.wait(SECONDS) == 0, output
+            assert left == [], output
+        finally:
+            end_session(process)
+            if process.stdout:
+                process.stdout.close()
+            os.close(ours)
+        self.times.append((command, time.monotonic() - started, _processor_seconds() - worked))
+        return output
+
+
+def _is_hidden(terminal: int) -> bool:
+    """Return whether a terminal shows nothing of what is typed: what was typed before that is thrown away."""
+    return not termios.tcgetattr(terminal)[3] & termios.ECHO
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.fixture
+def stocktwits() -> Iterator[StandIn]:
+    with StandIn(username="your_account") as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def firestream() -> Iterator[FirestreamStandIn]:
+    with FirestreamStandIn(messages_per_day=50, activities_per_day=50) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def newcomer(stocktwits: StandIn, firestream: FirestreamStandIn, tmp_path: Path) -> Iterator[Newcomer]:
+    """Somebody with a fresh clone, credentials in the environment, and a region in AWS_REGION alone."""
+    published, clone, programs = (tmp_path / name for name in ("published", "clone", "programs"))
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "build.tar")
+    shutil.copytree(ROOT, published, ignore=ignored)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "All of it"]):
+        subprocess.run([*git, *words], cwd=published, check=True)
+    subprocess.run([*git, "clone", "-q", published, clone], check=True)
+    tools = clone / ".venv" / "bin"
+    for folder in (tools, programs):
+        folder.mkdir(parents=True)
+    samconfig = clone / "samconfig.toml"
+    addresses = [f"StockTwitsApiUrl={stocktwits.api_url}", f"FirestreamUrl={firestream.url}"]
+    addresses.append("PublisherArns=arn:aws:sns:*:000000000000:alerts")  # the emulator mistakes none for an empty one
+    section = "[default.deploy.parameters]\n"
+    samconfig.write_text(samconfig.read_text().replace(section, f"{section}parameter_overrides = {addresses}\n"))
+    with Emulator() as emulator:
+        for program, command in {
+            tools / "python": sys.executable,
+            programs / "relay": f"{sys.executable} -c 'from relay_cli.app import main; main()'",
+            programs / "make": f"{shutil.which('make')} --assume-old=.venv/.local",  # the tools are there
+        }.items():
+            program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+            program.chmod(0o755)
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RELAY_"))},
+            **emulator.environment,
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": f"{clone / 'cli'}{os.pathsep}{clone / 'layers' / 'relay'}",
+            "LANG": "C.UTF-8",
+            "COLUMNS": "80",
+            "RUNTIME": HOST_RUNTIME,  # functions run on this machine
+            "ARCH": HOST_ARCHITECTURE,
+            "SAM_CLI_TELEMETRY": "0",
+        }
+        del environment["AWS_DEFAULT_REGION"]
+        newcomer = Newcomer(clone, environment, [])
+        yield newcomer
+    print("\n  wall  processor")  # noqa: T201  pytest -rP shows it
+    for command, seconds, worked in newcomer.times:
+        print(f"{seconds:6.1f} {worked:6.1f}  {command.splitlines()[-1]}")  # noqa: T201
+
+
+def readme(start: str) -> str:
+    """Return the block of README.md that begins with this."""
+    (found,) = [
+        block.text for block in blocks_of("README.md", (ROOT / "README.md").read_text()) if block.text.startswith(start)
+    ]
+    return found
+
+
+def of_the_table(start: str) -> str:
+    """Return a command from README's table of commands."""
+    found = re.findall(rf"`({re.escape(start)}[^`]*)`", (ROOT / "README.md").read_text())
+    return found[0]
+
+
+def test_readme_leads_from_a_clone_to_a_posted_alert_and_a_fetched_backup(
+    newcomer: Newcomer, stocktwits: StandIn, firestream: FirestreamStandIn
+) -> None:
+    answers = [
+        ("Post alerts to StockTwits?", ""),
+        ("Copy Firestream's backups every night?", "y"),
+        ("such as TradingView?", ""),
+        ("Posts an hour", ""),
+        ("Posts at once", ""),
+        ("Posts a day", ""),
+        ("Mail alarms to", "you@example.com"),
+        ("Deploy this?", "y"),
+        ("with your application, or later?", "token"),
+        ("Access token", stocktwits.access_token),
+        ("Post as it?", "y"),
+        ("Firestream's user name", firestream.username),
+        ("Password", firestream.password),
+    ]
+    shown = newcomer.types(readme("relay setup"), answers, DEPLOYING_SECONDS)
+    assert "dry_run dry run: nothing was sent" in shown
+    assert stocktwits.posts == []
+    assert stocktwits.access_token not in shown
+    assert firestream.password not in shown
+
+    assert re.search(r'^ +(make deploy PARAMETERS="DryRun=false")$', shown, re.MULTILINE)
+    newcomer.types(readme('make deploy PARAMETERS="DryRun=false'), seconds=DEPLOYING_SECONDS)
+    shown = newcomer.types(of_the_table("relay send"))
+    (link,) = re.findall(r"http://\S+", shown)
+    assert link.startswith(f"{stocktwits.url}/your_account/message/")
+    assert [post.body for post in stocktwits.posts] == ["Up 3% $AAPL"]
+    assert link in newcomer.types("relay posts")
+    newcomer.types("relay status")
+
+    newcomer.types(f"relay backfill {DAY} {DAY}")
+    newcomer.types(of_the_table("relay get message"))
+    (file,) = newcomer.clone.glob("*.gz")
+    assert file.read_bytes() == firestream.content("message", DAY)
+    slow = [each for each in newcomer.times if each[0].startswith("relay") and "setup" not in each[0]]
+    assert [each for each in slow if each[2] > WITHOUT_AWS_SECONDS] == []

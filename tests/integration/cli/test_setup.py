@@ -1,0 +1,289 @@
+"""`relay setup`: from a clone to a deployed dry run; make stands for the deployment, AWS is the world of the others."""
+
+import os
+import shutil
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from relay_cli.clone import FILES, Clone
+from relay_cli.commands.setup import LIMITS
+from relay_cli.failure import Failure
+
+from local.build import ROOT
+from local.deploy import configured
+from local.stand_ins.firestream.server import FirestreamStandIn
+from tests.template import TEMPLATE
+from tests.worlds.backups import LOGIN_PARAMETER, PASSWORD
+from tests.worlds.cli import DONE, FAILED, NO_AWS, REFUSED, USAGE, CliHarness, CommandResult, session
+from tests.worlds.doctor import MAIL, DoctorWorld
+from tests.worlds.functions import Outbox
+from tests.worlds.posting import TOKEN, TOKEN_PARAMETER, PostingWorld
+
+MAKE = """#!/bin/sh
+printf '%s|%s|%s\\n' "$*" "$AWS_REGION" "$PARAMETERS" >> made
+test ! -e fails
+"""
+PACE = {"MaxPostsPerHour": "6", "PostBurst": "2", "MaxPostsPerDay": "40"}
+PARAMETERS = {"PostingEnabled": "true", "BackupsEnabled": "true", "WebhookEnabled": "false", **PACE, "AlarmEmail": MAIL}
+ANSWERED = [
+    *("--posting", "--backups", "--no-webhook", "--posts-per-hour", "6", "--burst", "2", "--posts-per-day", "40"),
+    *("--alarm-email", MAIL, "--yes"),
+]
+
+
+@dataclass
+class Operator:
+    """Somebody in a clone, whose make notes how it was called."""
+
+    cli: CliHarness
+    clone: Path
+
+    def __call__(self, *words: str, typed: str = "") -> CommandResult:
+        return self.cli("setup", *words, typed=typed)
+
+    def new(self, *words: str, typed: str = "") -> CommandResult:
+        """Run it where nothing is deployed until make has been called."""
+        self.cli.plan("DescribeStacks", "ValidationError")
+        return self(*words, typed=typed)
+
+    @property
+    def made(self) -> list[str]:
+        file = self.clone / "made"
+        return file.read_text().splitlines() if file.exists() else []
+
+
+@pytest.fixture
+def operator(
+    cli: CliHarness, firestream: FirestreamStandIn, outbox: Outbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Operator]:
+    """An operator whose stack, once it is deployed, is a dry run with both logins."""
+    DoctorWorld(cli, firestream)
+    cli.world.settings(DRY_RUN="true")
+    cli.parameters |= {"DryRun": "true", **PARAMETERS}
+    cli.meanwhile = [outbox.run]
+    clone, programs = tmp_path / "clone", tmp_path / "programs"
+    for name in FILES:
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone / name)
+    programs.mkdir()
+    (programs / "make").write_text(MAKE)
+    (programs / "make").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.defpath}")
+    monkeypatch.chdir(clone)
+    yield Operator(cli, clone)
+    for secret in (TOKEN, PASSWORD):
+        assert secret not in cli.everything
+        assert secret not in (clone / "samconfig.toml").read_text()
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let questions be asked."""
+    monkeypatch.setattr("relay_cli.prompts.on_terminal", lambda: True)
+
+
+def test_a_new_relay_is_deployed_as_a_dry_run_with_what_was_answered(operator: Operator) -> None:
+    result = operator.new(*ANSWERED)
+    assert (result.code, operator.made) == (DONE, ["deploy|us-east-1|DryRun=true"])
+    assert configured(operator.clone) == PARAMETERS
+    assert "dry_run dry run: nothing was sent" in result.out
+    assert 'make deploy PARAMETERS="DryRun=false"' in result.out
+
+
+@pytest.mark.usefixtures("terminal")
+def test_enter_answers_with_a_cautious_pace_and_no_backups(operator: Operator) -> None:
+    operator.new(typed="\n\n\n\n\n\n\ny\n")
+    assert configured(operator.clone) == {**PARAMETERS, "BackupsEnabled": "false", "AlarmEmail": ""}
+
+
+@pytest.mark.usefixtures("terminal")
+def test_an_answer_that_cannot_be_is_asked_for_again(operator: Operator) -> None:
+    result = operator.new(typed="\n\n\n0\n3601\nmany\n60\n\n\nnobody\na b@example.com\nme@example.com\ny\n")
+    assert result.err.count("It must be a number from 1 to 3600.") == 3
+    assert configured(operator.clone) == {
+        **PARAMETERS,
+        "BackupsEnabled": "false",
+        "MaxPostsPerHour": "60",
+        "AlarmEmail": "me@example.com",
+    }
+
+
+@pytest.mark.usefixtures("terminal")
+def test_nothing_is_written_or_deployed_until_the_operator_agrees(operator: Operator) -> None:
+    result = operator.new(typed="\n\n\n\n\n\n\nn\n")
+    assert (result.code, operator.made, configured(operator.clone)) == (FAILED, [], {})
+    assert "Posts:    6 an hour, 2 at once, 40 a day; a dry run, which posts nothing" in result.err
+
+
+@pytest.mark.parametrize("option", ["--posting", "--posts-per-hour", "--alarm-email"])
+def test_without_a_terminal_a_question_names_its_option_and_no_input_is_read(operator: Operator, option: str) -> None:
+    start = ANSWERED.index(option)
+    end = start + (1 if option == "--posting" else 2)
+    result = operator.new(*ANSWERED[:start], *ANSWERED[end:], typed=f"{TOKEN}\n")
+    assert (result.code, option in result.err, operator.made) == (USAGE, True, [])
+
+
+def test_without_a_terminal_it_deploys_only_with_yes(operator: Operator) -> None:
+    result = operator.new(*ANSWERED[:-1])
+    assert (result.code, "--yes" in result.err, operator.made) == (FAILED, True, [])
+
+
+@pytest.mark.parametrize(("option", "value"), [("--burst", "101"), ("--posts-per-day", "-1"), ("--alarm-email", "me")])
+def test_an_option_that_the_template_would_refuse_is_refused_first(operator: Operator, option: str, value: str) -> None:
+    result = operator.new(*ANSWERED, option, value)
+    assert (result.code, value in result.err, operator.made) == (USAGE, True, [])
+
+
+def test_the_limits_are_those_of_the_template() -> None:
+    parameters = TEMPLATE["Parameters"]
+    assert {name: (parameters[name]["MinValue"], parameters[name]["MaxValue"]) for name in LIMITS} == LIMITS
+
+
+def test_backups_alone_need_no_pace_and_no_token(operator: Operator) -> None:
+    operator.cli.world.ssm.delete_parameter(Name=TOKEN_PARAMETER)
+    operator.new("--no-posting", "--backups", "--alarm-email", "", "--yes")
+    assert configured(operator.clone) == {
+        "PostingEnabled": "false",
+        "BackupsEnabled": "true",
+        "WebhookEnabled": "false",
+        "AlarmEmail": "",
+    }
+
+
+def test_credentials_are_checked_before_anything_is_asked(operator: Operator) -> None:
+    operator.cli.plan("GetCallerIdentity", "InvalidClientTokenId")
+    result = operator()
+    assert (result.code, "AWS does not recognize your credentials" in result.err) == (NO_AWS, True)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_region_that_nothing_names_is_asked_for_and_written_down(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = SimpleNamespace(region_name=None)
+    monkeypatch.setattr("relay_cli.deployed.stack.open_session", lambda region, _: session() if region else nowhere)
+    assert operator.new(*ANSWERED, typed="us-east-1\n").code == DONE
+    settings = tomllib.loads((operator.clone / "samconfig.toml").read_text())
+    assert settings["default"]["global"]["parameters"]["region"] == "us-east-1"
+
+
+def test_it_runs_in_a_clone_alone(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("local")
+    result = operator(*ANSWERED)
+    assert (result.code, "go to the clone with cd" in result.err) == (USAGE, True)
+
+
+def test_it_deploys_no_other_stack_than_make_does(operator: Operator) -> None:
+    result = operator.cli("--stack-name", "another", "setup", *ANSWERED)
+    assert (result.code, "change stack_name in samconfig.toml" in result.err, operator.made) == (USAGE, True, [])
+
+
+def test_after_a_deployment_that_failed_it_continues_without_asking_again(operator: Operator) -> None:
+    fails = operator.clone / "fails"
+    fails.touch()
+    result = operator.new(*ANSWERED)
+    assert (result.code, "run `relay setup` again" in result.err) == (FAILED, True)
+    fails.unlink()
+    assert operator.new("--yes").code == DONE
+    assert operator.made == ["deploy|us-east-1|DryRun=true"] * 2
+
+
+def test_a_stack_that_has_these_settings_is_not_deployed_again(operator: Operator) -> None:
+    assert (operator().code, operator.made) == (DONE, [])
+
+
+def test_another_answer_is_deployed_and_what_is_live_stays_live(operator: Operator) -> None:
+    operator.cli.parameters["DryRun"] = "false"
+    result = operator("--burst", "3", "--yes")
+    assert operator.made == ["deploy|us-east-1|"]
+    assert configured(operator.clone)["PostBurst"] == "3"
+    assert "relay send" not in result.err
+
+
+def test_the_token_and_the_login_are_stored_from_files(operator: Operator, world: PostingWorld, tmp_path: Path) -> None:
+    for name in (TOKEN_PARAMETER, LOGIN_PARAMETER):
+        world.ssm.delete_parameter(Name=name)
+    token, password = tmp_path / "token", tmp_path / "password"
+    token.write_text(f"{TOKEN}\n")
+    password.write_text(f"{PASSWORD}\n")
+    account = ("--token-file", str(token), "--username", "relay_demo")
+    archive = ("--firestream-user", "demo-user", "--password-file", str(password))
+    assert operator.new(*ANSWERED, *account, *archive).code == DONE
+    assert operator.cli.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
+    assert operator.cli.stored(LOGIN_PARAMETER)["password"] == PASSWORD
+
+
+def test_the_token_of_another_account_ends_it(operator: Operator, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    result = operator("--token-file", str(tmp_path / "token"), "--username", "somebody_else")
+    assert (result.code, "not to @somebody_else" in result.err) == (REFUSED, True)
+
+
+def test_a_login_can_come_later(operator: Operator, world: PostingWorld) -> None:
+    world.ssm.delete_parameter(Name=TOKEN_PARAMETER)
+    result = operator("--login", "later")
+    assert "1. Log in:\n     relay login --token\n" in result.out
+    assert (result.code, "dry_run dry run: nothing was sent" in result.out) == (FAILED, True)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_login_that_is_missing_is_asked_for(operator: Operator, world: PostingWorld) -> None:
+    world.ssm.delete_parameter(Name=TOKEN_PARAMETER)
+    operator(typed=f"token\n{TOKEN}\ny\n")
+    assert operator.cli.stored(TOKEN_PARAMETER)["username"] == "relay_demo"
+
+
+# samconfig.toml
+
+
+def clone(folder: Path, text: str) -> Clone:
+    for name in FILES:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    (folder / "samconfig.toml").write_text(text)
+    return Clone(folder)
+
+
+VERSION = "version = 0.1\n"
+DEPLOY = "[default.deploy.parameters]\n"
+LOCAL = "[local.deploy.parameters]\nresolve_s3 = false\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{VERSION}# ours\n{DEPLOY}# theirs\nresolve_s3 = true\n\n# next\n{LOCAL}",
+        f'{VERSION}{DEPLOY}parameter_overrides = "PostBurst=1 MaxPostsPerHour=3"\nresolve_s3 = true # last\n',
+        f"{VERSION}{DEPLOY}parameter_overrides = [\n  'PostBurst=1', # why\n  'DryRun=\"true\"',\n]\n{LOCAL}",
+        VERSION,
+    ],
+    ids=["no parameters", "a text", "a list of several lines", "no section"],
+)
+def test_samconfig_keeps_everything_else(tmp_path: Path, text: str) -> None:
+    before = configured(clone(tmp_path, text).folder)
+    others = {name: value for name, value in tomllib.loads(text).items() if name != "default"}
+    assert clone(tmp_path, text).write("eu-west-1", {"PostBurst": "2", "AlarmEmail": ""})
+    assert configured(tmp_path) == {**before, "PostBurst": "2", "AlarmEmail": ""}
+    written = (tmp_path / "samconfig.toml").read_text()
+    assert tomllib.loads(written).items() >= others.items()
+    assert tomllib.loads(written)["default"]["global"]["parameters"]["region"] == "eu-west-1"
+    assert [line for line in text.splitlines() if line.startswith("#") and line not in written] == []
+
+
+@pytest.mark.parametrize("value", ["'file://parameters.yaml'", "3", "['ParameterKey=PostBurst,ParameterValue=1']"])
+def test_a_samconfig_with_parameters_of_another_form_is_left_alone(tmp_path: Path, value: str) -> None:
+    text = f"{VERSION}{DEPLOY}parameter_overrides = {value}\n"
+    with pytest.raises(Failure, match="must be a list of texts"):
+        clone(tmp_path, text).write("eu-west-1", {"PostBurst": "2"})
+    assert (tmp_path / "samconfig.toml").read_text() == text
+
+
+def test_a_samconfig_in_a_style_that_is_not_understood_is_left_alone_and_says_what_to_write(tmp_path: Path) -> None:
+    text = f"{VERSION}default.deploy.parameters.resolve_s3 = true\n"
+    with pytest.raises(Failure, match=r"write parameter_overrides = \[.*\] into its section"):
+        clone(tmp_path, text).write("eu-west-1", {"PostBurst": "2"})
+    assert (tmp_path / "samconfig.toml").read_text() == text
