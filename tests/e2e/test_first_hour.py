@@ -28,10 +28,10 @@ from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
 from tests.e2e.documented.blocks import blocks_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-DEPLOYING_SECONDS, SECONDS = 180, 30
-WITHOUT_AWS_SECONDS = 1.5
+DEPLOYING_SECONDS, SECONDS = 240, 90
+WITHOUT_AWS_SECONDS = 2.0
 """How long the processor may work for a command that does not deploy; 0.7 is usual, and the rest is waiting."""
 
 HIDDEN = ("Access token", "Password")

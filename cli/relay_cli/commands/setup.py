@@ -102,8 +102,8 @@ def setup(  # noqa: PLR0913  each is an option
     stack = _find(context)
     answers = _Answers(clone, stack)
     posts = answers.take_switch("PostingEnabled", posting, _POSTING)
-    answers.take_switch("BackupsEnabled", backups, _BACKUPS)
-    answers.take_switch("WebhookEnabled", webhook if posts else bool(webhook), _WEBHOOK)
+    answers.take_switch("BackupsEnabled", backups, _BACKUPS, unasked=None if posts else "true")
+    answers.take_switch("WebhookEnabled", webhook, _WEBHOOK, unasked=None if posts else "false")
     if posts:
         answers.take_number("MaxPostsPerHour", posts_per_hour, "Posts an hour", "--posts-per-hour")
         answers.take_number("PostBurst", burst, "Posts at once, after a quiet time", "--burst")
@@ -148,11 +148,12 @@ class _Answers:
         self._stack = stack
         self.values: dict[str, str] = {}
 
-    def take(self, name: str, given: str | None, question: _Question) -> str:
-        """Set a parameter; return it."""
+    def take(self, name: str, given: str | None, question: _Question, unasked: str | None = None) -> str:
+        """Set a parameter; return it. With `unasked`, that is the answer and the question is left out."""
         found = given if given is not None else self._clone.parameter(name)
         if found is None and self._stack:
             found = self._stack.parameters.get(name)
+        found = unasked if found is None else found
         try:
             value = question.ask() if found is None else question.read(found)
         except typer.BadParameter as error:
@@ -160,9 +161,15 @@ class _Answers:
         self.values[name] = value
         return value
 
-    def take_switch(self, name: str, given: bool | None, question: _Question) -> bool:  # noqa: FBT001  an option's value
+    def take_switch(
+        self,
+        name: str,
+        given: bool | None,  # noqa: FBT001  an option's value
+        question: _Question,
+        unasked: str | None = None,
+    ) -> bool:
         """Set a parameter that is true or false; return it."""
-        return self.take(name, None if given is None else str(given).lower(), question) == "true"
+        return self.take(name, None if given is None else str(given).lower(), question, unasked) == "true"
 
     def take_number(self, name: str, given: int | None, text: str, option: str) -> None:
         """Set a parameter of the pace."""

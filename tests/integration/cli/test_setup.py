@@ -143,9 +143,9 @@ def test_the_limits_are_those_of_the_template() -> None:
     assert {name: (parameters[name]["MinValue"], parameters[name]["MaxValue"]) for name in LIMITS} == LIMITS
 
 
-def test_backups_alone_need_no_pace_and_no_token(operator: Operator) -> None:
+def test_without_posting_there_are_backups_and_no_pace_or_token_is_asked_for(operator: Operator) -> None:
     operator.cli.world.ssm.delete_parameter(Name=TOKEN_PARAMETER)
-    operator.new("--no-posting", "--backups", "--alarm-email", "", "--yes")
+    operator.new("--no-posting", "--alarm-email", "", "--yes")
     assert configured(operator.clone) == {
         "PostingEnabled": "false",
         "BackupsEnabled": "true",
