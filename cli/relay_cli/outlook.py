@@ -44,7 +44,7 @@ class Schedule:
     @property
     def needs_resume(self) -> bool:
         """Whether nothing is posted until an operator resumes."""
-        return self.operators is not None and at(self.operators.until) is None
+        return self.operators is not None and self.operators.until is None
 
     def times(self) -> Iterator[float]:
         """Yield when each further post may be made, in seconds since the epoch, until the relay gives messages up.
