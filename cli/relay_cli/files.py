@@ -1,9 +1,13 @@
-"""File permissions: the command's own files are private; files the operator asked for follow the umask."""
+"""Files: reading those that the operator names, and permissions.
+
+The command's own files are private; files the operator asked for follow the umask.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +20,18 @@ if TYPE_CHECKING:
 
 OWNER_ALONE = 0o600
 """Only the owner can read and write it."""
+
+
+def read_input(file: str) -> bytes:
+    """Read a file that the operator named; ``-`` is standard input.
+
+    Raises:
+        Failure: It cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise Failure(f"{file} cannot be read: {error.strerror}.", USAGE) from None
 
 
 def for_the_owner(path: str, flags: int) -> int:

@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,12 +22,14 @@ from relay_cli.commands.options import FromFile, Json  # noqa: TC001  typer read
 from relay_cli.deployed import gate, outbox, outcomes
 from relay_cli.durations import coming, span
 from relay_cli.failure import FAILED, INTERRUPTED, USAGE, Failure, from_aws_error
+from relay_cli.files import read_input
 from relay_cli.output import erased, print_json
 from relay_cli.prompts import at_a_terminal, confirm
 from relay_cli.text import at, count, length, moment, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from rich.status import Status
 
@@ -337,11 +338,7 @@ def _chart(context: Context, given: str | None) -> Chart | None:
 
 def _read(context: Context, file: str, *, keep_going: bool) -> tuple[list[Draft], list[InvalidLine]]:
     """Read the messages of a file; print what is wrong with invalid lines, and return those too."""
-    try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise Failure(f"{file} cannot be read: {error.strerror}.", USAGE) from None
-    found, invalid = drafts.from_lines(content.split(b"\n"))
+    found, invalid = drafts.from_lines(read_input(file).split(b"\n"))
     for each in invalid[:SHOWN_LINES]:
         context.notes.print(Text(one_line(f"line {each.line}: {each.reason}"), "yellow"), soft_wrap=True)
     if len(invalid) > SHOWN_LINES:

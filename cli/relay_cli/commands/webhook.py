@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote
 
@@ -16,13 +14,14 @@ from msgspec import structs
 from relay.errors import Reject
 from relay.posting.webhook import body_template, message, sources
 from relay.posting.webhook.body_template import Template
-from relay.posting.webhook.receiver import MAX_BYTES
+from relay.posting.webhook.receiver import MAX_BYTES, read_payload
 from rich.text import Text
 
 from relay_cli.commands.options import FromFile, Json, Limit  # noqa: TC001  typer reads them
 from relay_cli.deployed import webhook_sources
 from relay_cli.durations import span
 from relay_cli.failure import FAILED, NO_STACK, USAGE, Failure
+from relay_cli.files import read_input
 from relay_cli.output import goes_to_a_terminal, print_json
 from relay_cli.prompts import ask_secret, confirm
 from relay_cli.text import count, length, moment, one_line, printable
@@ -215,7 +214,7 @@ def try_source(
         _test_address(context, name, as_json=as_json)
         return
     _, source = _find(context, name)
-    composed = _composed(name, source, _payload(file))
+    composed = _composed(name, source, read_input(file))
     if as_json:
         alert = structs.asdict(composed.alert) | {"key": composed.key}
         print_json({field: value for field, value in alert.items() if value is not None})
@@ -337,25 +336,15 @@ def _described(name: str, source: Source) -> Text:
 # What test shows
 
 
-def _payload(file: str) -> str:
-    try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise Failure(f"{file} cannot be read: {error.strerror}.", USAGE) from None
+def _composed(name: str, source: Source, content: bytes) -> Composed:
+    """Make of a payload what the webhook would make of it; raises `Failure` if it would be refused."""
     if len(content) > MAX_BYTES:
         raise Failure(
             f"The webhook would answer 413: the message has {len(content):,} bytes, at most {MAX_BYTES:,} are allowed.",
             FAILED,
         )
     try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise Failure("The webhook would answer 400: the message is not text in UTF-8.", FAILED) from None
-
-
-def _composed(name: str, source: Source, payload: str) -> Composed:
-    try:
-        return message.compose(name, source, payload, time.time())
+        return message.compose(name, source, read_payload(content), time.time())
     except Reject as error:
         raise Failure(f"The webhook would answer 400: {one_line(error.reason, 1000)}.", FAILED) from None
 

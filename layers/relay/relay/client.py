@@ -24,7 +24,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -35,7 +34,7 @@ from botocore.exceptions import (
 
 from relay.aws_errors import AWS_ERRORS, error_code
 from relay.errors import Reject, RelayError
-from relay.posting.alert import check_not_before, check_not_expired, read_message
+from relay.posting.alert import check_not_before, check_not_expired, given_fields, read_message
 from relay.posting.delivery import idempotency_key
 from relay.queue_message import QueueMessage
 from relay.queues import MAX_BATCH
@@ -308,8 +307,7 @@ class Draft:
     @property
     def fields(self) -> dict[str, Any]:
         """The fields of the message, its key included, so that sending them again is the same post."""
-        given = {name: value for name, value in msgspec.to_builtins(self.alert).items() if value is not None}
-        return given | {"key": self.key}
+        return given_fields(self.alert) | {"key": self.key}
 
 
 @dataclass(frozen=True, slots=True)

@@ -415,6 +415,7 @@ def test_the_key_that_is_shown_is_the_one_that_the_webhook_makes(cli: CliHarness
         ("Up 3%", "the payload must be a JSON object"),
         ("", "the message is empty"),
         (b"\xff", "is not text in UTF-8"),
+        ('{"symbol": "A\ufffd"}', "is not text in UTF-8"),
         (json.dumps({"symbol": "\x1b[2J" + "x" * 2000}), "at most 1000 are allowed"),
     ],
 )

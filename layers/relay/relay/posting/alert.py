@@ -183,6 +183,11 @@ def check_not_expired(alert: Alert, now: float) -> None:
         raise Reject("expires_at: is past")
 
 
+def given_fields(alert: Alert) -> dict[str, Any]:
+    """Return the fields that an alert has, as JSON holds them."""
+    return {name: value for name, value in msgspec.to_builtins(alert).items() if value is not None}
+
+
 def fingerprint(alert: Alert) -> str:
     """Return what only the same post has: a SHA-256, in hexadecimal, of text, sentiment, reply and chart.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from relay.errors import Reject
+from relay.posting.alert import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -216,4 +217,4 @@ def _has_controls(text: str) -> bool:
 
 
 def _quoted(path: str) -> str:
-    return "".join(each if each.isprintable() else " " for each in path[:_QUOTED_PATH_CHARACTERS])
+    return printable(path[:_QUOTED_PATH_CHARACTERS])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from relay.errors import Reject
-from relay.posting.alert import check_not_before, check_not_expired, read_message
+from relay.posting.alert import check_not_before, check_not_expired, given_fields, read_message
 from relay.posting.webhook.body_template import example, render
 
 if TYPE_CHECKING:
@@ -97,5 +97,4 @@ def _moment(seconds: float) -> datetime:
 
 def _encoded(alert: Alert) -> str:
     """Return an alert as a JSON message, without the fields that it does not have."""
-    fields = {name: value for name, value in msgspec.to_builtins(alert).items() if value is not None}
-    return msgspec.json.encode(fields).decode()
+    return msgspec.json.encode(given_fields(alert)).decode()

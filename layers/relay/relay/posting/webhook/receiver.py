@@ -12,6 +12,7 @@ import re
 from base64 import b64decode
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
@@ -148,7 +149,7 @@ class Receiver:
             if len(content) > MAX_BYTES:
                 too_large = f"the message has {len(content)} bytes, at most {MAX_BYTES} are allowed"
                 return refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large)
-            composed = compose(request.source, source, _payload(content, request.content_type), self._now())
+            composed = compose(request.source, source, read_payload(content, request.content_type), self._now())
             _refuse_secret(request.secret, composed)
             message_id = self._send(composed.body, composed.key)
         except Reject as error:
@@ -182,31 +183,16 @@ def read_request(event: Mapping[str, Any]) -> Request:
     )
 
 
-def failure(error: Exception) -> Receipt:
-    """Make the receipt of a request that failed unexpectedly.
+def read_payload(content: bytes, content_type: str = "") -> str:
+    """Return the text of a body; what is not UTF-8 API Gateway may have decoded already, with U+FFFD for the rest.
 
-    The error's own text stays out of it, unless it is one of ours: it could quote the request.
+    Args:
+        content: The body.
+        content_type: The header ``Content-Type``; empty if there is none.
+
+    Raises:
+        Reject: It is not text in UTF-8, or it is a form; the reason says which.
     """
-    if isinstance(error, RelayError):
-        return Receipt(HTTPStatus.INTERNAL_SERVER_ERROR, reason=error.reason)
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    place = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace else ""
-    return Receipt(HTTPStatus.INTERNAL_SERVER_ERROR, reason=f"{type(error).__name__}{place}")
-
-
-def _content(request: Request) -> bytes:
-    try:
-        if request.is_base64:
-            return b64decode(request.body, validate=True)
-        return request.body.encode("utf-8", "surrogatepass")
-    except ValueError:
-        raise Reject("the body cannot be decoded: it is marked as Base64, and is not") from None
-
-
-def _payload(content: bytes, content_type: str) -> str:
-    """Return the text of a body; what is not UTF-8 API Gateway may have decoded already, with U+FFFD for the rest."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind.startswith("multipart/"):
         raise Reject("the message is a form: send plain text, or a JSON object")
@@ -220,6 +206,26 @@ def _payload(content: bytes, content_type: str) -> str:
     if kind == "application/x-www-form-urlencoded" and _FORM.fullmatch(payload):
         raise Reject("the message is a form: send plain text (with Content-Type: text/plain), or a JSON object")
     return payload
+
+
+def failure(error: Exception) -> Receipt:
+    """Make the receipt of a request that failed unexpectedly.
+
+    The error's own text stays out of it, unless it is one of ours: it could quote the request.
+    """
+    if isinstance(error, RelayError):
+        return Receipt(HTTPStatus.INTERNAL_SERVER_ERROR, reason=error.reason)
+    places = [f" in {each.filename}, line {each.lineno}" for each in extract_tb(error.__traceback__, limit=-1)]
+    return Receipt(HTTPStatus.INTERNAL_SERVER_ERROR, reason=f"{type(error).__name__}{''.join(places)}")
+
+
+def _content(request: Request) -> bytes:
+    try:
+        if request.is_base64:
+            return b64decode(request.body, validate=True)
+        return request.body.encode("utf-8", "surrogatepass")
+    except ValueError:
+        raise Reject("the body cannot be decoded: it is marked as Base64, and is not") from None
 
 
 def _refuse_secret(secret: str, composed: Composed) -> None:

@@ -22,9 +22,8 @@ class WebhookTelemetry(Telemetry):
 
     def receipt(self, receipt: Receipt) -> None:
         """Log and count what became of a request."""
-        is_test = (
-            receipt.status is HTTPStatus.BAD_REQUEST and receipt.reason == EMPTY
-        )  # by which `relay webhook test` tries a secret
+        # By an empty request, `relay webhook test` tries a secret.
+        is_test = receipt.status is HTTPStatus.BAD_REQUEST and receipt.reason == EMPTY
         if receipt.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log = self.logger.error
             self.for_alarm("AlertsNotTaken", MetricUnit.Count, 1)
