@@ -12,6 +12,9 @@ from relay.queue_message import QueueMessage
 NOW = 1_800_000_000.0
 """2027-01-15 08:00:00 UTC."""
 
+LATER = NOW + 365 * 24 * 3600
+"""When a message was sent that came after everything else."""
+
 RULES_OFF = {
     "DEFAULT_EXPIRY_MINUTES": "0",
     "EXPIRED_TO": "dead-letters",

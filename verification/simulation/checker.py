@@ -19,7 +19,7 @@ from local.stand_ins.stocktwits.contrary import Contrary
 from local.stand_ins.stocktwits.rendering import LINK
 from verification.simulation.network import SLOW_SECONDS
 from verification.simulation.rules import TOO_LATE
-from verification.simulation.scenario import FILINGS, START
+from verification.simulation.scenario import BURST, FILINGS, START
 from verification.simulation.stocktwits import HIDES, Links
 from verification.simulation.world import DRAIN_SECONDS, POST_SECONDS, key_of, reason
 
@@ -44,6 +44,8 @@ COMES_BACK_SECONDS = 60.0
 RATE_LIMIT_SECONDS = 3600.0
 """The longest rate limit of these days, and more: StockTwits' limits are hourly."""
 
+DAY_SECONDS = 86_400.0
+
 SHARED_WITHIN_SECONDS = 10.0
 """How long after a request its pause is known to all workers, unless AWS fails too."""
 
@@ -60,6 +62,14 @@ def _does(*behaviours: Contrary) -> Callable[[Scenario], bool]:
 
 def _has_lookalikes(day: Scenario) -> bool:
     return bool(day.lookalikes)
+
+
+def _shuts_for_days(day: Scenario) -> bool:
+    return any(until - begin > DAY_SECONDS for begin, until in day.rules.shut)
+
+
+def _has_burst(day: Scenario) -> bool:
+    return any(BURST in (each.text or "") for each in day.alerts)
 
 
 def _has_twins(day: Scenario) -> bool:
@@ -97,10 +107,12 @@ EXPLAINED: Mapping[str, Callable[[Scenario], bool]] = {
     "compare their links": lambda day: _hides_links(day) and (_has_twins(day) or _has_repeats(day)),
     "could not be read back": _does(Contrary.MAX_IGNORED, Contrary.SHORT, Contrary.ID_OF_ANOTHER, *_UNREADABLE),
     # Each page of the stream takes long, there are many, and with short posting hours there are few attempts. In rare
-    # ones, a post may have to wait for another one until they are over.
+    # ones, or when many are alike and an hour a day lets one or two of them through, a post may have to wait for
+    # another one until they are over.
     TOO_LATE: lambda day: (
         ((day.nature.slowness > 1 or day.rules.rare) and day.nature.contrary is not None and bool(day.rules.shut))
         or (day.rules.rare and bool(day.rules.alike_minutes or day.rules.symbol_cooldown_minutes))
+        or (_has_burst(day) and _shuts_for_days(day) and bool(day.rules.alike_minutes))
     ),
     NOT_FOUND_IN_TIME: _does(*HIDES, Contrary.DUPLICATE, Contrary.INNER_STATUS),
     NO_ID_TWICE: _does(*_NAMELESS),

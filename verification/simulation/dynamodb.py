@@ -21,6 +21,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<>": lambda a, b: a != b,
     "<=": lambda a, b: a is not None and a <= b,
     "<": lambda a, b: a is not None and a < b,
+    ">=": lambda a, b: a is not None and a >= b,
 }
 
 

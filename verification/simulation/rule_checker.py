@@ -214,22 +214,23 @@ def _freed(world: World) -> Iterator[str]:
     if world.forecast.aws_fails or world.network.kills:
         return
     for held in world.held:
-        names = {hold.cause for hold in held.holds}
-        if not names & {"alike", "symbol"}:
+        if not {hold.cause for hold in held.holds} & {"alike", "symbol"}:
             continue
-        before = [each for each in world.table.taken if each.at < held.at and each.key != held.key]
-        states = {_status_at(world, each.key, held.at - SETTLED_SECONDS) for each in before}
-        newest = {each.key for each in before if each.at > held.at - SETTLED_SECONDS}
+        names = {each.name for each in world.table.taken if each.key == held.key}
+        others = [each for each in world.table.taken if each.at < held.at and each.key != held.key]
+        last = {each.name: each for each in others if each.name in names or not names}.values()
+        states = {_status_between(world, each.key, held.at - SETTLED_SECONDS, held.at) for each in last}
+        newest = any(each.at > held.at - SETTLED_SECONDS for each in last)
         if states and states <= {Status.RELEASED} and not newest:
             yield f"HELD: {held.receipt} was kept back at {clock(held.at)}, but nothing was posted before"
 
 
-def _status_at(world: World, key: str, at: float) -> str:
-    """Return the status of a key at a moment, if it has stayed the same since."""
+def _status_between(world: World, key: str, since: float, until: float) -> str:
+    """Return the status that a key has had from one moment to another, empty if it changed meanwhile."""
     changes = world.table.changes[f"post#{key}"]
-    if any(each.at > at for each in changes):
+    if any(since < each.at <= until for each in changes):
         return ""
-    return next((each.status for each in reversed(changes) if each.at <= at), "")
+    return next((each.status for each in reversed(changes) if each.at <= since), "")
 
 
 def _duplicates(world: World) -> Iterator[str]:

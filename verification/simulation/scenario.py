@@ -63,6 +63,9 @@ POISONS: tuple[tuple[Contrary, dict[str, Any]], ...] = (
 FILINGS = "https://filings.example/"
 """The links of alerts that differ in nothing else."""
 
+BURST = "$MANY"
+"""How the texts of a burst begin, which are alike."""
+
 TWINS: tuple[tuple[str, ...], ...] = (
     ("{0}1", "{0}2", "{0}3"),
     ("{0}view?id=1", "{0}view?id=2"),
@@ -370,7 +373,7 @@ def _alerts(random: Random, nature: Nature, *, crowded: bool) -> list[Alert]:
             alerts.append(Alert(after, text, text, may_be_refused=usual))
     if random.random() < 0.2:  # many at once keep several workers busy
         after = random.uniform(0, 1800)
-        burst = [f"$MANY{chr(64 + number)} opens, says {number}" for number in range(1, random.randint(8, 16) + 1)]
+        burst = [f"{BURST}{chr(64 + number)} opens, says {number}" for number in range(1, random.randint(8, 16) + 1)]
         alerts += [Alert(after, text, text, may_be_refused=usual) for text in burst]
     return alerts
 

@@ -13,6 +13,7 @@ from relay.posting.alert import Alert
 from relay.posting.ledger import LEASE_SECONDS, Ledger
 from relay.posting.outcome import Claim, Published, Settlement, Status
 
+from tests.factories import LATER
 from tests.worlds.clock import Clock
 from tests.worlds.posting import PostingWorld
 
@@ -31,8 +32,10 @@ MakeClaim = Callable[..., Claim]
 
 @pytest.fixture
 def claim(ledger: Ledger) -> MakeClaim:
-    def make(key: str = "a-key", message_id: str = "message-1", body: str = "$AAPL up", **alert: Any) -> Claim:
-        return ledger.claim(key, Alert(body=body, **alert), message_id)
+    def make(
+        key: str = "a-key", message_id: str = "message-1", sent_at: float = LATER, body: str = "$AAPL up", **alert: Any
+    ) -> Claim:
+        return ledger.claim(key, Alert(body=body, **alert), message_id, sent_at)
 
     return make
 
@@ -131,6 +134,24 @@ def test_a_rejection_is_repeated_to_its_own_message(ledger: Ledger, claim: MakeC
     clock.forward(LEASE_SECONDS)
     taken = claim()
     assert (taken.before, taken.reason, taken.status) == (Status.REJECTED, "StockTwits refused it", 422)
+
+
+@pytest.mark.parametrize(("later", "before"), [(0, Status.REJECTED), (0.001, None)])
+def test_a_rejection_that_may_be_posted_stands_for_a_copy_that_was_sent_before_it(
+    ledger: Ledger, claim: MakeClaim, clock: Clock, later: float, before: Status | None
+) -> None:
+    ledger.settle(claim(), Settlement(Status.REJECTED, perhaps_posted=True, reason="look there", http_status=422))
+    rejected_at = clock()
+    clock.forward(3600)
+    taken = claim(message_id="message-2", sent_at=rejected_at + later)
+    assert (taken.before, taken.reason, taken.status) == (before, "look there" if before else "", before and 422)
+
+
+def test_a_rejection_that_posted_nothing_leaves_a_copy_its_own_attempt(
+    ledger: Ledger, claim: MakeClaim, clock: Clock
+) -> None:
+    ledger.settle(claim(), REJECTED)
+    assert not claim(message_id="message-2", sent_at=clock() - 60).before
 
 
 def test_another_message_may_try_a_rejected_key_again(ledger: Ledger, claim: MakeClaim, clock: Clock) -> None:
@@ -347,7 +368,7 @@ def test_one_of_several_concurrent_claims_wins(world: PostingWorld) -> None:
     def take(number: int) -> Claim | None:
         barrier.wait()
         try:
-            return ledgers[number].claim("a-key", Alert(body="$AAPL up"), f"message-{number}")
+            return ledgers[number].claim("a-key", Alert(body="$AAPL up"), f"message-{number}", LATER)
         except Retry:
             return None
 

@@ -9,6 +9,7 @@ from relay.posting.alert import Alert
 from relay.posting.ledger import LEASE_SECONDS, Ledger
 from relay.posting.outcome import Claim, Published, Settlement, Status
 
+from tests.factories import LATER
 from tests.worlds.clock import Clock
 from tests.worlds.posting import TABLE, PostingWorld
 
@@ -27,7 +28,7 @@ MakeClaim = Callable[..., Claim]
 @pytest.fixture
 def claim(ledger: Ledger) -> MakeClaim:
     def make(message_id: str = "message-1", body: str = "$AAPL up", **alert: Any) -> Claim:
-        return ledger.claim("a-key", Alert(body=body, **alert), message_id)
+        return ledger.claim("a-key", Alert(body=body, **alert), message_id, LATER)
 
     return make
 

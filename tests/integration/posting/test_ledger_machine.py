@@ -31,7 +31,7 @@ from tests.worlds.posting import TABLE, PostingWorld
 
 pytestmark = pytest.mark.any_aws
 
-AFTERNOON = 1_795_273_200.0
+AFTERNOON, LONG_AGO = 1_795_273_200.0, 1_795_000_000.0
 HALF_AN_HOUR = 1800
 
 UP, DOWN = Alert(body="$AAPL up"), Alert(body="$AAPL down")
@@ -117,6 +117,12 @@ class Key:
         return rejected and self.published is None and message != self.newest.message
 
     @property
+    def perhaps_rejected(self) -> bool:
+        """Whether it was rejected although an attempt may have posted it."""
+        last = self.newest.settlement
+        return last is not None and last.status is Status.REJECTED and last.perhaps_posted
+
+    @property
     def in_doubt(self) -> list[Attempt]:
         """The attempts that may have posted, oldest first: those since one that ruled this out for all before it."""
         doubtful: list[Attempt] = []
@@ -163,16 +169,17 @@ class LedgerMachine(RuleBasedStateMachine):
         key=st.sampled_from(["k-1", "k-1", "k-1", "k-2"]),
         message=st.sampled_from(["m-1", "m-2"]),
         alert=st.sampled_from([UP] * 17 + [BULLISH, REPLY, DOWN]),
+        waited=st.booleans(),
         lost=now_and_then,
     )
-    def claim(self, key: str, message: str, alert: Alert, lost: bool) -> Any:
+    def claim(self, key: str, message: str, alert: Alert, waited: bool, lost: bool) -> Any:
         """A worker claims a key for a message; sometimes only botocore's second attempt is answered."""
         self.clock.forward(0.5)  # no two claims are in the same millisecond
         known, self.touched = self.known.get(key), key
         if lost:
             self.world.aws.lose_answer("UpdateItem")
         try:
-            claim = self.ledger.claim(key, alert, message)
+            claim = self.ledger.claim(key, alert, message, LONG_AGO if waited else self.clock())
         except Reject as error:
             assert known, "an unused key was rejected"
             assert not known.is_of(alert), "a key was rejected for its own alert"
@@ -190,9 +197,9 @@ class LedgerMachine(RuleBasedStateMachine):
         assert not known or known.is_of(alert) or known.yields_to(message), "a key was claimed for two alerts"
         if claim.before:
             assert known, "a new key had a result"
-            self.assert_final(known, claim, message)
+            self.assert_final(known, claim, message, waited=waited)
             return multiple()
-        self.assert_new_attempt(known, claim, message)
+        self.assert_new_attempt(known, claim, message, waited=waited)
         known = self.known.setdefault(key, Key(alert))
         known.alert, known.of_version_0_1 = alert, False
         known.attempts.append(Attempt(claim, message, self.clock(), self.clock() + LEASE_SECONDS))
@@ -201,7 +208,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def assert_reason(self, reason: str, known: Key, alert: Alert) -> None:
         assert ("another text" in reason) == (alert.body != known.alert.body), "a wrong reason"
 
-    def assert_final(self, known: Key, claim: Claim, message: str) -> None:
+    def assert_final(self, known: Key, claim: Claim, message: str, *, waited: bool) -> None:
         assert claim.published == known.published
         if known.published:
             assert claim.before is Status.POSTED
@@ -210,10 +217,12 @@ class LedgerMachine(RuleBasedStateMachine):
         assert last is not None
         assert claim.before is last.status
         assert last.status in {Status.REJECTED, Status.DRY_RUN}
-        assert message == known.newest.message, "another message of a rejected key had no attempt of its own"
+        assert message == known.newest.message or (waited and known.perhaps_rejected), (
+            "another message of a rejected key had no attempt of its own"
+        )
         assert (claim.reason, claim.status) == (last.reason, last.http_status)
 
-    def assert_new_attempt(self, known: Key | None, claim: Claim, message: str) -> None:
+    def assert_new_attempt(self, known: Key | None, claim: Claim, message: str, *, waited: bool) -> None:
         if known is None:
             assert (claim.perhaps_posted, claim.first_claimed_at) == (False, self.clock())
             assert (claim.status, claim.late, claim.refused_at) == (None, 0, 0)
@@ -222,6 +231,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.clock() >= known.newest.lease_until, "two live claims of one key"
         if known.newest.settlement and known.newest.settlement.status in {Status.REJECTED, Status.DRY_RUN}:
             assert message != known.newest.message, "a message claimed its key after its own rejection"
+            assert not (waited and known.perhaps_rejected), "a copy that had waited reopened what may be posted"
         assert claim.cut_off == known.cut_off
         doubtful = known.in_doubt
         assert claim.perhaps_posted == bool(doubtful), "an attempt of unknown outcome must be reported"

@@ -13,6 +13,7 @@ from relay.posting.ledger import LEASE_SECONDS, MOST_KEYS, RETENTION_SECONDS, Le
 from relay.posting.outcome import Claim, IdTaken, Published, Settlement, Status
 from relay.posting.reconciliation import Owner
 
+from tests.factories import LATER
 from tests.worlds.clock import Clock
 from tests.worlds.posting import PostingWorld
 
@@ -20,7 +21,7 @@ LARGEST_ID = 2**63 - 1
 
 
 def claimed(ledger: Ledger, key: str) -> Claim:
-    return ledger.claim(key, Alert(body="$AAPL up"), f"message of {key}")
+    return ledger.claim(key, Alert(body="$AAPL up"), f"message of {key}", LATER)
 
 
 def posted_as(post_id: int, *, certain: bool = True) -> Settlement:

@@ -9,6 +9,7 @@ from relay.posting.delivery import NOT_FOUND_IN_TIME
 from relay.posting.ledger import LEASE_SECONDS
 from relay.posting.stocktwits import BLOCKED_SECONDS
 
+from tests.factories import LATER
 from tests.worlds.functions import Function
 from tests.worlds.posting import PostingWorld
 
@@ -157,7 +158,7 @@ def test_the_drain_also_reads_the_stream_before_it_posts_a_message_of_unknown_ou
 @pytest.mark.any_aws
 def test_a_post_of_a_worker_that_died_is_found_and_not_posted_again(world: PostingWorld, outbox: Function) -> None:
     (key,) = outbox.send("$AAPL crosses 300")
-    world.ledger().claim(key, Alert(body="$AAPL crosses 300"), key)
+    world.ledger().claim(key, Alert(body="$AAPL crosses 300"), key, LATER)
     world.post_elsewhere("$AAPL crosses 300")
     assert outbox.run().outcomes == ["deferred"]
     world.clock.forward(LEASE_SECONDS + outbox.first_back_off)
@@ -170,7 +171,7 @@ def test_a_message_whose_delivery_was_cut_off_three_times_is_moved_to_dead_lette
 ) -> None:
     deadly, other = function.send("$AAPL crosses 300", "$MSFT crosses 400")
     for _ in range(3):
-        world.ledger().claim(deadly, Alert(body="$AAPL crosses 300"), deadly)
+        world.ledger().claim(deadly, Alert(body="$AAPL crosses 300"), deadly, LATER)
         world.clock.forward(LEASE_SECONDS)
     run = function.run()
     assert (sorted(run.outcomes), function.depth(), world.posted) == (["posted", "rejected"], 0, ["$MSFT crosses 400"])

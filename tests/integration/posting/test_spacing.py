@@ -15,6 +15,7 @@ from relay.posting.outcome import Claim, Published, Settlement, Status
 from relay.posting.spacing import LATEST_SECONDS, LOOK_AGAIN_SECONDS, Spacing
 from relay.queues import VISIBILITY_LIMIT_SECONDS
 
+from tests.factories import LATER
 from tests.integration.posting.test_alarms import OURS, breaches
 from tests.integration.posting.test_outcomes import is_wait
 from tests.integration.posting.test_post_messages import in_a_thread
@@ -291,7 +292,7 @@ class Workers:
         alert = Alert(body=text)
         view = self.views[key] = self.spacing.look(key, alert)
         if not view.holds:
-            self.claims[key] = self.ledger.claim(key, alert, f"message of {key}")
+            self.claims[key] = self.ledger.claim(key, alert, f"message of {key}", LATER)
         return [each.reason for each in view.holds]
 
     def take(self, key: str, text: str = "$AAPL up") -> list[str]:

@@ -99,7 +99,7 @@ class FakeBatchDelivery:
     dead_letter: Callable[[QueueMessage, Outcome], bool] | None = None
     on_outcome: Callable[[QueueMessage, Outcome], None] = lambda *_: None
     perhaps_posted: Callable[[str], bool] = lambda _: False
-    claim: Callable[[str, Alert, str], Claim] | None = None
+    claim: Callable[[str, Alert, str, float], Claim] | None = None
     settle: Callable[[Claim, Settlement], None] | None = None
     find: Callable[[Lost, float, Callable[[], Pause | None]], Verdict] = lambda *_: NOT_THERE
 
@@ -125,7 +125,7 @@ class FakeBatchDelivery:
         assert [message for message, _ in delivered] == list(batch)
         return [outcome for _, outcome in delivered]
 
-    def _claim(self, key: str, alert: Alert, _: str) -> Claim:
+    def _claim(self, key: str, alert: Alert, *_: object) -> Claim:
         self.claimed.append(alert.body)
         found = self.claims.get(alert.body) or a_claim(key)
         if isinstance(found, Exception):

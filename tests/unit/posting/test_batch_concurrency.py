@@ -47,7 +47,7 @@ def test_the_next_messages_are_claimed_while_requests_are_under_way() -> None:
     fake = FakeBatchDelivery(concurrency=2)
     third_claimed = threading.Event()
 
-    def claim_and_set(key: str, alert: Alert, _: str) -> Claim:
+    def claim_and_set(key: str, alert: Alert, *_: object) -> Claim:
         if alert.body == "c":
             third_claimed.set()
         return a_claim(key)
@@ -67,7 +67,7 @@ def test_a_message_that_waits_for_its_request_while_an_answer_imposes_a_pause_ma
         waiting.wait(PATIENCE)
         raise Wait(a_pause(), status=429)
 
-    def claim_in_turn(key: str, alert: Alert, _: str) -> Claim:
+    def claim_in_turn(key: str, alert: Alert, *_: object) -> Claim:
         if alert.body in {"c", "d"}:
             wait_for(both_under_way)
             waiting.wait(PATIENCE)
@@ -98,7 +98,7 @@ def test_of_two_messages_with_one_key_the_later_waits_for_the_outcome_of_the_ear
     under_way: list[str] = []
     claimed_twice = threading.Event()
 
-    def claim(key: str, _alert: Alert, _id: str) -> Claim:
+    def claim(key: str, *_: object) -> Claim:
         if under_way:
             claimed_twice.set()
             raise Retry("another worker is delivering this key")

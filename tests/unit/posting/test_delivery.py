@@ -67,16 +67,16 @@ class FakeLedger:
         self.asked.append(key)
         return key in self._known
 
-    def claim(self, key: str, alert: Alert, message_id: str) -> Claim:
-        self.claimed.append((key, alert, message_id))
+    def claim(self, key: str, alert: Alert, message_id: str, sent_at: float) -> Claim:
+        self.claimed.append((key, alert, message_id, sent_at))
         return a_claim(key, before=Status.DRY_RUN)
 
 
-def test_the_claim_is_made_by_key_alert_and_message_id() -> None:
+def test_the_claim_is_made_by_key_alert_and_message_id_and_when_it_was_sent() -> None:
     ledger = FakeLedger()
     alert = an_alert("$AAPL up", key="own")
     assert FakeDelivery(claim=ledger.claim, known=ledger.known).deliver(alert, envelope_id="e-1").key == "own"
-    assert ledger.claimed == [("own", alert, "m-1")]
+    assert ledger.claimed == [("own", alert, "m-1", NOW - 5)]
     assert ledger.asked == []
 
 

@@ -24,7 +24,7 @@ from relay.posting.spacing import (
 from relay.queues import VISIBILITY_LIMIT_SECONDS
 
 from local.stand_ins.stocktwits.rendering import CASHTAG, LINK
-from tests.factories import NOW, Clock, published
+from tests.factories import LATER, NOW, Clock, published
 from verification.simulation.dynamodb import Exceptions, Table
 
 HALF_AN_HOUR, HOUR, A_WEEK = 1800, 3600, 7 * 24 * 3600
@@ -219,7 +219,7 @@ class Workers:
         self.spacing = Spacing(table, "ledger", self.clock, alike_seconds=alike, symbol_seconds=symbol, **but)
 
     def claim(self, key: str, text: str = "$AAPL up", message: str = "") -> None:
-        self.claims[key] = self.ledger.claim(key, Alert(body=text), message or f"message of {key}")
+        self.claims[key] = self.ledger.claim(key, Alert(body=text), message or f"message of {key}", LATER)
 
     def look(self, key: str, text: str = "$AAPL up") -> tuple[Hold, ...]:
         self.views[key] = self.spacing.look(key, Alert(body=text))

@@ -140,7 +140,7 @@ class Delivery:
             later.
     """
 
-    claim: Callable[[str, Alert, str], Claim]
+    claim: Callable[[str, Alert, str, float], Claim]
     settle: Callable[[Claim, Settlement], None]
     known: Callable[[str], bool]
     perhaps_posted: Callable[[str], bool]
@@ -193,7 +193,7 @@ class Delivery:
             view = self.spacing.look(key, reading.alert) if self.spacing else None
             if view and view.holds and not view.must_look and not self.is_over(expires_at):
                 return held(key, view.holds, expires_at)
-            claim = self.claim(key, reading.alert, message.id)
+            claim = self.claim(key, reading.alert, message.id, message.sent_at)
         except Exception as error:  # noqa: BLE001  one message's failure must not fail its neighbours
             outcome = _failed(error if isinstance(error, RelayError) else Retry(unexpected(error)), key)
             # Nobody knows whether it is its first attempt; a defect would be met each time.

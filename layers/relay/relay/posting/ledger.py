@@ -106,13 +106,15 @@ class Ledger:
         self._table = table
         self._now = now
 
-    def claim(self, key: str, alert: Alert, message_id: str) -> Claim:
+    def claim(self, key: str, alert: Alert, message_id: str, sent_at: float) -> Claim:
         """Take a key for one attempt.
 
         Args:
             key: The idempotency key.
             alert: What to post.
             message_id: The SQS message's id: the same message does not reopen a rejection, another one does.
+            sent_at: When the message was sent, in seconds since the epoch. A rejection whose alert may be posted is
+                reopened only by a message that was sent after it.
 
         Returns:
             The claim; its `before` is set when there is nothing left to do, its `duplicate_until` when there is nothing
@@ -139,6 +141,8 @@ class Ledger:
                 ConditionExpression=(
                     "attribute_not_exists(pk) OR (lease_until <= :now"
                     " AND NOT (#status IN (:rejected, :dry_run) AND message_id = :message)"
+                    # A copy that waited meanwhile is not an operator's decision that the first one is not posted.
+                    " AND NOT (#status = :rejected AND attribute_exists(first_claimed_at) AND settled_at >= :sent)"
                     # A message that cannot be posted must not keep its key: the key goes to another text as well, but
                     # not as long as an attempt may have posted the first one.
                     " AND ((body_sha256 = :body AND (attribute_not_exists(alert_sha256) OR alert_sha256 = :alert))"
@@ -154,6 +158,7 @@ class Ledger:
                     ":alert": {"S": alert_sha256},
                     ":claim": {"S": claim_id},
                     ":message": {"S": message_id},
+                    ":sent": number(sent_at),
                     ":lease": number(now + LEASE_SECONDS),
                     ":expires": number(math.ceil(now + RETENTION_SECONDS)),
                     ":now": number(now),
@@ -168,7 +173,7 @@ class Ledger:
             if _text(item, "claim_id") == claim_id:  # the answer to this update was lost, and botocore sent it again
                 return _claim(key, claim_id, item, now)
             _check_fingerprints(key, body_sha256, alert_sha256, item)
-            return _not_claimed(key, claim_id, message_id, item)
+            return _not_claimed(key, claim_id, message_id, sent_at, item)
         except AWS_ERRORS as error:
             raise as_relay_error(error, self._table, now) from error
         return _claim(key, claim_id, answer["Attributes"], now)
@@ -303,13 +308,15 @@ def _check_fingerprints(key: str, body_sha256: str, alert_sha256: str, item: dic
         )
 
 
-def _not_claimed(key: str, claim_id: str, message_id: str, item: dict[str, Any]) -> Claim:
+def _not_claimed(key: str, claim_id: str, message_id: str, sent_at: float, item: dict[str, Any]) -> Claim:
     """Explain a refused claim by the item that refused it."""
     status = Status(_text(item, "status"))
     if status is Status.POSTED:
         published = Published(int(item["stocktwits_id"]["N"]), _text(item, "url"))
         return Claim(key, claim_id, before=status, published=published)
-    if status in {Status.REJECTED, Status.DRY_RUN} and _text(item, "message_id") == message_id:
+    perhaps_posted = status is Status.REJECTED and "first_claimed_at" in item
+    of_a_copy = perhaps_posted and sent_at <= _number(item, "settled_at", 0)
+    if status in {Status.REJECTED, Status.DRY_RUN} and (_text(item, "message_id") == message_id or of_a_copy):
         return Claim(key, claim_id, status, reason=_text(item, "reason"), status=_status(item))
     if status is Status.RELEASED and "duplicates" in item:
         return Claim(key, claim_id, duplicate_until=_number(item, "lease_until", 0))
