@@ -29,8 +29,8 @@ GROUPS = {each[:-1] for each in COMMANDS} - {("login",)}
 IDS = [" ".join(each) for each in COMMANDS]
 
 
-WITHOUT_RESULT = {("cat",), ("dashboard",), ("setup",)}
-"""Commands that print the lines of a backup as they are, serve a page, or hold a conversation."""
+WITHOUT_RESULT = {("cat",), ("dashboard",)}
+"""Commands that print the lines of a backup as they are, or serve a page."""
 
 
 def help_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
