@@ -3,6 +3,8 @@
 import io
 import os
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -28,6 +30,7 @@ from tests.worlds.posting import TOKEN, TOKEN_PARAMETER, PostingWorld
 
 MAKE = """#!/bin/sh
 printf '%s|%s|%s\\n' "$*" "$AWS_REGION" "$PARAMETERS" >> made
+echo progress
 test ! -e fails
 """
 PACE = {"MaxPostsPerHour": "6", "PostBurst": "2", "MaxPostsPerDay": "40"}
@@ -281,6 +284,17 @@ def test_json_has_what_was_deployed_its_state_the_findings_and_the_test_message(
     assert result["next_steps"][-1]["command"] == 'make deploy PARAMETERS="DryRun=false"'
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_with_json_the_progress_of_make_goes_to_standard_error(operator: Operator, quiet: bool) -> None:
+    deploy = f"from relay_cli.clone import *; Clone(Path()).deploy('us-east-1', None, '', quiet={quiet})"
+    code = f"from pathlib import Path; {deploy}"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'cli'}{os.pathsep}{ROOT / 'layers' / 'relay'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=operator.clone, env=environment, check=True, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == (("", "progress\n") if quiet else ("progress\n", ""))
+
+
 def test_json_of_a_setup_that_failed_in_part_is_whole_and_the_exit_code_says_so(operator: Operator) -> None:
     operator.cli.plan("SendMessageBatch", "AccessDenied")
     result = operator.new(*ANSWERED, "--json")
@@ -372,35 +386,34 @@ def test_a_login_can_come_later(operator: Operator, world: PostingWorld) -> None
     assert (result.code, "dry_run dry run: nothing was sent" in result.out) == (FAILED, True)
 
 
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        (["--token-file", "token"], "needs --username"),
-        (["--token-file", "missing", "--username", "a"], "missing cannot be read"),
-        (["--token-file", "local", "--username", "a"], "local cannot be read"),
-        (["--token-file", "empty", "--username", "a"], "The first line of empty is empty"),
-        (["--token-file", "binary", "--username", "a"], "binary is not UTF-8 text"),
-        (["--token-file", "words", "--username", "a"], "not an access token"),
-        (["--token-file", "token", "--username", "a", "--login", "later"], "Leave out --token-file"),
-        (["--login", "token"], "use --token-file"),
-        (["--login", "application"], "use --token-file"),
-        (["--password-file", "token"], "needs --firestream-user"),
-        (["--firestream-user", "me"], "use --password-file"),
-        (["--firestream-user", "me", "--password-file", "missing"], "missing cannot be read"),
-        (["--firestream-user", "a:b", "--password-file", "token"], "must not contain a colon"),
-        (["--no-posting", "--username", "a"], "does not post"),
-        (["--no-backups", "--firestream-user", "a"], "fetches no backups"),
-        (["--no-posting", "--no-backups"], "nothing to set up"),
-    ],
-    ids=" ".join,
-)
-def test_what_would_fail_later_fails_before_anything_is_deployed(
-    operator: Operator, words: list[str], reason: str
-) -> None:
+WOULD_FAIL = {
+    "--token-file token": "needs --username",
+    "--token-file missing --username a": "missing cannot be read",
+    "--token-file local --username a": "local cannot be read",
+    "--token-file empty --username a": "The first line of empty is empty",
+    "--token-file binary --username a": "binary is not UTF-8 text",
+    "--token-file words --username a": "not an access token",
+    "--token-file token --username a --login later": "Leave out --token-file",
+    "--login token": "use --token-file",
+    "--login application": "use --token-file",
+    "--password-file token": "needs --firestream-user",
+    "--firestream-user me": "use --password-file",
+    "--firestream-user me --password-file missing": "missing cannot be read",
+    "--firestream-user a:b --password-file token": "must not contain a colon",
+    "--no-posting --username a": "does not post",
+    "--no-backups --firestream-user a": "fetches no backups",
+    "--no-posting --no-backups": "nothing to set up",
+}
+"""Options that could not work, and how the error says so."""
+
+
+@pytest.mark.parametrize("words", WOULD_FAIL)
+def test_what_would_fail_later_fails_before_anything_is_deployed(operator: Operator, words: str) -> None:
     for name, content in {"token": b"a", "empty": b"\n", "binary": b"\xff", "words": b"a b"}.items():
         (operator.clone / name).write_bytes(content)
-    result = operator.new(*ANSWERED, *words)
-    assert (result.code, reason in result.err, operator.made, configured(operator.clone)) == (USAGE, True, [], {})
+    result = operator.new(*ANSWERED, *words.split())
+    seen = (result.code, WOULD_FAIL[words] in result.err, operator.made, configured(operator.clone))
+    assert seen == (USAGE, True, [], {})
 
 
 @pytest.mark.parametrize(
