@@ -69,7 +69,11 @@ def options(
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option(envvar="AWS_REGION", help="The AWS region; by default, your profile's.", rich_help_panel=GLOBAL),
+        typer.Option(
+            envvar="AWS_REGION",
+            help="The AWS region; by default, the one in samconfig.toml, or your profile's.",
+            rich_help_panel=GLOBAL,
+        ),
     ] = None,
     profile: Annotated[str | None, typer.Option(help="The AWS profile.", rich_help_panel=GLOBAL)] = None,
     *,

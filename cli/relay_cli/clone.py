@@ -22,8 +22,9 @@ FILES = ("Makefile", "samconfig.toml", "template.yaml", "local/deploy.py")
 QUOTED_NOTHING = "''"
 """An empty value: SAM would leave out a parameter with nothing after the equals sign."""
 
-_SECTIONS = {"region": "global", "stack_name": "global", "parameter_overrides": "deploy"}
-"""The section of samconfig.toml that an option belongs to; `sam deploy` reads both."""
+_SECTIONS = {"region": "global", "stack_name": "global", "profile": "global", "parameter_overrides": "deploy"}
+"""The section of samconfig.toml that an option belongs to if it is not there yet; of the two that `sam deploy` reads,
+`deploy` wins."""
 
 
 class Clone:
@@ -58,6 +59,12 @@ class Clone:
     def stack_name(self) -> str | None:
         """The name that the stack gets, if samconfig.toml has it."""
         name = self._option("stack_name")
+        return None if name is None else str(name)
+
+    @property
+    def profile(self) -> str | None:
+        """The AWS profile that `sam deploy` uses whatever the environment says, if samconfig.toml has one."""
+        name = self._option("profile")
         return None if name is None else str(name)
 
     def parameter(self, name: str) -> str | None:
@@ -101,24 +108,47 @@ class Clone:
             raise Failure(f"samconfig.toml cannot be written: {error.strerror}.") from None
         return True
 
-    def deploy(self, region: str, profile: str | None, parameters: str) -> None:
+    def check_deployable(self, profile: str | None) -> None:
+        """Check what ``make deploy`` needs, before anything is asked or written.
+
+        Args:
+            profile: As for `deploy`.
+
+        Raises:
+            Failure: make is missing, or would use other credentials than those of the profile.
+        """
+        _make()
+        if profile and self.profile not in {None, profile}:
+            raise Failure(
+                f"`make deploy` uses the profile {self.profile}: change profile in samconfig.toml, or leave out "
+                "--profile.",
+                USAGE,
+            )
+        if profile and not self.profile and "AWS_ACCESS_KEY_ID" in os.environ:
+            raise Failure(
+                f"`make deploy` would use AWS_ACCESS_KEY_ID from the environment instead of the profile {profile}: "
+                "unset that variable, or leave out --profile.",
+                USAGE,
+            )
+
+    def deploy(self, region: str, profile: str | None, parameters: str, *, quiet: bool = False) -> None:
         """Run ``make deploy``, which prints its progress.
 
         Args:
             region: The AWS region.
             profile: The AWS profile; None for the default.
             parameters: What is deployed with besides samconfig.toml, as ``Name=value Name=value``.
+            quiet: Whether its progress goes to standard error, because standard output has the result.
 
         Raises:
             Failure: It failed.
         """
-        make = shutil.which("make")
-        if make is None:
-            raise Failure("make is not installed (Debian: apt-get install make): install it, and try again.")
+        make = _make()
         environment = {**os.environ, "AWS_REGION": region, "PARAMETERS": parameters}
         if profile:
             environment["AWS_PROFILE"] = profile
-        done = subprocess.run([make, "deploy"], cwd=self.folder, env=environment, check=False)  # nosec B603  # noqa: S603  no argument comes from elsewhere
+        output = 2 if quiet else None
+        done = subprocess.run([make, "deploy"], cwd=self.folder, env=environment, stdout=output, check=False)  # nosec B603  # noqa: S603  no argument comes from elsewhere
         if done.returncode:
             raise Failure(
                 "The deployment failed; the lines above say why. Correct that, and run `relay setup` again.",
@@ -126,10 +156,17 @@ class Clone:
             )
 
     def _option(self, option: str) -> Any:  # noqa: ANN401  any TOML value
+        return self._in_section(self._section(option), option)
+
+    def _in_section(self, section: str, option: str) -> Any:  # noqa: ANN401  as above
         value: Any = self._settings
-        for key in ("default", _SECTIONS[option], "parameters", option):
+        for key in ("default", section, "parameters", option):
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def _section(self, option: str) -> str:
+        """Return the section that decides on an option."""
+        return "deploy" if self._in_section("deploy", option) is not None else _SECTIONS[option]
 
     def _overrides(self) -> list[str]:
         value = self._option("parameter_overrides")
@@ -146,7 +183,7 @@ class Clone:
 
     def _set(self, option: str, value: str | list[str]) -> None:
         """Change an option in the text, whose comments stay."""
-        section = _SECTIONS[option]
+        section = self._section(option)
         expected = json.loads(json.dumps(self._settings, default=str))
         expected.setdefault("default", {}).setdefault(section, {}).setdefault("parameters", {})[option] = value
         text = _with(self._text, f"[default.{section}.parameters]", option, _toml(value))
@@ -161,6 +198,13 @@ class Clone:
                 USAGE,
             )
         self._text, self._settings = text, settings
+
+
+def _make() -> str:
+    make = shutil.which("make")
+    if make is None:
+        raise Failure("make is not installed (Debian: apt-get install make): install it, and try again.")
+    return make
 
 
 def _assignment(name: str) -> str:

@@ -1,7 +1,7 @@
 """The first hour of a newcomer: from `git clone` to a posted alert and a fetched backup, by what README.md says.
 
 Only two things are as they are here and not as in README.md: AWS is an emulator, with stand-ins for StockTwits and
-Firestream, and what `make` and `pip` would install is there already.
+Firestream, and the libraries that `make` and `pip` would download are there already, those of this environment.
 """
 
 import os
@@ -12,6 +12,7 @@ import select
 import shutil
 import subprocess
 import sys
+import sysconfig
 import termios
 import time
 from collections.abc import Iterator, Sequence
@@ -31,8 +32,17 @@ from tests.e2e.documented.blocks import blocks_of
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 DEPLOYING_SECONDS, SECONDS = 240, 90
-WITHOUT_AWS_SECONDS = 2.0
-"""How long the processor may work for a command that does not deploy; 0.7 is usual, and the rest is waiting."""
+OWN_SECONDS = 1.0
+"""How long a command that does not deploy may take itself, without what it waits for: the time that processors worked
+for it, in the program and in the kernel. That is 0.7 on an idle machine, and a little more on a busy one, whose
+processors share their caches: so the least of some runs counts."""
+
+RUNS = 4
+OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+"""Lets pip build with this environment's setuptools instead of asking the index; by 0, it means no isolation."""
+
+AGAIN = {"relay send": " --dry-run", "relay get": " --force"}
+"""How a command is run once more, without doing again what it did."""
 
 HIDDEN = ("Access token", "Password")
 """The questions whose answers are not shown."""
@@ -88,6 +98,16 @@ class Newcomer:
         self.times.append((command, time.monotonic() - started, _processor_seconds() - worked))
         return output
 
+    def again(self, command: str, worked: float) -> Iterator[float]:
+        """Run a command that took too long once more, some times; yield the processor's seconds for each."""
+        suffix = "".join(option for start, option in AGAIN.items() if command.startswith(start))
+        for _ in range(RUNS):
+            if worked <= OWN_SECONDS:
+                return
+            self.types(command + suffix)
+            worked = self.times.pop()[2]
+            yield worked
+
 
 def _is_hidden(terminal: int) -> bool:
     """Return whether a terminal shows nothing of what is typed: what was typed before that is thrown away."""
@@ -121,8 +141,8 @@ def newcomer(stocktwits: StandIn, firestream: FirestreamStandIn, tmp_path: Path)
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "All of it"]):
         subprocess.run([*git, *words], cwd=published, check=True)
     subprocess.run([*git, "clone", "-q", published, clone], check=True)
-    tools = clone / ".venv" / "bin"
-    for folder in (tools, programs):
+    home, tools = tmp_path / "home", clone / ".venv" / "bin"
+    for folder in (home, tools, programs):
         folder.mkdir(parents=True)
     samconfig = clone / "samconfig.toml"
     addresses = [f"StockTwitsApiUrl={stocktwits.api_url}", f"FirestreamUrl={firestream.url}"]
@@ -132,7 +152,7 @@ def newcomer(stocktwits: StandIn, firestream: FirestreamStandIn, tmp_path: Path)
     with Emulator() as emulator:
         for program, command in {
             tools / "python": sys.executable,
-            programs / "relay": f"{sys.executable} -c 'from relay_cli.app import main; main()'",
+            programs / "python3": sys.executable,
             programs / "make": f"{shutil.which('make')} --assume-old=.venv/.local",  # the tools are there
         }.items():
             program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
@@ -140,8 +160,10 @@ def newcomer(stocktwits: StandIn, firestream: FirestreamStandIn, tmp_path: Path)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RELAY_"))},
             **emulator.environment,
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": f"{clone / 'cli'}{os.pathsep}{clone / 'layers' / 'relay'}",
+            "HOME": str(home),
+            "PATH": f"{home / 'relay' / 'bin'}{os.pathsep}{programs}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": sysconfig.get_path("purelib"),
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),  # pip's, for the build
             "LANG": "C.UTF-8",
             "COLUMNS": "80",
             "RUNTIME": HOST_RUNTIME,  # functions run on this machine
@@ -181,13 +203,17 @@ def test_readme_leads_from_a_clone_to_a_posted_alert_and_a_fetched_backup(
         ("Posts at once", ""),
         ("Posts a day", ""),
         ("Mail alarms to", "you@example.com"),
-        ("Deploy this?", "y"),
         ("with your application, or later?", "token"),
+        ("Firestream's user name", firestream.username),
+        ("Deploy this?", "y"),
         ("Access token", stocktwits.access_token),
         ("Post as it?", "y"),
-        ("Firestream's user name", firestream.username),
         ("Password", firestream.password),
     ]
+    newcomer.environment |= OFFLINE
+    newcomer.types(readme("python3 -m venv"))
+    for name in OFFLINE:
+        del newcomer.environment[name]
     shown = newcomer.types(readme("relay setup"), answers, DEPLOYING_SECONDS)
     assert "dry_run dry run: nothing was sent" in shown
     assert stocktwits.posts == []
@@ -207,5 +233,7 @@ def test_readme_leads_from_a_clone_to_a_posted_alert_and_a_fetched_backup(
     newcomer.types(of_the_table("relay get message"))
     (file,) = newcomer.clone.glob("*.gz")
     assert file.read_bytes() == firestream.content("message", DAY)
-    slow = [each for each in newcomer.times if each[0].startswith("relay") and "setup" not in each[0]]
-    assert [each for each in slow if each[2] > WITHOUT_AWS_SECONDS] == []
+    for command, _, worked in [
+        each for each in newcomer.times if each[0].startswith("relay") and "setup" not in each[0]
+    ]:
+        assert min((worked, *newcomer.again(command, worked))) <= OWN_SECONDS, command

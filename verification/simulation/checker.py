@@ -141,7 +141,7 @@ def violations(world: World) -> Iterator[str]:
 
 
 def _each_once(world: World) -> Iterator[str]:
-    """Every message is posted exactly once, or in Dead letters; none is lost."""
+    """Every message ends as a single post or in Dead letters."""
     keys: defaultdict[str, dict[str, float]] = defaultdict(dict)
     dead = _dead(world)
     for message_id, alert in world.published:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from relay.credentials import Login
 from relay.errors import Halt, RelayError
+from rich.text import Text
 
 from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
 from relay_cli.deployed import firestream_login
 from relay_cli.deployed.operator_pause import TOKEN_CAUSES, end_relays
-from relay_cli.failure import FAILED, REFUSED, USAGE, Failure, is_denied
+from relay_cli.failure import FAILED, REFUSED, Failure, from_aws_error
+from relay_cli.logins import check_login, check_token
 from relay_cli.output import print_json
 from relay_cli.prompts import ask, ask_secret, confirm
 from relay_cli.text import one_line
@@ -102,10 +104,7 @@ def stocktwits(  # noqa: PLR0913  each is an option
         pasted = ask("The address that the browser was redirected to, or the code in it")
         access = client.exchange(application, parse_code(pasted))
     access_token = access.value
-    if not access_token.isascii() or not access_token.isprintable() or " " in access_token:
-        raise Failure(
-            "That is not an access token: it contains characters that no token has. Nothing was stored.", USAGE
-        )
+    check_token(access_token)
     account = client.account(access_token)
     if expect_username is None:
         confirm(
@@ -122,31 +121,33 @@ def stocktwits(  # noqa: PLR0913  each is an option
     name = stack.parameter("StockTwitsTokenParameter")
     scope = {"scope": access.scope} if access.scope else {}
     _store(stack, name, access_token=access_token, username=account.username, user_id=account.user_id, **scope)
+    if not as_json:
+        context.console.print(
+            f"Stored the token of @{one_line(account.username, 60)} in {name}. The relay uses it within five minutes.",
+            soft_wrap=True,
+        )
     opened = _open_gate(context)
     if as_json:
         print_json(StoredLogin(account.username, name, opened))
-        return
-    context.console.print(
-        f"Stored the token of @{one_line(account.username, 60)} in {name}. The relay uses it within five minutes.",
-        soft_wrap=True,
-    )
-    if opened:
+    elif opened:
         context.console.print(
             "The earlier token had closed the gate: it is open again, and a single post is tried first."
         )
 
 
 def _open_gate(context: Context) -> bool:
-    """End the pause that the earlier token caused; return whether there was one."""
+    """End the pause that the earlier token caused; return whether there was one. The new one is stored already."""
     if "LedgerTableName" not in context.stack.outputs:
         return False
     try:
         return end_relays(context.stack, TOKEN_CAUSES)
-    except ClientError as error:
-        if not is_denied(error):
-            raise
-        note = "If the earlier token closed the gate, it opens by itself: AWS does not allow you to open it now."
-        context.notes.print(note, soft_wrap=True)
+    except (ClientError, BotoCoreError, Failure) as error:
+        failure = error if isinstance(error, Failure) else from_aws_error(error)
+        note = (
+            "Note: the token is stored. If the earlier one closed the gate, it opens by itself, or at once with "
+            f"`relay resume --force`; it could not be opened now. {failure.reason}"
+        )
+        context.notes.print(Text(note, "yellow"), soft_wrap=True)
         return False
 
 
@@ -166,11 +167,7 @@ def firestream(
     context: Context = ctx.obj
     stack = context.stack
     login = Login((username or ask("Username")).strip(), ask_secret("Password"))
-    if ":" in login.username or not login.username.isprintable() or not login.password.isprintable():
-        raise Failure(
-            "That is not a login: the username must not contain a colon, and the password only printable characters.",
-            USAGE,
-        )
+    check_login(login.username, login.password)
     _check(stack.parameter("FirestreamUrl"), login)
     name = stack.parameter("FirestreamCredentialsParameter")
     _store(stack, name, username=login.username, password=login.password)

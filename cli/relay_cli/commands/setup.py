@@ -3,51 +3,87 @@
 from __future__ import annotations
 
 import io
-import re
+import json
+import os
 import shlex
 import sys
 import time
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from relay.client import DEFAULT_STACK
+from botocore.exceptions import BotoCoreError, ClientError
+from relay.client import DEFAULT_STACK, STACK_VARIABLE, NoStack, NotDeployed, NotRelay
 
+from relay_cli import prompts
+from relay_cli.answers import ALARMS, BACKUPS, POSTING, WEBHOOK, Answers, Login, read_login, unless
 from relay_cli.clone import Clone
-from relay_cli.deployed.stack import find
+from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
+from relay_cli.deployed.stack import UnusableStack, client, find
 from relay_cli.doctor.account import identity
 from relay_cli.doctor.finding import State
-from relay_cli.failure import NO_AWS, NO_STACK, USAGE, Failure
+from relay_cli.failure import NO_AWS, NO_STACK, USAGE, Failure, from_aws_error
+from relay_cli.logins import check_login, check_token, read_secret
+from relay_cli.output import print_error, print_json
 from relay_cli.prompts import choose, confirm
 from relay_cli.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from relay_cli.context import Context
     from relay_cli.deployed.stack import Stack
 
-MAIL = re.compile(r"[^@\s,\"'\\=]+@[^@\s,\"'\\=]+")
-"""What the template's AlarmEmail allows, without what would need quotes in samconfig.toml."""
+TEST_MESSAGE = ("send", "A test of the relay $AAPL", "--expires-in", "2m", "--wait", "--wait-for", "3m")
+"""It expires: during a pause it would wait, and be posted after the operator has gone live. The wait outlasts that."""
 
-TEST_MESSAGE = "A test of the relay $AAPL"
-WAIT_FOR_TEST = "3m"
+LIVE, DRY_RUN, NO_POSTING = "live", "dry_run", "no_posting"
 
-LIMITS = {"MaxPostsPerHour": (1, 3600), "PostBurst": (1, 100), "MaxPostsPerDay": (0, 10_000)}
-"""The template's bounds; a test compares them."""
+SECRETS = {
+    "StockTwitsTokenParameter": "/stocktwits-relay/token",
+    "FirestreamCredentialsParameter": "/stocktwits-relay/firestream",
+}
+"""Where the template has the secrets by default; a test compares them."""
 
-CAUTIOUS = {"MaxPostsPerHour": "6", "PostBurst": "2", "MaxPostsPerDay": "40"}
-"""The pace that is suggested: posts cannot be deleted, and accounts that flood are suspended."""
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What remains to be done.
+
+    Attributes:
+        text: What it is.
+        command: The command that does it; empty if there is none.
+    """
+
+    text: str
+    command: str = ""
 
 
-class Login(StrEnum):
-    """How to get the token of the StockTwits account."""
+@dataclass(frozen=True, slots=True)
+class SetupResult:
+    """The result of the command.
 
-    TOKEN = "token"  # noqa: S105  # nosec B105  # not one itself
-    APPLICATION = "application"
-    LATER = "later"
+    Attributes:
+        stack: The stack's name.
+        region: Its AWS region.
+        deployed: Whether it was deployed now; if not, it had these settings already.
+        state: `LIVE`, `DRY_RUN` or `NO_POSTING`.
+        parameters: The answers, as parameters of the template.
+        doctor: What `relay doctor` found, as its ``--json`` has it.
+        trial: The test message, as ``relay send --json`` has it; None if none was sent.
+        next_steps: What remains to be done.
+    """
+
+    stack: str
+    region: str
+    deployed: bool
+    state: str
+    parameters: Mapping[str, str]
+    doctor: list[dict[str, Any]]
+    trial: dict[str, Any] | None
+    next_steps: list[NextStep]
 
 
 def setup(  # noqa: PLR0913  each is an option
@@ -83,6 +119,7 @@ def setup(  # noqa: PLR0913  each is an option
         Path | None, typer.Option(metavar="FILE", help="A file with Firestream's password.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Deploy without asking first.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Deploy the relay for the first time, as a dry run, which posts nothing.
 
@@ -98,127 +135,157 @@ def setup(  # noqa: PLR0913  each is an option
     context: Context = ctx.obj
     clone = Clone(Path.cwd())
     _check_stack_name(context, clone)
+    context = replace(context, profile=context.profile or clone.profile)
+    clone.check_deployable(context.profile)
+    given = _Given(context)
     context, account = _identify(context)
     stack = _find(context)
-    answers = _Answers(clone, stack)
-    posts = answers.take_switch("PostingEnabled", posting, _POSTING)
-    answers.take_switch("BackupsEnabled", backups, _BACKUPS, unasked=None if posts else "true")
-    answers.take_switch("WebhookEnabled", webhook, _WEBHOOK, unasked=None if posts else "false")
+    answers = Answers(clone, stack)
+    posts = answers.take_switch("PostingEnabled", posting, POSTING)
+    fetches = answers.take_switch("BackupsEnabled", backups, BACKUPS, unasked=None if posts else "true")
+    if not posts and not fetches:
+        raise Failure("There is nothing to set up with --no-posting and --no-backups: leave out one of them.", USAGE)
+    answers.take_switch("WebhookEnabled", webhook, WEBHOOK, unasked=None if posts else "false")
     if posts:
         answers.take_number("MaxPostsPerHour", posts_per_hour, "Posts an hour", "--posts-per-hour")
         answers.take_number("PostBurst", burst, "Posts at once, after a quiet time", "--burst")
         answers.take_number("MaxPostsPerDay", posts_per_day, "Posts a day (0 for no limit)", "--posts-per-day")
-    answers.take("AlarmEmail", alarm_email, _MAIL)
+    answers.take("AlarmEmail", alarm_email, ALARMS)
+    if not posts and (login or token_file or username):
+        raise Failure("Leave out --login, --token-file and --username: this stack does not post.", USAGE)
+    if not fetches and (firestream_user or password_file):
+        raise Failure("Leave out --firestream-user and --password-file: this stack fetches no backups.", USAGE)
+    secrets = _Secrets(context, answers)
+    logins = [
+        _token_login(secrets, login, username, token_file) if posts else None,
+        _archive_login(secrets, firestream_user, password_file) if fetches else None,
+    ]
 
-    stack = _deploy(context, clone, stack, answers.values, account, ask=not yes)
-    live = stack.parameter("DryRun") == "false"
-    commands = _Commands(ctx, context)
-    left = []
-    if posts and not _store_token(commands, stack, login, username, token_file):
-        left.append("relay login --token")
-    if answers.is_on("BackupsEnabled") and not _store_login(commands, stack, firestream_user, password_file):
-        left.append("relay login firestream")
-    code = commands.run("doctor")
-    if posts and not live:
-        commands.run("send", TEST_MESSAGE, "--wait", "--wait-for", WAIT_FOR_TEST)
-    _show_next(context, answers, left, live=live)
-    if code:
-        raise typer.Exit(code)
+    before = stack
+    stack = _deploy(context, clone, stack, answers.values, account=account, given=given, ask=not yes, quiet=as_json)
+    commands = _Commands(ctx, context, given, quiet=as_json)
+    left = [
+        each.by_hand
+        for each in filter(None, logins)
+        if not (each.words and commands.run(*each.words, secret=each.secret).done)
+    ]
+    findings = commands.run("doctor").result or []
+    state = _state(stack)
+    sent = commands.run(*TEST_MESSAGE).result if state == DRY_RUN else None
+    steps = list(_next_steps(answers, left, given, state, failed=bool(commands.code)))
+    if as_json:
+        region, deployed = str(context.region), stack is not before
+        trial = sent["messages"][0] if sent else None
+        print_json(SetupResult(stack.name, region, deployed, state, answers.values, findings, trial, steps))
+    else:
+        _show(context, steps)
+    if commands.code:
+        raise Failure("Not all of it works yet: see above what failed.", commands.code)
 
 
-@dataclass(frozen=True)
-class _Question:
-    """A question to the operator, the option that answers it, what Enter answers, and what reads an answer."""
+class _Given:
+    """The region and profile that the operator chose, as further commands have to repeat them."""
 
-    text: str
-    option: str
-    default: str
-    read: Callable[[str], str]
+    def __init__(self, context: Context) -> None:
+        options = (("--region", "AWS_REGION", context.region), ("--profile", "AWS_PROFILE", context.profile))
+        self._chosen = [(option, name, value) for option, name, value in options if value]
+        self._chosen = [each for each in self._chosen if each[2] != os.environ.get(each[1])]
 
-    def ask(self) -> str:
-        """Ask it."""
-        return choose(self.text, self.option, self.default, self.read)
+    def relay(self, *words: str) -> str:
+        """Return a command of `relay` as it is typed."""
+        options = [word for option, _, value in self._chosen for word in (option, value)]
+        return shlex.join(["relay", *options, *words])
+
+    def make_deploy(self, parameters: str) -> str:
+        """Return the command that deploys, as it is typed."""
+        variables = "".join(f"{name}={shlex.quote(value)} " for _, name, value in self._chosen)
+        return f'{variables}make deploy PARAMETERS="{parameters}"'
 
 
-class _Answers:
-    """The parameters of the template: each from its option, else samconfig.toml, else the stack, else the operator."""
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """How a command ended: whether it did what it was to do, and its result as JSON if that was asked for."""
 
-    def __init__(self, clone: Clone, stack: Stack | None) -> None:
-        self._clone = clone
-        self._stack = stack
-        self.values: dict[str, str] = {}
-
-    def take(self, name: str, given: str | None, question: _Question, unasked: str | None = None) -> str:
-        """Set a parameter; return it. With `unasked`, that is the answer and the question is left out."""
-        found = given if given is not None else self._clone.parameter(name)
-        if found is None and self._stack:
-            found = self._stack.parameters.get(name)
-        found = unasked if found is None else found
-        try:
-            value = question.ask() if found is None else question.read(found)
-        except typer.BadParameter as error:
-            raise Failure(f"{name} cannot be {one_line(str(found), 80)}: {error.message}", USAGE) from None
-        self.values[name] = value
-        return value
-
-    def take_switch(
-        self,
-        name: str,
-        given: bool | None,  # noqa: FBT001  an option's value
-        question: _Question,
-        unasked: str | None = None,
-    ) -> bool:
-        """Set a parameter that is true or false; return it."""
-        return self.take(name, None if given is None else str(given).lower(), question, unasked) == "true"
-
-    def take_number(self, name: str, given: int | None, text: str, option: str) -> None:
-        """Set a parameter of the pace."""
-        least, most = LIMITS[name]
-
-        def read(answer: str) -> str:
-            if not answer.isdecimal() or not least <= int(answer) <= most:
-                raise typer.BadParameter(f"It must be a number from {least} to {most}.")
-            return str(int(answer))
-
-        self.take(name, None if given is None else str(given), _Question(text, option, CAUTIOUS[name], read))
-
-    def is_on(self, name: str) -> bool:
-        """Return a parameter that is true or false."""
-        return self.values[name] == "true"
+    done: bool
+    result: Any = None
 
 
 class _Commands:
-    """Other commands of `relay`, run and shown as the operator would type them."""
+    """Other commands of `relay`, run and shown as the operator would type them.
 
-    def __init__(self, ctx: typer.Context, context: Context) -> None:
+    Attributes:
+        code: The exit code of the first one that failed; 0 if none did.
+    """
+
+    def __init__(self, ctx: typer.Context, context: Context, given: _Given, *, quiet: bool) -> None:
         self._command = ctx.find_root().command
         self._notes = context.notes
-        given = {"--stack-name": context.stack_name, "--region": context.region, "--profile": context.profile}
-        self._options = [word for option, value in given.items() if value for word in (option, value)]
+        self._given = given
+        self._quiet = quiet
+        options = {"--stack-name": context.stack_name, "--region": context.region, "--profile": context.profile}
+        self._options = [word for option, value in options.items() if value for word in (option, value)]
+        self.code = 0
 
-    def run(self, *words: str, typed: Path | None = None) -> int:
-        """Run a command and return its exit code; a file may be its standard input."""
-        self._notes.print(f"\n$ {shlex.join(['relay', *words])}", style="bold", soft_wrap=True)
-        stdin = sys.stdin
+    def run(self, *words: str, secret: str | None = None) -> _Done:
+        """Run a command, with a secret as its standard input; print why it failed."""
+        self._notes.print(f"\n$ {self._given.relay(*words)}", style="bold", soft_wrap=True)
+        stdin, code = sys.stdin, 0
+        json_option = ["--json"] if self._quiet else []
+        with redirect_stdout(io.StringIO()) if self._quiet else nullcontext() as out:
+            try:
+                if secret is not None:
+                    sys.stdin = io.StringIO(f"{secret}\n")
+                arguments = [*self._options, *words, *json_option]
+                code = self._command.main(arguments, prog_name="relay", standalone_mode=False) or 0
+            except (Failure, ClientError, BotoCoreError) as error:
+                failure = error if isinstance(error, Failure) else from_aws_error(error)
+                print_error(f"relay: {failure.reason}")
+                code = failure.code
+            finally:
+                sys.stdin = stdin
+        self.code = self.code or code
+        return _Done(not code, json.loads(out.getvalue()) if out and out.getvalue() else None)
+
+
+class _Secrets:
+    """Where the stack that is to be deployed will look for its secrets."""
+
+    def __init__(self, context: Context, answers: Answers) -> None:
+        self._ssm = client(context.session, "ssm")
+        self._answers = answers
+
+    def has(self, parameter: str) -> bool:
+        """Return whether a secret is stored already; `parameter` is the template's."""
         try:
-            if typed:
-                sys.stdin = io.StringIO(typed.read_text(encoding="utf-8"))
-            return self._command.main([*self._options, *words], prog_name="relay", standalone_mode=False) or 0
-        except OSError as error:
-            if typed and error.filename == str(typed):
-                raise Failure(f"{typed} cannot be read: {error.strerror}.", USAGE) from None
-            raise
-        except UnicodeDecodeError:
-            raise Failure(f"{typed} is not UTF-8 text.", USAGE) from None
-        finally:
-            sys.stdin = stdin
+            self._ssm.get_parameter(Name=self._answers.known(parameter) or SECRETS[parameter])  # not decrypted
+        except self._ssm.exceptions.ParameterNotFound:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _LoginStep:
+    """A login that is to be stored once the stack is deployed.
+
+    Attributes:
+        by_hand: The command for later.
+        words: The command for now; none if the operator wants to do it later.
+        secret: The token or password, if it comes from a file.
+    """
+
+    by_hand: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    secret: str | None = None
 
 
 def _check_stack_name(context: Context, clone: Clone) -> None:
     name = clone.stack_name or DEFAULT_STACK
     if context.stack_name not in {None, name}:
+        by_environment = context.stack_name == os.environ.get(STACK_VARIABLE)
+        remedy = f"unset {STACK_VARIABLE}" if by_environment else "leave out --stack-name"
         raise Failure(
-            f"`make deploy` deploys the stack {name}: change stack_name in samconfig.toml, and leave out --stack-name.",
+            f"`make deploy` deploys the stack {name}, not {context.stack_name}: change stack_name in samconfig.toml, "
+            f"or {remedy}.",
             USAGE,
         )
 
@@ -240,33 +307,71 @@ def _identify(context: Context) -> tuple[Context, str]:
 
 
 def _find(context: Context) -> Stack | None:
-    """Return the stack, if it is deployed."""
+    """Return the stack; None if there is none of this name.
+
+    Raises:
+        Failure: There is one, but it is not a relay, or its first deployment failed or still runs.
+    """
     try:
         return find(context.session, context.stack_name)
-    except Failure as failure:
-        if failure.code != NO_STACK:
+    except UnusableStack as failure:
+        cause = failure.cause
+        if isinstance(cause, NoStack):
+            return None
+        if isinstance(cause, NotRelay):
+            remedy = "change stack_name in samconfig.toml"
+        elif isinstance(cause, NotDeployed):
+            remedy = (
+                "wait if it is in progress. If its first deployment failed, delete it first: "
+                "`aws cloudformation delete-stack --stack-name NAME`"
+            )
+        else:
             raise
-        return None
+        raise Failure(f"{one_line(cause.reason)}: {remedy}.", NO_STACK) from None
+
+
+def _is_live(stack: Stack | None) -> bool:
+    """Return whether a stack posts for real. One without posting has a `DryRun` too, which says nothing."""
+    parameters = stack.parameters if stack else {}
+    return parameters.get("DryRun") == "false" and parameters.get("PostingEnabled") != "false"
+
+
+def _state(stack: Stack) -> str:
+    if stack.parameters.get("PostingEnabled") == "false":
+        return NO_POSTING
+    return LIVE if _is_live(stack) else DRY_RUN
 
 
 def _deploy(  # noqa: PLR0913  what there is to decide on
-    context: Context, clone: Clone, stack: Stack | None, values: Mapping[str, str], account: str, *, ask: bool
+    context: Context,
+    clone: Clone,
+    stack: Stack | None,
+    values: Mapping[str, str],
+    *,
+    account: str,
+    given: _Given,
+    ask: bool,
+    quiet: bool,
 ) -> Stack:
     """Deploy unless the stack has these values already; return the stack."""
     if stack and stack.parameters.items() >= values.items() and stack.status.endswith("_COMPLETE"):
         context.notes.print("The stack is deployed with these settings already.")
         return stack
-    for line in _summary(values, account, dry_run=stack is None or stack.parameters.get("DryRun") == "true"):
+    dry_run = "false" if _is_live(stack) else "true"
+    for line in _summary(values, account, dry_run=dry_run == "true"):
         context.notes.print(line, soft_wrap=True)
+    if (configured := clone.parameter("DryRun")) not in {None, dry_run}:
+        context.notes.print(
+            f"Note: samconfig.toml has DryRun={configured}, which the next `make deploy` will apply.", soft_wrap=True
+        )
     if ask:
         confirm("Deploy this? It takes three to six minutes.", "Nothing was deployed", "--yes")
     region = str(context.region)
     if clone.write(region, values):
         context.notes.print("Wrote samconfig.toml.")
-    parameters = "" if stack else "DryRun=true"
-    shown = f'make deploy PARAMETERS="{parameters}"' if parameters else "make deploy"
-    context.notes.print(f"\n$ {shown}", style="bold")
-    clone.deploy(region, context.profile, parameters)
+    parameters = f"DryRun={dry_run}"  # always: samconfig.toml may have another one
+    context.notes.print(f"\n$ {given.make_deploy(parameters)}", style="bold", soft_wrap=True)
+    clone.deploy(region, context.profile, parameters, quiet=quiet)
     return find(context.session, context.stack_name)
 
 
@@ -274,8 +379,8 @@ def _summary(values: Mapping[str, str], account: str, *, dry_run: bool) -> Itera
     yield f"Account:  {account.removeprefix('you are ')}"
     if values["PostingEnabled"] == "true":
         pace = "{MaxPostsPerHour} an hour, {PostBurst} at once, {MaxPostsPerDay} a day".format_map(values)
-        dry = "; a dry run, which posts nothing" if dry_run else ""
-        yield f"Posts:    {pace.replace(', 0 a day', ', no daily limit')}{dry}"
+        state = "a dry run, which posts nothing" if dry_run else "live: it posts to StockTwits, as before"
+        yield f"Posts:    {pace.replace(', 0 a day', ', no daily limit')}; {state}"
     else:
         yield "Posts:    none"
     yield f"Backups:  {'every night' if values['BackupsEnabled'] == 'true' else 'none'}"
@@ -283,94 +388,80 @@ def _summary(values: Mapping[str, str], account: str, *, dry_run: bool) -> Itera
     yield f"Alarms:   {'mailed to ' + values['AlarmEmail'] if values['AlarmEmail'] else 'mailed to nobody'}"
 
 
-def _store_token(
-    commands: _Commands, stack: Stack, login: Login | None, username: str | None, file: Path | None
-) -> bool:
-    """Store the token of the StockTwits account unless there is one; return whether there is."""
-    if login is None and file is None and _is_stored(stack, "StockTwitsTokenParameter"):
-        return True
+def _token_login(secrets: _Secrets, login: Login | None, username: str | None, file: Path | None) -> _LoginStep | None:
+    """Decide how the token of the StockTwits account gets there; None if it is stored already.
+
+    Raises:
+        Failure: It cannot be stored like this.
+    """
+    by_hand: tuple[str, ...] = ("login", "--token")
+    if file and login not in {None, Login.TOKEN}:
+        raise Failure(f"Leave out --token-file with --login {login}, or use --login token.", USAGE)
+    if file and not username:
+        raise Failure("--token-file needs --username, the account that the token must belong to.", USAGE)
     if file:
         login = Login.TOKEN
+    elif login is None and secrets.has("StockTwitsTokenParameter"):
+        return None
     elif login is None:
         login = choose(
-            "Log in to StockTwits with a token, with your application, or later?", "--login", Login.LATER, _login
+            "Log in to StockTwits with a token, with your application, or later?", "--login", Login.LATER, read_login
         )
     if login is Login.LATER:
-        return False
-    words = ["login", *(["--token"] if login is Login.TOKEN else [])]
-    commands.run(*words, *(["--expect-username", username] if username else []), typed=file)
-    return True
+        return _LoginStep(by_hand)
+    if not file and not prompts.at_a_terminal():
+        raise Failure("There is nobody to ask for the token: use --token-file, or --login later.", USAGE)
+    secret = read_secret(file) if file else None
+    if secret is not None:
+        check_token(secret)
+    if login is Login.APPLICATION:
+        by_hand = ("login",)
+    return _LoginStep(by_hand, (*by_hand, *(["--expect-username", username] if username else [])), secret)
 
 
-def _store_login(commands: _Commands, stack: Stack, username: str | None, file: Path | None) -> bool:
-    """Store Firestream's login unless there is one; return whether there is."""
-    if username is None and _is_stored(stack, "FirestreamCredentialsParameter"):
-        return True
+def _archive_login(secrets: _Secrets, username: str | None, file: Path | None) -> _LoginStep | None:
+    """Decide how Firestream's login gets there; None if it is stored already.
+
+    Raises:
+        Failure: It cannot be stored like this.
+    """
+    by_hand = ("login", "firestream")
+    if file and not username:
+        raise Failure("--password-file needs --firestream-user, whose password it is.", USAGE)
+    if username is None and secrets.has("FirestreamCredentialsParameter"):
+        return None
     if username is None:
-        username = choose("Firestream's user name, or later", "--firestream-user", "later", _unless("later"))
+        username = choose("Firestream's user name, or later", "--firestream-user", "later", unless("later"))
     if not username:
-        return False
-    commands.run("login", "firestream", "--username", username, typed=file)
-    return True
+        return _LoginStep(by_hand)
+    if not file and not prompts.at_a_terminal():
+        raise Failure("There is nobody to ask for the password: use --password-file, or --firestream-user ''.", USAGE)
+    secret = read_secret(file) if file else None
+    check_login(username, secret or "")
+    return _LoginStep(by_hand, (*by_hand, "--username", username), secret)
 
 
-def _is_stored(stack: Stack, parameter: str) -> bool:
-    ssm = stack.client("ssm")
-    try:
-        ssm.get_parameter(Name=stack.parameter(parameter))  # not decrypted
-    except ssm.exceptions.ParameterNotFound:
-        return False
-    return True
-
-
-def _show_next(context: Context, answers: _Answers, left: list[str], *, live: bool) -> None:
-    """Print what remains to be done."""
-    steps = [("Log in:", command) for command in left]
+def _next_steps(
+    answers: Answers, left: list[tuple[str, ...]], given: _Given, state: str, *, failed: bool
+) -> Iterator[NextStep]:
+    """Yield what remains to be done."""
+    for words in left:
+        yield NextStep("Log in:", given.relay(*words))
+    if failed:
+        yield NextStep("Correct what failed above, and run this again:", given.relay("setup"))
     if answers.values["AlarmEmail"]:
-        steps.append(("Agree to AWS's mail that asks whether you want the alarms.", ""))
+        yield NextStep("Agree to AWS's mail that asks whether you want the alarms.")
     if answers.is_on("WebhookEnabled"):
-        steps.append(("Make an address for each program that posts alerts:", "relay webhook add NAME"))
+        yield NextStep("Make an address for each program that posts alerts:", given.relay("webhook", "add", "NAME"))
     if answers.is_on("BackupsEnabled"):
-        steps.append(("Fetch a first backup:", "relay backfill 2016-12-05 2016-12-05"))
-    if answers.is_on("PostingEnabled") and not live:
-        steps.append(("Go live, when you are ready. Posts cannot be deleted:", 'make deploy PARAMETERS="DryRun=false"'))
+        yield NextStep("Fetch a first backup:", given.relay("backfill", "2016-12-05", "2016-12-05"))
+    if state == DRY_RUN:
+        yield NextStep("Go live, when you are ready. Posts cannot be deleted:", given.make_deploy("DryRun=false"))
+
+
+def _show(context: Context, steps: list[NextStep]) -> None:
     context.console.print("\nWhat to do next:" if steps else "\nEverything is set up.", style="bold")
-    for number, (text, command) in enumerate(steps, start=1):
-        context.console.print(f"{number}. {text}")
-        if command:
-            context.console.print(f"     {command}", soft_wrap=True)
-
-
-def _switch(text: str) -> str:
-    answers = {"y": "true", "yes": "true", "true": "true", "n": "false", "no": "false", "false": "false"}
-    try:
-        return answers[text.strip().lower()]
-    except KeyError:
-        raise typer.BadParameter("Answer y or n.") from None
-
-
-def _login(text: str) -> Login:
-    try:
-        return Login(text.strip().lower())
-    except ValueError:
-        raise typer.BadParameter("Answer token, application or later.") from None
-
-
-def _mail(text: str) -> str:
-    text = _unless("none")(text)
-    if text and not MAIL.fullmatch(text):
-        raise typer.BadParameter("It must be an address such as you@example.com.")
-    return text
-
-
-def _unless(word: str) -> Callable[[str], str]:
-    """Return what reads an answer, and the word as none."""
-    return lambda text: "" if text.strip() == word else text.strip()
-
-
-_POSTING = _Question("Post alerts to StockTwits?", "--posting or --no-posting", "y", _switch)
-_BACKUPS = _Question("Copy Firestream's backups every night?", "--backups or --no-backups", "n", _switch)
-_WEBHOOK = _Question(
-    "Take alerts from programs without AWS credentials, such as TradingView?", "--webhook or --no-webhook", "n", _switch
-)
-_MAIL = _Question("Mail alarms to (none for nobody)", "--alarm-email", "none", _mail)
+    for number, step in enumerate(steps, start=1):
+        context.console.print(f"{number}. {step.text}")
+        if step.command:
+            context.console.print(f"     {step.command}", soft_wrap=True)

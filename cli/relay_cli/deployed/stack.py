@@ -27,6 +27,20 @@ _ADVICE = {
 """What to do about each reason why a stack cannot be used, and the exit code."""
 
 
+class UnusableStack(Failure):
+    """A stack that cannot be used.
+
+    Attributes:
+        cause: Why, as `relay.client` found out: `relay.client.NoStack` alone means that there is none.
+    """
+
+    def __init__(self, cause: StackError) -> None:
+        """Create the failure with what to do about it."""
+        advice, code = _ADVICE[type(cause)]
+        super().__init__(f"{one_line(cause.reason)}: {advice}.", code)
+        self.cause = cause
+
+
 @dataclass
 class Stack:
     """A deployed relay.
@@ -107,13 +121,13 @@ def find(session: Session, name: str | None = None, **settings: Any) -> Stack:  
         settings: What differs from `relay.client.SETTINGS` for the stack's clients.
 
     Raises:
-        Failure: There is no such stack, its deployment is incomplete, or AWS cannot be used.
+        UnusableStack: There is no such stack, it is not a relay, or its deployment is incomplete.
+        Failure: AWS cannot be used.
     """
     try:
         found = relay_client.find_stack(client(session, "cloudformation", **settings), name)
     except StackError as error:
-        advice, code = _ADVICE[type(error)]
-        raise Failure(f"{one_line(error.reason)}: {advice}.", code) from None
+        raise UnusableStack(error) from None
     except (ClientError, BotoCoreError) as error:
         raise from_aws_error(error) from None
     return Stack(found.name, found.outputs, found.parameters, session, found.status, settings)

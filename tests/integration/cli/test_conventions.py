@@ -29,8 +29,8 @@ GROUPS = {each[:-1] for each in COMMANDS} - {("login",)}
 IDS = [" ".join(each) for each in COMMANDS]
 
 
-WITHOUT_RESULT = {("cat",), ("dashboard",), ("setup",)}
-"""Commands that print the lines of a backup as they are, serve a page, or hold a conversation."""
+WITHOUT_RESULT = {("cat",), ("dashboard",)}
+"""Commands that print the lines of a backup as they are, or serve a page."""
 
 
 def help_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
@@ -113,3 +113,10 @@ def test_no_color_has_the_effect_of_the_variable(cli: CliHarness, words: list[st
     assert "\x1b[33m" in cli("dead", "list").out  # yellow
     assert "\x1b[33m" not in cli(*words).out
     assert os.environ["NO_COLOR"] == "1"
+
+
+def test_the_help_names_the_places_of_the_region_in_the_order_in_which_they_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = " ".join(re.sub(r"[│\s]+", " ", help_of(monkeypatch, "status", "--help")).split())
+    assert re.search(r"The AWS region; by default, the one in samconfig.toml, or your profile's. .*AWS_REGION", text)

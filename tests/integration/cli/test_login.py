@@ -5,9 +5,11 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from relay.errors import Pause
 from relay.posting import stocktwits
 from relay_cli.deployed.operator_pause import TOKEN_CAUSES
@@ -314,10 +316,17 @@ def test_another_token_opens_a_gate_that_the_earlier_one_closed_and_no_other(
     assert world.gate().admit(3).granted == opened
 
 
-def test_a_token_is_stored_although_the_gate_may_not_be_opened(cli: CliHarness) -> None:
-    cli.plan("UpdateItem", "AccessDeniedException")
+@pytest.mark.parametrize("error", ["AccessDeniedException", "ThrottlingException", "ResourceNotFoundException", None])
+def test_a_stored_token_is_told_first_whatever_happens_while_the_gate_is_opened(
+    cli: CliHarness, error: str | None
+) -> None:
+    def unreachable(_: dict[str, Any]) -> dict[str, Any]:
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1")
+
+    cli.plan("UpdateItem", error or unreachable)
     result = login(cli, f"{TOKEN}\n", "--token", "--expect-username", "relay_demo")
-    assert (result.code, "it opens by itself" in result.err) == (DONE, True)
+    assert (result.code, result.out.startswith("Stored the token of @relay_demo")) == (DONE, True)
+    assert "at once with `relay resume --force`" in result.err
 
 
 def test_json_has_the_account_and_never_the_token(cli: CliHarness, world: PostingWorld) -> None:

@@ -1,16 +1,21 @@
 """`relay setup`: from a clone to a deployed dry run; make stands for the deployment, AWS is the world of the others."""
 
+import io
 import os
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from relay_cli.answers import LIMITS
 from relay_cli.clone import FILES, Clone
-from relay_cli.commands.setup import LIMITS
+from relay_cli.commands.setup import SECRETS
 from relay_cli.failure import Failure
 
 from local.build import ROOT
@@ -18,13 +23,14 @@ from local.deploy import configured
 from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.template import TEMPLATE
 from tests.worlds.backups import LOGIN_PARAMETER, PASSWORD
-from tests.worlds.cli import DONE, FAILED, NO_AWS, REFUSED, USAGE, CliHarness, CommandResult, session
+from tests.worlds.cli import DONE, FAILED, NO_AWS, NO_STACK, REFUSED, USAGE, CliHarness, CommandResult, session
 from tests.worlds.doctor import MAIL, DoctorWorld
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import TOKEN, TOKEN_PARAMETER, PostingWorld
 
 MAKE = """#!/bin/sh
 printf '%s|%s|%s\\n' "$*" "$AWS_REGION" "$PARAMETERS" >> made
+echo progress
 test ! -e fails
 """
 PACE = {"MaxPostsPerHour": "6", "PostBurst": "2", "MaxPostsPerDay": "40"}
@@ -64,7 +70,12 @@ def operator(
     DoctorWorld(cli, firestream)
     cli.world.settings(DRY_RUN="true")
     cli.parameters |= {"DryRun": "true", **PARAMETERS}
-    cli.meanwhile = [outbox.run]
+
+    def deliver() -> None:
+        with redirect_stdout(io.StringIO()):  # what the function logs
+            outbox.run()
+
+    cli.meanwhile = [deliver]
     clone, programs = tmp_path / "clone", tmp_path / "programs"
     for name in FILES:
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +94,7 @@ def operator(
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let questions be asked."""
-    monkeypatch.setattr("relay_cli.prompts.on_terminal", lambda: True)
+    monkeypatch.setattr("relay_cli.prompts.at_a_terminal", lambda: True)
 
 
 def test_a_new_relay_is_deployed_as_a_dry_run_with_what_was_answered(operator: Operator) -> None:
@@ -92,6 +103,34 @@ def test_a_new_relay_is_deployed_as_a_dry_run_with_what_was_answered(operator: O
     assert configured(operator.clone) == PARAMETERS
     assert "dry_run dry run: nothing was sent" in result.out
     assert 'make deploy PARAMETERS="DryRun=false"' in result.out
+
+
+def test_the_test_message_is_never_posted_even_if_a_pause_keeps_it_until_the_relay_is_live(
+    operator: Operator, world: PostingWorld, outbox: Outbox
+) -> None:
+    operator.cli("pause")
+    result = operator.new(*ANSWERED)
+    assert (result.code, "What to do next:" in result.out) == (FAILED, True)
+    operator.cli("resume")
+    world.settings(DRY_RUN="false")
+    for _ in range(10):
+        outbox.poll()
+        world.clock.forward(60)
+    assert (world.stand_in.posts, world.count(world.outbox)) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "before"), [("SendMessageBatch", 0), ("PutParameter", 0), ("GetCallerIdentity", 1)]
+)
+def test_what_to_do_next_is_shown_although_a_command_failed(
+    operator: Operator, tmp_path: Path, operation: str, before: int
+) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    operator.cli.plan(operation, *[None] * before, "AccessDenied")
+    result = operator.new(*ANSWERED, "--token-file", str(tmp_path / "token"), "--username", "relay_demo")
+    assert (result.code, "What to do next:" in result.out) == (NO_AWS, True)
+    assert "Correct what failed above" in result.out
+    assert "see above what failed" in result.err.splitlines()[-1]
 
 
 @pytest.mark.usefixtures("terminal")
@@ -182,6 +221,86 @@ def test_it_deploys_no_other_stack_than_make_does(operator: Operator) -> None:
     assert (result.code, "change stack_name in samconfig.toml" in result.err, operator.made) == (USAGE, True, [])
 
 
+def test_a_stack_named_by_the_environment_says_what_to_unset(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_STACK", "another")
+    result = operator(*ANSWERED)
+    assert (result.code, "or unset RELAY_STACK" in result.err, operator.made) == (USAGE, True, [])
+
+
+def test_the_name_in_the_section_of_deploy_wins_as_it_does_for_sam(operator: Operator) -> None:
+    samconfig = operator.clone / "samconfig.toml"
+    section = "[default.deploy.parameters]\n"
+    samconfig.write_text(
+        samconfig.read_text().replace(section, f'{section}stack_name = "mine"\nregion = "eu-west-1"\n')
+    )
+    result = operator.cli("--stack-name", "stocktwits-relay", "setup", *ANSWERED)
+    assert "`make deploy` deploys the stack mine, not stocktwits-relay" in result.err
+    Clone(operator.clone).write("us-east-1", {})
+    deploy = tomllib.loads(samconfig.read_text())["default"]["deploy"]["parameters"]
+    assert deploy["region"] == "us-east-1"
+
+
+def test_the_commands_that_it_shows_repeat_the_region_and_the_profile(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name, raising=False)
+    result = operator.new(*ANSWERED, "--region", "us-east-1", "--profile", "work")
+    assert "\n$ relay --region us-east-1 --profile work doctor\n" in result.err
+    assert "     relay --region us-east-1 --profile work backfill 2016-12-05 2016-12-05\n" in result.out
+    make = 'AWS_REGION=us-east-1 AWS_PROFILE=work make deploy PARAMETERS="DryRun='
+    assert (f"\n$ {make}true" in result.err, f"     {make}false" in result.out) == (True, True)
+
+
+def test_the_profile_that_make_deploy_uses_is_used_throughout(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samconfig = operator.clone / "samconfig.toml"
+    samconfig.write_text(samconfig.read_text().replace("stack_name", 'profile = "work"\nstack_name', 1))
+    opened = []
+    monkeypatch.setattr("relay_cli.deployed.stack.open_session", lambda _, profile: opened.append(profile) or session())
+    operator.new(*ANSWERED)
+    assert set(opened) == {"work"}
+    result = operator.new(*ANSWERED, "--profile", "home")
+    assert (result.code, "`make deploy` uses the profile work" in result.err) == (USAGE, True)
+
+
+def test_a_key_in_the_environment_that_would_win_over_the_profile_is_refused(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
+    result = operator.new(*ANSWERED, "--profile", "work")
+    assert (result.code, "unset that variable" in result.err, operator.made) == (USAGE, True, [])
+
+
+def test_json_has_what_was_deployed_its_state_the_findings_and_the_test_message(operator: Operator) -> None:
+    result = operator.new(*ANSWERED, "--json").json
+    assert (result["stack"], result["region"], result["deployed"]) == ("stocktwits-relay", "us-east-1", True)
+    assert (result["state"], result["parameters"]) == ("dry_run", PARAMETERS)
+    assert "trigger-outbox" in {each["check"] for each in result["doctor"]}
+    assert result["trial"]["outcome"] == "dry_run"
+    assert result["next_steps"][-1]["command"] == 'make deploy PARAMETERS="DryRun=false"'
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_with_json_the_progress_of_make_goes_to_standard_error(operator: Operator, quiet: bool) -> None:
+    deploy = f"from relay_cli.clone import *; Clone(Path()).deploy('us-east-1', None, '', quiet={quiet})"
+    code = f"from pathlib import Path; {deploy}"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'cli'}{os.pathsep}{ROOT / 'layers' / 'relay'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=operator.clone, env=environment, check=True, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == (("", "progress\n") if quiet else ("progress\n", ""))
+
+
+def test_json_of_a_setup_that_failed_in_part_is_whole_and_the_exit_code_says_so(operator: Operator) -> None:
+    operator.cli.plan("SendMessageBatch", "AccessDenied")
+    result = operator.new(*ANSWERED, "--json")
+    assert (result.code, result.json["trial"], result.json["deployed"]) == (NO_AWS, None, True)
+
+
 def test_after_a_deployment_that_failed_it_continues_without_asking_again(operator: Operator) -> None:
     fails = operator.clone / "fails"
     fails.touch()
@@ -199,9 +318,46 @@ def test_a_stack_that_has_these_settings_is_not_deployed_again(operator: Operato
 def test_another_answer_is_deployed_and_what_is_live_stays_live(operator: Operator) -> None:
     operator.cli.parameters["DryRun"] = "false"
     result = operator("--burst", "3", "--yes")
-    assert operator.made == ["deploy|us-east-1|"]
+    assert operator.made == ["deploy|us-east-1|DryRun=false"]
     assert configured(operator.clone)["PostBurst"] == "3"
     assert "relay send" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("deployed", "configured", "given"),
+    [
+        ({"DryRun": "true"}, "false", "true"),
+        ({"DryRun": "false"}, "true", "false"),
+        ({"DryRun": "false", "PostingEnabled": "false"}, "false", "true"),
+        ({}, "false", "true"),
+    ],
+    ids=["a dry run", "live", "without posting", "nothing"],
+)
+def test_the_state_of_the_stack_is_given_to_the_deployment_whatever_samconfig_says(
+    operator: Operator, deployed: dict[str, str], configured: str, given: str
+) -> None:
+    samconfig = operator.clone / "samconfig.toml"
+    section = "[default.deploy.parameters]\n"
+    overrides = f'{section}parameter_overrides = ["DryRun={configured}"]\n'
+    samconfig.write_text(samconfig.read_text().replace(section, overrides))
+    operator.cli.parameters |= deployed
+    result = (operator if deployed else operator.new)(*ANSWERED, "--burst", "3")
+    assert operator.made == [f"deploy|us-east-1|DryRun={given}"]
+    assert ("live: it posts to StockTwits, as before" in result.err) == (given == "false")
+    assert f"samconfig.toml has DryRun={configured}" in result.err
+
+
+def test_a_stack_that_is_not_a_relay_is_not_deployed_over(operator: Operator) -> None:
+    operator.cli.outputs.clear()
+    result = operator(*ANSWERED)
+    assert (result.code, "change stack_name in samconfig.toml" in result.err, operator.made) == (NO_STACK, True, [])
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS", "REVIEW_IN_PROGRESS"])
+def test_a_stack_that_is_not_deployed_yet_is_left_alone_and_says_what_to_do(operator: Operator, status: str) -> None:
+    operator.cli.stack_status = status
+    result = operator(*ANSWERED)
+    assert (result.code, "delete-stack" in result.err, operator.made) == (NO_STACK, True, [])
 
 
 def test_the_token_and_the_login_are_stored_from_files(operator: Operator, world: PostingWorld, tmp_path: Path) -> None:
@@ -228,6 +384,56 @@ def test_a_login_can_come_later(operator: Operator, world: PostingWorld) -> None
     result = operator("--login", "later")
     assert "1. Log in:\n     relay login --token\n" in result.out
     assert (result.code, "dry_run dry run: nothing was sent" in result.out) == (FAILED, True)
+
+
+WOULD_FAIL = {
+    "--token-file token": "needs --username",
+    "--token-file missing --username a": "missing cannot be read",
+    "--token-file local --username a": "local cannot be read",
+    "--token-file empty --username a": "The first line of empty is empty",
+    "--token-file binary --username a": "binary is not UTF-8 text",
+    "--token-file words --username a": "not an access token",
+    "--token-file token --username a --login later": "Leave out --token-file",
+    "--login token": "use --token-file",
+    "--login application": "use --token-file",
+    "--password-file token": "needs --firestream-user",
+    "--firestream-user me": "use --password-file",
+    "--firestream-user me --password-file missing": "missing cannot be read",
+    "--firestream-user a:b --password-file token": "must not contain a colon",
+    "--no-posting --username a": "does not post",
+    "--no-backups --firestream-user a": "fetches no backups",
+    "--no-posting --no-backups": "nothing to set up",
+}
+"""Options that could not work, and how the error says so."""
+
+
+@pytest.mark.parametrize("words", WOULD_FAIL)
+def test_what_would_fail_later_fails_before_anything_is_deployed(operator: Operator, words: str) -> None:
+    for name, content in {"token": b"a", "empty": b"\n", "binary": b"\xff", "words": b"a b"}.items():
+        (operator.clone / name).write_bytes(content)
+    result = operator.new(*ANSWERED, *words.split())
+    seen = (result.code, WOULD_FAIL[words] in result.err, operator.made, configured(operator.clone))
+    assert seen == (USAGE, True, [], {})
+
+
+@pytest.mark.parametrize(
+    ("parameter", "option"), [(TOKEN_PARAMETER, "--login"), (LOGIN_PARAMETER, "--firestream-user")]
+)
+def test_a_login_that_nobody_can_be_asked_for_is_missed_before_anything_is_deployed(
+    operator: Operator, world: PostingWorld, parameter: str, option: str
+) -> None:
+    world.ssm.delete_parameter(Name=parameter)
+    result = operator.new(*ANSWERED)
+    assert (result.code, f"Use {option}" in result.err, operator.made) == (USAGE, True, [])
+
+
+def test_without_make_nothing_is_asked(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(operator.clone))
+    assert "make is not installed" in operator.new().err
+
+
+def test_secrets_are_where_the_template_has_them() -> None:
+    assert {name: TEMPLATE["Parameters"][name]["Default"] for name in SECRETS} == SECRETS
 
 
 @pytest.mark.usefixtures("terminal")
