@@ -52,9 +52,11 @@ class Schedule:
         An operator's pause that has no end is passed over, as if it were lifted now.
         """
         end = (self.now + GIVE_UP_SECONDS) * MICROSECONDS
-        pauses = [each.until or 0 for each in (self.state.pause, self.operators) if each]
-        clock = math.ceil(max([self.now, *pauses]) * MICROSECONDS)
-        due, day, admitted = self.state.due, self.state.day, self.state.count
+        start = max([self.now, *(each.until or 0 for each in (self.state.pause, self.operators) if each)])
+        if start >= self.now + GIVE_UP_SECONDS:
+            return
+        clock = self._open(_not_before(start))
+        due, day, admitted = self.state.rebooked(clock, self.pace).due, self.state.day, self.state.count
         while (clock := max(clock, due - (self.pace.burst - 1) * self.pace.interval)) < end:
             clock = self._open(clock)
             if (today := _day(clock)) > day:
@@ -71,7 +73,7 @@ class Schedule:
     def _open(self, clock: int) -> int:
         """Return the first moment from this one on that is within the posting hours, in microseconds."""
         while self.pause_by_hours and (pause := self.pause_by_hours(clock / MICROSECONDS)) and pause.until:
-            clock = math.ceil(pause.until * MICROSECONDS)
+            clock = _not_before(pause.until)
         return clock
 
 
@@ -146,6 +148,14 @@ def look(schedule: Schedule, waiting: int, expires_after: timedelta) -> Outlook:
         pace=f"{schedule.pace.per_hour} an hour"
         + (f" and {schedule.pace.per_day} a day" if schedule.pace.per_day else ""),
     )
+
+
+def _not_before(moment: float) -> int:
+    """Return the first microsecond that is not before a moment, also when it is converted to seconds."""
+    clock = math.ceil(moment * MICROSECONDS)
+    while clock / MICROSECONDS < moment:  # the product is rounded
+        clock += 1
+    return clock
 
 
 def _day(clock: int) -> str:
