@@ -108,6 +108,8 @@ class Outlook:
         resumed = " after `relay resume`" if self.needs_resume else ""
         if self.seconds is not None and self.seconds <= SOON_SECONDS:
             text = f"within two minutes{resumed}"
+        elif self.next_at is None and not self.needs_resume:
+            text = "not within 13 days"
         else:
             how_long = "more than 13 days" if self.seconds is None else f"about {length(self.seconds)}"
             end = f", until {moment(self.last_at)}" if self.last_at else ""

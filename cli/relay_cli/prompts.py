@@ -74,11 +74,6 @@ def confirm(question: str, declined: str, option: str = "") -> None:
         raise Failure(f"{declined}.", FAILED)
 
 
-def on_terminal() -> bool:
-    """Return whether somebody can answer."""
-    return sys.stdin.isatty()
-
-
 def choose(question: str, option: str, default: str, read: Callable[[str], T]) -> T:
     """Ask until the answer can be read; Enter gives the default. What is piped is not read: it may be a secret.
 
@@ -91,7 +86,7 @@ def choose(question: str, option: str, default: str, read: Callable[[str], T]) -
     Raises:
         Failure: Standard input is not a terminal.
     """
-    if not on_terminal():
+    if not at_a_terminal():
         raise Failure(f"{question}: there is nobody to ask. Use {option}.", USAGE)
     try:
         answer: T = typer.prompt(printable(question), default=default, value_proc=read, err=True)

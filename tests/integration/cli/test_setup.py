@@ -83,7 +83,7 @@ def operator(
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let questions be asked."""
-    monkeypatch.setattr("relay_cli.prompts.on_terminal", lambda: True)
+    monkeypatch.setattr("relay_cli.prompts.at_a_terminal", lambda: True)
 
 
 def test_a_new_relay_is_deployed_as_a_dry_run_with_what_was_answered(operator: Operator) -> None:

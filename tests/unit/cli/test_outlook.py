@@ -163,6 +163,7 @@ def test_a_pause_that_lasts_longer_than_the_relay_keeps_messages_has_no_outlook(
     operators = Pause("operator", "paused by Ann: earnings", until, "Ann")
     found = outlook(1, Schedule(State(), TWELVE_AN_HOUR, NOW, operators, hours))
     assert (found.next_at, found.last_at, found.seconds, found.too_late) == (None, None, None, 1)
+    assert found.words == "not within 13 days; the newest would be given up"
 
 
 def test_nothing_that_waits_is_posted_now() -> None:
