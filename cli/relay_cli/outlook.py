@@ -105,6 +105,10 @@ class Outlook:
     @property
     def words(self) -> str:
         """The outlook in words, such as ``about 15 h at 12 an hour, until ...; the newest would expire``."""
+        return self.in_words(exact=True)
+
+    def in_words(self, *, exact: bool) -> str:
+        """Return the outlook in words; only if it must be exact, with the point in time until which it takes."""
         resumed = " after `relay resume`" if self.needs_resume else ""
         if self.seconds is not None and self.seconds <= SOON_SECONDS:
             text = f"within two minutes{resumed}"
@@ -112,7 +116,7 @@ class Outlook:
             text = "not within 13 days"
         else:
             how_long = "more than 13 days" if self.seconds is None else f"about {length(self.seconds)}"
-            end = f", until {moment(self.last_at)}" if self.last_at else ""
+            end = f", until {moment(self.last_at)}" if exact and self.last_at else ""
             text = f"{how_long} at {self.pace}{resumed}{end}"
         if self.too_late:
             newest = "the newest" if self.too_late == 1 else f"the newest {self.too_late:,}"

@@ -19,7 +19,7 @@ from relay_cli.deployed.dead_letters import SHORT_ID
 from relay_cli.failure import FAILED, USAGE, Failure, from_aws_error
 from relay_cli.output import print_json
 from relay_cli.prompts import confirm
-from relay_cli.text import count, moment, one_line, printable
+from relay_cli.text import count, one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +85,7 @@ def show(
         "Id": letter.id,
         "Reason": letter.reason,
         "Key": letter.key,
-        "First seen": moment(letter.first_seen),
+        "First seen": context.moment(letter.first_seen),
         "Attempts": str(letter.attempts),
         "Status": str(letter.status_code or ""),
         **{f"Attribute {name}:": value for name, value in letter.attributes.items() if name not in _SHOWN},

@@ -173,5 +173,7 @@ def _format(context: Context, row: Delivered, explained: dict[str, Explanation])
         text.append(f"\n    {one_line(row.reason)}", "dim")
     waiting = explained.get(row.message_id)
     for wait in waiting.waits if waiting else ():
-        text.append(f"\n    {wait.when}: {one_line(wait.reason, 1000)}", "dim")
+        text.append(
+            f"\n    {context.until(wait.until) if wait.until else wait.when}: {one_line(wait.reason, 1000)}", "dim"
+        )
     return text
