@@ -230,7 +230,10 @@ def test_times_are_local_and_in_utc_when_that_is_asked_for(page: Page) -> None:
     local = page.evaluate("seconds => new Date(seconds * 1000).toLocaleTimeString('en-GB').slice(0, 5)", moment)
     expect(shown).to_contain_text(local)
     assert page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone") == str(ZoneInfo(TIME_ZONE))
+    bar = region(page, "Posts").locator("rect title").first
+    expect(bar).to_have_text(re.compile(r"^\d+ \w+(?: \d{4})?, \d\d:\d\d: 2\.0 s$"))
     page.get_by_label("Times in UTC").check()
+    expect(bar).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: 2\.0 s$"))
     expect(shown).to_have_text(re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$"))
     refreshed(page)
     expect(shown).to_have_text(re.compile("UTC$"))
