@@ -91,7 +91,9 @@ def options(
     utc: Annotated[
         bool,
         typer.Option(
-            "--utc", help="Show when something happened in UTC, instead of how long ago.", rich_help_panel=GLOBAL
+            "--utc",
+            help="Show points in time in UTC, instead of how long ago they were or how far off they are.",
+            rich_help_panel=GLOBAL,
         ),
     ] = False,
     _version: Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from relay_cli.deployed import stack
 from relay_cli.output import SafeConsole, goes_to_a_terminal
-from relay_cli.text import ago, moment
+from relay_cli.text import ago, moment, until
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,11 +45,18 @@ class Context:
         """The stack; raises `relay_cli.failure.Failure` if it cannot be found."""
         return stack.find(self.session, self.stack_name)
 
+    @property
+    def exact(self) -> bool:
+        """Whether to show points in time in UTC, not as seen from now: on demand, and anywhere but on a terminal."""
+        return self.utc or not goes_to_a_terminal()
+
     def moment(self, at: datetime | None) -> str:
-        """Format a past point in time: how long ago it was on a terminal; in UTC elsewhere, and with ``--utc``."""
-        if at is None or self.utc or not goes_to_a_terminal():
-            return moment(at)
-        return ago(at, time.time())
+        """Format a point in time: how long ago it was, or in how long it is, unless it must be exact."""
+        return moment(at) if at is None or self.exact else ago(at, time.time())
+
+    def until(self, end: datetime) -> str:
+        """Format the end of something that lasts: for how long it does, unless it must be exact."""
+        return until(end, None if self.exact else time.time())
 
     @cached_property
     def console(self) -> SafeConsole:

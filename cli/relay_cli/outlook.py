@@ -52,9 +52,11 @@ class Schedule:
         An operator's pause that has no end is passed over, as if it were lifted now.
         """
         end = (self.now + GIVE_UP_SECONDS) * MICROSECONDS
-        pauses = [each.until or 0 for each in (self.state.pause, self.operators) if each]
-        clock = math.ceil(max([self.now, *pauses]) * MICROSECONDS)
-        due, day, admitted = self.state.due, self.state.day, self.state.count
+        start = max([self.now, *(each.until or 0 for each in (self.state.pause, self.operators) if each)])
+        if start >= self.now + GIVE_UP_SECONDS:
+            return
+        clock = self._open(_not_before(start))
+        due, day, admitted = self.state.rebooked(clock, self.pace).due, self.state.day, self.state.count
         while (clock := max(clock, due - (self.pace.burst - 1) * self.pace.interval)) < end:
             clock = self._open(clock)
             if (today := _day(clock)) > day:
@@ -71,7 +73,7 @@ class Schedule:
     def _open(self, clock: int) -> int:
         """Return the first moment from this one on that is within the posting hours, in microseconds."""
         while self.pause_by_hours and (pause := self.pause_by_hours(clock / MICROSECONDS)) and pause.until:
-            clock = math.ceil(pause.until * MICROSECONDS)
+            clock = _not_before(pause.until)
         return clock
 
 
@@ -103,12 +105,18 @@ class Outlook:
     @property
     def words(self) -> str:
         """The outlook in words, such as ``about 15 h at 12 an hour, until ...; the newest would expire``."""
+        return self.in_words(exact=True)
+
+    def in_words(self, *, exact: bool) -> str:
+        """Return the outlook in words; only if it must be exact, with the point in time until which it takes."""
         resumed = " after `relay resume`" if self.needs_resume else ""
         if self.seconds is not None and self.seconds <= SOON_SECONDS:
             text = f"within two minutes{resumed}"
+        elif self.next_at is None and not self.needs_resume:
+            text = "not within 13 days"
         else:
             how_long = "more than 13 days" if self.seconds is None else f"about {length(self.seconds)}"
-            end = f", until {moment(self.last_at)}" if self.last_at else ""
+            end = f", until {moment(self.last_at)}" if exact and self.last_at else ""
             text = f"{how_long} at {self.pace}{resumed}{end}"
         if self.too_late:
             newest = "the newest" if self.too_late == 1 else f"the newest {self.too_late:,}"
@@ -146,6 +154,14 @@ def look(schedule: Schedule, waiting: int, expires_after: timedelta) -> Outlook:
         pace=f"{schedule.pace.per_hour} an hour"
         + (f" and {schedule.pace.per_day} a day" if schedule.pace.per_day else ""),
     )
+
+
+def _not_before(moment: float) -> int:
+    """Return the first microsecond that is not before a moment, also when it is converted to seconds."""
+    clock = math.ceil(moment * MICROSECONDS)
+    while clock / MICROSECONDS < moment:  # the product is rounded
+        clock += 1
+    return clock
 
 
 def _day(clock: int) -> str:

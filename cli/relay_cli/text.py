@@ -28,6 +28,16 @@ def ago(at: datetime, now: float) -> str:
     return f"{length(seconds)} ago" if seconds > 0 else f"in {length(-seconds)}"
 
 
+def until(end: datetime, now: float | None = None) -> str:
+    """Format the end of something: ``until 2026-11-21 15:00:00 UTC``, or seen from now ``for another 10 min``."""
+    return f"until {moment(end)}" if now is None else f"for another {length(max(0.0, end.timestamp() - now))}"
+
+
+def local(at: datetime | None) -> str:
+    """Format a point in time, in the time zone of this machine."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z") if at else "unknown"
+
+
 def at(seconds: float | None) -> datetime | None:
     """Convert seconds since the epoch; None if there are none, or if they are out of range."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from relay_cli import heatmap
-from relay_cli.commands.options import FAILURES_SHOWN, Limit, Types
+from relay_cli.commands.options import FAILURES_SHOWN, Types
 from relay_cli.deployed import calendar
 from relay_cli.deployed.calendar import Mark, Status
 from relay_cli.deployed.check import Checked, Checker, Note, by_note
@@ -40,7 +40,12 @@ def backups(  # noqa: PLR0913  the options of a command
     missing: Annotated[
         bool, typer.Option("--missing", help="Only list what is missing, failed or damaged, one per line.")
     ] = False,
-    limit: Limit = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, metavar="N", help="Show the newest so many days; with --missing, the first so many."
+        ),
+    ] = None,
     check: Annotated[
         tuple[str, str] | None,
         typer.Option(
@@ -66,16 +71,17 @@ def backups(  # noqa: PLR0913  the options of a command
     """
     context: Context = ctx.obj
     if check:
-        if year is not None or first_day or last_day or missing:
-            raise Failure("--check has its own days: leave out --year, --from, --to and --missing.", USAGE)
+        if year is not None or first_day or last_day or missing or limit:
+            raise Failure("--check has its own days: leave out --year, --from, --to, --missing and --limit.", USAGE)
         period = calendar.parse_period(*check, file_types)
         _check(context, period, with_firestream=with_firestream, as_json=json)
         return
     if with_firestream:
         raise Failure("--with-firestream needs --check FIRST LAST.", USAGE)
+    period = _period(year, first_day, last_day, file_types)
     if limit and not missing:
-        raise Failure("--limit needs --missing: the calendar shows every day.", USAGE)
-    overview = calendar.read(context.stack, _period(year, first_day, last_day, file_types))
+        period = _newest_days(period, limit)
+    overview = calendar.read(context.stack, period)
     if missing:
         _list(context, overview, limit, as_json=json)
     elif json:
@@ -196,6 +202,12 @@ def _period(year: int | None, first_day: str | None, last_day: str | None, file_
         return calendar.parse_period(f"{year:04}-01-01", last_day, file_types)
     last_day = last_day or str(yesterday)
     return calendar.parse_period(first_day or _a_year_before(last_day), last_day, file_types)
+
+
+def _newest_days(period: Backfill, most: int) -> Backfill:
+    """Return no more than so many days of a period, up to its last one."""
+    days = (period.last_day - period.first_day).days + 1
+    return replace(period, first_day=period.last_day - timedelta(days=min(most, days) - 1))
 
 
 def _a_year_before(last_day: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -14,22 +15,20 @@ from rich.text import Text
 from relay_cli import drafts, editor
 from relay_cli.commands.options import Json, Limit  # noqa: TC001  typer reads it
 from relay_cli.deployed import dead_letters
+from relay_cli.deployed.dead_letters import SHORT_ID
 from relay_cli.failure import FAILED, USAGE, Failure, from_aws_error
 from relay_cli.output import print_json
 from relay_cli.prompts import confirm
-from relay_cli.text import count, moment, one_line, printable
+from relay_cli.text import count, one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from relay_cli.context import Context
     from relay_cli.deployed.dead_letters import DeadLetter, DeadLetterBox
     from relay_cli.drafts import Draft
 
 app = typer.Typer(no_args_is_help=True, help="List, retry, edit and drop dead letters.")
-
-SHORT_ID = 8
-"""How many characters of an id are shown: enough to identify a letter."""
 
 MANY = 10
 """More letters than this are only sent again after a confirmation: at the usual pace, they take an hour."""
@@ -86,7 +85,7 @@ def show(
         "Id": letter.id,
         "Reason": letter.reason,
         "Key": letter.key,
-        "First seen": moment(letter.first_seen),
+        "First seen": context.moment(letter.first_seen),
         "Attempts": str(letter.attempts),
         "Status": str(letter.status_code or ""),
         **{f"Attribute {name}:": value for name, value in letter.attributes.items() if name not in _SHOWN},
@@ -140,7 +139,8 @@ def edit(
     """Correct a letter in your editor ($VISUAL or $EDITOR), and send it as a new message in its place.
 
     The new message has a new key. If an earlier attempt may have posted the letter, look on StockTwits first: under a
-    new key, the relay does not look for the old post.
+    new key, the relay does not look for the old post. Of several edits of one letter, at most one is posted. If it
+    cannot be sent, what you typed is printed.
 
     [dim]relay dead edit 3f2a91c0
     EDITOR='code --wait' relay dead edit 3f2a91c0[/dim]
@@ -152,13 +152,14 @@ def edit(
         context.notes.print(Text(f"{one_line(letter.text)}\n    {one_line(letter.reason, 1000)}"), soft_wrap=True)
         question = "An earlier attempt may have posted it, and under a new key it is posted again. Is it not there?"
         confirm(question, "Nothing was sent", "--yes")
-    edited = _edit(letter, context)
-    if warning := drafts.without_cashtag([edited]):
-        _print_warning(context)(warning)
-    # An editor may be open for longer than a letter stays hidden, and another operator may have acted meanwhile.
-    with dead_letters.open_box(context.stack, _print_warning(context)) as box:
-        (letter,) = box.find([letter.id])
-        box.replace(letter, edited)
+    with _printed_on_failure(context, _Typed(letter.editable.rstrip("\r\n"))) as typed:
+        edited = _edit(letter, typed, context)
+        if warning := drafts.without_cashtag([edited]):
+            _print_warning(context)(warning)
+        # An editor may be open for longer than a letter stays hidden, and another operator may have acted meanwhile.
+        with dead_letters.open_box(context.stack, _print_warning(context)) as box:
+            (letter,) = box.find([letter.id])
+            box.replace(letter, edited)
     if as_json:
         print_json({"key": edited.key, "replaces_key": letter.key, "text": edited.alert.body})
     else:
@@ -166,20 +167,43 @@ def edit(
         context.console.print(Text(text), soft_wrap=True)
 
 
-def _edit(letter: DeadLetter, context: Context) -> Draft:
+@dataclass
+class _Typed:
+    """The text of a letter as the operator has edited it so far."""
+
+    text: str
+
+
+@contextmanager
+def _printed_on_failure(context: Context, typed: _Typed) -> Iterator[_Typed]:
+    """Print what the operator typed if it was not sent for certain, so that it is not lost."""
+    before = typed.text
+    try:
+        yield typed
+    except BaseException:
+        if typed.text.strip() and typed.text != before:
+            context.notes.print(Text(f"The edited text:\n\n{printable(typed.text)}\n"), soft_wrap=True)
+        raise
+
+
+def _edit(letter: DeadLetter, typed: _Typed, context: Context) -> Draft:
     """Let the operator edit a letter until the relay accepts it."""
-    before = text = letter.editable.rstrip("\r\n")
-    suffix = ".json" if text.lstrip().startswith("{") else ".txt"
+    before = typed.text
+    suffix = ".json" if before.lstrip().startswith("{") else ".txt"
     while True:
-        text = editor.edit(f"{text}\n", suffix).rstrip("\r\n")
-        if text == before:
+        try:
+            typed.text = editor.edit(f"{typed.text}\n", suffix).rstrip("\r\n")
+        except editor.EditorFailure as failure:
+            typed.text = failure.text.rstrip("\r\n")
+            raise
+        if typed.text == before:
             raise Failure(
                 f"Nothing was changed, and nothing was sent: `relay dead retry {letter.id[:SHORT_ID]}` sends it as it "
                 "is, with its key.",
                 FAILED,
             )
         try:
-            return dead_letters.replacement(letter, text)
+            return dead_letters.replacement(letter, typed.text)
         except Reject as error:
             _print_warning(context)(f"It cannot be posted: {one_line(error.reason, 1000)}.")
         confirm("Edit it again?", "Nothing was sent")

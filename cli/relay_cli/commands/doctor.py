@@ -44,7 +44,7 @@ def doctor(
     relay doctor --json | jq '.\[] | select(.state != "ok")'[/dim]
     """
     context: Context = ctx.obj
-    examination = _Examination(context)
+    examination = _Examination(context, exact=as_json or context.exact)
     findings = []
     for finding in examination.findings():
         findings.append(finding)
@@ -63,8 +63,9 @@ def doctor(
 class _Examination:
     """The checks of one run; `code` is the command's exit code once all findings are there."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, exact: bool) -> None:
         self._context = context
+        self._exact = exact
         self.code = 0
 
     def findings(self) -> Iterator[Finding]:
@@ -82,7 +83,8 @@ class _Examination:
             self.code = NO_AWS
             return
         try:
-            found = deployment.read(find(session, self._context.stack_name, **QUICK), time.time())
+            stack = find(session, self._context.stack_name, **QUICK)
+            found = deployment.read(stack, time.time(), exact=self._exact)
         except Failure as failure:
             self.code = failure.code
             yield broken(failure.reason, "").of("stack")

@@ -16,7 +16,7 @@ from relay_cli.deployed.operator_pause import NO_REASON, current_user, end_relay
 from relay_cli.durations import span
 from relay_cli.failure import USAGE, Failure, is_denied
 from relay_cli.output import print_json
-from relay_cli.text import at, count, moment, one_line
+from relay_cli.text import at, count, length, moment, one_line
 
 if TYPE_CHECKING:
     from relay_cli.context import Context
@@ -90,7 +90,9 @@ def pause(
         return
     if before:
         context.console.print(f"It replaces the pause of {before}.", soft_wrap=True)
-    end = f"until {moment(at(until))}" if until else "until `relay resume`"
+    end = "until `relay resume`"
+    if lasting:
+        end = f"until {moment(at(until))}" if context.exact else f"for {length(lasting.total_seconds())}"
     context.console.print(f"Paused by {one_line(who)}: {one_line(why)}. Nothing is posted {end}.", soft_wrap=True)
 
 
@@ -134,12 +136,16 @@ def resume(
         _print_pause(context, "The gate is still closed", each)
     if result.outlook:
         waiting = result.outlook.waiting
-        words = f"{count(waiting, 'message')} waiting: {result.outlook.words}." if waiting else "Nothing waits."
+        words = (
+            f"{count(waiting, 'message')} waiting: {result.outlook.in_words(exact=context.exact)}."
+            if waiting
+            else "Nothing waits."
+        )
         context.console.print(words, soft_wrap=True)
 
 
 def _print_pause(context: Context, what: str, each: GatePause) -> None:
-    end = f" until {moment(each.until)}" if each.until else ""
+    end = f" {context.until(each.until)}" if each.until else ""
     context.console.print(f"{what}{end}: {one_line(each.words, 1000)}", soft_wrap=True)
 
 

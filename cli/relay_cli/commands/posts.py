@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SHOWN = 20
 """How many messages are shown by default."""
 
+EXAMINED = 1000
+"""How many messages that the log has as deferred are looked up in the ledger, to find those that still wait."""
+
 SHOWN_OF_A_BURST = 3
 """How many texts are shown of a burst without links."""
 
@@ -88,7 +91,8 @@ def posts(  # noqa: PLR0913  each is an option
     """Show the latest outcomes of recent messages, newest first.
 
     A burst, which is three or more messages with the same outcome and reason within seconds, is shown as one;
-    --json lists them all. It reads the functions' log, which may be up to a minute behind.
+    --json lists them all. It reads the functions' log, which may be up to a minute behind, of the last five weeks. With
+    --outcome deferred, it looks at the newest 1,000 messages that the log has as deferred.
 
     [dim]relay posts
     relay posts --since 24h --outcome rejected
@@ -98,11 +102,11 @@ def posts(  # noqa: PLR0913  each is an option
     context: Context = ctx.obj
     most = limit or last or (None if since else SHOWN)
     logs = Logs(context.stack)
-    rows = deliveries.newest(logs, most, since, outcome, key, latest=True)
     explained: dict[str, Explanation] = {}
     if outcome is Result.DEFERRED:
-        explained = waits.explain_rows(context.stack, rows)
-        rows = [row for row in rows if explained[row.message_id].state is State.WAITING]
+        rows, explained = _waiting(context, logs, most, since, key)
+    else:
+        rows = deliveries.newest(logs, most, since, outcome, key, latest=True)
     if as_json:
         print_json(rows)
         return
@@ -112,6 +116,25 @@ def posts(  # noqa: PLR0913  each is an option
     for burst in deliveries.bursts(rows):
         text = _folded(context, burst) if len(burst) > 1 else _format(context, burst[0], explained)
         context.console.print(text, soft_wrap=True)
+
+
+def _waiting(
+    context: Context, logs: Logs, most: int | None, since: datetime | None, key: str | None
+) -> tuple[list[Delivered], dict[str, Explanation]]:
+    """Return the newest messages that wait now, and for what: the log alone does not know which of them still do."""
+    examined = min(most or EXAMINED, EXAMINED)
+    while True:
+        rows = deliveries.newest(logs, examined, since, Result.DEFERRED, key, latest=True)
+        explained = waits.explain_rows(context.stack, rows)
+        waiting = [row for row in rows if explained[row.message_id].state is State.WAITING]
+        if len(rows) < examined or (most is not None and len(waiting) >= most):
+            break
+        if examined == EXAMINED:
+            words = f"Of the messages that the log has as deferred, only the newest {EXAMINED:,} were looked at."
+            context.notes.print(words, soft_wrap=True)
+            break
+        examined = min(10 * examined, EXAMINED)
+    return waiting[:most], explained
 
 
 def _folded(context: Context, burst: Sequence[Delivered]) -> Text:
@@ -150,5 +173,7 @@ def _format(context: Context, row: Delivered, explained: dict[str, Explanation])
         text.append(f"\n    {one_line(row.reason)}", "dim")
     waiting = explained.get(row.message_id)
     for wait in waiting.waits if waiting else ():
-        text.append(f"\n    {wait.when}: {one_line(wait.reason, 1000)}", "dim")
+        text.append(
+            f"\n    {context.until(wait.until) if wait.until else wait.when}: {one_line(wait.reason, 1000)}", "dim"
+        )
     return text

@@ -25,7 +25,7 @@ from relay_cli.failure import FAILED, INTERRUPTED, USAGE, Failure, from_aws_erro
 from relay_cli.files import read_input
 from relay_cli.output import erased, print_json
 from relay_cli.prompts import at_a_terminal, confirm
-from relay_cli.text import at, count, length, moment, one_line
+from relay_cli.text import at, count, length, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -452,6 +452,6 @@ class _Watch:
         self._pauses = gate.read(self._context.stack).pauses
         for pause in self._pauses:
             if (pause.cause, pause.reason) not in before:
-                until = f" until {moment(pause.until)}" if pause.until else ""
+                until = f" {self._context.until(pause.until)}" if pause.until else ""
                 words = one_line(pause.words, 1000)
                 self._context.notes.print(Text(f"The gate is closed{until}: {words}", "yellow"), soft_wrap=True)

@@ -17,10 +17,9 @@ from relay_cli.deployed.logs import Logs
 from relay_cli.deployed.waits import State
 from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.output import print_json
-from relay_cli.text import at, count, length, moment, one_line
+from relay_cli.text import at, count, length, local, moment, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import date, datetime
 
     from relay_cli.context import Context
@@ -126,13 +125,13 @@ def status(
         print_json(read(context.stack, logs))
         return
     if not watch:
-        context.console.print(render(read(context.stack, logs), context.moment))
+        context.console.print(render(read(context.stack, logs), context))
         return
-    screen = render(read(context.stack, logs), context.moment)
+    screen = render(read(context.stack, logs), context)
     with Live(screen, console=context.console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(EVERY_SECONDS)
-            live.update(render(read(context.stack, logs), context.moment), refresh=True)
+            live.update(render(read(context.stack, logs), context), refresh=True)
 
 
 def _explain(context: Context, logs: Logs, key: str, *, as_json: bool) -> None:
@@ -140,7 +139,7 @@ def _explain(context: Context, logs: Logs, key: str, *, as_json: bool) -> None:
     if as_json:
         print_json(explanation)
     else:
-        context.console.print(render_why(explanation, context.moment))
+        context.console.print(render_why(explanation, context))
     if explanation.state is State.UNKNOWN:
         raise typer.Exit(FAILED)
 
@@ -170,29 +169,29 @@ def _sources(stack: Stack) -> int | None:
         return None
 
 
-def render(state: Status, shown: Callable[[datetime | None], str]) -> Table:
+def render(state: Status, context: Context) -> Table:
     """Lay out the screen: one line with a name and a value for each part.
 
     Args:
         state: The state.
-        shown: How to show a point in time that is past.
+        context: How to show points in time.
     """
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("Stack", Text(f"{state.stack}, {moment(state.at)}", "dim"))
+    table.add_row("Stack", Text(f"{state.stack}, {moment(state.at) if context.exact else local(state.at)}", "dim"))
     if state.posting is None:
         table.add_row("Posting", Text("switched off", "dim"))
     else:
-        table.add_row("Gate", _gate(state.posting.gate))
+        table.add_row("Gate", _gate(state.posting.gate, context))
         table.add_row("Pace", _pace(state.posting.gate.pace))
         for queue in state.posting.queues:
             table.add_row(queue.name, _queue(queue, alarming=queue.name == "Dead letters"))
         if state.posting.outlook.waiting:
-            table.add_row("Waiting", _waiting(state.posting.outlook))
+            table.add_row("Waiting", _waiting(state.posting.outlook, context))
         if state.posting.held:
             table.add_row("Held back", _held(state.posting.held))
-        table.add_row("Last post", _post(state.posting.last_post, shown))
+        table.add_row("Last post", _post(state.posting.last_post, context))
     if state.webhook:
         table.add_row("Webhook", _webhook(state.webhook))
     if state.backups is None:
@@ -200,14 +199,14 @@ def render(state: Status, shown: Callable[[datetime | None], str]) -> Table:
     else:
         for file_type, day in state.backups.newest.items():
             table.add_row(f"Newest {file_type}", Text(day.isoformat() if day else "none yet"))
-        table.add_row("Nightly run", _nightly(state.backups.last_nightly, shown))
+        table.add_row("Nightly run", _nightly(state.backups.last_nightly, context))
         for queue in state.backups.queues:
             table.add_row(queue.name, _queue(queue, alarming=queue.name == "Backup failures"))
     return table
 
 
-def render_why(explanation: Explanation, shown: Callable[[datetime | None], str]) -> Table:
-    """Lay out what is known of one message: first what it waits for, or where it is; `shown` as for `render`."""
+def render_why(explanation: Explanation, context: Context) -> Table:
+    """Lay out what is known of one message: first what it waits for, or where it is."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -218,14 +217,15 @@ def render_why(explanation: Explanation, shown: Callable[[datetime | None], str]
     if explanation.attempts:
         state.append(f", {count(explanation.attempts, 'attempt')}", "")
     if explanation.seen_at:
-        state.append(f", last seen {shown(explanation.seen_at)}", "")
+        state.append(f", last seen {context.moment(explanation.seen_at)}", "")
     table.add_row("State", state)
     for number, wait in enumerate(explanation.waits):
-        table.add_row("" if number else "Waits", Text(f"{wait.when}: {one_line(wait.reason, 1000)}"))
+        end = context.until(wait.until) if wait.until else wait.when
+        table.add_row("" if number else "Waits", Text(f"{end}: {one_line(wait.reason, 1000)}"))
     if explanation.reason and not explanation.waits:
         table.add_row("Reason", Text(one_line(explanation.reason, 1000)))
     if explanation.expires_at:
-        table.add_row("Expires", Text(moment(explanation.expires_at)))
+        table.add_row("Expires", Text(context.moment(explanation.expires_at)))
     if explanation.url:
         table.add_row("Page", Text(one_line(explanation.url), "blue"))
     if explanation.state is not State.POSTED:
@@ -233,10 +233,10 @@ def render_why(explanation: Explanation, shown: Callable[[datetime | None], str]
     return table
 
 
-def _gate(state: GateState) -> Text:
+def _gate(state: GateState, context: Context) -> Text:
     text = Text("open", "green") if state.open else Text("closed", "red")
     for number, pause in enumerate(state.pauses):
-        end = f" until {moment(pause.until)}" if pause.until else " until `relay resume`"
+        end = f" {context.until(pause.until)}" if pause.until else " until `relay resume`"
         text.append(f"{'; and' if number else ''}{end}: {one_line(pause.words, 1000)}", "")
     if state.probe:
         text.append(f"; the next post is a trial, after: {one_line(state.probe)}")
@@ -264,8 +264,9 @@ def _queue(queue: QueueState, *, alarming: bool) -> Text:
     return text
 
 
-def _waiting(outlook: Outlook) -> Text:
-    return Text(f"{count(outlook.waiting, 'message')}: {outlook.words}", "yellow" if outlook.too_late else "")
+def _waiting(outlook: Outlook, context: Context) -> Text:
+    words = outlook.in_words(exact=context.exact)
+    return Text(f"{count(outlook.waiting, 'message')}: {words}", "yellow" if outlook.too_late else "")
 
 
 def _webhook(webhook: Webhook) -> Text:
@@ -285,10 +286,10 @@ def _held(held: list[Delivered]) -> Text:
     )
 
 
-def _post(post: Delivered | None, shown: Callable[[datetime | None], str]) -> Text:
+def _post(post: Delivered | None, context: Context) -> Text:
     if post is None:
         return Text("none in the log", "dim")
-    text = Text(shown(post.at))
+    text = Text(context.moment(post.at))
     if post.text:
         text.append(f"  {one_line(post.text, 120)}")
     if post.url:
@@ -296,11 +297,11 @@ def _post(post: Delivered | None, shown: Callable[[datetime | None], str]) -> Te
     return text
 
 
-def _nightly(run: NightlyRun | None, shown: Callable[[datetime | None], str]) -> Text:
+def _nightly(run: NightlyRun | None, context: Context) -> Text:
     if run is None:
         return Text("none in the last three days", "yellow")
     counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in run.counts.items()) or "nothing to do"
-    text = Text(f"{shown(run.at)}: {counts}")
+    text = Text(f"{context.moment(run.at)}: {counts}")
     if run.stopped:
         text.append(f"; it stopped early: {one_line(run.stopped)}", "red")
     return text

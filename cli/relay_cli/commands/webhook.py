@@ -24,7 +24,7 @@ from relay_cli.failure import FAILED, NO_STACK, USAGE, Failure
 from relay_cli.files import read_input
 from relay_cli.output import goes_to_a_terminal, print_json
 from relay_cli.prompts import ask_secret, confirm
-from relay_cli.text import count, length, moment, one_line, printable
+from relay_cli.text import count, length, one_line, printable
 
 if TYPE_CHECKING:
     from relay.posting.webhook.message import Composed
@@ -356,8 +356,8 @@ def _show_composed(context: Context, composed: Composed) -> None:
         "Reply to": alert.in_reply_to_message_id,
         "Chart": alert.chart,
         "Key": composed.key,
-        "Not before": moment(alert.not_before) if alert.not_before else None,
-        "Expires": moment(alert.expires_at) if alert.expires_at else None,
+        "Not before": context.moment(alert.not_before) if alert.not_before else None,
+        "Expires": context.moment(alert.expires_at) if alert.expires_at else None,
         "Priority": alert.priority,
     }
     for name, value in about.items():

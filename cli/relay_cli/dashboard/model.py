@@ -139,7 +139,9 @@ class DashboardModel:
 
     def _what_waits(self) -> str:
         outlook = self.outlook(gate.read(self.stack), queues.read(self.stack, queues.POSTING))
-        return f"{count(outlook.waiting, 'message')} waiting: {outlook.words}." if outlook.waiting else "Nothing waits."
+        if not outlook.waiting:
+            return "Nothing waits."
+        return f"{count(outlook.waiting, 'message')} waiting: {outlook.in_words(exact=False)}."
 
     def _retry(self, letter_id: str) -> str:
         with self._letter(letter_id) as (box, letter, failures):

@@ -15,7 +15,7 @@ from relay_cli.text import DAY, HOUR, MINUTE, count, length
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
+    from datetime import date, datetime
 
     from relay_cli.deployed.calendar import Calendar, Day
     from relay_cli.deployed.deliveries import Delivered
@@ -40,8 +40,9 @@ _LINKS = ("https://", "http://")
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A post's delay."""
+    """A post's delay; the label begins with its moment in UTC."""
 
+    at: datetime
     x: float
     y: float
     width: float
@@ -110,7 +111,7 @@ def chart(posts: Sequence[Delivered]) -> Chart | None:
     for number, (post, delay) in enumerate(delays):
         height = max(_height(delay, most), _LEAST_HEIGHT)
         text = f"{post.at:%Y-%m-%d %H:%M:%S} UTC: {length(delay)}"
-        bars.append(Bar(MARGIN + number * step, HEIGHT - height, step * 0.75, height, text))
+        bars.append(Bar(post.at, MARGIN + number * step, HEIGHT - height, step * 0.75, height, text))
     lines = [(HEIGHT - _height(line, most), length(line).replace(".0", "")) for line in _LINES if line <= most]
     middle = length(median(delay for _, delay in delays))
     text = f"From queued to posted, {count(len(delays), 'post')}: median {middle}, longest {length(longest)}."

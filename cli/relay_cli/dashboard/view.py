@@ -51,7 +51,7 @@ class Standing:
     Attributes:
         tone: ``open``, ``quiet`` (closed by the owner's own settings), ``paused`` or ``stopped``.
         headline: The same in a few words.
-        next_at: When the next post may be made; None if that is now, or when an operator resumes.
+        next_at: When the next post may be made; None if that is now, when an operator resumes, or not within 13 days.
         on_resume: Whether nothing is posted until an operator resumes.
     """
 
@@ -100,7 +100,7 @@ def standing(gate: GateState) -> Standing:
     return Standing(
         tone="stopped" if needing else "quiet" if quiet else "paused",
         headline=_STOPPED if needing else _HEADLINES[first.cause],
-        next_at=None if on_resume else at(next(gate.schedule.times())),
+        next_at=None if on_resume else at(next(gate.schedule.times(), None)),
         on_resume=on_resume,
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 from relay import client
 from relay.errors import Reject
 from relay.posting.alert import MAX_KEY_CHARACTERS, read_message
@@ -17,7 +19,7 @@ from relay.queue_message import QueueMessage
 
 from relay_cli import drafts
 from relay_cli.deployed import peek
-from relay_cli.failure import USAGE, Failure
+from relay_cli.failure import USAGE, Failure, from_aws_error
 from relay_cli.text import at, one_line, read_moment, read_number
 
 if TYPE_CHECKING:
@@ -30,8 +32,13 @@ if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
     from relay_cli.drafts import Draft
 
+SHORT_ID = 8
+"""How many characters of an id are shown: enough to identify a letter."""
+
 _NO_REASON = "it has no reason: look for its message id in the log"
 _GIVEN_UP = "SQS moved it here after its last receive: see the log for the reason"
+_UNREADABLE = "it cannot be parsed"
+_WITHOUT_REASON = (_NO_REASON, _GIVEN_UP, _UNREADABLE)
 _MOST_ATTEMPTS, _MOST_STATUS = 1_000_000, 999
 
 
@@ -68,8 +75,8 @@ class DeadLetter:
 
     @property
     def surely_not_posted(self) -> bool:
-        """Whether its reason rules out that an earlier attempt posted it; what SQS moved here has none that does."""
-        return not self.perhaps_posted and self.reason not in {_GIVEN_UP, _NO_REASON}
+        """Whether the relay gave a reason, and one that rules out that an earlier attempt posted it."""
+        return not self.perhaps_posted and not self.reason.startswith(_WITHOUT_REASON)
 
     @property
     def editable(self) -> str:
@@ -112,14 +119,19 @@ class DeadLetterBox:
             Its key, which makes the retry the same post.
 
         Raises:
-            ClientError, BotoCoreError: It was not sent, and remains in Dead letters.
-            Failure: The same; or it was sent, but could not be deleted from Dead letters.
+            ClientError, BotoCoreError: It could not be looked up in the ledger, and remains in Dead letters.
+            Failure: It was not sent, or may not have been, and remains in Dead letters; or it was sent, but could not
+                be deleted. The reason says which.
         """
         key = self._key(letter)
-        self._stack.client("sqs").send_message(
-            QueueUrl=self._stack.output("OutboxQueueUrl"),
-            MessageBody=letter.body,
-            MessageAttributes={"RelayKey": {"DataType": "String", "StringValue": key}},
+        self._send(
+            letter,
+            letter.body,
+            key,
+            letter.attributes.get("ReplacesKey", ""),
+            f"SQS did not confirm that it took {letter.id}, which stays in Dead letters, and may have been sent with "
+            f"its key {one_line(key, MAX_KEY_CHARACTERS)}. Retry it again, which is the same post; do not edit it, "
+            "which would be another.",
         )
         self._drop_after_sending(letter, "with its key")
         return key
@@ -132,16 +144,19 @@ class DeadLetterBox:
             edited: What is sent in its place; see `replacement`.
 
         Raises:
-            ClientError, BotoCoreError: It was not sent, and the letter remains in Dead letters.
-            Failure: It was sent, but the letter could not be deleted from Dead letters.
+            Failure: It was not sent, or may not have been, and the letter remains in Dead letters; or it was sent, but
+                the letter could not be deleted. The reason says which.
         """
-        self._stack.client("sqs").send_message(
-            QueueUrl=self._stack.output("OutboxQueueUrl"),
-            MessageBody=edited.body,
-            MessageAttributes={
-                "RelayKey": {"DataType": "String", "StringValue": edited.relay_key},
-                "ReplacesKey": {"DataType": "String", "StringValue": letter.key[:MAX_KEY_CHARACTERS]},
-            },
+        key, short = one_line(edited.key, MAX_KEY_CHARACTERS), letter.id[:SHORT_ID]
+        self._send(
+            letter,
+            edited.body,
+            edited.relay_key,
+            letter.key[:MAX_KEY_CHARACTERS],
+            f"SQS did not confirm that it took the edited message, which may have been sent with the key {key}; "
+            f"{short} stays in Dead letters. In a few minutes, look at `relay posts --key {shlex.quote(key)}`: "
+            f"if it is there, run `relay dead drop {short}`; if not, `relay dead edit {short}` again. "
+            "Under this key, at most one of the edits is posted.",
         )
         self._drop_after_sending(letter, "edited")
 
@@ -152,6 +167,22 @@ class DeadLetterBox:
             Failure: It could not be deleted.
         """
         self._queue.delete(letter.id)
+
+    def _send(self, letter: DeadLetter, body: str, key: str, replaces: str, in_doubt: str) -> None:
+        """Send a message to the Outbox in a letter's place; `in_doubt` is the failure if SQS may have taken it."""
+        given = {"RelayKey": key, "ReplacesKey": replaces}
+        try:
+            self._stack.client("sqs").send_message(
+                QueueUrl=self._stack.output("OutboxQueueUrl"),
+                MessageBody=body,
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": value} for name, value in given.items() if value
+                },
+            )
+        except (ClientError, BotoCoreError) as error:
+            failure = from_aws_error(error)
+            stays = f"{letter.id[:SHORT_ID]} stays in Dead letters: {failure.reason}"
+            raise Failure(in_doubt if client.may_be_queued(error) else stays, failure.code) from error
 
     def _drop_after_sending(self, letter: DeadLetter, how: str) -> None:
         try:
@@ -189,8 +220,8 @@ def replacement(letter: DeadLetter, edited: str) -> Draft:
     """Check an edited letter with the relay's own code.
 
     Returns:
-        The message in its place. Its key is made of the letter's id and the text, unless the operator chose one: edited
-        and sent twice in the same way, it is still one post.
+        The message in its place. Its key is made of the letter's id, unless the operator chose one: edited and sent
+        twice, in the same way or another, it is still one post.
 
     Raises:
         Reject: It cannot be posted as it is; the reason says why.
@@ -201,8 +232,7 @@ def replacement(letter: DeadLetter, edited: str) -> Draft:
     # Without an envelope, whose id would be its key.
     fields = {name: value for name, value in read.fields.items() if name != "key" or read.alert.key}
     body = client.to_body(fields)
-    key = hashlib.sha256(f"{letter.id} {body}".encode()).hexdigest()[:32]
-    return replace(drafts.draft(body), relay_key=key)
+    return replace(drafts.draft(body), relay_key=hashlib.sha256(f"edited {letter.id}".encode()).hexdigest()[:32])
 
 
 def _find(prefix: str, letters: list[DeadLetter]) -> DeadLetter:
@@ -227,7 +257,7 @@ def _parse(received: dict[str, Any]) -> DeadLetter:
         return _letter(received, attributes)
     except Exception as error:  # noqa: BLE001  a publisher wrote it, and it must not hide the others
         name, body = received["MessageId"], received["Body"]
-        reason = f"it cannot be parsed ({type(error).__name__}): look for its message id in the log"
+        reason = f"{_UNREADABLE} ({type(error).__name__}): look for its message id in the log"
         return DeadLetter(name, reason, body, attributes.get("RelayKey") or name, None, 0, None, body, attributes)
 
 

@@ -225,12 +225,13 @@ class _Ledger:
 
 def _left(state: State, now: float, pace: Pace) -> PaceLeft:
     # `booked` is how far the pace is ahead of the clock; an hour adds that much time to the burst.
-    booked = max(0, state.due - round(now * MICROSECONDS))
+    clock = round(now * MICROSECONDS)
+    booked = max(0, state.rebooked(clock, pace).due - clock)
     available = HOUR * MICROSECONDS + pace.burst * pace.interval - booked
     left_today = max(0, pace.per_day - state.count) if pace.per_day else None
     return PaceLeft(
         now=state.admit(pace.burst, now, pace).granted,
-        next_hour=available // pace.interval,
+        next_hour=max(0, available // pace.interval),
         posted_today=state.count,
         left_today=left_today,
         per_hour=pace.per_hour,

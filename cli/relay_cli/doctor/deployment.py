@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from relay_cli.doctor.finding import broken, ok, warning
 from relay_cli.failure import NO_STACK, Failure
-from relay_cli.text import count, one_line
+from relay_cli.text import ago, count, moment, one_line, until
 
 if TYPE_CHECKING:
     from relay_cli.deployed.stack import Stack
@@ -34,6 +34,7 @@ class Deployment:
         stack: Its outputs, parameters, and AWS clients.
         now: The moment, in seconds since the epoch.
         statuses: CloudFormation's status of each resource, by its logical id.
+        exact: Whether to show points in time in UTC, and not as seen from now.
     """
 
     stack: Stack
@@ -41,6 +42,7 @@ class Deployment:
     statuses: dict[str, str] = field(default_factory=dict)
     _physical_ids: dict[str, str] = field(default_factory=dict)
     _unlisted: ClientError | BotoCoreError | None = None
+    exact: bool = True
 
     @property
     def posts(self) -> bool:
@@ -66,6 +68,14 @@ class Deployment:
     def at(self) -> datetime:
         """The moment."""
         return datetime.fromtimestamp(self.now, UTC)
+
+    def moment(self, at: datetime) -> str:
+        """Format a point in time."""
+        return moment(at) if self.exact else ago(at, self.now)
+
+    def until(self, end: datetime) -> str:
+        """Format the end of something that lasts."""
+        return until(end, None if self.exact else self.now)
 
     def resource(self, logical_id: str) -> str:
         """Return the physical id of a resource of the template.
@@ -108,15 +118,21 @@ class Deployment:
         return ok(f"{self.stack.name} is completely deployed: {status}, {count(len(self.statuses), 'resource')}")
 
 
-def read(stack: Stack, now: float) -> Deployment:
-    """List a stack's resources. If that is not possible, the checks that need them report it."""
+def read(stack: Stack, now: float, *, exact: bool = True) -> Deployment:
+    """List a stack's resources. If that is not possible, the checks that need them report it.
+
+    Args:
+        stack: The stack.
+        now: The moment, in seconds since the epoch.
+        exact: As in `Deployment`.
+    """
     for service in _SERVICES:  # here, because a session may not create clients in several threads at a time
         stack.client(service)
     try:
         listed = stack.resources()
     except (ClientError, BotoCoreError) as error:
-        return Deployment(stack, now, _unlisted=error)
+        return Deployment(stack, now, _unlisted=error, exact=exact)
     kept = [each for each in listed if not each.get("ResourceStatus", "").startswith("DELETE")]  # of a half that is off
     statuses = {each["LogicalResourceId"]: each.get("ResourceStatus", "") for each in kept}
     physical_ids = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in kept}
-    return Deployment(stack, now, statuses, physical_ids)
+    return Deployment(stack, now, statuses, physical_ids, exact=exact)

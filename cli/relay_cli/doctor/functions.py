@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay_cli.deployed import error_log
 from relay_cli.doctor.finding import broken, ok, warning
-from relay_cli.text import count, moment, one_line
+from relay_cli.text import count, one_line
 
 if TYPE_CHECKING:
     from relay_cli.doctor.deployment import Deployment
@@ -87,7 +87,7 @@ def errors(deployment: Deployment, function: Function) -> Verdict:
         return ok("no error in its log of the last 24 hours")
     last = found[-1]
     return warning(
-        f"{count(len(found), 'error')} in its log of the last 24 hours, the last at {moment(last.at)}: "
+        f"{count(len(found), 'error')} in its log of the last 24 hours, the last one {deployment.moment(last.at)}: "
         f"{one_line(_words(last.fields))}",
         f"read its log: sam logs --stack-name {deployment.stack.name} -n {function.name}Function --start-time "
         "'24hours ago'",

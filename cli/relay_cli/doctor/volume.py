@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relay_cli.deployed import backups, gate, queues
 from relay_cli.doctor.finding import ok, warning
-from relay_cli.text import count, length, moment, one_line
+from relay_cli.text import count, length, one_line
 
 if TYPE_CHECKING:
     from relay_cli.doctor.deployment import Deployment
@@ -46,7 +46,7 @@ def gate_state(deployment: Deployment) -> Verdict:
     if state.open:
         return ok("open")
     pause = state.pauses[0]
-    until = f"until {moment(pause.until)}" if pause.until else "until `relay resume`"
+    until = deployment.until(pause.until) if pause.until else "until `relay resume`"
     text = f"closed {until}: {one_line(pause.reason)}"
     if pause.cause in _EXPECTED and not pause.advice:
         return ok(text)

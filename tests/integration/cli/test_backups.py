@@ -114,8 +114,17 @@ def test_a_type_alone_or_those_that_the_stack_keeps(relay: ArchiveCli) -> None:
 def test_no_more_missing_days_are_listed_than_were_asked_for(relay: ArchiveCli) -> None:
     words = ["backups", "--from", "2016-12-05", "--to", "2016-12-09", "--limit", "2"]
     assert len(relay(*words, "--missing").lines) == 2
-    refused = relay(*words)
-    assert (refused.code, "--limit needs --missing" in refused.err) == (USAGE, True)
+
+
+def test_the_calendar_shows_no_more_than_the_newest_days_that_were_asked_for(relay: ArchiveCli) -> None:
+    found = list(states(relay, "--from", "2016-12-05", "--to", "2016-12-09", "--limit", "2"))
+    assert found == ["2016-12-08", "2016-12-09"]
+    assert len(list(states(relay, "--from", "2016-12-05", "--to", "2016-12-09", "--limit", "9"))) == 5
+
+
+def test_a_check_has_its_own_days(relay: ArchiveCli) -> None:
+    result = relay("backups", "--check", "2016-12-05", "2016-12-09", "--limit", "2")
+    assert (result.code, "--check has its own days" in result.err) == (USAGE, True)
 
 
 def test_what_is_missing_or_failed_is_listed_a_line_each_for_scripts(relay: ArchiveCli) -> None:

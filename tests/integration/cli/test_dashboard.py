@@ -68,6 +68,15 @@ def test_while_posting_is_paused_the_page_shows_what_resuming_would_do_and_no_nu
     assert "allowed now" not in shown
 
 
+def test_a_pause_beyond_what_the_relay_keeps_is_shown_without_a_next_post(page: Page, world: PostingWorld) -> None:
+    world.pause(until={"N": str(world.clock() + 14 * 86400)})
+    world.send(world.leftovers, "one $A")
+    shown = page.ask()
+    assert "Posting is paused" in shown.part("gate")
+    assert "next post not within 13 days" in shown.part("gate")
+    assert "1 message Not posted within 13 days" in shown.part("queues")
+
+
 def test_what_waits_is_counted_with_the_time_that_posting_it_takes(page: Page, world: PostingWorld) -> None:
     world.gate(per_hour=12, burst=3, per_day=48).admit(3)
     for text in ("one $A", "two $B"):

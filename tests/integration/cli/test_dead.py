@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from relay_cli.commands import dead
+from relay_cli.deployed import dead_letters
 
-from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, CliHarness
+from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, Answer, CliHarness
 from tests.worlds.functions import Outbox
 from tests.worlds.posting import PostingWorld
 
@@ -118,6 +120,22 @@ def test_a_beginning_that_fits_more_than_one_letter_is_refused(
 # Retry
 
 
+def not_deleted(sent: dict[str, Any]) -> dict[str, Any]:
+    """SQS's answer when it did not delete a message."""
+    return {"Failed": [{"Id": sent["Entries"][0]["Id"], "Code": "InternalError", "SenderFault": False}]}
+
+
+def taking_it_without_an_answer(world: PostingWorld) -> Answer:
+    """SQS takes a message, and its answer does not come back."""
+
+    def answer(sent: dict[str, Any]) -> dict[str, Any]:
+        attributes = {name: each["StringValue"] for name, each in sent["MessageAttributes"].items()}
+        world.send(world.outbox, sent["MessageBody"], **attributes)
+        raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
+
+    return answer
+
+
 def test_a_retried_letter_goes_to_the_outbox_untouched_with_its_key(cli: CliHarness, world: PostingWorld) -> None:
     letter = cli.add_dead_letter(' {"body": "Up 3% $AAPL"}\n', RejectReason=REASON, RelayKey="k1")
     result = cli("dead", "retry", letter)
@@ -159,6 +177,21 @@ def test_a_letter_that_the_outbox_did_not_take_stays(cli: CliHarness, world: Pos
     assert (cli.bodies(world.dead), cli.bodies(world.outbox)) == (["one $A"], ["two $B"])
 
 
+def test_a_retry_that_may_have_been_sent_is_to_be_retried_and_not_edited(cli: CliHarness, world: PostingWorld) -> None:
+    letter = cli.add_dead_letter(RelayKey="k1")
+    cli.plan("SendMessage", taking_it_without_an_answer(world))
+    result = cli("dead", "retry", letter)
+    assert (result.code, world.count(world.dead), world.count(world.outbox)) == (NO_AWS, 1, 1)
+    assert f"did not confirm that it took {letter}" in result.err
+    assert "with its key k1. Retry it again, which is the same post; do not edit it" in result.err
+
+
+def test_a_retry_still_names_the_letter_that_was_edited_into_it(cli: CliHarness, world: PostingWorld) -> None:
+    cli.add_dead_letter(RelayKey="k2", ReplacesKey="k1", RejectReason=REASON)
+    cli("dead", "retry", "--all")
+    assert key_of(world.receive(world.outbox)[0], "ReplacesKey") == "k1"
+
+
 def test_when_no_letter_could_be_sent_the_exit_code_shows_why(cli: CliHarness) -> None:
     cli.add_dead_letter()
     cli.plan("SendMessage", "AccessDenied")
@@ -167,10 +200,7 @@ def test_when_no_letter_could_be_sent_the_exit_code_shows_why(cli: CliHarness) -
 
 def test_a_letter_that_was_sent_but_not_deleted_is_reported(cli: CliHarness, world: PostingWorld) -> None:
     letter = cli.add_dead_letter()
-    cli.plan(
-        "DeleteMessageBatch",
-        lambda sent: {"Failed": [{"Id": sent["Entries"][0]["Id"], "Code": "InternalError", "SenderFault": False}]},
-    )
+    cli.plan("DeleteMessageBatch", not_deleted)
     result = cli("dead", "retry", letter)
     assert result.code == FAILED
     assert f"{letter} was sent to the Outbox with its key, but" in result.err
@@ -298,19 +328,67 @@ def test_an_envelopes_id_is_not_the_key_of_what_is_edited(cli: CliHarness, world
     assert (json.loads(found["Body"]), shown["key"]) == ({"body": "Up 3% $AAPL"}, key_of(found))
 
 
-def test_the_same_edit_that_is_sent_twice_is_one_post(
-    cli: CliHarness, world: PostingWorld, outbox: Outbox, editor: Editor
+@pytest.mark.parametrize("second", ["Up 3% $AAPL", "Up 4% $AAPL"])
+@pytest.mark.parametrize("lost", ["SendMessage", "DeleteMessageBatch"])
+def test_a_letter_that_is_edited_twice_is_one_post(  # noqa: PLR0913, PLR0917  fixtures
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, editor: Editor, lost: str, second: str
 ) -> None:
     letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
-    cli.plan(
-        "DeleteMessageBatch",
-        lambda sent: {"Failed": [{"Id": sent["Entries"][0]["Id"], "Code": "InternalError", "SenderFault": False}]},
-    )
-    editor.will_save("Up 3% $AAPL", "Up 3% $AAPL")
-    result = cli("dead", "edit", letter)
-    assert (result.code, "was sent to the Outbox edited, but" in result.err) == (FAILED, True)
+    cli.plan(lost, taking_it_without_an_answer(world) if lost == "SendMessage" else not_deleted)
+    editor.will_save("Up 3% $AAPL", second)
+    assert cli("dead", "edit", letter).code != DONE
     assert cli("dead", "edit", letter).code == DONE
-    assert sorted(outbox.run().outcomes) == ["already_posted", "posted"]
+    other = "already_posted" if second == "Up 3% $AAPL" else "rejected"
+    assert sorted(outbox.run().outcomes) == sorted(["posted", other])
+    assert len(world.posted) == 1
+
+
+def test_an_edit_that_may_have_been_sent_says_how_to_find_out(
+    cli: CliHarness, world: PostingWorld, editor: Editor
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    cli.plan("SendMessage", taking_it_without_an_answer(world))
+    editor.will_save("Up 3% $AAPL")
+    result = cli("dead", "edit", letter)
+    key = key_of(world.receive(world.outbox)[0])
+    assert f"may have been sent with the key {key}; {letter[:8]} stays in Dead letters." in result.err
+    assert f"`relay posts --key {key}`: if it is there, run `relay dead drop {letter[:8]}`; if not" in result.err
+    assert "try again" not in result.err
+    assert "The edited text:\n\nUp 3% $AAPL\n" in result.err
+    assert world.count(world.dead) == 1
+
+
+def test_an_edit_that_sqs_refuses_is_printed_and_its_letter_stays(
+    cli: CliHarness, world: PostingWorld, editor: Editor
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    cli.plan("SendMessage", "AccessDenied")
+    editor.will_save("Up 3%\n$AAPL")
+    result = cli("dead", "edit", letter)
+    assert result.code == NO_AWS
+    assert f"{letter[:8]} stays in Dead letters: AWS does not allow you to call SendMessage" in result.err
+    assert "The edited text:\n\nUp 3%\n$AAPL\n" in result.err
+    assert (world.count(world.dead), world.count(world.outbox)) == (1, 0)
+
+
+def test_an_edit_whose_letter_cannot_be_deleted_is_printed(cli: CliHarness, editor: Editor) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    cli.plan("DeleteMessageBatch", not_deleted)
+    editor.will_save("Up 3% $AAPL")
+    result = cli("dead", "edit", letter)
+    assert "was sent to the Outbox edited, but" in result.err
+    assert "The edited text:\n\nUp 3% $AAPL\n" in result.err
+
+
+def test_an_edit_is_printed_if_the_letter_cannot_be_read_again(
+    cli: CliHarness, world: PostingWorld, editor: Editor
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    cli.plan("ReceiveMessage", None, None, "AccessDenied")  # the first look ends with an empty answer
+    editor.will_save("Up 3% $AAPL")
+    result = cli("dead", "edit", letter)
+    assert (result.code, world.count(world.outbox)) == (NO_AWS, 0)
+    assert "The edited text:\n\nUp 3% $AAPL\n" in result.err
 
 
 def test_what_cannot_be_posted_is_edited_again_from_where_it_was(
@@ -326,9 +404,18 @@ def test_what_cannot_be_posted_is_edited_again_from_where_it_was(
 @pytest.mark.parametrize("answer", ["n\n", ""])
 def test_what_cannot_be_posted_is_not_sent(cli: CliHarness, world: PostingWorld, editor: Editor, answer: str) -> None:
     letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
-    editor.will_save(" ")
-    assert cli("dead", "edit", letter, typed=answer).code == FAILED
-    assert (world.count(world.dead), world.count(world.outbox)) == (1, 0)
+    editor.will_save('{"body": "Up 3% $AAPL"')
+    result = cli("dead", "edit", letter, typed=answer)
+    assert (result.code, world.count(world.dead), world.count(world.outbox)) == (FAILED, 1, 0)
+    assert 'The edited text:\n\n{"body": "Up 3% $AAPL"\n' in result.err
+
+
+def test_an_empty_text_is_not_sent(cli: CliHarness, world: PostingWorld, editor: Editor) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    editor.will_save("")
+    result = cli("dead", "edit", letter, typed="n\n")
+    assert (result.code, world.count(world.dead), world.count(world.outbox)) == (FAILED, 1, 0)
+    assert "The edited text" not in result.err
 
 
 def test_the_dead_letters_own_key_is_refused(cli: CliHarness, editor: Editor) -> None:
@@ -349,6 +436,7 @@ def test_what_was_not_changed_is_not_sent(cli: CliHarness, world: PostingWorld, 
     editor.will_save("Up 3% $APPL\n\n")
     result = cli("dead", "edit", letter)
     assert (result.code, "Nothing was changed" in result.err, world.count(world.dead)) == (FAILED, True, 1)
+    assert "The edited text" not in result.err
 
 
 @pytest.mark.parametrize("reason", [{"RejectReason": f"it expired - {PERHAPS}"}, {}])
@@ -364,6 +452,16 @@ def test_what_may_be_posted_is_only_edited_after_a_question(
     assert cli("dead", "edit", letter, "--yes").code == DONE
 
 
+def test_a_letter_that_cannot_be_parsed_is_only_edited_after_a_question(
+    cli: CliHarness, editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    monkeypatch.setattr(dead_letters, "_letter", lambda *_: {}["a field"])
+    editor.will_save("Up 3% $AAPL")
+    result = cli("dead", "edit", letter, typed="n\n")
+    assert (result.code, "under a new key it is posted again" in result.err) == (FAILED, True)
+
+
 def test_a_letter_that_somebody_retried_meanwhile_is_not_sent_twice(
     cli: CliHarness, world: PostingWorld, editor: Editor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,6 +469,21 @@ def test_a_letter_that_somebody_retried_meanwhile_is_not_sent_twice(
     monkeypatch.setattr(dead.editor, "edit", lambda *_: cli("dead", "retry", letter) and "Up 3% $AAPL")
     result = cli("dead", "edit", letter)
     assert (result.code, "no dead letter" in result.err, cli.bodies(world.outbox)) == (USAGE, True, ["Up 3% $APPL"])
+    assert "The edited text:\n\nUp 3% $AAPL\n" in result.err
+
+
+def saving(text: bytes, then: str = "") -> str:
+    """The command of an editor that saves a text, and then does something."""
+    program = f"import os, pathlib, signal, sys; pathlib.Path(sys.argv[1]).write_bytes({text!r}); {then}"
+    return shlex.join([sys.executable, "-c", program])
+
+
+def test_ctrl_c_in_the_editor_does_not_end_the_command(
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    monkeypatch.setenv("VISUAL", saving(b"Up 3% $AAPL", "os.kill(os.getppid(), signal.SIGINT)"))
+    assert (cli("dead", "edit", letter).code, world.count(world.outbox)) == (DONE, 1)
 
 
 @pytest.mark.parametrize(
@@ -378,8 +491,12 @@ def test_a_letter_that_somebody_retried_meanwhile_is_not_sent_twice(
     [
         ("no-such-editor", "cannot be used: No such file or directory. Name another one"),
         ("'", "cannot be used: No closing quotation"),
-        (shlex.join([sys.executable, "-c", "raise SystemExit(3)"]), "ended with the code 3"),
+        (saving(b"Up 3% $AAPL", "sys.exit(3)"), "The edited text:\n\nUp 3% $AAPL\n\nrelay: The editor"),
+        (saving(b"Up 3% $AAPL", "sys.exit(3)"), "ended with the code 3"),
+        (saving(b"Up 3% $APPL", "os.kill(os.getpid(), 9)"), "ended with the code -9"),
+        (saving(b"Up \xff $AAPL"), "The edited text:\n\nUp \\xff $AAPL\n\nrelay: What the editor saved is not UTF-8"),
     ],
+    ids=["missing", "not a command", "it fails", "its code", "killed", "not UTF-8"],
 )
 def test_an_editor_that_fails_sends_nothing(
     cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch, editor_command: str, words: str

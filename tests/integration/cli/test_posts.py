@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from relay.posting.outcome import Result
+from relay_cli.commands import posts
 from relay_cli.commands.posts import STYLES
 from relay_cli.dashboard.server import MARKS
 from relay_cli.deployed import deliveries
@@ -253,21 +254,53 @@ def test_every_outcome_has_a_style_and_a_sign() -> None:
 # What waits, what is the latest, and bursts
 
 
+def settled(world: PostingWorld, key: str) -> None:
+    """Let a message be posted without the log knowing it."""
+    world.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": f"post#{key}"}},
+        UpdateExpression="SET #status = :posted",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":posted": {"S": "posted"}},
+    )
+
+
 def test_deferred_is_what_waits_now_with_what_it_waits_for(
     cli: CliHarness, world: PostingWorld, outbox: Outbox
 ) -> None:
     world.stand_in.fail("5xx-before", times=2)
     outbox.send('{"body": "gone $A", "key": "gone"}', '{"body": "waits $B", "key": "waits"}')
     cli.log(outbox.run())
-    world.dynamodb.update_item(
-        TableName=TABLE,
-        Key={"pk": {"S": "post#gone"}},
-        UpdateExpression="SET #status = :posted",
-        ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":posted": {"S": "posted"}},
-    )
+    settled(world, "gone")
     assert [row["key"] for row in rows(cli, "--outcome", "deferred")] == ["waits"]
     assert cli("posts", "--outcome", "deferred").lines[-1].startswith("    until 2026-11-21 15:")
+
+
+@pytest.mark.parametrize("words", [["--limit", "1"], ["--since", "1h", "--limit", "2"], ["--since", "1h"]])
+def test_what_no_longer_waits_does_not_count_towards_the_limit(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, words: list[str]
+) -> None:
+    world.stand_in.fail("5xx-before", times=20)
+    keys = [f"k{number}" for number in range(14)]
+    outbox.send('{"body": "waits $B", "key": "waits"}')
+    cli.log(outbox.run())
+    world.clock.forward(60)
+    outbox.send(*(json.dumps({"body": f"{key} $A", "key": key}) for key in keys))
+    cli.log(outbox.run())
+    for key in keys:
+        settled(world, key)
+    assert [row["key"] for row in rows(cli, "--outcome", "deferred", *words)] == ["waits"]
+
+
+def test_how_far_it_looks_for_what_waits_is_told(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posts, "EXAMINED", 1)
+    world.stand_in.fail("5xx-before", times=2)
+    outbox.send("one $A", "two $B")
+    cli.log(outbox.run())
+    result = cli("posts", "--outcome", "deferred")
+    assert (result.out.count("$"), "only the newest 1 were looked at" in result.err) == (1, True)
 
 
 def test_a_dead_letter_that_was_posted_after_a_retry_is_one_row(

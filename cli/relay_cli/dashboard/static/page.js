@@ -35,6 +35,11 @@ function showTimes() {
     each.title ||= each.textContent;
     each.textContent = utc.checked ? each.title : local(moment, each.id === "now");
   }
+  for (const each of document.querySelectorAll("title[data-at]")) {
+    each.dataset.utc ||= each.textContent;
+    const shown = local(new Date(each.dataset.at));
+    each.textContent = utc.checked ? each.dataset.utc : each.dataset.utc.replace(/^.* UTC/, shown);
+  }
 }
 
 function local(moment, withZone) {
