@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -415,10 +416,9 @@ def _follow(context: Context, sent: list[Sent], most: timedelta, ended: list[Out
             waiting = outcomes.follow(context.stack, sent, most.total_seconds(), on_outcome, on_failure, watch)
     except KeyboardInterrupt:
         raise Failure("The relay continues without you: `relay posts` shows the outcome.", INTERRUPTED) from None
-    except (ClientError, BotoCoreError, Failure) as error:
-        cause = error if isinstance(error, Failure) else from_aws_error(error)
+    except Failure as failure:
         raise Failure(
-            f"It is queued, do not send it again; but its outcome is unknown. {cause.reason}", cause.code
+            f"It is queued, do not send it again; but its outcome is unknown. {failure.reason}", failure.code
         ) from None
     return len(waiting)
 
@@ -449,9 +449,17 @@ class _Watch:
             return
         self._next_look = now + GATE_SECONDS
         before = {(each.cause, each.reason) for each in self._pauses}
-        self._pauses = gate.read(self._context.stack).pauses
+        try:
+            self._pauses = gate.read(self._context.stack).pauses
+        except Failure as failure:
+            if not failure.temporary:
+                self._note(failure.reason)
+                self._next_look = math.inf
+            return
         for pause in self._pauses:
             if (pause.cause, pause.reason) not in before:
                 until = f" until {moment(pause.until)}" if pause.until else ""
-                words = one_line(pause.words, 1000)
-                self._context.notes.print(Text(f"The gate is closed{until}: {words}", "yellow"), soft_wrap=True)
+                self._note(f"The gate is closed{until}: {one_line(pause.words, 1000)}")
+
+    def _note(self, text: str) -> None:
+        self._context.notes.print(Text(text, "yellow"), soft_wrap=True)
