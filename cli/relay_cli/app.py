@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import re
 import sys
 import traceback
 from contextlib import suppress
@@ -63,15 +64,23 @@ def options(
         str | None,
         typer.Option(
             envvar=STACK_VARIABLE,
+            metavar="NAME",
             help="The stack; by default, the one in samconfig.toml, or stocktwits-relay.",
             rich_help_panel=GLOBAL,
         ),
     ] = None,
     region: Annotated[
         str | None,
-        typer.Option(envvar="AWS_REGION", help="The AWS region; by default, your profile's.", rich_help_panel=GLOBAL),
+        typer.Option(
+            envvar="AWS_REGION",
+            metavar="REGION",
+            help="The AWS region; by default, your profile's.",
+            rich_help_panel=GLOBAL,
+        ),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="The AWS profile.", rich_help_panel=GLOBAL)] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The AWS profile.", rich_help_panel=GLOBAL)
+    ] = None,
     *,
     _no_color: Annotated[
         bool,
@@ -103,6 +112,9 @@ def options(
     ctx.obj = Context(stack_name, region, profile, utc)
 
 
+_BRACKET = re.compile(r"\[(?!/?dim\])")
+"""A bracket that is not our own markup; rich would take what it encloses for a style, and leave it out."""
+
 app.add_typer(login.app, name="login")
 for command in (setup, doctor, send, status, posts, pause, resume, backups, backfill, get, cat, export, dashboard):
     app.command()(command)
@@ -111,8 +123,8 @@ app.add_typer(webhook.app, name="webhook")
 
 
 def _reflow(text: str) -> str:
-    """Join the lines of each paragraph, which typer would not wrap; examples stay as they are."""
-    paragraphs = inspect.cleandoc(text).split("\n\n")
+    """Join the lines of each paragraph, which typer would not wrap; examples stay as they are, and brackets, too."""
+    paragraphs = _BRACKET.sub(r"\[", inspect.cleandoc(text)).split("\n\n")
     return "\n\n".join(each if each.startswith("[dim]") else each.replace("\n", " ") for each in paragraphs)
 
 

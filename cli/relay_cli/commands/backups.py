@@ -33,9 +33,13 @@ _A_YEAR = timedelta(days=364)
 def backups(  # noqa: PLR0913  the options of a command
     ctx: typer.Context,
     *,
-    year: Annotated[int | None, typer.Option(help="One year, such as 2016.")] = None,
-    first_day: Annotated[str | None, typer.Option("--from", help="The first day; by default, 12 months ago.")] = None,
-    last_day: Annotated[str | None, typer.Option("--to", help="The last day; by default, yesterday (UTC).")] = None,
+    year: Annotated[int | None, typer.Option(metavar="YEAR", help="One year, such as 2016.")] = None,
+    first_day: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="The first day; by default, 12 months ago.")
+    ] = None,
+    last_day: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="The last day; by default, yesterday (UTC).")
+    ] = None,
     file_types: Types = None,
     missing: Annotated[
         bool, typer.Option("--missing", help="Only list what is missing, failed or damaged, one per line.")

@@ -61,8 +61,10 @@ class Resumed:
 
 def pause(
     ctx: typer.Context,
-    why: Annotated[str | None, typer.Argument(help="The reason, if you like; it is shown in the log.")] = None,
-    who: Annotated[str | None, typer.Option(help="Who pauses it; by default, your user name.")] = None,
+    why: Annotated[
+        str | None, typer.Argument(metavar="REASON", help="The reason, if you like; it is shown in the log.")
+    ] = None,
+    who: Annotated[str | None, typer.Option(metavar="NAME", help="Who pauses it; by default, your user name.")] = None,
     lasting: Annotated[
         timedelta | None,
         typer.Option(

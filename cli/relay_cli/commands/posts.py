@@ -71,7 +71,7 @@ def posts(  # noqa: PLR0913  each is an option
         datetime | None,
         typer.Option(
             parser=_since,
-            metavar="SPAN",
+            metavar="SPAN|TIME",
             help="How far back: 30m, 24h, 7d, or a point in time such as 2026-11-21T09:00Z.",
         ),
     ] = None,
@@ -82,7 +82,7 @@ def posts(  # noqa: PLR0913  each is an option
             help=f"Only messages with this outcome: {', '.join(Result)}. What waits now is deferred.",
         ),
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Only the message with this idempotency key.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the message with this idempotency key.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the latest outcomes of recent messages, newest first.

@@ -109,7 +109,9 @@ def send(  # noqa: PLR0913  each is an option
     ctx: typer.Context,
     text: Annotated[
         str | None,
-        typer.Argument(help="What to post, in 'single quotes'; - or nothing to read it from standard input."),
+        typer.Argument(
+            metavar="TEXT", help="What to post, in 'single quotes'; - or nothing to read it from standard input."
+        ),
     ] = None,
     *,
     sentiment: Annotated[Sentiment | None, typer.Option(help="The sentiment shown with the post.")] = None,
@@ -120,7 +122,8 @@ def send(  # noqa: PLR0913  each is an option
         str | None, typer.Option(metavar="FILE|URL", help="An image: JPG, PNG or GIF under 2 MB, or an https:// link.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="An idempotency key: a key is posted at most once, however often it is sent.")
+        str | None,
+        typer.Option(metavar="KEY", help="An idempotency key: a key is posted at most once, however often it is sent."),
     ] = None,
     expires_in: Annotated[
         timedelta | None, typer.Option(parser=span, metavar="SPAN", help="Do not post it after this time: 30m, 2h ...")

@@ -37,7 +37,7 @@ app = typer.Typer(no_args_is_help=True, help="Let programs without AWS credentia
 
 SWITCH_ON = 'make deploy PARAMETERS="WebhookEnabled=true"'
 
-Name = Annotated[str, typer.Argument(help="The source's name, which is a part of its address.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name, which is a part of its address.")]
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _SERVER_ERROR = 500

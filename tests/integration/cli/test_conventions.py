@@ -1,5 +1,6 @@
 """What holds for every command of `relay`: global options, aliases, help texts."""
 
+import inspect
 import io
 import os
 import re
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 from relay import __version__
-from relay_cli.app import app, main
+from relay_cli.app import app, main, options
 from relay_cli.deployed import stack as stacks
 
 from tests.worlds.cli import DONE, NO_STACK, USAGE, CliHarness
@@ -29,6 +30,18 @@ GROUPS = {each[:-1] for each in COMMANDS} - {("login",)}
 IDS = [" ".join(each) for each in COMMANDS]
 
 
+def named(*command: str) -> Any:
+    """The command of typer with this name."""
+    found: Any = typer.main.get_command(app)
+    for each in command:
+        found = found.commands[each]
+    return found
+
+
+def parameters(*command: str) -> list[Any]:
+    return [each for each in named(*command).params if not each.hidden]
+
+
 WITHOUT_RESULT = {("cat",), ("dashboard",), ("setup",)}
 """Commands that print the lines of a backup as they are, serve a page, or hold a conversation."""
 
@@ -43,13 +56,26 @@ def help_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=IDS)
-def test_the_help_of_every_command_has_the_global_options_and_no_type_that_is_broken_or_of_a_flag(
+def test_the_help_of_every_command_has_the_global_options_and_names_each_value_instead_of_its_type(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = help_of(monkeypatch, *command, "--help")
     assert [each for each in ("--stack-name", "--region", "--profile", "--no-color", "--utc") if each not in text] == []
-    assert "<bool>" not in text
+    assert re.findall(r"<[a-z][^>|\n]*>", text) == []  # choices are shown, as in <csv|jsonl>
     assert re.findall(r"│.*<[a-z][^>\n]*\n", text) == []
+    names = [each.metavar or each.name for each in parameters(*command) if each.param_type_name == "argument"]
+    assert [each for each in names if not each.isupper()] == []
+
+
+@pytest.mark.parametrize("command", [(), *COMMANDS], ids=["relay", *IDS])
+def test_no_bracket_is_lost_from_a_help_text(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = re.sub(r"[\s│]", "", help_of(monkeypatch, *command, "--help"))
+    found = named(*command)
+    function = found.callback if command else options
+    texts = [inspect.getdoc(function) or "", *(getattr(each, "help", None) or "" for each in found.params)]
+    brackets = re.findall(r"\S*\[\S*", re.sub(r"\[/?dim\]", "", " ".join(texts)))
+    assert [each for each in brackets if each not in shown] == []
+    assert "\\[" not in shown
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in WITHOUT_RESULT and each not in GROUPS])
