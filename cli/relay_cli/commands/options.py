@@ -39,4 +39,20 @@ FileType = Annotated[
 Day = Annotated[str, typer.Argument(metavar="DAY", help="The day, such as 2016-12-05.")]
 
 
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|FOLDER/|-",
+        help="A file, a folder, or - for standard output; by default, the current folder.",
+        show_default=False,
+    ),
+]
+
+
+STANDARD_OUTPUT = "-"
+"""What `Output` is for standard output."""
+
+
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
