@@ -203,7 +203,7 @@ def _report(error: Exception) -> int:
 def _usage_failure(error: typer.TyperException) -> Failure:
     """Add the command's --help to typer's message, which is empty if typer has printed it already."""
     ctx: typer.Context | None = getattr(error, "ctx", None)
-    message = error.format_message()
+    message = error.format_message().replace(": Value error, ", ": ", 1)  # the words of pydantic, which typer uses
     if ctx and message:
         message = f"{message}\nSee `{ctx.command_path} --help`."
     return Failure(message, error.exit_code)

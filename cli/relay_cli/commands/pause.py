@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from botocore.exceptions import ClientError
 
-from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
+from relay_cli.commands.options import Json, parsed_by
 from relay_cli.deployed import gate, queues
 from relay_cli.deployed.operator_pause import NO_REASON, current_user, end_relays, impose, lift
 from relay_cli.durations import span
@@ -68,7 +68,10 @@ def pause(
     lasting: Annotated[
         timedelta | None,
         typer.Option(
-            "--for", parser=span, metavar="SPAN", help="For how long: 30m, 2h, 1d; by default, until you resume."
+            "--for",
+            parser=parsed_by(span),
+            metavar="SPAN",
+            help="For how long: 30m, 2h, 1d; by default, until you resume.",
         ),
     ] = None,
     *,

@@ -12,6 +12,7 @@ from relay.posting.instants import instant
 from relay.posting.outcome import Result
 from rich.text import Text
 
+from relay_cli.commands.options import parsed_by
 from relay_cli.deployed import deliveries, waits
 from relay_cli.deployed.logs import Logs
 from relay_cli.deployed.waits import State
@@ -70,7 +71,7 @@ def posts(  # noqa: PLR0913  each is an option
     since: Annotated[
         datetime | None,
         typer.Option(
-            parser=_since,
+            parser=parsed_by(_since),
             metavar="SPAN|TIME",
             help="How far back: 30m, 24h, 7d, or a point in time such as 2026-11-21T09:00Z.",
         ),

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from relay_cli import drafts, unsent
-from relay_cli.commands.options import FromFile, Json  # noqa: TC001  typer reads them
+from relay_cli.commands.options import FromFile, Json, parsed_by
 from relay_cli.deployed import gate, outbox, outcomes
 from relay_cli.durations import coming, span
 from relay_cli.failure import FAILED, INTERRUPTED, USAGE, Failure, from_aws_error
@@ -126,12 +126,15 @@ def send(  # noqa: PLR0913  each is an option
         typer.Option(metavar="KEY", help="An idempotency key: a key is posted at most once, however often it is sent."),
     ] = None,
     expires_in: Annotated[
-        timedelta | None, typer.Option(parser=span, metavar="SPAN", help="Do not post it after this time: 30m, 2h ...")
+        timedelta | None,
+        typer.Option(parser=parsed_by(span), metavar="SPAN", help="Do not post it after this time: 30m, 2h ..."),
     ] = None,
     not_before: Annotated[
         datetime | None,
         typer.Option(
-            parser=coming, metavar="TIME|'in SPAN'", help="Do not post it before: 2026-11-21T16:00:00Z, 'in 2h' ..."
+            parser=parsed_by(coming),
+            metavar="TIME|'in SPAN'",
+            help="Do not post it before: 2026-11-21T16:00:00Z, 'in 2h' ...",
         ),
     ] = None,
     priority: Annotated[
@@ -152,7 +155,9 @@ def send(  # noqa: PLR0913  each is an option
     ] = False,
     wait_for: Annotated[
         timedelta | None,
-        typer.Option(parser=span, metavar="SPAN", help="Wait at most so long; without it, --wait waits 15m."),
+        typer.Option(
+            parser=parsed_by(span), metavar="SPAN", help="Wait at most so long; without it, --wait waits 15m."
+        ),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask for confirmation of a text without a cashtag.")
@@ -241,7 +246,7 @@ def _check_alone(text: str | None, file: str, fields: dict[str, Any]) -> None:
         raise Failure(f"Give either a text or --file {file}, not both: each line of the file is a message.", USAGE)
     given = [drafts.OPTIONS[name] for name, value in fields.items() if value is not None]
     if given:
-        raise Failure(f"Leave out {', '.join(given)} with --file: they are fields of each line.", USAGE)
+        raise Failure(f"Leave out {', '.join(given)} with --file: each line has fields of its own.", USAGE)
 
 
 def _typed(text: str | None) -> str:

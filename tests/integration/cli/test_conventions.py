@@ -131,6 +131,27 @@ def test_a_stack_of_the_environment_does_not_replace_one_that_was_named(cli: Cli
     assert (result.code, "mine" in result.err) == (NO_STACK, True)
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["send", "x $A", "--expires-in", "soon"], "soon is not a duration"),
+        (["send", "x $A", "--not-before", "soon"], "soon is not a moment"),
+        (["send", "x $A", "--wait-for", "soon"], "soon is not a duration"),
+        (["send", "x $A", "--sentiment", "up"], "'up' is not one of 'bullish', 'bearish', 'neutral'."),
+        (["pause", "--for", "soon"], "soon is not a duration"),
+        (["posts", "--since", "soon"], "soon is not a duration"),
+        (["posts", "--outcome", "lost"], "'lost' is not one of 'posted', "),
+        (["webhook", "add", "s", "--expires-in", "soon"], "soon is not a duration"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_by_the_name_of_its_option(
+    cli: CliHarness, words: list[str], why: str
+) -> None:
+    result = cli(*words)
+    assert result.code == USAGE
+    assert result.err.startswith(f"relay: Invalid value for '{words[-2]}': {why}")
+
+
 @pytest.mark.parametrize("words", [["--no-color", "dead", "list"], ["dead", "list", "--no-color"]])
 def test_no_color_has_the_effect_of_the_variable(cli: CliHarness, words: list[str]) -> None:
     cli.add_dead_letter()
