@@ -115,6 +115,14 @@ def options(
 _BRACKET = re.compile(r"\[(?!/?dim\])")
 """A bracket that is not our own markup; rich would take what it encloses for a style, and leave it out."""
 
+_IN_OUR_WORDS = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should be ": "must be ",
+}
+_PYDANTIC = re.compile(rf"(?<=': )({'|'.join(_IN_OUR_WORDS)})")
+"""How pydantic, with which typer reads values, begins to say what is wrong with one."""
+
 app.add_typer(login.app, name="login")
 for command in (setup, doctor, send, status, posts, pause, resume, backups, backfill, get, cat, export, dashboard):
     app.command()(command)
@@ -203,7 +211,7 @@ def _report(error: Exception) -> int:
 def _usage_failure(error: typer.TyperException) -> Failure:
     """Add the command's --help to typer's message, which is empty if typer has printed it already."""
     ctx: typer.Context | None = getattr(error, "ctx", None)
-    message = error.format_message().replace(": Value error, ", ": ", 1)  # the words of pydantic, which typer uses
+    message = _PYDANTIC.sub(lambda found: _IN_OUR_WORDS[found[1]], error.format_message(), count=1)
     if ctx and message:
         message = f"{message}\nSee `{ctx.command_path} --help`."
     return Failure(message, error.exit_code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import MAXYEAR, MINYEAR, date, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -196,6 +196,8 @@ def _period(year: int | None, first_day: str | None, last_day: str | None, file_
     if year is not None:
         if first_day or last_day:
             raise Failure("--year cannot be combined with --from or --to.", USAGE)
+        if not MINYEAR <= year <= MAXYEAR:
+            raise Failure(f"--year: {year} is not a year such as 2016.", USAGE)
         last_day = str(yesterday) if yesterday.year == year else f"{year:04}-12-31"
         return calendar.parse_period(f"{year:04}-01-01", last_day, file_types)
     last_day = last_day or str(yesterday)

@@ -139,6 +139,8 @@ def test_a_stack_of_the_environment_does_not_replace_one_that_was_named(cli: Cli
         (["send", "x $A", "--sentiment", "up"], "'up' is not one of 'bullish', 'bearish', 'neutral'."),
         (["pause", "--for", "soon"], "soon is not a duration"),
         (["posts", "--since", "soon"], "soon is not a duration"),
+        (["posts", "--limit", "many"], "must be a whole number\n"),
+        (["posts", "--limit", "0"], "must be greater than or equal to 1\n"),
         (["posts", "--outcome", "lost"], "'lost' is not one of 'posted', "),
         (["webhook", "add", "s", "--expires-in", "soon"], "soon is not a duration"),
     ],
