@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo up down build deploy deploy-built bundle unbundle validate check style scan collect test \
-        test-runtimes test-second-emulator test-browser unit iam reliability simulate bench fuzz lock clean
+        test-runtimes test-second-emulator test-browser test-shells unit iam reliability simulate bench fuzz lock clean
 
 # Two targets at a time. What the recipes start gets no flags of this make.
 MAKEFLAGS += -j2
@@ -103,6 +103,9 @@ test-second-emulator: $(DEV) $(call ready,runtime second-emulator) ## Run tests 
 
 test-browser: $(DEV) $(call ready,emulator) ## Test the dashboard in a browser (Chromium; apt-get installs it for root)
 	@SCREENSHOTS=$(SCREENSHOTS) .venv/bin/python -m pytest tests/browser
+
+test-shells: $(DEV) ## Test the completion in bash, zsh and fish (apt-get installs them for root)
+	@sh local/shells.sh && .venv/bin/python -m pytest tests/shells
 
 iam: $(LOCAL) $(call ready,emulator) ## Remove each permission in turn and report what fails without it
 	@PYTHONPATH=layers/relay .venv/bin/python -m verification.reliability.iam

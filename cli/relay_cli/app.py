@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import re
 import sys
 import traceback
 from contextlib import suppress
@@ -63,6 +64,7 @@ def options(
         str | None,
         typer.Option(
             envvar=STACK_VARIABLE,
+            metavar="NAME",
             help="The stack; by default, the one in samconfig.toml, or stocktwits-relay.",
             rich_help_panel=GLOBAL,
         ),
@@ -71,11 +73,14 @@ def options(
         str | None,
         typer.Option(
             envvar="AWS_REGION",
+            metavar="REGION",
             help="The AWS region; by default, the one in samconfig.toml, or your profile's.",
             rich_help_panel=GLOBAL,
         ),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="The AWS profile.", rich_help_panel=GLOBAL)] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The AWS profile.", rich_help_panel=GLOBAL)
+    ] = None,
     *,
     _no_color: Annotated[
         bool,
@@ -109,6 +114,17 @@ def options(
     ctx.obj = Context(stack_name, region, profile, utc)
 
 
+_BRACKET = re.compile(r"\[(?!/?dim\])")
+"""A bracket that is not our own markup; rich would take what it encloses for a style, and leave it out."""
+
+_IN_OUR_WORDS = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should be ": "must be ",
+}
+_PYDANTIC = re.compile(rf"(?<=': )({'|'.join(_IN_OUR_WORDS)})")
+"""How pydantic, with which typer reads values, begins to say what is wrong with one."""
+
 app.add_typer(login.app, name="login")
 for command in (setup, doctor, send, status, posts, pause, resume, backups, backfill, get, cat, export, dashboard):
     app.command()(command)
@@ -117,8 +133,8 @@ app.add_typer(webhook.app, name="webhook")
 
 
 def _reflow(text: str) -> str:
-    """Join the lines of each paragraph, which typer would not wrap; examples stay as they are."""
-    paragraphs = inspect.cleandoc(text).split("\n\n")
+    """Join the lines of each paragraph, which typer would not wrap; examples stay as they are, and brackets, too."""
+    paragraphs = _BRACKET.sub(r"\[", inspect.cleandoc(text)).split("\n\n")
     return "\n\n".join(each if each.startswith("[dim]") else each.replace("\n", " ") for each in paragraphs)
 
 
@@ -197,7 +213,7 @@ def _report(error: Exception) -> int:
 def _usage_failure(error: typer.TyperException) -> Failure:
     """Add the command's --help to typer's message, which is empty if typer has printed it already."""
     ctx: typer.Context | None = getattr(error, "ctx", None)
-    message = error.format_message()
+    message = _PYDANTIC.sub(lambda found: _IN_OUR_WORDS[found[1]], error.format_message(), count=1)
     if ctx and message:
         message = f"{message}\nSee `{ctx.command_path} --help`."
     return Failure(message, error.exit_code)

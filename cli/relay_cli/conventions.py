@@ -1,4 +1,4 @@
-"""What all commands have in common: the global options, ``help`` and ``ls``, and help texts without types of flags."""
+"""What all commands have in common: the global options, ``help`` and ``ls``, and help texts without Python's types."""
 
 from __future__ import annotations
 
@@ -26,11 +26,17 @@ def _shared(ctx: typer.Context) -> list[Any]:
 
 
 def _with_shared(ctx: typer.Context, params: Sequence[Any]) -> list[Any]:
-    """Add the shared options, and leave the type out of the help on flags, which have no value."""
+    """Add the shared options, and leave types out of the help on flags, which have no value, and on arguments."""
     for each in params:
-        if isinstance(each, TyperOption) and each.is_flag:
+        if each.param_type_name == "argument":
+            each.display_type_rich = _no_type  # its name says what it is
+        elif isinstance(each, TyperOption) and each.is_flag:
             each.metavar = ""
     return [*params, *_shared(ctx)]
+
+
+def _no_type(ctx: typer.Context) -> None:
+    """Show no type."""
 
 
 def _apply_shared(ctx: typer.Context) -> None:

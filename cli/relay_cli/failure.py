@@ -18,8 +18,10 @@ from botocore.exceptions import (
     ClientError,
     ConfigNotFound,
     ConfigParseError,
+    ConnectionError,  # noqa: A004  AWS cannot be reached; not Python's own
     CredentialRetrievalError,
     EndpointConnectionError,
+    HTTPClientError,
     InvalidConfigError,
     InvalidDefaultsMode,
     InvalidRegionError,
@@ -55,18 +57,22 @@ class Failure(Exception):
     Attributes:
         reason: What is wrong and what to do, in one or two lines; holds no secret.
         code: The exit code.
+        temporary: Whether the same call may succeed a little later.
     """
 
-    def __init__(self, reason: str, code: int = FAILED) -> None:
+    def __init__(self, reason: str, code: int = FAILED, *, temporary: bool = False) -> None:
         """Create the failure."""
         super().__init__(reason)
         self.reason = reason
         self.code = code
+        self.temporary = temporary
 
 
 def from_aws_error(error: ClientError | BotoCoreError) -> Failure:
     """Return what to do about an AWS error."""
-    return _from_response(error) if isinstance(error, ClientError) else Failure(_local_reason(error), NO_AWS)
+    if isinstance(error, ClientError):
+        return _from_response(error)
+    return Failure(_local_reason(error), NO_AWS, temporary=isinstance(error, (ConnectionError, HTTPClientError)))
 
 
 def is_denied(error: Exception) -> bool:
@@ -99,6 +105,7 @@ def _from_response(error: ClientError) -> Failure:
     else:
         message = one_line(error.response["Error"].get("Message", ""))
         reason = f"AWS refused {operation} ({code}): {message}".rstrip(": ")
+        return Failure(reason, NO_AWS, temporary=True)  # throttled, most often, or an error of its own
     return Failure(reason, NO_AWS)
 
 

@@ -32,8 +32,8 @@ class Machine:
     def has_apt_get(self, installing: str) -> None:
         self.has("apt-get", f'echo "$@" >> {self.log}; echo noise; [ "$1" = update ] || {{ {installing}; }}')
 
-    def asked(self) -> "subprocess.CompletedProcess[str]":
-        command = ["sh", "local/chromium.sh"]
+    def asked(self, script: str = "local/chromium.sh") -> "subprocess.CompletedProcess[str]":
+        command = ["sh", script]
         return subprocess.run(
             command, cwd=ROOT, env={"PATH": str(self.folder)}, capture_output=True, text=True, check=False
         )

@@ -13,6 +13,7 @@ from local.stack.emulator import Emulator, EmulatorError
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
 from verification.benchmarks import calls, cold_start, memory, posting, reading, report, storing, warm_answer
+from verification.benchmarks.chat import Chat
 from verification.benchmarks.fixtures import BenchmarkError, Builds, Fixtures
 from verification.benchmarks.report import Section
 
@@ -20,6 +21,7 @@ FUNCTIONS: dict[str, Callable[[Fixtures], Section]] = {
     "cold-start": cold_start.measure,
     "cold-start-of-backups": cold_start.measure_backups,
     "cold-start-of-the-webhook": cold_start.measure_webhook,
+    "cold-start-of-notices": cold_start.measure_notices,
     "warm-answer": warm_answer.measure,
     "posting": posting.measure,
     "calls": calls.measure,
@@ -67,8 +69,9 @@ def _measure(wanted: AbstractSet[str]) -> list[Section]:
             Emulator() as emulator,
             StandIn() as stocktwits,
             FirestreamStandIn(messages_per_day=SMALL_DAY) as firestream,
+            Chat() as chat,
         ):
-            fixtures = Fixtures(builds, emulator, stocktwits, firestream)
+            fixtures = Fixtures(builds, emulator, stocktwits, firestream, chat)
             sections += [measure(fixtures) for name, measure in FUNCTIONS.items() if name in wanted]
     return sections + [measure() for name, measure in LIBRARY.items() if name in wanted]
 

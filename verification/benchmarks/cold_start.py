@@ -17,6 +17,7 @@ from verification.benchmarks.fixtures import (
     Side,
     a_post,
     a_request,
+    an_alarm,
     an_event,
     check,
     interleaved,
@@ -26,6 +27,9 @@ from verification.benchmarks.report import Section, Table, Target, milliseconds
 ROUNDS = 13
 OF_USUAL = 0.5
 OF_USUAL_COMPILED = 0.75
+NOTICES_OF_POSTING = 1.0
+"""Notices load no more than posting does."""
+
 IMPORT_ROUNDS = 5
 IMPORT_ROWS = 8
 _DAY = date(2016, 12, 5)
@@ -59,6 +63,13 @@ The same for `receive_alerts`. The first event is a request of API Gateway with 
 from SSM, the secret is compared, the alert is checked and sent to the Outbox. [The usual
 recipe](../verification/benchmarks/usual_recipe/receiving/app.py) has Powertools' APIGatewayHttpResolver, Logger,
 Metrics, Tracer and parameters, one boto3 client created at import, and pydantic. Medians of {ROUNDS} rounds."""
+
+
+_HOW_NOTICES = f"""\
+The same for `send_notices`, compared with the functions above. The first event is an alarm: its notice is written, the
+address is read from SSM, and the notice is sent to a chat service on loopback. That goes over HTTPS alone, so this
+function's time has a TLS context with the machine's authorities and a handshake in it, and the others' have not.
+Medians of {ROUNDS} rounds."""
 
 
 def measure(fixtures: Fixtures) -> Section:
@@ -111,6 +122,33 @@ def measure_webhook(fixtures: Fixtures) -> Section:
     )
 
 
+def measure_notices(fixtures: Fixtures) -> Section:
+    """Measure sending a notice, beside the other functions of the relay."""
+    fixtures.stocktwits.configure(latency_seconds=0.0)
+    title = "Cold start of notices"
+    firsts = {
+        "notices": (fixtures.relay_notices(), an_alarm, _is_sent),
+        "posting": (fixtures.relay(), lambda: an_event(1), _is_done),
+        "the webhook": (fixtures.relay_webhook(), a_post, is_taken),
+        "backups": (fixtures.relay_backups(), lambda: a_request("message", _DAY), _is_done),
+        "an empty function": (fixtures.empty(), lambda: an_event(1), _is_done),
+    }
+
+    def first_invocation(name: str) -> float:
+        side, event, is_expected = firsts[name]
+        sent = fixtures.chat.notices
+        seconds = _first_invocation(side, event(), is_expected)
+        check(
+            fixtures.chat.notices - sent == (name == "notices"), f"{name} sent {fixtures.chat.notices - sent} notices"
+        )
+        return seconds
+
+    times = _times(title, list(firsts), first_invocation)
+    ratio = median(times["notices"]) / median(times["posting"])
+    table = Table(["First invocation of", "of posting's", "median ms", "fastest ms"], _rows(times, "posting"))
+    return Section(title, _HOW_NOTICES, [table], [Target(f"{title}, of posting's", NOTICES_OF_POSTING, ratio)])
+
+
 def is_taken(answer: object) -> bool:
     """Return whether a webhook's answer says that the alert is in the Outbox."""
     return isinstance(answer, dict) and answer.get("statusCode") == HTTPStatus.ACCEPTED
@@ -120,14 +158,25 @@ def _is_done(answer: object) -> bool:
     return answer == ALL_DONE
 
 
+def _is_sent(answer: object) -> bool:
+    return answer == {"sent": 1}
+
+
+def _times(title: str, names: Sequence[str], first_invocation: Callable[[str], float]) -> dict[str, list[float]]:
+    """Measure each of them in turn; return the seconds of each."""
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for number, name in interleaved(names, ROUNDS + 1):
+        seconds = first_invocation(name)
+        if number:
+            times[name].append(seconds)
+            print(f"  {title.lower()} {number:>2}/{ROUNDS}  {name:<28}{milliseconds(seconds):>6} ms", flush=True)
+    return times
+
+
 def _section(title: str, how: str, sides: Sequence[Side], first_invocation: Callable[[Side], float]) -> Section:
     """Measure the relay, the usual recipe, the same compiled, and an empty function, in this order."""
-    times: dict[str, list[float]] = {side.name: [] for side in sides}
-    for number, side in interleaved(sides, ROUNDS + 1):
-        seconds = first_invocation(side)
-        if number:
-            times[side.name].append(seconds)
-            print(f"  {title.lower()} {number:>2}/{ROUNDS}  {side.name:<28}{milliseconds(seconds):>6} ms", flush=True)
+    by_name = {side.name: side for side in sides}
+    times = _times(title, list(by_name), lambda name: first_invocation(by_name[name]))
     ours, usual, compiled, _ = sides
     check(not list(usual.function.parent.rglob("*.pyc")), "the usual recipe was compiled while it ran")
 
@@ -136,7 +185,7 @@ def _section(title: str, how: str, sides: Sequence[Side], first_invocation: Call
     return Section(
         title,
         how,
-        [Table(["First invocation of", "of the usual recipe", "median ms", "fastest ms"], _rows(times, usual))],
+        [Table(["First invocation of", "of the usual recipe", "median ms", "fastest ms"], _rows(times, usual.name))],
         [
             Target(f"{title}, of the usual recipe's", OF_USUAL, medians[ours.name] / medians[usual.name]),
             Target(
@@ -149,8 +198,8 @@ def _section(title: str, how: str, sides: Sequence[Side], first_invocation: Call
     )
 
 
-def _rows(times: Mapping[str, Sequence[float]], usual: Side) -> list[list[str]]:
-    whole = median(times[usual.name])
+def _rows(times: Mapping[str, Sequence[float]], base: str) -> list[list[str]]:
+    whole = median(times[base])
     return [
         [name, f"{median(each) / whole:.2f}", milliseconds(median(each)), milliseconds(min(each))]
         for name, each in times.items()

@@ -17,6 +17,7 @@ from local.stack.lambda_runtime import Rie
 from local.stack.webhook import new_secret, one_source
 from local.stand_ins.firestream.server import FirestreamStandIn
 from local.stand_ins.stocktwits.server import StandIn
+from verification.benchmarks.chat import Chat
 
 _T = TypeVar("_T")
 
@@ -25,6 +26,7 @@ ALL_DONE: dict[str, list[Any]] = {"batchItemFailures": []}
 
 _DIRECTORY = ROOT / ".local" / "bench-builds"
 _TOKEN_PARAMETER, _LOGIN_PARAMETER, _SOURCES_PARAMETER = "/bench/token", "/bench/firestream", "/bench/sources"
+_NOTIFY_PARAMETER = "/bench/notify-url"
 _SOURCE, _SECRET = "bench", new_secret()
 _RELAY_TABLE, _USUAL_TABLE = "bench-relay", "bench-usual"
 _RELAY_BUCKET, _USUAL_BUCKET = "bench-relay", "bench-usual"
@@ -96,12 +98,15 @@ class Builds:
 class Fixtures:
     """The services on loopback, and the functions that use them."""
 
-    def __init__(self, builds: Builds, emulator: Emulator, stocktwits: StandIn, firestream: FirestreamStandIn) -> None:
+    def __init__(
+        self, builds: Builds, emulator: Emulator, stocktwits: StandIn, firestream: FirestreamStandIn, chat: Chat
+    ) -> None:
         """Create what the functions need in a running emulator."""
         self.builds = builds
         self.emulator = emulator
         self.stocktwits = stocktwits
         self.firestream = firestream
+        self.chat = chat
         dynamodb, sqs = emulator.client("dynamodb"), emulator.client("sqs")
         for table in (_RELAY_TABLE, _USUAL_TABLE):
             dynamodb.create_table(
@@ -122,7 +127,8 @@ class Fixtures:
         for name, secret in ((_TOKEN_PARAMETER, token), (_LOGIN_PARAMETER, login)):
             emulator.client("ssm").put_parameter(Name=name, Type="SecureString", Value=json.dumps(secret))
         sources = one_source(_SOURCE, _SECRET)
-        emulator.client("ssm").put_parameter(Name=_SOURCES_PARAMETER, Type="SecureString", Value=sources)
+        for name, value in ((_SOURCES_PARAMETER, sources), (_NOTIFY_PARAMETER, chat.url)):
+            emulator.client("ssm").put_parameter(Name=name, Type="SecureString", Value=value)
         for bucket in (_RELAY_BUCKET, _USUAL_BUCKET):
             emulator.client("s3").create_bucket(Bucket=bucket)
 
@@ -235,6 +241,19 @@ class Fixtures:
             },
         )
 
+    def relay_notices(self) -> Side:
+        """Return the relay's function that sends notices; it trusts the chat service's certificate."""
+        return Side(
+            "the relay",
+            self.builds.relay / "SendNoticesFunction",
+            self.builds.relay / "RelayLayer",
+            {
+                **self.emulator.environment,
+                "NOTIFY_URL_PARAMETER": _NOTIFY_PARAMETER,
+                "SSL_CERT_FILE": str(self.chat.authorities),
+            },
+        )
+
     def received(self) -> int:
         """Return how many alerts the webhook has put into the Outbox, and empty it."""
         sqs = self.emulator.client("sqs")
@@ -298,6 +317,19 @@ def a_post() -> dict[str, Any]:
         "body": json.dumps(_alert(next(_COUNTER))),
         "isBase64Encoded": False,
     }
+
+
+def an_alarm() -> dict[str, Any]:
+    """Return an event of SNS: an alarm, as CloudWatch publishes it."""
+    alarm = {
+        "AlarmName": "stocktwits-relay-dead-letters",
+        "AlarmDescription": "A message could not be posted and is in Dead letters with its reason.",
+        "NewStateValue": "ALARM",
+        "OldStateValue": "OK",
+        "NewStateReason": "Threshold Crossed: 1 datapoint [1.0] was greater than or equal to the threshold (1.0).",
+    }
+    sns = {"Type": "Notification", "MessageId": str(uuid.uuid4()), "Message": json.dumps(alarm)}
+    return {"Records": [{"EventSource": "aws:sns", "EventVersion": "1.0", "Sns": sns}]}
 
 
 def interleaved(sides: Sequence[_T], rounds: int) -> Iterator[tuple[int, _T]]:

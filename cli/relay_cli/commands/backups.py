@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import MAXYEAR, MINYEAR, date, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,9 +33,13 @@ _A_YEAR = timedelta(days=364)
 def backups(  # noqa: PLR0913  the options of a command
     ctx: typer.Context,
     *,
-    year: Annotated[int | None, typer.Option(help="One year, such as 2016.")] = None,
-    first_day: Annotated[str | None, typer.Option("--from", help="The first day; by default, 12 months ago.")] = None,
-    last_day: Annotated[str | None, typer.Option("--to", help="The last day; by default, yesterday (UTC).")] = None,
+    year: Annotated[int | None, typer.Option(metavar="YEAR", help="One year, such as 2016.")] = None,
+    first_day: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="The first day; by default, 12 months ago.")
+    ] = None,
+    last_day: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="The last day; by default, yesterday (UTC).")
+    ] = None,
     file_types: Types = None,
     missing: Annotated[
         bool, typer.Option("--missing", help="Only list what is missing, failed or damaged, one per line.")
@@ -198,6 +202,8 @@ def _period(year: int | None, first_day: str | None, last_day: str | None, file_
     if year is not None:
         if first_day or last_day:
             raise Failure("--year cannot be combined with --from or --to.", USAGE)
+        if not MINYEAR <= year <= MAXYEAR:
+            raise Failure(f"--year: {year} is not a year such as 2016.", USAGE)
         last_day = str(yesterday) if yesterday.year == year else f"{year:04}-12-31"
         return calendar.parse_period(f"{year:04}-01-01", last_day, file_types)
     last_day = last_day or str(yesterday)

@@ -38,9 +38,10 @@ def cat(  # noqa: PLR0913  the arguments of a command
     day: Day,
     *,
     fields: Annotated[
-        str | None, typer.Option(help="Print these fields, separated by tabs: id,body,symbols.symbol.")
+        str | None,
+        typer.Option(metavar="FIELD,...", help="Print these fields, separated by tabs: id,body,symbols.symbol."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="The maximum number of lines.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="The maximum number of lines.")] = None,
     errors: Annotated[
         Errors, typer.Option(help="At a line that is not a JSON object: stop, or skip it and count it.")
     ] = Errors.RAISE,

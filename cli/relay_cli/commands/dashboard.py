@@ -23,7 +23,9 @@ ADDRESS = "127.0.0.1"
 def dashboard(
     ctx: typer.Context,
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any free port.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port to listen on; 0 for any free port.")
+    ] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in your browser.")] = True,
 ) -> None:
     """Serve a page that shows the relay, pauses and resumes posting, and retries or drops dead letters, until Ctrl-C.

@@ -33,7 +33,9 @@ app = typer.Typer(no_args_is_help=True, help="List, retry, edit and drop dead le
 MANY = 10
 """More letters than this are only sent again after a confirmation: at the usual pace, they take an hour."""
 
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids or prefixes of ids, as `relay dead list` shows them.")]
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="ID", help="Ids or prefixes of ids, as `relay dead list` shows them.")
+]
 All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
@@ -67,7 +69,7 @@ def list_letters(ctx: typer.Context, *, limit: Limit = None, as_json: Json = Fal
 @app.command()
 def show(
     ctx: typer.Context,
-    letter_id: Annotated[str, typer.Argument(help="Its id, or a prefix of it.")],
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, or a prefix of it.")],
     *,
     as_json: Json = False,
 ) -> None:
@@ -131,7 +133,7 @@ def retry(
 @app.command()
 def edit(
     ctx: typer.Context,
-    letter_id: Annotated[str, typer.Argument(help="Its id, or a prefix of it.")],
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, or a prefix of it.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is posted already.")] = False,
     as_json: Json = False,

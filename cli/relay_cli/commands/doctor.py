@@ -35,13 +35,13 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    r"""Check whether the relay will work: permissions, functions, token, queues, alarms, pace.
+    """Check whether the relay will work: permissions, functions, token, queues, alarms, pace.
 
     It changes nothing and posts nothing, and takes a minute at most. Each line is ok, a warning, or broken, with what
     to do. The exit code is 1 if something is broken, and 0 if there are only warnings.
 
     [dim]relay doctor
-    relay doctor --json | jq '.\[] | select(.state != "ok")'[/dim]
+    relay doctor --json | jq '.[] | select(.state != "ok")'[/dim]
     """
     context: Context = ctx.obj
     examination = _Examination(context, exact=as_json or context.exact)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar as months
 import re
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
@@ -17,12 +17,12 @@ from relay.errors import Corrupt, Reject
 from rich.filesize import decimal
 
 from relay_cli.bad_lines import Errors, Skipped
-from relay_cli.commands.options import FileType, Force  # noqa: TC001  typer reads them
+from relay_cli.commands.options import STANDARD_OUTPUT, FileType, Force, Output
 from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import MeasuredReader, StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.files import complete_file, file_in
-from relay_cli.output import print_json
+from relay_cli.output import BinaryStream, binary_output, goes_to_a_terminal, print_json
 from relay_cli.progress import transfer_bar
 from relay_cli.rows import COLUMNS, row
 from relay_cli.tables import Format, table_class
@@ -69,16 +69,7 @@ def export(  # noqa: PLR0913  the arguments of a command
     period: Annotated[str, typer.Argument(metavar="PERIOD", help="A day, month or year: 2016-12-05, 2016-12 or 2016.")],
     *,
     kind: Annotated[Format, typer.Option("--format", help="The format of the file.")],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE|FOLDER/",
-            help="A file or a folder; by default, the current folder.",
-            show_default=False,
-        ),
-    ] = None,
+    output: Output = None,
     force: Force = False,
     errors: Annotated[
         Errors, typer.Option(help="At a line that is not a JSON object: stop, or skip it and count it.")
@@ -93,16 +84,21 @@ def export(  # noqa: PLR0913  the arguments of a command
 
     [dim]relay export message 2016-12 --format parquet
     relay export message 2016-12-05 --format csv -o messages.csv
-    relay export activity 2016 --format jsonl -o activities/[/dim]
+    relay export activity 2016 --format jsonl -o activities/
+    relay export message 2016-12 --format jsonl -o - | jq .symbols[/dim]
     """
     context: Context = ctx.obj
     first, last = _days_of(period)
     found = calendar.parse_period(first.isoformat(), last.isoformat(), [file_type])
     backups = [Backup(each, file_type) for each in days(found.first_day, found.last_day)]
     create_table = table_class(kind)
-    target = file_in(output, f"stocktwits_{file_type}_{period.replace('-', '_')}.{kind}")
-    if target.exists() and not force:
-        raise Failure(f"{target} already exists: name another file with -o, or overwrite it with --force.", USAGE)
+    target = None
+    if output == STANDARD_OUTPUT:
+        _check_standard_output(json=json)
+    else:
+        target = file_in(output, f"stocktwits_{file_type}_{period.replace('-', '_')}.{kind}")
+        if target.exists() and not force:
+            raise Failure(f"{target} already exists: name another file with -o, or overwrite it with --force.", USAGE)
     there = calendar.stored(context.stack, backups)
     wanted = [each for each in backups if each in there]
     explain = f"`relay backups --type {file_type} --from {found.first_day} --to {found.last_day}` says why"
@@ -112,7 +108,8 @@ def export(  # noqa: PLR0913  the arguments of a command
     skipped = Skipped(context.notes)
     bar = transfer_bar(context.notes, size)
     rows = 0
-    with bar, complete_file(target) as file:
+    opened = complete_file(target) if target else nullcontext(cast("BinaryIO", BinaryStream(binary_output())))
+    with bar, opened as file:
         task = bar.add_task("", total=size)
         columns = COLUMNS[file_type]
         with closing(create_table(file, columns)) as table:
@@ -125,18 +122,31 @@ def export(  # noqa: PLR0913  the arguments of a command
                     columns,
                     skipped if errors is Errors.SKIP else None,
                     lambda read: bar.advance(task, read),
+                    "Nothing was kept" if target else "Discard the output",
                 )
     missing = [each.day for each in backups if each not in there]
-    exported = Exported(target, kind, rows, target.stat().st_size, len(wanted), missing, skipped.lines)
     skipped.report()
     if missing:
         text = f"{count(len(missing), 'day')} of {period} {'is' if len(missing) == 1 else 'are'} not stored: {explain}."
         context.notes.print(text, style="yellow", soft_wrap=True)
+    if not target:
+        return
+    exported = Exported(target, kind, rows, target.stat().st_size, len(wanted), missing, skipped.lines)
     if json:
         print_json(exported)
     else:
         text = f"{one_line(str(target))}: {count(rows, 'row')} of {count(len(wanted), 'day')}, "
         context.console.print(f"{text}{decimal(exported.bytes)}.", soft_wrap=True)
+
+
+def _check_standard_output(*, json: bool) -> None:
+    """Raise `Failure` if a table cannot be written to standard output."""
+    if json:
+        raise Failure("--json and -o - cannot be combined: both use standard output.", USAGE)
+    if goes_to_a_terminal():
+        raise Failure(
+            "The texts could control your terminal: use `relay cat`, or write -o - to a file or a pipe.", USAGE
+        )
 
 
 def _write(  # noqa: PLR0913, PLR0917  what it takes to copy one backup
@@ -146,8 +156,18 @@ def _write(  # noqa: PLR0913, PLR0917  what it takes to copy one backup
     columns: Sequence[Column],
     skipped: Skipped | None,
     on_progress: Callable[[int], object],
+    remedy: str,
 ) -> int:
     """Add the lines of a backup to a table; return how many there were.
+
+    Args:
+        stack: The stack with the archive.
+        backup: The backup.
+        table: The table.
+        columns: Its columns.
+        skipped: Counts lines that are not JSON objects; None to stop at one.
+        on_progress: Called with the number of bytes of each read.
+        remedy: What an error says of the rows before it.
 
     Raises:
         Failure: The backup is damaged, or a line is not a JSON object and `skipped` is None.
@@ -160,10 +180,10 @@ def _write(  # noqa: PLR0913, PLR0917  what it takes to copy one backup
                 table.write(row(columns, backup.day, bytes(line)))
                 rows += 1
         except Corrupt as error:
-            raise Failure(f"{backup} is damaged: {one_line(error.reason)}. Nothing was kept.", FAILED) from None
+            raise Failure(f"{backup} is damaged: {one_line(error.reason)}. {remedy}.", FAILED) from None
         except Reject as error:
             raise Failure(
-                f"{backup}, {one_line(error.reason)}. Nothing was kept; to leave such lines out, add --errors skip.",
+                f"{backup}, {one_line(error.reason)}. {remedy}; to leave such lines out, add --errors skip.",
                 FAILED,
             ) from None
     return rows

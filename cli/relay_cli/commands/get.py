@@ -14,7 +14,7 @@ from relay.backups.verifier import verify
 from relay.errors import Corrupt
 from rich.filesize import decimal
 
-from relay_cli.commands.options import FileType, Force  # noqa: TC001  typer reads them
+from relay_cli.commands.options import STANDARD_OUTPUT, FileType, Force, Output
 from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import MeasuredReader, StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from relay_cli.context import Context
-
-STANDARD_OUTPUT = "-"
 
 NAMED = 10
 """How many days that are not stored are named; the others are counted."""
@@ -64,16 +62,7 @@ def get(  # noqa: PLR0913  the arguments of a command
         str | None, typer.Option("--from", metavar="DAY", help="Get several days: the first one.")
     ] = None,
     last_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last one.")] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE|FOLDER/|-",
-            help="A file, a folder, or - for standard output; by default, the current folder.",
-            show_default=False,
-        ),
-    ] = None,
+    output: Output = None,
     force: Force = False,
     damaged: Annotated[
         bool, typer.Option("--damaged", help="Get what Firestream sent for it that was not whole, as it was received.")

@@ -48,18 +48,23 @@ class StoredLogin:
 def stocktwits(  # noqa: PLR0913  each is an option
     ctx: typer.Context,
     client_id: Annotated[
-        str | None, typer.Option(envvar="STOCKTWITS_CLIENT_ID", help="The client id of your StockTwits application.")
+        str | None,
+        typer.Option(envvar="STOCKTWITS_CLIENT_ID", metavar="ID", help="The client id of your StockTwits application."),
     ] = None,
     client_secret: Annotated[
         str | None,
         typer.Option(
-            envvar="STOCKTWITS_CLIENT_SECRET", help="Its secret; prefer the environment variable or the prompt."
+            envvar="STOCKTWITS_CLIENT_SECRET",
+            metavar="SECRET",
+            help="Its secret; prefer the environment variable or the prompt.",
         ),
     ] = None,
     redirect_uri: Annotated[
         str | None,
         typer.Option(
-            envvar="STOCKTWITS_REDIRECT_URI", help="Its registered redirect address; nothing needs to listen there."
+            envvar="STOCKTWITS_REDIRECT_URI",
+            metavar="URL",
+            help="Its registered redirect address; nothing needs to listen there.",
         ),
     ] = None,
     *,
@@ -67,7 +72,7 @@ def stocktwits(  # noqa: PLR0913  each is an option
         bool, typer.Option("--token", help="Store an existing access token, typed when asked or read from a pipe.")
     ] = False,
     expect_username: Annotated[
-        str | None, typer.Option(help="The account the token must belong to; skips the confirmation.")
+        str | None, typer.Option(metavar="NAME", help="The account the token must belong to; skips the confirmation.")
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address instead of opening it.")] = False,
     as_json: Json = False,
@@ -154,7 +159,9 @@ def _open_gate(context: Context) -> bool:
 @app.command()
 def firestream(
     ctx: typer.Context,
-    username: Annotated[str | None, typer.Option(help="The user name; by default, it is asked for.")] = None,
+    username: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The user name; by default, it is asked for.")
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from relay.backups.backup import FILE_TYPES
 
+from relay_cli.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
+
 FAILURES_SHOWN = 5
 """How many failures are shown with their reasons; a refused login fails thousands in the same way."""
+
+
+def parsed_by(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Let typer name the option whose value cannot be parsed; `parse` raises `Failure`."""
+
+    def parser(text: str) -> _T:
+        try:
+            return parse(text)
+        except Failure as failure:
+            raise typer.BadParameter(failure.reason) from None
+
+    return parser
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -37,6 +56,22 @@ FileType = Annotated[
 
 
 Day = Annotated[str, typer.Argument(metavar="DAY", help="The day, such as 2016-12-05.")]
+
+
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|FOLDER/|-",
+        help="A file, a folder, or - for standard output; by default, the current folder.",
+        show_default=False,
+    ),
+]
+
+
+STANDARD_OUTPUT = "-"
+"""What `Output` is for standard output."""
 
 
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]

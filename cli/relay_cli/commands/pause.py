@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from botocore.exceptions import ClientError
 
-from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
+from relay_cli.commands.options import Json, parsed_by
 from relay_cli.deployed import gate, queues
 from relay_cli.deployed.operator_pause import NO_REASON, current_user, end_relays, impose, lift
 from relay_cli.durations import span
@@ -61,12 +61,17 @@ class Resumed:
 
 def pause(
     ctx: typer.Context,
-    why: Annotated[str | None, typer.Argument(help="The reason, if you like; it is shown in the log.")] = None,
-    who: Annotated[str | None, typer.Option(help="Who pauses it; by default, your user name.")] = None,
+    why: Annotated[
+        str | None, typer.Argument(metavar="REASON", help="The reason, if you like; it is shown in the log.")
+    ] = None,
+    who: Annotated[str | None, typer.Option(metavar="NAME", help="Who pauses it; by default, your user name.")] = None,
     lasting: Annotated[
         timedelta | None,
         typer.Option(
-            "--for", parser=span, metavar="SPAN", help="For how long: 30m, 2h, 1d; by default, until you resume."
+            "--for",
+            parser=parsed_by(span),
+            metavar="SPAN",
+            help="For how long: 30m, 2h, 1d; by default, until you resume.",
         ),
     ] = None,
     *,

@@ -12,6 +12,7 @@ from relay.posting.instants import instant
 from relay.posting.outcome import Result
 from rich.text import Text
 
+from relay_cli.commands.options import parsed_by
 from relay_cli.deployed import deliveries, waits
 from relay_cli.deployed.logs import Logs
 from relay_cli.deployed.waits import State
@@ -73,8 +74,8 @@ def posts(  # noqa: PLR0913  each is an option
     since: Annotated[
         datetime | None,
         typer.Option(
-            parser=_since,
-            metavar="SPAN",
+            parser=parsed_by(_since),
+            metavar="SPAN|TIME",
             help="How far back: 30m, 24h, 7d, or a point in time such as 2026-11-21T09:00Z.",
         ),
     ] = None,
@@ -85,7 +86,7 @@ def posts(  # noqa: PLR0913  each is an option
             help=f"Only messages with this outcome: {', '.join(Result)}. What waits now is deferred.",
         ),
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Only the message with this idempotency key.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Only the message with this idempotency key.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the latest outcomes of recent messages, newest first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from relay_cli import drafts, unsent
-from relay_cli.commands.options import FromFile, Json  # noqa: TC001  typer reads them
+from relay_cli.commands.options import FromFile, Json, parsed_by
 from relay_cli.deployed import gate, outbox, outcomes
 from relay_cli.durations import coming, span
 from relay_cli.failure import FAILED, INTERRUPTED, USAGE, Failure, from_aws_error
@@ -108,7 +109,9 @@ def send(  # noqa: PLR0913  each is an option
     ctx: typer.Context,
     text: Annotated[
         str | None,
-        typer.Argument(help="What to post, in 'single quotes'; - or nothing to read it from standard input."),
+        typer.Argument(
+            metavar="TEXT", help="What to post, in 'single quotes'; - or nothing to read it from standard input."
+        ),
     ] = None,
     *,
     sentiment: Annotated[Sentiment | None, typer.Option(help="The sentiment shown with the post.")] = None,
@@ -119,15 +122,19 @@ def send(  # noqa: PLR0913  each is an option
         str | None, typer.Option(metavar="FILE|URL", help="An image: JPG, PNG or GIF under 2 MB, or an https:// link.")
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="An idempotency key: a key is posted at most once, however often it is sent.")
+        str | None,
+        typer.Option(metavar="KEY", help="An idempotency key: a key is posted at most once, however often it is sent."),
     ] = None,
     expires_in: Annotated[
-        timedelta | None, typer.Option(parser=span, metavar="SPAN", help="Do not post it after this time: 30m, 2h ...")
+        timedelta | None,
+        typer.Option(parser=parsed_by(span), metavar="SPAN", help="Do not post it after this time: 30m, 2h ..."),
     ] = None,
     not_before: Annotated[
         datetime | None,
         typer.Option(
-            parser=coming, metavar="TIME|'in SPAN'", help="Do not post it before: 2026-11-21T16:00:00Z, 'in 2h' ..."
+            parser=parsed_by(coming),
+            metavar="TIME|'in SPAN'",
+            help="Do not post it before: 2026-11-21T16:00:00Z, 'in 2h' ...",
         ),
     ] = None,
     priority: Annotated[
@@ -148,7 +155,9 @@ def send(  # noqa: PLR0913  each is an option
     ] = False,
     wait_for: Annotated[
         timedelta | None,
-        typer.Option(parser=span, metavar="SPAN", help="Wait at most so long; without it, --wait waits 15m."),
+        typer.Option(
+            parser=parsed_by(span), metavar="SPAN", help="Wait at most so long; without it, --wait waits 15m."
+        ),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask for confirmation of a text without a cashtag.")
@@ -237,7 +246,7 @@ def _check_alone(text: str | None, file: str, fields: dict[str, Any]) -> None:
         raise Failure(f"Give either a text or --file {file}, not both: each line of the file is a message.", USAGE)
     given = [drafts.OPTIONS[name] for name, value in fields.items() if value is not None]
     if given:
-        raise Failure(f"Leave out {', '.join(given)} with --file: they are fields of each line.", USAGE)
+        raise Failure(f"Leave out {', '.join(given)} with --file: each line has fields of its own.", USAGE)
 
 
 def _typed(text: str | None) -> str:
@@ -415,10 +424,9 @@ def _follow(context: Context, sent: list[Sent], most: timedelta, ended: list[Out
             waiting = outcomes.follow(context.stack, sent, most.total_seconds(), on_outcome, on_failure, watch)
     except KeyboardInterrupt:
         raise Failure("The relay continues without you: `relay posts` shows the outcome.", INTERRUPTED) from None
-    except (ClientError, BotoCoreError, Failure) as error:
-        cause = error if isinstance(error, Failure) else from_aws_error(error)
+    except Failure as failure:
         raise Failure(
-            f"It is queued, do not send it again; but its outcome is unknown. {cause.reason}", cause.code
+            f"It is queued, do not send it again; but its outcome is unknown. {failure.reason}", failure.code
         ) from None
     return len(waiting)
 
@@ -449,9 +457,17 @@ class _Watch:
             return
         self._next_look = now + GATE_SECONDS
         before = {(each.cause, each.reason) for each in self._pauses}
-        self._pauses = gate.read(self._context.stack).pauses
+        try:
+            self._pauses = gate.read(self._context.stack).pauses
+        except Failure as failure:
+            if not failure.temporary:
+                self._note(failure.reason)
+                self._next_look = math.inf
+            return
         for pause in self._pauses:
             if (pause.cause, pause.reason) not in before:
                 until = f" {self._context.until(pause.until)}" if pause.until else ""
-                words = one_line(pause.words, 1000)
-                self._context.notes.print(Text(f"The gate is closed{until}: {words}", "yellow"), soft_wrap=True)
+                self._note(f"The gate is closed{until}: {one_line(pause.words, 1000)}")
+
+    def _note(self, text: str) -> None:
+        self._context.notes.print(Text(text, "yellow"), soft_wrap=True)

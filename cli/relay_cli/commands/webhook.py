@@ -17,7 +17,7 @@ from relay.posting.webhook.body_template import Template
 from relay.posting.webhook.receiver import MAX_BYTES, read_payload
 from rich.text import Text
 
-from relay_cli.commands.options import FromFile, Json, Limit  # noqa: TC001  typer reads them
+from relay_cli.commands.options import FromFile, Json, Limit, parsed_by
 from relay_cli.deployed import webhook_sources
 from relay_cli.durations import span
 from relay_cli.failure import FAILED, NO_STACK, USAGE, Failure
@@ -37,7 +37,7 @@ app = typer.Typer(no_args_is_help=True, help="Let programs without AWS credentia
 
 SWITCH_ON = 'make deploy PARAMETERS="WebhookEnabled=true"'
 
-Name = Annotated[str, typer.Argument(help="The source's name, which is a part of its address.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name, which is a part of its address.")]
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _SERVER_ERROR = 500
@@ -62,7 +62,9 @@ def add(  # noqa: PLR0913  each is an option
     expires_in: Annotated[
         timedelta | None,
         typer.Option(
-            parser=span, metavar="SPAN", help="Let an alert expire so long after it was received: 30m, 2h ..."
+            parser=parsed_by(span),
+            metavar="SPAN",
+            help="Let an alert expire so long after it was received: 30m, 2h ...",
         ),
     ] = None,
     allow: Annotated[

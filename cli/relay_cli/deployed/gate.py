@@ -147,7 +147,8 @@ def read(stack: Stack) -> GateState:
     seen = Gate(cast("DynamoDBClient", ledger), table, pace, lambda: now, pause_by_hours).look(0)
     if ledger.error:
         failure = from_aws_error(ledger.error)
-        raise Failure(f"The gate cannot be read: {failure.reason}", failure.code) from ledger.error
+        reason = f"The gate cannot be read: {failure.reason}"
+        raise Failure(reason, failure.code, temporary=failure.temporary) from ledger.error
     if seen.pause and seen.pause.cause == "ledger":
         raise Failure(f"The gate cannot be read: {seen.pause.reason}.", NO_AWS)
     imposed = seen.state.pause

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from relay.posting.delivery import NOTHING_SENT, has_expired
 from relay.posting.outcome import Result, Status
 
 from relay_cli.deployed import dead_letters, queues
+from relay_cli.failure import Failure, from_aws_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,18 +56,21 @@ def follow(  # noqa: PLR0913, PLR0917  the last ones are told what happens
     on_failure: Callable[[str], None],
     on_wait: Callable[[int], None],
 ) -> list[Sent]:
-    """Wait for outcomes.
+    """Wait for outcomes, through failures that are temporary.
 
     Args:
         stack: The stack with the ledger.
         sent: The messages to follow.
         seconds: The maximum time to wait.
         on_outcome: Called with each outcome.
-        on_failure: Called with a line for each dead letter that stays hidden.
+        on_failure: Called with a line for each dead letter that stays hidden, and once if Dead letters cannot be read.
         on_wait: Called before each look with the number of messages without an outcome.
 
     Returns:
         The messages without an outcome.
+
+    Raises:
+        Failure: The ledger cannot be read, or could not be read at the end.
     """
     to_log = stack.parameters.get("ExpiredTo") == "log"
     deadline = time.monotonic() + seconds
@@ -72,15 +78,28 @@ def follow(  # noqa: PLR0913, PLR0917  the last ones are told what happens
     left = list(sent)
     while True:
         on_wait(len(left))
-        entries = _entries(stack, left)
+        failure: Failure | None = None
+        try:
+            entries = _entries(stack, left)
+        except (ClientError, BotoCoreError) as error:
+            failure, entries = from_aws_error(error), {}
         ended = [_from_entry(each, entries.get(each.draft.key), to_log=to_log) for each in left]
         for outcome in filter(None, ended):
             on_outcome(outcome)
         left = [each for each, outcome in zip(left, ended, strict=True) if outcome is None]
         if left and time.monotonic() >= next_letters:
-            left = _from_letters(stack, left, on_outcome, on_failure)
             next_letters = time.monotonic() + DEAD_LETTERS_SECONDS
-        if not left or time.monotonic() >= deadline:
+            try:
+                left = _from_letters(stack, left, on_outcome, on_failure)
+            except (ClientError, BotoCoreError) as error:
+                letters_failure = from_aws_error(error)
+                if not letters_failure.temporary:
+                    on_failure(f"Dead letters cannot be read: {letters_failure.reason}")
+                    next_letters = math.inf
+        over = time.monotonic() >= deadline
+        if failure and left and (over or not failure.temporary):
+            raise failure
+        if over or not left:
             return left
         time.sleep(POLL_SECONDS)
 

@@ -255,7 +255,7 @@ def test_of_many_failures_some_are_listed_and_the_rest_counted(relay: ArchiveCli
         ),
         (["--year", "2008"], "relay: 2008-01-01 is before 2009-01-01"),
         (["--year", "2027"], "relay: 2027-01-01 is not over yet"),
-        (["--year", "20161"], "is not a day"),
+        (["--year", "20161"], "relay: --year: 20161 is not a year such as 2016."),
         (["--year", "2016", "--to", "2016-12-05"], "--year cannot be combined"),
         (["--type", "symbol"], "relay: 'symbol' is none of activity, message."),
     ],

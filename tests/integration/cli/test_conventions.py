@@ -1,5 +1,6 @@
 """What holds for every command of `relay`: global options, aliases, help texts."""
 
+import inspect
 import io
 import os
 import re
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 from relay import __version__
-from relay_cli.app import app, main
+from relay_cli.app import app, main, options
 from relay_cli.deployed import stack as stacks
 
 from tests.worlds.cli import DONE, NO_STACK, USAGE, CliHarness
@@ -29,6 +30,18 @@ GROUPS = {each[:-1] for each in COMMANDS} - {("login",)}
 IDS = [" ".join(each) for each in COMMANDS]
 
 
+def named(*command: str) -> Any:
+    """The command of typer with this name."""
+    found: Any = typer.main.get_command(app)
+    for each in command:
+        found = found.commands[each]
+    return found
+
+
+def parameters(*command: str) -> list[Any]:
+    return [each for each in named(*command).params if not each.hidden]
+
+
 WITHOUT_RESULT = {("cat",), ("dashboard",)}
 """Commands that print the lines of a backup as they are, or serve a page."""
 
@@ -43,13 +56,25 @@ def help_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=IDS)
-def test_the_help_of_every_command_has_the_global_options_and_no_type_that_is_broken_or_of_a_flag(
+def test_the_help_of_every_command_has_the_global_options_and_names_each_value_instead_of_its_type(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = help_of(monkeypatch, *command, "--help")
     assert [each for each in ("--stack-name", "--region", "--profile", "--no-color", "--utc") if each not in text] == []
-    assert "<bool>" not in text
+    assert re.findall(r"<[a-z][^>|\n]*>", text) == []  # choices are shown, as in <csv|jsonl>
     assert re.findall(r"│.*<[a-z][^>\n]*\n", text) == []
+    names = [each.metavar or each.name for each in parameters(*command) if each.param_type_name == "argument"]
+    assert [each for each in names if not each.isupper()] == []
+
+
+@pytest.mark.parametrize("command", [(), *COMMANDS], ids=["relay", *IDS])
+def test_each_word_of_a_help_text_is_shown_whole(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = set(help_of(monkeypatch, *command, "--help").replace("│", " ").split())
+    found = named(*command)
+    function = found.callback if command else options
+    texts = [inspect.getdoc(function) if function else found.help, *(each.help or "" for each in parameters(*command))]
+    words = re.sub(r"\[/?dim\]", "", " ".join(texts)).split()
+    assert [each for each in words if each not in shown or r"\[" in each] == []
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if each not in WITHOUT_RESULT and each not in GROUPS])
@@ -103,6 +128,29 @@ def test_a_stack_of_the_environment_does_not_replace_one_that_was_named(cli: Cli
     cli.patch.setenv("RELAY_STACK", "environment")
     result = cli("--stack-name", "mine", "status")
     assert (result.code, "mine" in result.err) == (NO_STACK, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["send", "x $A", "--expires-in", "soon"], "soon is not a duration"),
+        (["send", "x $A", "--not-before", "soon"], "soon is not a moment"),
+        (["send", "x $A", "--wait-for", "soon"], "soon is not a duration"),
+        (["send", "x $A", "--sentiment", "up"], "'up' is not one of 'bullish', 'bearish', 'neutral'."),
+        (["pause", "--for", "soon"], "soon is not a duration"),
+        (["posts", "--since", "soon"], "soon is not a duration"),
+        (["posts", "--limit", "many"], "must be a whole number\n"),
+        (["posts", "--limit", "0"], "must be greater than or equal to 1\n"),
+        (["posts", "--outcome", "lost"], "'lost' is not one of 'posted', "),
+        (["webhook", "add", "s", "--expires-in", "soon"], "soon is not a duration"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_by_the_name_of_its_option(
+    cli: CliHarness, words: list[str], why: str
+) -> None:
+    result = cli(*words)
+    assert result.code == USAGE
+    assert result.err.startswith(f"relay: Invalid value for '{words[-2]}': {why}")
 
 
 @pytest.mark.parametrize("words", [["--no-color", "dead", "list"], ["dead", "list", "--no-color"]])

@@ -15,6 +15,7 @@ from pyarrow import parquet
 from relay.backups.backup import Backup
 from relay_cli import parquet as relay_parquet
 from relay_cli import progress
+from relay_cli.commands import export
 
 from tests.worlds.archive_cli import BACKUP, DONE, FAILED, USAGE, ArchiveCli, lines_of, put
 
@@ -35,6 +36,13 @@ READ: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
     "jsonl": lambda file: [json.loads(line) for line in file.read_bytes().splitlines()],
 }
 FORMATS = list(READ)
+
+
+class NoPosition(io.BytesIO):
+    """Like a pipe, it does not know its position."""
+
+    def tell(self) -> int:
+        raise OSError(29, "Illegal seek")
 
 
 def exported(relay: ArchiveCli, form: str, *words: str, period: str = "2016-12-05") -> list[dict[str, Any]]:
@@ -131,6 +139,51 @@ def test_a_month_is_one_file_in_the_order_of_its_days(relay: ArchiveCli, form: s
     assert [int(row["id"]) for row in READ[form](file)] == [1, 101, 31, 131]
     assert result.out.startswith(f"stocktwits_message_2016_12.{form}: 4 rows of 2 days, ")
     assert "29 days of 2016-12 are not stored: `relay backups --type message --from 2016-12-01 --to" in result.err
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_dash_is_standard_output(relay: ArchiveCli, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(relay, BACKUP, lines_of(MESSAGE, MESSAGE))
+    relay("export", "message", "2016-12-05", "--format", form, "-o", "file")
+    file = relay.folder / "file"
+    output = NoPosition()
+    monkeypatch.setattr(export, "binary_output", lambda: output)
+    result = relay("export", "message", "2016-12-05", "--format", form, "-o", "-")
+    assert (result.code, result.out, result.err, output.getvalue()) == (DONE, "", "", file.read_bytes())
+    assert list(relay.folder.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "why"),
+    [
+        ([], True, "The texts could control your terminal: use `relay cat`, or write -o - to a file or a pipe."),
+        (["--json"], False, "--json and -o - cannot be combined"),
+    ],
+)
+def test_standard_output_takes_a_table_unless_it_is_a_terminal_or_has_other_content(
+    relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch, words: list[str], terminal: bool, why: str
+) -> None:
+    put(relay, BACKUP, lines_of(MESSAGE))
+    monkeypatch.setattr(export, "goes_to_a_terminal", lambda: terminal)
+    result = relay("export", "message", "2016-12-05", "--format", "csv", "-o", "-", *words)
+    assert (result.code, result.out, why in result.err) == (USAGE, "", True)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_damaged_backup_on_standard_output_is_told_at_its_end(
+    relay: ArchiveCli, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(relay, BACKUP, lines_of(MESSAGE)[:-9])
+    monkeypatch.setattr(export, "binary_output", NoPosition)
+    result = relay("export", "message", "2016-12-05", "--format", form, "-o", "-")
+    assert (result.code, result.err.endswith(". Discard the output.\n")) == (FAILED, True)
+
+
+def test_what_is_not_stored_is_told_beside_standard_output(relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(relay, BACKUP, lines_of(MESSAGE))
+    monkeypatch.setattr(export, "binary_output", NoPosition)
+    result = relay("export", "message", "2016-12", "--format", "csv", "-o", "-")
+    assert (result.out, "30 days of 2016-12 are not stored" in result.err) == ("", True)
 
 
 def test_json_has_what_a_script_wants_to_know(relay: ArchiveCli) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from relay.client import MAX_MESSAGE_BYTES
 from relay.posting.alert import Alert
 from relay_cli.commands.send import Priority, Sentiment
@@ -23,10 +24,15 @@ from tests.worlds.functions import Outbox
 from tests.worlds.posting import CHARTS, TABLE, PostingWorld
 
 TEXT = "Up 3% on twice the usual volume $AAPL"
+READ = "BatchGetItem"
 
 
 def lines(*texts: str) -> str:
     return "".join(json.dumps({"body": text}) + "\n" for text in texts)
+
+
+def no_answer(call: dict[str, Any]) -> dict[str, Any]:
+    raise ReadTimeoutError(endpoint_url="http://127.0.0.1")
 
 
 @pytest.fixture
@@ -634,20 +640,65 @@ def test_ctrl_c_ends_the_waiting_and_explains_that_the_relay_goes_on(cli: CliHar
     assert world.count(world.outbox) == 1
 
 
-@pytest.mark.parametrize(
-    ("reads", "why"),
-    [
-        ([], "The gate cannot be read: AWS does not allow you to call BatchGetItem"),
-        ([None], "AWS does not allow you to call BatchGetItem"),
-    ],
-)
-def test_a_message_that_may_not_be_followed_is_reported_as_queued(cli: CliHarness, reads: list[str], why: str) -> None:
-    cli.plan("BatchGetItem", *reads, "AccessDeniedException")
+def test_a_message_whose_outcome_may_not_be_read_is_reported_as_queued(cli: CliHarness) -> None:
+    cli.plan(READ, None, "AccessDeniedException")
     result = cli("send", TEXT, "--wait")
     assert (result.code, result.out.startswith("Queued as")) == (NO_AWS, True)
     assert result.err == (
         "relay: It is queued, do not send it again; but its outcome is unknown. "
-        f"{why}: ask for the permission, or use another profile.\n"
+        "AWS does not allow you to call BatchGetItem: ask for the permission, or use another profile.\n"
+    )
+
+
+def test_wait_goes_on_without_the_gate_when_it_may_not_be_read_and_says_so_once(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    cli.answers = lambda name, _, sent: "AccessDeniedException" if "pause" in str(sent) and name == READ else None
+    cli.meanwhile = [*[lambda: None] * 14, outbox.run]
+    result = cli("send", TEXT, "--wait")
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
+    assert result.err == (
+        "The gate cannot be read: AWS does not allow you to call BatchGetItem: ask for the permission, or use another "
+        "profile.\n"
+    )
+
+
+@pytest.mark.parametrize("look", ["gate", "ledger"])
+@pytest.mark.parametrize("failure", ["ThrottlingException", "InternalServerError", no_answer])
+def test_wait_goes_on_after_a_look_that_aws_does_not_answer(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, look: str, failure: Answer | str
+) -> None:
+    cli.plan(READ, *[None] * (look == "ledger"), failure)
+    cli.meanwhile = [outbox.run]
+    result = cli("send", TEXT, "--wait")
+    assert (result.code, "posted http://" in result.out, result.err) == (DONE, True, "")
+
+
+@pytest.mark.parametrize(("failure", "notes"), [("ThrottlingException", 0), (no_answer, 0), ("AccessDenied", 1)])
+def test_wait_goes_on_after_a_look_at_dead_letters_that_fails_and_says_once_if_they_may_not_be_read(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, failure: Answer | str, notes: int
+) -> None:
+    cli.plan("GetQueueAttributes", failure, failure)
+    cli.meanwhile = [*[lambda: None] * 24, outbox.run]
+    result = cli("send", TEXT, "--wait")
+    assert (result.code, "posted http://" in result.out) == (DONE, True)
+    assert result.err.count("Dead letters cannot be read: AWS does not allow you") == notes
+
+
+def test_wait_tells_of_a_gate_that_closes_after_a_look_that_failed(cli: CliHarness, world: PostingWorld) -> None:
+    world.pause(who={"S": "Ann"}, why={"S": "earnings"})
+    cli.plan(READ, "ThrottlingException")
+    assert "The gate is closed: paused by Ann: earnings" in cli("send", TEXT, "--wait-for", "1m").err
+
+
+def test_wait_that_could_not_read_the_ledger_in_the_end_does_not_know_the_outcome(
+    cli: CliHarness, world: PostingWorld
+) -> None:
+    cli.plan(READ, *["ThrottlingException"] * 9)
+    result = cli("send", TEXT, "--wait-for", "5s")
+    assert result.code == NO_AWS
+    assert (
+        "relay: It is queued, do not send it again; but its outcome is unknown. AWS refused BatchGetItem" in result.err
     )
 
 

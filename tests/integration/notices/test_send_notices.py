@@ -142,7 +142,7 @@ def test_a_refusal_is_an_error_so_that_lambda_tries_again(notices: NoticesWorld,
 
 def test_a_redirect_is_not_followed(notices: NoticesWorld) -> None:
     notices.receiver.status = 307
-    notices.receiver.headers = {"Location": f"http://127.0.0.1:{notices.port}/elsewhere"}
+    notices.receiver.headers = {"Location": f"http://127.0.0.1:{notices.port}/{SECRET}"}
     assert notices.fails() == "the receiver of notices answered 307"
     assert len(notices.receiver.requests) == 1
 
@@ -161,13 +161,43 @@ def test_a_receiver_that_is_not_there_is_an_error_of_its_kind_alone(notices: Not
         f"https://chat.example.com/ {SECRET}",
         f"https://chat.example.com/{SECRET}\r\nHost: elsewhere",
         f"https://chat.exämple.com/{SECRET}",
+        f"https://chat.example.com/{SECRET}/ü",
+        f"https://\udc80/{SECRET}",
+        f"https:///{SECRET}",
+        f"https://chat..example.com/{SECRET}",
+        f"https://.example.com/{SECRET}",
+        f"https://{'a' * 64}.example.com/{SECRET}",
+        f"https://chat.example.com:0/{SECRET}",
+        f"https://chat.example.com:65536/{SECRET}",
+        f"https://chat.example.com:/{SECRET}",
+        f"https://chat.example.com?{SECRET}",
+        f"slack://chat.example.com/{SECRET}",
+        f"https://chat.example.com/{SECRET}\nhttps://chat.example.com/{SECRET}",
         SECRET,
     ],
 )
 def test_an_address_that_is_not_one_of_https_is_refused_without_showing_it(notices: NoticesWorld, value: str) -> None:
     notices.store(value)
-    assert notices.fails() == f"the parameter {PARAMETER} does not contain an address that begins with https://"
+    assert notices.fails() == (
+        f"the parameter {PARAMETER} must contain an address such as https://hooks.example.com/a/path, without a user "
+        "name, and in ASCII without spaces"
+    )
     assert notices.hosts == []
+
+
+def test_a_host_that_python_cannot_encode_is_an_error_of_its_kind_alone(notices: NoticesWorld) -> None:
+    class Unencodable(HTTPConnection):
+        def connect(self) -> None:
+            raise UnicodeEncodeError("idna", f"chat.example.com/{SECRET}", 0, 1, "label too long")
+
+    notices.posting.patch.setattr(incoming_webhook, "_connect", Unencodable)
+    assert notices.fails() == "the receiver of notices gave no answer (UnicodeEncodeError)"
+
+
+def test_an_address_as_long_as_a_parameter_can_be_is_sent_whole(notices: NoticesWorld) -> None:
+    notices.store(f"https://chat.example.com/{'a' * 4000}")
+    notices.invoke(ALARM)
+    assert len(notices.receiver.requests[0][1]) == 4001
 
 
 @pytest.mark.parametrize("value", [f"{URL}\n", f"  {URL}"])

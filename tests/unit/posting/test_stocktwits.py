@@ -26,9 +26,21 @@ def test_a_post_is_published_as_a_form_and_known_by_its_id_and_page(client: Stoc
     assert answer == Published(post.id, f"{stand_in.url}/relay_demo/message/{post.id}")
 
 
-def test_a_post_of_stocktwits_own_api_is_on_its_own_site() -> None:
-    client = StockTwits("https://api.stocktwits.com/api/2", "bearer", FakeCredentials(), 1, lambda: 0.0)
-    assert client.page(600_000_001) == "https://stocktwits.com/relay_demo/message/600000001"
+@pytest.mark.parametrize(
+    ("api", "site"),
+    [
+        ("https://api.stocktwits.com/api/2", "https://stocktwits.com"),
+        ("https://API.StockTwits.com:443/api/2", "https://stocktwits.com"),
+        ("https://stocktwits.com/api/2", "https://stocktwits.com"),
+        ("https://api-gw-prd.stocktwits.com/api/2", "https://stocktwits.com"),
+        ("https://evilstocktwits.com/api/2", "https://evilstocktwits.com"),
+        ("https://stocktwits.com.evil.example/api/2", "https://stocktwits.com.evil.example"),
+        ("http://127.0.0.1:8081/api/2", "http://127.0.0.1:8081"),
+    ],
+)
+def test_a_post_of_any_api_of_stocktwits_is_on_its_own_site_and_another_at_the_apis_host(api: str, site: str) -> None:
+    client = StockTwits(api, "bearer", FakeCredentials(), 1, lambda: 0.0)
+    assert client.page(600_000_001) == f"{site}/relay_demo/message/600000001"
 
 
 def test_a_field_that_the_alert_does_not_have_is_not_sent(client: StockTwits, stand_in: StandIn) -> None:

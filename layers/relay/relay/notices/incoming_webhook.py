@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 5
 """For connecting, and for each part of the answer."""
 
-_ADDRESS = re.compile(r"https://([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?(/[!-~]*)")
-"""An address without a user: its host, its port and its path."""
+_LABEL = "[A-Za-z0-9-]{1,63}"
+_ADDRESS = re.compile(rf"https://({_LABEL}(?:[.]{_LABEL})*)(?::([0-9]{{1,5}}))?(/[!-~]*)")
+"""An address without a user: its host, with labels as in DNS (RFC 1035, section 2.3.4), its port and its path."""
+
+_MAX_PORT = 65535
 
 
 class NotSent(RelayError):
@@ -51,7 +54,7 @@ class IncomingWebhook:
         try:
             connection.request("POST", path, body, {"Content-Type": "application/json"})
             status = connection.getresponse().status
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:  # ValueError for a name that cannot be encoded
             # Only the kind: the error's text may quote the address.
             raise NotSent(f"the receiver of notices gave no answer ({type(error).__name__})") from None
         finally:
@@ -67,9 +70,13 @@ class IncomingWebhook:
                 f"the parameter {self._parameter} with the address for notices cannot be read ({error_code(error)})"
             ) from None
         found = _ADDRESS.fullmatch(value.strip())
-        if not found:
-            raise NotSent(f"the parameter {self._parameter} does not contain an address that begins with https://")
-        return found[1], int(found[2] or 443), found[3]
+        port = int(found[2] or 443) if found else 0
+        if not found or not 0 < port <= _MAX_PORT:
+            raise NotSent(
+                f"the parameter {self._parameter} must contain an address such as https://hooks.example.com/a/path, "
+                "without a user name, and in ASCII without spaces"
+            )
+        return found[1], port, found[3]
 
 
 def _connect(host: str, port: int) -> HTTPConnection:

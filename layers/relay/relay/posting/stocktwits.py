@@ -513,4 +513,5 @@ def _remark(alert: Alert, message: Mapping[str, Any]) -> tuple[str, bool]:
 def _site(api_url: str) -> str:
     """Return where posts are shown; anything but StockTwits, such as a stand-in, shows them at the API's own host."""
     api = urlsplit(api_url)
-    return "https://stocktwits.com" if api.hostname == "api.stocktwits.com" else f"{api.scheme}://{api.netloc}"
+    stocktwits = f".{api.hostname}".endswith(".stocktwits.com")
+    return "https://stocktwits.com" if stocktwits else f"{api.scheme}://{api.netloc}"
