@@ -213,8 +213,12 @@ def _freed(world: World) -> Iterator[str]:
     """A post that was not made keeps nobody waiting."""
     if world.forecast.aws_fails or world.network.kills:
         return
+    texts: defaultdict[str, set[str | None]] = defaultdict(set)
+    for message_id, alert in world.published:
+        texts[alert.key or message_id].add(alert.text)
     for held in world.held:
-        if not {hold.cause for hold in held.holds} & {"alike", "symbol"}:
+        # Which of its texts a key took its names for is not known here.
+        if not {hold.cause for hold in held.holds} & {"alike", "symbol"} or len(texts[held.key]) > 1:
             continue
         names = {each.name for each in world.table.taken if each.key == held.key}
         others = [each for each in world.table.taken if each.at < held.at and each.key != held.key]

@@ -7,11 +7,14 @@ import pytest
 from relay.errors import Reject, Retry, Unknown
 from relay.posting.alert import Alert, Reading
 from relay.posting.delivery import NOT_POSTED, PERHAPS_POSTED
+from relay.posting.gate import Pace
 from relay.posting.outcome import Claim, Outcome, Result, Settlement, Status
 from relay.queue_message import QueueMessage
 
 from tests.factories import NOW, a_message, a_pause, messages
-from tests.unit.posting.batch_helpers import UNREADABLE, FakeBatchDelivery, results
+from tests.unit.posting.batch_helpers import UNREADABLE, FakeBatchDelivery, MemoryGate, results
+
+HOUR = 3600
 
 
 def test_a_batch_is_posted_and_each_message_keeps_its_outcome() -> None:
@@ -198,6 +201,18 @@ def test_a_left_over_message_is_given_up_before_posting_hours_end_that_begin_aga
     assert str(outcome.result) == result
     words = "given up after 4 receives, since SQS might delete it before the posting hours begin again, the last one"
     assert [words in reason for _, reason in fake.dead_letters] == [True] * (result == "rejected")
+
+
+@pytest.mark.parametrize(("cap", "result"), [(1, "rejected"), (2, "deferred")])
+def test_a_left_over_message_is_given_up_if_the_gate_is_closed_until_its_last_posting_hours_are_over(
+    cap: int, result: str
+) -> None:
+    fake = FakeBatchDelivery(answers={"b": Retry("no connection")})
+    fake.gate = MemoryGate(fake.clock, Pace(3600, 100, cap))
+    over_at, begin_again_at = NOW + 15 * HOUR, NOW + 6 * 24 * HOUR  # the day of the cap is over in 16 hours
+    fake.gate.opens_at = lambda moment: moment if moment < over_at else begin_again_at
+    sent_at = NOW - (13 * 24 - 1) * HOUR
+    assert results(fake.deliver(messages("a", "b", receive_count=4, sent_at=sent_at))) == ["posted", result]
 
 
 def test_a_message_that_is_posted_at_last_is_not_given_up() -> None:

@@ -321,7 +321,10 @@ class _BatchRun:
         wait: float = MAX_VISIBILITY_SECONDS  # what failed may fail again, and each time it waits for longer
         if outcome.holds or not outcome.tried:
             wait = min(wait, wait_seconds(outcome, back_off_seconds(message.receive_count), now)) + COMES_BACK_SECONDS
-        comes_back = now + wait
+        # Nor does it come back while the gate is closed, as by the day's cap until midnight.
+        pauses = (outcome.pause, self.met, self.admission and self.admission.pause)
+        shut_until = max((each.until or 0 for each in pauses if each and each.cause != "hours"), default=0)
+        comes_back = max(now + wait, shut_until)
         opens_at = self.batches.gate.opens_at(comes_back)
         return opens_at > max(comes_back, message.sent_at + GIVE_UP_SECONDS + MAX_VISIBILITY_SECONDS)
 
