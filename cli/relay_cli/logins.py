@@ -22,13 +22,13 @@ def check_token(token: str) -> None:
         )
 
 
-def check_login(username: str, password: str = "") -> None:
+def check_login(username: str, password: str | None = None) -> None:
     """Check that Firestream's login can be one.
 
     Raises:
         Failure: It contains characters that no request could carry.
     """
-    if ":" in username or not username.isprintable() or not password.isprintable():
+    if ":" in username or not username.isprintable() or not (password or "").isprintable():
         raise Failure(
             "That is not a login: the username must not contain a colon, and the password only printable characters.",
             USAGE,

@@ -437,7 +437,7 @@ def _archive_login(secrets: _Secrets, username: str | None, file: Path | None) -
     if not file and not prompts.at_a_terminal():
         raise Failure("There is nobody to ask for the password: use --password-file, or --firestream-user ''.", USAGE)
     secret = read_secret(file) if file else None
-    check_login(username, secret or "")
+    check_login(username, secret)
     return _LoginStep(by_hand, (*by_hand, "--username", username), secret)
 
 
