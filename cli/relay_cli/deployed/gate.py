@@ -42,7 +42,7 @@ _BY_OTHERS = frozenset({"operator", "hours", "pace", "daily_cap"})
 
 _ONE_IS_TRIED = "nothing is lost, and at the end of this pause a single post is tried"
 _WHAT_TO_DO = {
-    "token_refused": "`relay login` stores a valid one and opens the gate",
+    "token_refused": "`relay login` stores a valid one and opens the gate",  # nosec B105  # not a password
     "blocked": (
         f"{_ONE_IS_TRIED}; do not try by hand, since every request prolongs the block, and write to StockTwits if it "
         "is not over in some hours"

@@ -112,15 +112,15 @@ def test_a_line_of_plain_text_is_refused_although_the_functions_would_post_it(cl
 @pytest.mark.parametrize("text", [OBJECT, f" {OBJECT}", f"\ufeff{OBJECT}", f"```{OBJECT}```"])
 def test_a_text_that_is_a_message_in_json_is_refused_with_the_option_for_it(cli: CliHarness, text: str) -> None:
     result = cli("send", text)
-    assert (result.code, "The text is JSON: use --from -" in result.err) == (USAGE, True)
+    assert (result.code, "The text is JSON: pipe it to `relay send -`" in result.err) == (USAGE, True)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{ticker} is up", "body: has the placeholder {ticker}, which nobody replaced"),
-        ("{'body': 'Up 3% $AAPL'}", "body: is a dictionary as Python prints it: use json.dumps"),
-        ("NaN", "body: is NaN: the value was missing when the message was made"),
+        ("{ticker} is up", "the text has the placeholder {ticker}, which nobody replaced"),
+        ("{'body': 'Up 3% $AAPL'}", "the text is a dictionary as Python prints it: use json.dumps"),
+        ("NaN", "the text is NaN: the value was missing when the message was made"),
     ],
 )
 def test_what_is_not_an_alert_is_refused_for_the_functions_reason(cli: CliHarness, text: str, reason: str) -> None:
