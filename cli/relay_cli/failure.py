@@ -13,6 +13,9 @@ Exit codes::
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -39,6 +42,9 @@ from botocore.exceptions import (
 from relay.aws_errors import error_code
 
 from relay_cli.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FAILED, USAGE, NO_AWS, NO_STACK, REFUSED = 1, 2, 3, 4, 5
 INTERRUPTED = 130
@@ -73,6 +79,24 @@ def from_aws_error(error: ClientError | BotoCoreError) -> Failure:
     if isinstance(error, ClientError):
         return _from_response(error)
     return Failure(_local_reason(error), NO_AWS, temporary=isinstance(error, (ConnectionError, HTTPClientError)))
+
+
+@contextmanager
+def outlast_temporary() -> Iterator[None]:
+    """End the block quietly at a failure that is temporary: for what looks again a little later.
+
+    Raises:
+        Failure: The failure is another one.
+    """
+    try:
+        yield
+    except Failure as failure:
+        if not failure.temporary:
+            raise
+    except (ClientError, BotoCoreError) as error:
+        what = from_aws_error(error)
+        if not what.temporary:
+            raise what from None
 
 
 def is_denied(error: Exception) -> bool:

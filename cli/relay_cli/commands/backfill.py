@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -19,7 +20,7 @@ from relay_cli.commands.options import FAILURES_SHOWN, Types
 from relay_cli.deployed import calendar, queues
 from relay_cli.deployed.calendar import Status
 from relay_cli.deployed.stack import client
-from relay_cli.failure import FAILED, INTERRUPTED, Failure
+from relay_cli.failure import FAILED, INTERRUPTED, Failure, outlast_temporary
 from relay_cli.output import print_json
 from relay_cli.text import count, one_line
 
@@ -42,6 +43,9 @@ POLL_SECONDS = 2.0
 QUIET_POLLS, QUIET_POLLS_OF_NEW = 30, 3
 """After so many polls without requests and without news, nothing more is expected. SQS may be a minute late to count a
 request, and a file that Firestream does not have yet leaves no other trace."""
+
+UNANSWERED_SECONDS = 600.0
+"""After so long without an answer of AWS, watching ends with its error."""
 
 STUCK_SECONDS = 60.0
 """After so long without progress, a note explains why that may be."""
@@ -223,10 +227,10 @@ class BackfillProgress:
         depth = queues.depth(self.stack, "BackupFailures")
         if depth == self._depth and self.requested:
             return
-        self._depth = depth
         for each in calendar.failures(self.stack):
             if each.id not in self._known and each.backup in self.left:
                 self.failed[each.backup] = each.reason
+        self._depth = depth
         self.left -= self.failed.keys()
 
 
@@ -284,7 +288,7 @@ def _start(context: Context, period: Backfill) -> None:
 
 def _follow(context: Context, progress: BackfillProgress) -> None:
     """Poll until every backup has an outcome, or no requests remain."""
-    started = changed = time.monotonic()
+    started = changed = answered = time.monotonic()
     quiet, explained, announced = 0, False, False
     total = len(progress.left)
     bar = Progress(
@@ -300,10 +304,12 @@ def _follow(context: Context, progress: BackfillProgress) -> None:
         task = bar.add_task("", total=total)
         while True:
             polled = time.monotonic()
-            if progress.update():
-                quiet, changed = 0, polled
-            elif not progress.requested:
-                quiet += 1
+            with outlast_temporary() if polled - answered < UNANSWERED_SECONDS else nullcontext():
+                if progress.update():
+                    quiet, changed = 0, polled
+                elif not progress.requested:
+                    quiet += 1
+                answered = polled
             now = time.monotonic()
             bar.update(task, completed=total - len(progress.left), description=_speed(progress, now - started))
             if not progress.left or quiet >= (QUIET_POLLS_OF_NEW if progress.not_yet() else QUIET_POLLS):

@@ -15,7 +15,7 @@ from rich.text import Text
 from relay_cli.deployed import backups, deliveries, gate, queues, waits, webhook_sources
 from relay_cli.deployed.logs import Logs
 from relay_cli.deployed.waits import State
-from relay_cli.failure import FAILED, USAGE, Failure
+from relay_cli.failure import FAILED, USAGE, Failure, outlast_temporary
 from relay_cli.output import print_json
 from relay_cli.text import at, count, length, local, moment, one_line
 
@@ -131,7 +131,8 @@ def status(
     with Live(screen, console=context.console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(EVERY_SECONDS)
-            live.update(render(read(context.stack, logs), context), refresh=True)
+            with outlast_temporary():  # the old state stays, with its time
+                live.update(render(read(context.stack, logs), context), refresh=True)
 
 
 def _explain(context: Context, logs: Logs, key: str, *, as_json: bool) -> None:

@@ -2,9 +2,12 @@
 
 import json
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from relay.backups.backup import Backup, days
+from relay_cli.commands import backfill
 
 from local.stand_ins.firestream.faults import Fault
 from tests.worlds.archive_cli import (
@@ -215,6 +218,31 @@ def test_an_interruption_leaves_the_backfill_running_and_reports_that(relay: Arc
     result = relay("backfill", *A_WEEK)
     assert (result.code, len(relay.backups.waiting())) == (INTERRUPTED, 7)
     assert result.err.endswith("relay: The backfill continues without you: `relay backups` shows the progress.\n")
+
+
+def failing_reads(relay: ArchiveCli, code: str, times: int) -> None:
+    """Let AWS answer the first looks at the queues, after the request, with an error."""
+    read, errors = backfill.queues.count, [ClientError({"Error": {"Code": code}}, "GetQueueAttributes")] * times
+
+    def count(*asked: Any) -> dict[str, int]:
+        if relay.events and errors:
+            raise errors.pop()
+        return read(*asked)
+
+    relay.patch.setattr(backfill.queues, "count", count)
+
+
+def test_watching_goes_on_after_looks_that_aws_does_not_answer(relay: ArchiveCli) -> None:
+    failing_reads(relay, "ThrottlingException", 20)
+    result = relay("backfill", *A_WEEK)
+    assert (result.code, result.out.startswith("7 stored")) == (DONE, True)
+
+
+@pytest.mark.parametrize(("code", "times"), [("ThrottlingException", 1000), ("AccessDenied", 1)])
+def test_watching_ends_where_aws_refuses_or_answers_no_more(relay: ArchiveCli, code: str, times: int) -> None:
+    failing_reads(relay, code, times)
+    result = relay("backfill", *A_WEEK)
+    assert (result.code, "GetQueueAttributes" in result.err) == (NO_AWS, True)
 
 
 def test_the_error_of_a_function_that_fails_is_shown(relay: ArchiveCli) -> None:

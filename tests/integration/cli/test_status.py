@@ -384,6 +384,16 @@ def test_watch_looks_again_and_ends_when_interrupted(cli: CliHarness, monkeypatc
     assert len(looks) == 2
 
 
+def test_watching_goes_on_after_a_look_that_aws_does_not_answer(
+    cli: CliHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    cli.meanwhile = [lambda: cli.plan("GetQueueAttributes", "ThrottlingException"), lambda: None, interrupt]
+    assert cli("status", "--watch").code == 130
+
+
 @pytest.mark.any_aws
 def test_watching_shows_each_new_post_without_reading_the_log_again(
     cli: CliHarness, world: PostingWorld, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
