@@ -56,7 +56,7 @@ class Schedule:
         if start >= self.now + GIVE_UP_SECONDS:
             return
         clock = self._open(_not_before(start))
-        due, day, admitted = self.state.rebooked(clock, self.pace).due, self.state.day, self.state.count
+        due, day, admitted = self.state.due, self.state.day, self.state.count
         while (clock := max(clock, due - (self.pace.burst - 1) * self.pace.interval)) < end:
             clock = self._open(clock)
             if (today := _day(clock)) > day:

@@ -34,8 +34,6 @@ def handler(_event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: AN
                 admission = gate.look(MAX_BATCH)
                 looks_for_high = time.time() - admission.state.high_at < HIGH_SECONDS
                 if not admission.granted:
-                    if admission.changed:
-                        gate.admit(0)  # remembers that a slower pace had booked too much
                     if not (sent_back or leftovers.waiting()):
                         break
                     wait = admission.opens_in(time.time())

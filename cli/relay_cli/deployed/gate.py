@@ -226,8 +226,7 @@ class _Ledger:
 
 def _left(state: State, now: float, pace: Pace) -> PaceLeft:
     # `booked` is how far the pace is ahead of the clock; an hour adds that much time to the burst.
-    clock = round(now * MICROSECONDS)
-    booked = max(0, state.rebooked(clock, pace).due - clock)
+    booked = max(0, state.due - round(now * MICROSECONDS))
     available = HOUR * MICROSECONDS + pace.burst * pace.interval - booked
     left_today = max(0, pace.per_day - state.count) if pace.per_day else None
     return PaceLeft(

@@ -53,15 +53,6 @@ def test_an_idle_run_costs_one_read_one_receive_and_one_count_and_logs_nothing(
     assert [name for name, _ in world.aws.calls] == ["BatchGetItem", "ReceiveMessage", "GetQueueAttributes"]
 
 
-def test_a_pace_that_was_raised_is_in_force_within_an_interval(world: PostingWorld, leftovers: Function) -> None:
-    world.gate(per_hour=1, burst=1).admit(1)
-    world.settings(POST_BURST=1, MAX_POSTS_PER_HOUR=12)
-    leftovers.send("$AAPL one")
-    assert leftovers.run().pauses == ["pace"]
-    world.clock.forward(300)
-    assert leftovers.run().answer == {"done": 1, "left": 0}
-
-
 def test_no_more_is_received_than_may_be_posted(world: PostingWorld, leftovers: Function) -> None:
     world.settings(POST_BURST=3, MAX_POSTS_PER_HOUR=12)
     leftovers.send(*FIVE)

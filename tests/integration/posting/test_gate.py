@@ -83,23 +83,16 @@ def test_a_refusal_by_the_pace_has_its_end(world: PostingWorld, clock: Clock) ->
     assert gate.admit(1).granted == 1
 
 
-@pytest.mark.parametrize("burst", [1, 3])
-def test_a_pace_that_was_raised_is_in_force_at_once(world: PostingWorld, clock: Clock, burst: int) -> None:
-    world.gate(per_hour=1, burst=burst).admit(burst)
-    gate = world.gate(per_hour=60, burst=burst)
-    refused = gate.admit(1)
-    assert (refused.granted, refused.opens_in(clock())) == (0, 60)
-    clock.forward(59)
-    assert gate.admit(1).granted == 0
-    clock.forward(1)
-    assert [gate.admit(1).granted for _ in range(2)] == [1, 0]
-
-
-def test_a_clock_that_is_behind_the_others_does_not_make_the_pace_faster(world: PostingWorld, clock: Clock) -> None:
-    gate, behind = world.gate(per_hour=60, burst=1), world.gate(per_hour=60, burst=1, clock=lambda: clock() - 30)
-    assert (gate.admit(1).granted, behind.admit(1).granted) == (1, 0)
-    clock.forward(59)
-    assert gate.admit(1).granted == 0
+@pytest.mark.parametrize(("other", "most"), [((12, 3), 63), ((6, 10), 70)])
+def test_while_only_one_function_has_a_new_pace_the_two_together_are_not_faster_than_one(
+    world: PostingWorld, clock: Clock, other: tuple[int, int], most: int
+) -> None:
+    gates = [world.gate(per_hour=60, burst=3), world.gate(per_hour=other[0], burst=other[1])]
+    granted = 0
+    for _ in range(60):
+        granted += sum(gate.admit(10).granted for gate in gates)
+        clock.forward(60)
+    assert granted <= most
 
 
 def test_looking_changes_nothing(world: PostingWorld) -> None:

@@ -28,9 +28,6 @@ MICROSECONDS = 1_000_000
 PROBE_SECONDS = 90
 """How long a probe may take before another is let through: longer than any function runs (60 s)."""
 
-CLOCKS_DIFFER_SECONDS = 60
-"""How far the workers' clocks may differ: what is booked so little too far ahead may be another clock's."""
-
 CHANGE_ATTEMPTS = 20
 """How often a change starts over because another worker was faster; there are three workers at most."""
 
@@ -86,11 +83,6 @@ class State:
         """Return whether no pause was imposed, and no other probe let through, since `before`."""
         return (self.pause, self.pause_count) == (before.pause, before.pause_count)
 
-    def rebooked(self, clock: int, pace: Pace) -> State:
-        """Return the state with at most as much booked as a pace can: a slower one before it does not linger."""
-        furthest = clock + pace.burst * pace.interval
-        return replace(self, due=furthest) if self.due > furthest + CLOCKS_DIFFER_SECONDS * MICROSECONDS else self
-
     def admit(self, wanted: int, now: float, pace: Pace) -> Admission:
         """Let through up to `wanted` posts."""
         current = self.pause
@@ -98,7 +90,9 @@ class State:
             return Admission(0, current, self)
         probing = current is not None and current.probe
         clock = round(now * MICROSECONDS)
-        due = max(self.rebooked(clock, pace).due, clock)
+        # A refusal names the end of what this pace can book. What a slower one before it had booked stays booked: a
+        # worker that wrote less would let one that still has the slower pace post again, each time.
+        due = min(max(self.due, clock), clock + pace.burst * pace.interval)
         day = max(self.day, _day(now))  # a clock behind another's at midnight must not begin the old day anew
         count = self.count if self.day == day else 0
         by_pace = max(0, (clock + pace.burst * pace.interval - due) // pace.interval)
@@ -115,7 +109,7 @@ class State:
             pause = _pace_reached(state, pace)
         else:
             pause = state.pause
-        return Admission(granted, pause, state, probe=probing and granted > 0, changed=granted > 0 or due < self.due)
+        return Admission(granted, pause, state, probe=probing and granted > 0)
 
     def give_back(self, unused: int, admission: Admission, now: float, pace: Pace) -> State:
         """Take back what an admission granted and nobody used; its place in the pace only if nobody came after it."""
@@ -150,14 +144,12 @@ class Admission:
         pause: Why it is not as many as were wanted; None when it is.
         state: The gate as this admission left it.
         probe: Whether the one granted decides for the others.
-        changed: Whether the gate must remember it: a post was granted, or a slower pace had booked too much.
     """
 
     granted: int
     pause: Pause | None
     state: State
     probe: bool = False
-    changed: bool = False
 
     def opens_in(self, now: float) -> float | None:
         """Return in how many seconds more may be granted; None when that is not known."""
@@ -216,7 +208,7 @@ class Gate:
         try:
             for _ in range(CHANGE_ATTEMPTS):
                 admission, version = self._admission(wanted)
-                if not admission.changed or self._write(admission.state, version):
+                if admission.granted == 0 or self._write(admission.state, version):
                     return admission
             raise _too_busy()
         except RelayError as error:
