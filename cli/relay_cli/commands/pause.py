@@ -135,8 +135,7 @@ def resume(
         words = f"Lifted the pause of {before}." if before else "There was no pause."
         context.console.print(words, soft_wrap=True)
     if forced:
-        trial = ": a single post is tried first" if state.probe else ""
-        context.console.print(f"Ended what closed the gate{trial}.")
+        context.console.print("Ended what closed the gate: a single post is tried first.")
     for each in state.pauses:
         _print_pause(context, "The gate is still closed", each)
     if result.outlook:

@@ -53,7 +53,7 @@ def lift(stack: Stack) -> str | None:
 
 
 def end_relays(stack: Stack, causes: Sequence[str] = ()) -> bool:
-    """End the pause that StockTwits' answers imposed. If it was to end with a trial, a single post is tried first.
+    """End the pause that StockTwits' answers imposed, so that a single post is tried first: its cause may go on.
 
     Args:
         stack: The stack whose gate is closed.
@@ -69,10 +69,15 @@ def end_relays(stack: Stack, causes: Sequence[str] = ()) -> bool:
         dynamodb.update_item(
             TableName=stack.output("LedgerTableName"),
             Key={"pk": {"S": "gate"}},
-            UpdateExpression="SET shut.#until = :now, version = version + :one",
+            UpdateExpression="SET shut.#until = :now, shut.probe = :trial, version = version + :one",
             ConditionExpression=f"shut.#until > :now{one_of_them}",
             ExpressionAttributeNames={"#until": "until"},
-            ExpressionAttributeValues={":now": {"N": repr(time.time())}, ":one": {"N": "1"}, **listed},
+            ExpressionAttributeValues={
+                ":now": {"N": repr(time.time())},
+                ":trial": {"BOOL": True},
+                ":one": {"N": "1"},
+                **listed,
+            },
         )
     except dynamodb.exceptions.ConditionalCheckFailedException:
         return False

@@ -107,7 +107,11 @@ def test_a_resume_that_may_not_count_what_waits_is_one_nevertheless(cli: CliHarn
 
 
 def refused(world: PostingWorld) -> Pause:
-    pause = Pause("token_refused", "StockTwits refused the token", world.clock() + 300, probe=True)
+    return imposed(world, "token_refused", "StockTwits refused the token", probe=True)
+
+
+def imposed(world: PostingWorld, cause: str, reason: str, *, probe: bool) -> Pause:
+    pause = Pause(cause, reason, world.clock() + 300, probe=probe)
     world.gate().close(pause)
     return pause
 
@@ -122,6 +126,16 @@ def test_resume_by_force_shows_what_closed_the_gate_and_lets_one_post_through(
         f"The gate is closed until {iso(until)}: StockTwits refused the token; {advice}",
         "Lifted the pause of Ann: lunch.",
         "Ended what closed the gate: a single post is tried first.",
+    ]
+    admission = world.gate().admit(3)
+    assert (admission.granted, admission.probe) == (1, True)
+
+
+def test_resume_by_force_lets_one_post_through_after_a_rate_limit_too(cli: CliHarness, world: PostingWorld) -> None:
+    imposed(world, "rate_limited", "StockTwits' rate limit is reached", probe=False)
+    assert cli("resume", "--force").lines[1:3] == [
+        "Ended what closed the gate: a single post is tried first.",
+        "Nothing waits.",
     ]
     admission = world.gate().admit(3)
     assert (admission.granted, admission.probe) == (1, True)
