@@ -21,7 +21,7 @@ from relay_cli import prompts
 from relay_cli.answers import ALARMS, BACKUPS, POSTING, WEBHOOK, Answers, Login, read_login, unless
 from relay_cli.clone import Clone
 from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
-from relay_cli.deployed.stack import UnusableStack, client, find
+from relay_cli.deployed.stack import UnusableStack, client, configured_region, find
 from relay_cli.doctor.account import identity
 from relay_cli.doctor.finding import State
 from relay_cli.failure import NO_AWS, NO_STACK, USAGE, Failure, from_aws_error
@@ -135,8 +135,12 @@ def setup(  # noqa: PLR0913  each is an option
     context: Context = ctx.obj
     clone = Clone(Path.cwd())
     _check_stack_name(context, clone)
-    context = replace(context, profile=context.profile or clone.profile)
+    if not context.profile and clone.profile:
+        context = replace(context, profile=clone.profile, region=context.region or configured_region())
     clone.check_deployable(context.profile)
+    if not context.session.region_name:
+        region = choose("AWS region", "--region", "us-east-1", str.strip)
+        context = replace(context, region=region)
     given = _Given(context)
     context, account = _identify(context)
     stack = _find(context)
@@ -291,13 +295,12 @@ def _check_stack_name(context: Context, clone: Clone) -> None:
 
 
 def _identify(context: Context) -> tuple[Context, str]:
-    """Check region and credentials; return the context with its region, and whose credentials they are.
+    """Check the credentials; return the context with its region, and whose credentials they are.
 
     Raises:
         Failure: AWS does not accept them.
     """
-    region = context.session.region_name or choose("AWS region", "--region", "us-east-1", str.strip)
-    context = replace(context, region=region)
+    context = replace(context, region=context.session.region_name)
     found = identity(context.session, time.time)
     for verdict in found.values():
         if verdict.state is State.BROKEN:

@@ -168,7 +168,7 @@ class Outbox:
         Args:
             stack_name: The stack; None for the one in the environment variable ``RELAY_STACK``, else the one in
                 ``samconfig.toml`` in the current folder, else ``stocktwits-relay``.
-            region: The AWS region; None for the default, as in `open_session`.
+            region: The AWS region; None for the default of the environment or the profile.
             profile: The AWS profile; None for the default.
             session: A boto3 session, in place of region and profile.
             queue_url: The URL of the queue, the output ``OutboxQueueUrl``. With it, the program needs no permission but
@@ -421,8 +421,7 @@ def open_session(region: str | None = None, profile: str | None = None) -> Sessi
     """Open a way to AWS; nothing is sent yet.
 
     Args:
-        region: The AWS region; None for the one in ``AWS_REGION``, else the one in ``samconfig.toml`` in the current
-            folder, else the default of boto3.
+        region: The AWS region; None for the default of the environment or the profile.
         profile: The AWS profile; None for the default.
 
     Raises:
@@ -431,10 +430,7 @@ def open_session(region: str | None = None, profile: str | None = None) -> Sessi
     import boto3  # noqa: PLC0415  slow to import
 
     # boto3 itself reads AWS_DEFAULT_REGION alone, unlike the AWS CLI and the other SDKs.
-    region = region or os.environ.get("AWS_REGION")
-    with suppress(SamConfigError):  # `find_stack` reports it, unless the stack is named
-        region = region or _configured("region")
-    return boto3.Session(region_name=region, profile_name=profile)
+    return boto3.Session(region_name=region or os.environ.get("AWS_REGION"), profile_name=profile)
 
 
 def open_client(session: Session, service: str, **settings: Any) -> Any:  # noqa: ANN401  its type depends on the name
@@ -466,7 +462,7 @@ def find_stack(cloudformation: CloudFormationClient, name: str | None = None) ->
         StackError: There is no such stack, or it is not a relay that is completely deployed.
         ClientError, BotoCoreError: AWS could not be used.
     """
-    name = name or os.environ.get(STACK_VARIABLE) or _configured("stack_name") or DEFAULT_STACK
+    name = name or os.environ.get(STACK_VARIABLE) or configured("stack_name") or DEFAULT_STACK
     try:
         (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -484,7 +480,7 @@ def find_stack(cloudformation: CloudFormationClient, name: str | None = None) ->
     return DeployedStack(name, outputs, parameters, status)
 
 
-def _configured(option: str) -> str | None:
+def configured(option: str) -> str | None:
     """Return an option as ``sam deploy`` reads it from ``samconfig.toml`` in the current folder, if it is there.
 
     Raises:

@@ -205,9 +205,11 @@ def test_a_region_that_nothing_names_is_asked_for_and_written_down(
 ) -> None:
     nowhere = SimpleNamespace(region_name=None)
     monkeypatch.setattr("relay_cli.deployed.stack.open_session", lambda region, _: session() if region else nowhere)
-    assert operator.new(*ANSWERED, typed="us-east-1\n").code == DONE
+    result = operator.new(*ANSWERED, typed="us-east-1\n")
+    assert result.code == DONE
     settings = tomllib.loads((operator.clone / "samconfig.toml").read_text())
     assert settings["default"]["global"]["parameters"]["region"] == "us-east-1"
+    assert "\n$ relay --region us-east-1 doctor\n" in result.err  # with a profile, samconfig.toml does not count
 
 
 def test_it_runs_in_a_clone_alone(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +267,20 @@ def test_the_profile_that_make_deploy_uses_is_used_throughout(
     assert set(opened) == {"work"}
     result = operator.new(*ANSWERED, "--profile", "home")
     assert (result.code, "`make deploy` uses the profile work" in result.err) == (USAGE, True)
+
+
+def test_the_region_beside_the_profile_that_make_deploy_uses_counts_too(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name)
+    samconfig = operator.clone / "samconfig.toml"
+    both = 'profile = "work"\nregion = "eu-south-1"\nstack_name'
+    samconfig.write_text(samconfig.read_text().replace("stack_name", both, 1))
+    opened = []
+    monkeypatch.setattr("relay_cli.deployed.stack.open_session", lambda *given: opened.append(given) or session())
+    operator.new(*ANSWERED)
+    assert opened[0] == ("eu-south-1", "work")
 
 
 def test_a_key_in_the_environment_that_would_win_over_the_profile_is_refused(
