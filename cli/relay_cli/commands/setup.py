@@ -41,6 +41,10 @@ TEST_MESSAGE = ("send", "A test of the relay $AAPL", "--expires-in", "2m", "--wa
 
 LIVE, DRY_RUN, NO_POSTING = "live", "dry_run", "no_posting"
 
+_NEVER_DEPLOYED = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"})
+"""The statuses of a stack whose first deployment failed, which CloudFormation can only delete:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html."""
+
 SECRETS = {
     "StockTwitsTokenParameter": "/stocktwits-relay/token",
     "FirestreamCredentialsParameter": "/stocktwits-relay/firestream",
@@ -324,13 +328,24 @@ def _find(context: Context) -> Stack | None:
         if isinstance(cause, NotRelay):
             remedy = "change stack_name in samconfig.toml"
         elif isinstance(cause, NotDeployed):
-            remedy = (
-                "wait if it is in progress. If its first deployment failed, delete it first: "
-                "`aws cloudformation delete-stack --stack-name NAME`"
-            )
+            remedy = _remedy(context, cause)
         else:
             raise
         raise Failure(f"{one_line(cause.reason)}: {remedy}.", NO_STACK) from None
+
+
+def _remedy(context: Context, cause: NotDeployed) -> str:
+    """Return what to do about a stack that is not completely deployed; only one that never was is to be deleted."""
+    place = {"--stack-name": cause.name, "--region": context.region, "--profile": context.profile}
+    options = shlex.join(word for option, value in place.items() if value for word in (option, value))
+    if cause.stack_status in _NEVER_DEPLOYED:
+        return f"its first deployment failed, so delete it first: `aws cloudformation delete-stack {options}`"
+    if cause.stack_status.endswith("_IN_PROGRESS") and cause.stack_status != "REVIEW_IN_PROGRESS":
+        return "wait until that has ended, and run this again"
+    return (
+        "wait if it is being deployed just now; if it is not, see what happened to it: "
+        f"`aws cloudformation describe-stack-events {options}`"
+    )
 
 
 def _is_live(stack: Stack | None) -> bool:

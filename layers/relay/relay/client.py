@@ -94,7 +94,18 @@ class NoStack(StackError):
 
 
 class NotDeployed(StackError):
-    """The stack is not completely deployed."""
+    """The stack is not completely deployed.
+
+    Attributes:
+        name: The stack's name.
+        stack_status: CloudFormation's status of it, such as ``ROLLBACK_COMPLETE``.
+    """
+
+    def __init__(self, name: str, stack_status: str) -> None:
+        """Create the error."""
+        super().__init__(f"The stack {name} is not completely deployed ({stack_status})")
+        self.name = name
+        self.stack_status = stack_status
 
 
 class NotRelay(StackError):
@@ -472,8 +483,11 @@ def find_stack(cloudformation: CloudFormationClient, name: str | None = None) ->
     status = found["StackStatus"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
     # During an update, or after a failed one, the stack's resources exist, and an operator may need to pause posting.
-    if status not in {"CREATE_COMPLETE", "IMPORT_COMPLETE"} and not status.startswith("UPDATE_"):
-        raise NotDeployed(f"The stack {name} is not completely deployed ({status})")
+    # After an import was rolled back, what the stack had before is there.
+    if status not in {"CREATE_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"} and not status.startswith(
+        "UPDATE_"
+    ):
+        raise NotDeployed(name, status)
     if OUTBOX_OUTPUT not in outputs:
         raise NotRelay(f"The stack {name} is not a StockTwits Relay")
     parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])}
