@@ -24,7 +24,7 @@ from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
 from relay_cli.deployed.stack import UnusableStack, client, configured_region, find
 from relay_cli.doctor.account import identity
 from relay_cli.doctor.finding import State
-from relay_cli.failure import NO_AWS, NO_STACK, USAGE, Failure, from_aws_error
+from relay_cli.failure import FAILED, NO_AWS, NO_STACK, USAGE, Failure, from_aws_error
 from relay_cli.logins import check_login, check_token, read_secret
 from relay_cli.output import print_error, print_json
 from relay_cli.prompts import choose, confirm
@@ -122,7 +122,10 @@ def setup(  # noqa: PLR0913  each is an option
     password_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file with Firestream's password.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Deploy without asking first.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Deploy without asking first; stopping a live relay needs --no-posting, too."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Deploy the relay for the first time, as a dry run, which posts nothing.
@@ -170,7 +173,8 @@ def setup(  # noqa: PLR0913  each is an option
     ]
 
     before = stack
-    stack = _deploy(context, clone, stack, answers.values, account=account, given=given, ask=not yes, quiet=as_json)
+    ask = not yes or (_stops(stack, answers.values) and posting is None)
+    stack = _deploy(context, clone, stack, answers.values, account=account, given=given, ask=ask, quiet=as_json)
     commands = _Commands(ctx, context, given, quiet=as_json)
     left = [
         each.by_hand
@@ -376,11 +380,18 @@ def _deploy(  # noqa: PLR0913  what there is to decide on
         context.notes.print("The stack is deployed with these settings already.")
         return stack
     dry_run = "false" if _is_live(stack) else "true"
-    for line in _summary(values, account, dry_run=dry_run == "true"):
+    stops = _stops(stack, values)
+    for line in _summary(values, account, dry_run=dry_run == "true", stops=stops):
         context.notes.print(line, soft_wrap=True)
     if (configured := clone.parameter("DryRun")) not in {None, dry_run}:
         context.notes.print(
             f"Note: samconfig.toml has DryRun={configured}, which the next `make deploy` will apply.", soft_wrap=True
+        )
+    if ask and stops and not prompts.at_a_terminal():
+        raise Failure(
+            "Nothing was deployed: it would stop a relay that is live, and there is nobody to ask. Use --no-posting "
+            "with --yes, or set PostingEnabled=true in samconfig.toml.",
+            FAILED,
         )
     if ask:
         confirm("Deploy this? It takes three to six minutes.", "Nothing was deployed", "--yes")
@@ -393,14 +404,19 @@ def _deploy(  # noqa: PLR0913  what there is to decide on
     return find(context.session, context.stack_name)
 
 
-def _summary(values: Mapping[str, str], account: str, *, dry_run: bool) -> Iterator[str]:
+def _stops(stack: Stack | None, values: Mapping[str, str]) -> bool:
+    """Return whether deploying these values would stop a relay that is live."""
+    return _is_live(stack) and values["PostingEnabled"] != "true"
+
+
+def _summary(values: Mapping[str, str], account: str, *, dry_run: bool, stops: bool) -> Iterator[str]:
     yield f"Account:  {account.removeprefix('you are ')}"
     if values["PostingEnabled"] == "true":
         pace = "{MaxPostsPerHour} an hour, {PostBurst} at once, {MaxPostsPerDay} a day".format_map(values)
         state = "a dry run, which posts nothing" if dry_run else "live: it posts to StockTwits, as before"
         yield f"Posts:    {pace.replace(', 0 a day', ', no daily limit')}; {state}"
     else:
-        yield "Posts:    none"
+        yield "Posts:    none: this stops a relay that is live" if stops else "Posts:    none"
     yield f"Backups:  {'every night' if values['BackupsEnabled'] == 'true' else 'none'}"
     yield f"Webhook:  {'on' if values['WebhookEnabled'] == 'true' else 'off'}"
     yield f"Alarms:   {'mailed to ' + values['AlarmEmail'] if values['AlarmEmail'] else 'mailed to nobody'}"
