@@ -74,7 +74,8 @@ def options(
         typer.Option(
             envvar="AWS_REGION",
             metavar="REGION",
-            help="The AWS region; by default, the one in samconfig.toml, or your profile's.",
+            help="The AWS region; by default, AWS_DEFAULT_REGION, that of samconfig.toml unless you choose a profile, "
+            "or your profile's.",
             rich_help_panel=GLOBAL,
         ),
     ] = None,

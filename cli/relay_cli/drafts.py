@@ -128,16 +128,26 @@ def from_fields(text: str, fields: dict[str, Any]) -> Draft:
         raise Failure(f"The message is invalid: {_in_options(error.reason)}.", USAGE) from None
 
 
-def from_json(text: str) -> Draft:
+def from_json(text: str, key: str | None = None) -> Draft:
     """Create a message from a JSON object.
 
+    Args:
+        text: The object.
+        key: The key of a message that has none of its own, such as one whose answer was lost.
+
     Raises:
-        Failure: It cannot be posted.
+        Failure: It cannot be posted, or has another key.
     """
     try:
-        return draft(text)
+        found = draft(text)
     except Reject as error:
         raise Failure(f"The message is invalid: {error.reason}.", USAGE) from None
+    if key in {None, found.key}:
+        return found
+    if not found.has_new_key:
+        raise Failure(f"Leave out --key: the message has the key {one_line(repr(found.key))} already.", USAGE)
+    fields = found.fields | {"key": key}
+    return from_fields(fields.pop("body"), fields)
 
 
 def _in_options(reason: str) -> str:

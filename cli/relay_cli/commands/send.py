@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 import time
 from collections import Counter
@@ -274,14 +275,16 @@ def _typed(text: str | None) -> str:
 
 def _draft(text: str, fields: dict[str, Any], *, piped: bool) -> Draft:
     """Return the message with a text; one that was piped may be a whole message in JSON. Raises `Failure`."""
+    if text.strip() == STANDARD_INPUT:  # as `echo - | relay send -` has it, which was not meant as an alert
+        raise Failure(f"The text is only {STANDARD_INPUT}: nothing was sent.", USAGE)
     if not piped or not drafts.is_object(text):
         if piped and drafts.is_object(text.partition("\n")[0]):
             raise Failure("Standard input has a message on each line: send them with --file -.", USAGE)
         return drafts.from_fields(text, fields)
-    given = [drafts.OPTIONS[name] for name, value in fields.items() if value is not None]
+    given = [drafts.OPTIONS[name] for name, value in fields.items() if value is not None and name != "key"]
     if given:
         raise Failure(f"Leave out {', '.join(given)}: standard input is JSON, which has fields of its own.", USAGE)
-    return drafts.from_json(text)
+    return drafts.from_json(text, fields["key"])
 
 
 def _result(chosen: Sequence[Draft], sent: Iterable[Sent] = (), ended: Iterable[Outcome] = ()) -> list[SentMessage]:
@@ -323,7 +326,8 @@ def _incomplete(failure: Failure, left: list[Draft], kept: Path | None) -> Failu
         command = f"relay send --file {kept}"
         advice = f"{count(len(left), 'message')} may not have been sent: run `{command}`, do not send the whole file."
     else:
-        advice = f"The message may or may not be queued: send it with --key {left[0].key}, and it is posted once."
+        option = shlex.join(["--key", left[0].key])
+        advice = f"The message may or may not be queued: send it with {option}, and it is posted once."
     return Failure(f"{failure.reason}\n{advice}", failure.code)
 
 

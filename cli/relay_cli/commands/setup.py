@@ -21,10 +21,10 @@ from relay_cli import prompts
 from relay_cli.answers import ALARMS, BACKUPS, POSTING, WEBHOOK, Answers, Login, read_login, unless
 from relay_cli.clone import Clone
 from relay_cli.commands.options import Json  # noqa: TC001  typer reads it
-from relay_cli.deployed.stack import UnusableStack, client, find
+from relay_cli.deployed.stack import UnusableStack, client, configured_region, find
 from relay_cli.doctor.account import identity
 from relay_cli.doctor.finding import State
-from relay_cli.failure import NO_AWS, NO_STACK, USAGE, Failure, from_aws_error
+from relay_cli.failure import FAILED, NO_AWS, NO_STACK, USAGE, Failure, from_aws_error
 from relay_cli.logins import check_login, check_token, read_secret
 from relay_cli.output import print_error, print_json
 from relay_cli.prompts import choose, confirm
@@ -40,6 +40,10 @@ TEST_MESSAGE = ("send", "A test of the relay $AAPL", "--expires-in", "2m", "--wa
 """It expires: during a pause it would wait, and be posted after the operator has gone live. The wait outlasts that."""
 
 LIVE, DRY_RUN, NO_POSTING = "live", "dry_run", "no_posting"
+
+_NEVER_DEPLOYED = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"})
+"""The statuses of a stack whose first deployment failed, which CloudFormation can only delete:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html."""
 
 SECRETS = {
     "StockTwitsTokenParameter": "/stocktwits-relay/token",
@@ -118,7 +122,10 @@ def setup(  # noqa: PLR0913  each is an option
     password_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file with Firestream's password.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Deploy without asking first.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Deploy without asking first; stopping a live relay needs --no-posting, too."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Deploy the relay for the first time, as a dry run, which posts nothing.
@@ -135,8 +142,12 @@ def setup(  # noqa: PLR0913  each is an option
     context: Context = ctx.obj
     clone = Clone(Path.cwd())
     _check_stack_name(context, clone)
-    context = replace(context, profile=context.profile or clone.profile)
+    if not context.profile and clone.profile:
+        context = replace(context, profile=clone.profile, region=context.region or configured_region())
     clone.check_deployable(context.profile)
+    if not context.session.region_name:
+        region = choose("AWS region", "--region", "us-east-1", str.strip)
+        context = replace(context, region=region)
     given = _Given(context)
     context, account = _identify(context)
     stack = _find(context)
@@ -162,7 +173,8 @@ def setup(  # noqa: PLR0913  each is an option
     ]
 
     before = stack
-    stack = _deploy(context, clone, stack, answers.values, account=account, given=given, ask=not yes, quiet=as_json)
+    ask = not yes or (_stops(stack, answers.values) and posting is None)
+    stack = _deploy(context, clone, stack, answers.values, account=account, given=given, ask=ask, quiet=as_json)
     commands = _Commands(ctx, context, given, quiet=as_json)
     left = [
         each.by_hand
@@ -291,13 +303,12 @@ def _check_stack_name(context: Context, clone: Clone) -> None:
 
 
 def _identify(context: Context) -> tuple[Context, str]:
-    """Check region and credentials; return the context with its region, and whose credentials they are.
+    """Check the credentials; return the context with its region, and whose credentials they are.
 
     Raises:
         Failure: AWS does not accept them.
     """
-    region = context.session.region_name or choose("AWS region", "--region", "us-east-1", str.strip)
-    context = replace(context, region=region)
+    context = replace(context, region=context.session.region_name)
     found = identity(context.session, time.time)
     for verdict in found.values():
         if verdict.state is State.BROKEN:
@@ -321,13 +332,24 @@ def _find(context: Context) -> Stack | None:
         if isinstance(cause, NotRelay):
             remedy = "change stack_name in samconfig.toml"
         elif isinstance(cause, NotDeployed):
-            remedy = (
-                "wait if it is in progress. If its first deployment failed, delete it first: "
-                "`aws cloudformation delete-stack --stack-name NAME`"
-            )
+            remedy = _remedy(context, cause)
         else:
             raise
         raise Failure(f"{one_line(cause.reason)}: {remedy}.", NO_STACK) from None
+
+
+def _remedy(context: Context, cause: NotDeployed) -> str:
+    """Return what to do about a stack that is not completely deployed; only one that never was is to be deleted."""
+    place = {"--stack-name": cause.name, "--region": context.region, "--profile": context.profile}
+    options = shlex.join(word for option, value in place.items() if value for word in (option, value))
+    if cause.stack_status in _NEVER_DEPLOYED:
+        return f"its first deployment failed, so delete it first: `aws cloudformation delete-stack {options}`"
+    if cause.stack_status.endswith("_IN_PROGRESS") and cause.stack_status != "REVIEW_IN_PROGRESS":
+        return "wait until that has ended, and run this again"
+    return (
+        "wait if it is being deployed just now; if it is not, see what happened to it: "
+        f"`aws cloudformation describe-stack-events {options}`"
+    )
 
 
 def _is_live(stack: Stack | None) -> bool:
@@ -358,11 +380,18 @@ def _deploy(  # noqa: PLR0913  what there is to decide on
         context.notes.print("The stack is deployed with these settings already.")
         return stack
     dry_run = "false" if _is_live(stack) else "true"
-    for line in _summary(values, account, dry_run=dry_run == "true"):
+    stops = _stops(stack, values)
+    for line in _summary(values, account, dry_run=dry_run == "true", stops=stops):
         context.notes.print(line, soft_wrap=True)
     if (configured := clone.parameter("DryRun")) not in {None, dry_run}:
         context.notes.print(
             f"Note: samconfig.toml has DryRun={configured}, which the next `make deploy` will apply.", soft_wrap=True
+        )
+    if ask and stops and not prompts.at_a_terminal():
+        raise Failure(
+            "Nothing was deployed: it would stop a relay that is live, and there is nobody to ask. Use --no-posting "
+            "with --yes, or set PostingEnabled=true in samconfig.toml.",
+            FAILED,
         )
     if ask:
         confirm("Deploy this? It takes three to six minutes.", "Nothing was deployed", "--yes")
@@ -375,14 +404,19 @@ def _deploy(  # noqa: PLR0913  what there is to decide on
     return find(context.session, context.stack_name)
 
 
-def _summary(values: Mapping[str, str], account: str, *, dry_run: bool) -> Iterator[str]:
+def _stops(stack: Stack | None, values: Mapping[str, str]) -> bool:
+    """Return whether deploying these values would stop a relay that is live."""
+    return _is_live(stack) and values["PostingEnabled"] != "true"
+
+
+def _summary(values: Mapping[str, str], account: str, *, dry_run: bool, stops: bool) -> Iterator[str]:
     yield f"Account:  {account.removeprefix('you are ')}"
     if values["PostingEnabled"] == "true":
         pace = "{MaxPostsPerHour} an hour, {PostBurst} at once, {MaxPostsPerDay} a day".format_map(values)
         state = "a dry run, which posts nothing" if dry_run else "live: it posts to StockTwits, as before"
         yield f"Posts:    {pace.replace(', 0 a day', ', no daily limit')}; {state}"
     else:
-        yield "Posts:    none"
+        yield "Posts:    none: this stops a relay that is live" if stops else "Posts:    none"
     yield f"Backups:  {'every night' if values['BackupsEnabled'] == 'true' else 'none'}"
     yield f"Webhook:  {'on' if values['WebhookEnabled'] == 'true' else 'off'}"
     yield f"Alarms:   {'mailed to ' + values['AlarmEmail'] if values['AlarmEmail'] else 'mailed to nobody'}"

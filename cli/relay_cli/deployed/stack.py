@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 MORE_ATTEMPTS = {"logs": {"retries": {"mode": "standard", "total_max_attempts": 6}}}
 """Settings of services that throttle sooner than others: see `relay_cli.deployed.logs.REQUEST_SECONDS`."""
+
+_CHOICES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+"""The variables with which an operator chooses a region, or a profile that has one."""
 
 _ADVICE = {
     NoStack: ("name another with --stack-name or --region, or deploy it first", NO_STACK),
@@ -103,13 +108,27 @@ class Stack:
 def open_session(region: str | None = None, profile: str | None = None) -> Session:
     """Open the operator's way to AWS, as `relay.client.open_session` does.
 
+    Args:
+        region: The AWS region; None for the default of the environment, else the one in ``samconfig.toml`` in the
+            current folder unless a profile was chosen, else that of the profile.
+        profile: The AWS profile; None for the default.
+
     Raises:
         Failure: There is no such profile, or AWS's configuration cannot be read.
     """
     try:
-        return relay_client.open_session(region, profile)
+        return relay_client.open_session(region or (None if profile else configured_region()), profile)
     except BotoCoreError as error:
         raise from_aws_error(error) from None
+
+
+def configured_region() -> str | None:
+    """Return the region of ``samconfig.toml`` in the current folder, unless the environment names one or a profile."""
+    if any(os.environ.get(name) for name in _CHOICES):
+        return None
+    with suppress(SamConfigError):  # `relay.client.find_stack` reports it, unless the stack is named
+        return relay_client.configured("region")
+    return None
 
 
 def find(session: Session, name: str | None = None, **settings: Any) -> Stack:  # noqa: ANN401  botocore's own

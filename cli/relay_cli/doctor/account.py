@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from relay_cli.deployed.stack import client
 from relay_cli.doctor.deployment import QUICK
 from relay_cli.doctor.finding import broken, ok, warning
-from relay_cli.doctor.functions import DRAIN, FETCH, POST, RECEIVE
+from relay_cli.doctor.functions import DRAIN, FETCH, NOTIFY, POST, RECEIVE
 from relay_cli.doctor.runner import unknown
 from relay_cli.failure import from_aws_error
 from relay_cli.text import length, one_line
@@ -68,7 +68,8 @@ def concurrency(deployment: Deployment) -> Verdict:
     """Check that the account lets so many functions run at a time as the relay may use."""
     limits = deployment.stack.client("lambda").get_account_settings()["AccountLimit"]
     left, limit = limits["UnreservedConcurrentExecutions"], limits["ConcurrentExecutions"]
-    functions = (POST, DRAIN) * deployment.posts + (FETCH,) * deployment.fetches + (RECEIVE,) * deployment.receives
+    functions = (POST, DRAIN) * deployment.posts + (FETCH,) * deployment.fetches
+    functions += (RECEIVE,) * deployment.receives + (NOTIFY,) * deployment.notifies
     used = sum(each.concurrency for each in functions)
     words = f"{left} of the account's {limit} concurrent executions are not reserved; the relay may use {used}"
     if left < used:

@@ -94,7 +94,18 @@ class NoStack(StackError):
 
 
 class NotDeployed(StackError):
-    """The stack is not completely deployed."""
+    """The stack is not completely deployed.
+
+    Attributes:
+        name: The stack's name.
+        stack_status: CloudFormation's status of it, such as ``ROLLBACK_COMPLETE``.
+    """
+
+    def __init__(self, name: str, stack_status: str) -> None:
+        """Create the error."""
+        super().__init__(f"The stack {name} is not completely deployed ({stack_status})")
+        self.name = name
+        self.stack_status = stack_status
 
 
 class NotRelay(StackError):
@@ -168,7 +179,7 @@ class Outbox:
         Args:
             stack_name: The stack; None for the one in the environment variable ``RELAY_STACK``, else the one in
                 ``samconfig.toml`` in the current folder, else ``stocktwits-relay``.
-            region: The AWS region; None for the default, as in `open_session`.
+            region: The AWS region; None for the default of the environment or the profile.
             profile: The AWS profile; None for the default.
             session: A boto3 session, in place of region and profile.
             queue_url: The URL of the queue, the output ``OutboxQueueUrl``. With it, the program needs no permission but
@@ -421,8 +432,7 @@ def open_session(region: str | None = None, profile: str | None = None) -> Sessi
     """Open a way to AWS; nothing is sent yet.
 
     Args:
-        region: The AWS region; None for the one in ``AWS_REGION``, else the one in ``samconfig.toml`` in the current
-            folder, else the default of boto3.
+        region: The AWS region; None for the default of the environment or the profile.
         profile: The AWS profile; None for the default.
 
     Raises:
@@ -431,10 +441,7 @@ def open_session(region: str | None = None, profile: str | None = None) -> Sessi
     import boto3  # noqa: PLC0415  slow to import
 
     # boto3 itself reads AWS_DEFAULT_REGION alone, unlike the AWS CLI and the other SDKs.
-    region = region or os.environ.get("AWS_REGION")
-    with suppress(SamConfigError):  # `find_stack` reports it, unless the stack is named
-        region = region or _configured("region")
-    return boto3.Session(region_name=region, profile_name=profile)
+    return boto3.Session(region_name=region or os.environ.get("AWS_REGION"), profile_name=profile)
 
 
 def open_client(session: Session, service: str, **settings: Any) -> Any:  # noqa: ANN401  its type depends on the name
@@ -466,7 +473,7 @@ def find_stack(cloudformation: CloudFormationClient, name: str | None = None) ->
         StackError: There is no such stack, or it is not a relay that is completely deployed.
         ClientError, BotoCoreError: AWS could not be used.
     """
-    name = name or os.environ.get(STACK_VARIABLE) or _configured("stack_name") or DEFAULT_STACK
+    name = name or os.environ.get(STACK_VARIABLE) or configured("stack_name") or DEFAULT_STACK
     try:
         (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -476,15 +483,18 @@ def find_stack(cloudformation: CloudFormationClient, name: str | None = None) ->
     status = found["StackStatus"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
     # During an update, or after a failed one, the stack's resources exist, and an operator may need to pause posting.
-    if status not in {"CREATE_COMPLETE", "IMPORT_COMPLETE"} and not status.startswith("UPDATE_"):
-        raise NotDeployed(f"The stack {name} is not completely deployed ({status})")
+    # After an import was rolled back, what the stack had before is there.
+    if status not in {"CREATE_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"} and not status.startswith(
+        "UPDATE_"
+    ):
+        raise NotDeployed(name, status)
     if OUTBOX_OUTPUT not in outputs:
         raise NotRelay(f"The stack {name} is not a StockTwits Relay")
     parameters = {each["ParameterKey"]: each.get("ParameterValue", "") for each in found.get("Parameters", [])}
     return DeployedStack(name, outputs, parameters, status)
 
 
-def _configured(option: str) -> str | None:
+def configured(option: str) -> str | None:
     """Return an option as ``sam deploy`` reads it from ``samconfig.toml`` in the current folder, if it is there.
 
     Raises:

@@ -167,4 +167,5 @@ def test_the_help_names_the_places_of_the_region_in_the_order_in_which_they_coun
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     text = " ".join(re.sub(r"[│\s]+", " ", help_of(monkeypatch, "status", "--help")).split())
-    assert re.search(r"The AWS region; by default, the one in samconfig.toml, or your profile's. .*AWS_REGION", text)
+    places = "AWS_DEFAULT_REGION, that of samconfig.toml unless you choose a profile, or your profile's."
+    assert re.search(rf"The AWS region; by default, {places} .*AWS_REGION", text)

@@ -435,6 +435,13 @@ def test_fewer_executions_than_the_relay_may_use_are_a_warning(deployed: DoctorW
     assert (line["state"], "service-quotas" in line["what_to_do"]) == (state, state == "warning")
 
 
+@pytest.mark.parametrize(("left", "state"), [(10, "warning"), (11, "ok")])
+def test_what_sends_notices_needs_executions_too(deployed: DoctorWorld, left: int, state: str) -> None:
+    deployed.with_notices()
+    deployed.functions.unreserved = left
+    assert deployed.line("concurrency")["state"] == state
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

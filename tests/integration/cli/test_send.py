@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import stat
 import sys
 from contextlib import redirect_stderr
@@ -113,6 +114,7 @@ def test_a_message_for_more_than_thirteen_days_later_is_refused_before_it_is_sen
         ([TEXT, "--file", "a.jsonl"], "Give either a text or --file a.jsonl, not both"),
         (["-", "--file", "-"], "Give either a text or --file -, not both"),
         ([" "], "invalid: the text is empty"),
+        ([" -"], "The text is only -"),
         (["x" * 1001], "the body has 1001 characters"),
         (['{"body": "Up 3% $AAPL"}'], "The text is JSON"),
         ([TEXT, "--key", "k" * 257], "invalid: --key: Expected"),
@@ -199,7 +201,11 @@ def test_standard_input_in_json_is_a_message(cli: CliHarness, world: PostingWorl
 @pytest.mark.parametrize(
     ("words", "typed", "message"),
     [
-        (["--key", "k1"], '{"body": "Up 3% $AAPL"}', "Leave out --key: standard input is JSON"),
+        (["--priority", "high"], '{"body": "Up 3% $AAPL"}', "Leave out --priority: standard input is JSON"),
+        (["--key", "k1"], '{"body": "Up 3% $AAPL", "key": "k2"}', "Leave out --key: the message has the key 'k2'"),
+        (["--key", "k1"], '{"id": "e", "detail-type": "x", "source": "s", "detail": "$A"}', "has the key 'e' already"),
+        (["--key", ""], '{"body": "Up 3% $AAPL"}', "The message is invalid: --key: "),
+        ([], "-\n", "The text is only -"),
         ([], '{"body": "Up 3% $AAPL", "keys": "k"}', "The message is invalid: the message is not valid"),
         ([], lines("one $A", "two $B"), "a message on each line: send them with --file -"),
         ([], b"\xff $AAPL", "Standard input is not text in UTF-8."),
@@ -460,14 +466,26 @@ def test_a_file_whose_answer_was_lost_is_posted_once_by_what_was_kept_of_it(
 
 
 @pytest.mark.any_aws
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        ([TEXT], ""),
+        ([TEXT, "--key", "the key, that's mine"], ""),
+        (["-"], TEXT),
+        (["-"], json.dumps({"body": TEXT, "sentiment": "bullish", "expires_at": "2026-11-21T16:00:00Z"})),
+        (["-"], json.dumps({"body": TEXT, "key": "k1"})),
+        (["-"], json.dumps({"id": "e", "detail-type": "x", "source": "s", "detail": {"body": TEXT}})),
+    ],
+    ids=["text", "text with a key", "piped text", "piped JSON", "piped JSON with a key", "a piped event"],
+)
 def test_a_message_whose_answer_was_lost_is_posted_once_by_the_key_that_is_printed(
-    cli: CliHarness, world: PostingWorld, outbox: Outbox
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, words: list[str], typed: str
 ) -> None:
     cli.plan("SendMessageBatch", losing_the_answer(world))
-    result = cli("send", TEXT)
+    result = cli("send", *words, typed=typed)
     assert (result.code, "may or may not be queued" in result.err) == (NO_AWS, True)
-    key = result.err.partition("--key ")[2].partition(",")[0]
-    assert cli("send", TEXT, "--key", key).code == DONE
+    advice = shlex.split(result.err.partition("send it with ")[2].rpartition(", and it is posted once")[0])
+    assert cli("send", words[0], *advice, typed=typed).code == DONE
     world.clock.forward(0.001)
     assert sorted(outbox.run().outcomes) == ["already_posted", "posted"]
     assert world.posted == [TEXT]

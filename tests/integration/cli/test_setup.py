@@ -205,9 +205,11 @@ def test_a_region_that_nothing_names_is_asked_for_and_written_down(
 ) -> None:
     nowhere = SimpleNamespace(region_name=None)
     monkeypatch.setattr("relay_cli.deployed.stack.open_session", lambda region, _: session() if region else nowhere)
-    assert operator.new(*ANSWERED, typed="us-east-1\n").code == DONE
+    result = operator.new(*ANSWERED, typed="us-east-1\n")
+    assert result.code == DONE
     settings = tomllib.loads((operator.clone / "samconfig.toml").read_text())
     assert settings["default"]["global"]["parameters"]["region"] == "us-east-1"
+    assert "\n$ relay --region us-east-1 doctor\n" in result.err  # with a profile, samconfig.toml does not count
 
 
 def test_it_runs_in_a_clone_alone(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +267,20 @@ def test_the_profile_that_make_deploy_uses_is_used_throughout(
     assert set(opened) == {"work"}
     result = operator.new(*ANSWERED, "--profile", "home")
     assert (result.code, "`make deploy` uses the profile work" in result.err) == (USAGE, True)
+
+
+def test_the_region_beside_the_profile_that_make_deploy_uses_counts_too(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(name)
+    samconfig = operator.clone / "samconfig.toml"
+    both = 'profile = "work"\nregion = "eu-south-1"\nstack_name'
+    samconfig.write_text(samconfig.read_text().replace("stack_name", both, 1))
+    opened = []
+    monkeypatch.setattr("relay_cli.deployed.stack.open_session", lambda *given: opened.append(given) or session())
+    operator.new(*ANSWERED)
+    assert opened[0] == ("eu-south-1", "work")
 
 
 def test_a_key_in_the_environment_that_would_win_over_the_profile_is_refused(
@@ -353,11 +369,81 @@ def test_a_stack_that_is_not_a_relay_is_not_deployed_over(operator: Operator) ->
     assert (result.code, "change stack_name in samconfig.toml" in result.err, operator.made) == (NO_STACK, True, [])
 
 
-@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "CREATE_IN_PROGRESS", "REVIEW_IN_PROGRESS"])
-def test_a_stack_that_is_not_deployed_yet_is_left_alone_and_says_what_to_do(operator: Operator, status: str) -> None:
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"])
+@pytest.mark.parametrize(
+    ("options", "given"), [([], ""), (["--profile", "work", "--region", "us-east-1"], " --profile work")]
+)
+def test_a_stack_whose_first_deployment_failed_is_to_be_deleted_where_it_is(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, status: str, options: list[str], given: str
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    operator.cli.stack_status = status
+    result = operator(*ANSWERED, *options)
+    delete = f"`aws cloudformation delete-stack --stack-name stocktwits-relay --region us-east-1{given}`"
+    assert (result.code, delete in result.err, operator.made) == (NO_STACK, True, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "what_to_do"),
+    [
+        ("CREATE_IN_PROGRESS", "wait until that has ended"),
+        ("ROLLBACK_IN_PROGRESS", "wait until that has ended"),
+        ("DELETE_IN_PROGRESS", "wait until that has ended"),
+        ("REVIEW_IN_PROGRESS", "describe-stack-events --stack-name stocktwits-relay --region us-east-1`"),
+        ("DELETE_FAILED", "describe-stack-events --stack-name stocktwits-relay --region us-east-1`"),
+    ],
+)
+def test_any_other_stack_that_is_not_deployed_is_left_alone_and_never_to_be_deleted(
+    operator: Operator, status: str, what_to_do: str
+) -> None:
     operator.cli.stack_status = status
     result = operator(*ANSWERED)
-    assert (result.code, "delete-stack" in result.err, operator.made) == (NO_STACK, True, [])
+    assert (result.code, what_to_do in result.err, operator.made) == (NO_STACK, True, [])
+    assert "delete-stack" not in result.err
+
+
+def test_a_stack_into_which_an_import_failed_is_complete(operator: Operator) -> None:
+    operator.cli.stack_status = "IMPORT_ROLLBACK_COMPLETE"
+    assert (operator().code, operator.made) == (DONE, [])
+
+
+def live_until_now(operator: Operator) -> None:
+    """Have a relay that is live, and a samconfig.toml that switches posting off."""
+    operator.cli.parameters["DryRun"] = "false"
+    Clone(operator.clone).write("us-east-1", {"PostingEnabled": "false"})
+
+
+STOPS = "Posts:    none: this stops a relay that is live"
+
+
+def test_a_live_relay_is_not_stopped_by_samconfig_with_yes_alone(operator: Operator) -> None:
+    live_until_now(operator)
+    result = operator("--yes", typed="y\n")
+    assert (result.code, STOPS in result.err, operator.made) == (FAILED, True, [])
+    assert "Use --no-posting" in result.err
+
+
+def test_a_live_relay_is_stopped_by_an_option_that_says_so(operator: Operator) -> None:
+    live_until_now(operator)
+    result = operator("--no-posting", "--yes")
+    assert (STOPS in result.err, operator.made) == (True, ["deploy|us-east-1|DryRun=false"])
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(("typed", "deployments"), [("y\n", 1), ("n\n", 0)])
+def test_on_a_terminal_a_live_relay_is_stopped_only_after_a_question_even_with_yes(
+    operator: Operator, typed: str, deployments: int
+) -> None:
+    live_until_now(operator)
+    result = operator("--yes", typed=typed)
+    assert (STOPS in result.err, len(operator.made)) == (True, deployments)
+
+
+def test_a_dry_run_whose_posting_is_switched_off_is_not_asked_about(operator: Operator) -> None:
+    live_until_now(operator)
+    operator.cli.parameters["DryRun"] = "true"
+    result = operator("--yes")
+    assert ("Posts:    none\n" in result.err, len(operator.made)) == (True, 1)
 
 
 def test_the_token_and_the_login_are_stored_from_files(operator: Operator, world: PostingWorld, tmp_path: Path) -> None:

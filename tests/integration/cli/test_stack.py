@@ -101,15 +101,43 @@ def test_a_samconfig_that_cannot_be_read_does_not_lead_to_another_stack(
     assert relay("--stack-name", "mine", "status")[0] == NO_STACK
 
 
-def test_the_region_is_the_one_of_the_option_else_of_the_environment_else_of_samconfig(
+def places_of_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name a region in samconfig.toml and one in each profile, and in no variable."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    Path("samconfig.toml").write_text('[default.global.parameters]\nregion = "eu-south-1"\n')
+    Path(os.environ["AWS_CONFIG_FILE"]).write_text(
+        "[default]\nregion = eu-central-1\n[profile p]\nregion = eu-central-2\n"
+    )
+
+
+def test_the_region_is_the_one_of_the_option_else_of_the_environment_else_of_samconfig_else_of_the_profile(
     relay: Relay, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("samconfig.toml").write_text('[default.global.parameters]\nregion = "eu-south-1"\n')
+    places_of_the_region(monkeypatch)
+    Path("samconfig.toml").rename("elsewhere")
+    relay("status")
+    Path("elsewhere").rename("samconfig.toml")
+    relay("status")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
     relay("status")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")  # as the AWS CLI reads it, and boto3 does not
     relay("status")
     relay("--region", "eu-north-1", "status")
-    assert [region for _, region in asked] == ["eu-south-1", "eu-west-1", "eu-north-1"]
+    assert [region for _, region in asked] == ["eu-central-1", "eu-south-1", "eu-west-2", "eu-west-1", "eu-north-1"]
+
+
+@pytest.mark.parametrize("name", ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "--profile"])
+def test_a_profile_that_was_chosen_has_its_own_region(
+    relay: Relay, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    places_of_the_region(monkeypatch)
+    if name.startswith("AWS"):
+        monkeypatch.setenv(name, "p")
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"]).write_text("[p]\naws_access_key_id=a\naws_secret_access_key=b\n")
+    relay(*([name, "p"] if name.startswith("-") else []), "status")
+    assert asked == [("stocktwits-relay", "eu-central-2")]
 
 
 # What keeps it from asking

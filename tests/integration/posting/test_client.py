@@ -444,6 +444,17 @@ def test_the_region_is_the_one_that_is_given_else_that_of_the_environment(monkey
     assert [open_session(region).region_name for region in (None, "eu-north-1")] == ["eu-west-1", "eu-north-1"]
 
 
+def test_the_region_of_a_program_is_boto3s_whatever_a_samconfig_in_its_folder_says(
+    program: Aws, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("samconfig.toml").write_text('[default.global.parameters]\nregion = "eu-south-1"\n')
+    assert Outbox(queue_url=world.outbox)._sqs.meta.region_name == "us-east-1"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    Path("config").write_text("[profile p]\nregion = eu-central-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "config")
+    assert Outbox(profile="p", queue_url=world.outbox)._sqs.meta.region_name == "eu-central-1"
+
+
 def test_the_programs_own_session_is_used(world: PostingWorld) -> None:
     session = boto3.Session("test", "test", region_name="eu-west-1")
     assert Outbox(session=session, queue_url=world.outbox)._sqs.meta.region_name == "eu-west-1"
