@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from relay_cli.deployed import stack
+from relay_cli.invocation import Invocation
 from relay_cli.output import SafeConsole, goes_to_a_terminal
 from relay_cli.text import ago, moment, until
 
@@ -28,12 +29,14 @@ class Context:
         region: The AWS region; None for the default.
         profile: The AWS profile; None for the default.
         utc: Whether to show points in time in UTC on a terminal, too.
+        invocation: What further commands have to repeat.
     """
 
     stack_name: str | None = None
     region: str | None = None
     profile: str | None = None
     utc: bool = False
+    invocation: Invocation = field(default_factory=Invocation)
 
     @cached_property
     def session(self) -> Session:
