@@ -33,7 +33,6 @@ from relay_cli.commands.status import status
 from relay_cli.context import Context
 from relay_cli.conventions import GLOBAL, RelayCommand, RelayGroup
 from relay_cli.failure import FAILED, INTERRUPTED, Failure, from_aws_error
-from relay_cli.invocation import Invocation
 from relay_cli.output import LogHandler, SafeConsole, escape_unencodable, print_error
 
 app = typer.Typer(
@@ -113,8 +112,7 @@ def options(
     relay --stack-name my-relay --region eu-west-1 --profile work status
     relay help send[/dim]
     """
-    invocation = ctx.obj or Invocation(region, profile)  # `relay setup` gives its own to the commands that it runs
-    ctx.obj = Context(stack_name, region, profile, utc, invocation)
+    ctx.obj = Context(stack_name, region, profile, utc, given=ctx.obj)
 
 
 _BRACKET = re.compile(r"\[(?!/?dim\])")

@@ -25,7 +25,6 @@ from relay_cli.deployed.stack import UnusableStack, client, configured_region, f
 from relay_cli.doctor.account import identity
 from relay_cli.doctor.finding import State
 from relay_cli.failure import FAILED, NO_AWS, NO_STACK, USAGE, Failure, from_aws_error
-from relay_cli.invocation import Invocation
 from relay_cli.logins import check_login, check_token, read_secret
 from relay_cli.output import print_error, print_json
 from relay_cli.prompts import choose, confirm
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from relay_cli.context import Context
     from relay_cli.deployed.stack import Stack
+    from relay_cli.invocation import Invocation
 
 TEST_MESSAGE = ("send", "A test of the relay $AAPL", "--expires-in", "2m", "--wait", "--wait-for", "3m")
 """It expires: during a pause it would wait, and be posted after the operator has gone live. The wait outlasts that."""
@@ -149,7 +149,7 @@ def setup(  # noqa: PLR0913  each is an option
     if not context.session.region_name:
         region = choose("AWS region", "--region", "us-east-1", str.strip)
         context = replace(context, region=region)
-    given = Invocation(context.region, context.profile)
+    given = context.invocation
     context, account = _identify(context)
     stack = _find(context, given)
     answers = Answers(clone, stack)

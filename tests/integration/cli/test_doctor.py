@@ -672,7 +672,11 @@ def test_more_waiting_than_a_day_can_post_is_a_warning(deployed: DoctorWorld) ->
     [
         ([], "", ""),
         (["--region", "us-east-1"], "--region us-east-1 ", "AWS_REGION=us-east-1 "),
-        (["--profile", "my own"], "--profile 'my own' ", "AWS_PROFILE='my own' "),
+        (
+            ["--profile", "my own"],  # whose region `make deploy` would not use, if samconfig.toml had another one
+            "--region us-east-1 --profile 'my own' ",
+            "AWS_REGION=us-east-1 AWS_PROFILE='my own' ",
+        ),
     ],
 )
 def test_advised_commands_repeat_the_region_and_the_profile_and_those_of_aws_always_have_a_region(
