@@ -112,7 +112,7 @@ def options(
     relay --stack-name my-relay --region eu-west-1 --profile work status
     relay help send[/dim]
     """
-    ctx.obj = Context(stack_name, region, profile, utc)
+    ctx.obj = Context(stack_name, region, profile, utc, given=ctx.obj)
 
 
 _BRACKET = re.compile(r"\[(?!/?dim\])")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from relay_cli.deployed import stack
+from relay_cli.invocation import Invocation
 from relay_cli.output import SafeConsole, goes_to_a_terminal
 from relay_cli.text import ago, moment, until
 
@@ -28,12 +30,14 @@ class Context:
         region: The AWS region; None for the default.
         profile: The AWS profile; None for the default.
         utc: Whether to show points in time in UTC on a terminal, too.
+        given: What further commands have to repeat, if `relay setup` runs this one; otherwise None.
     """
 
     stack_name: str | None = None
     region: str | None = None
     profile: str | None = None
     utc: bool = False
+    given: Invocation | None = None
 
     @cached_property
     def session(self) -> Session:
@@ -44,6 +48,17 @@ class Context:
     def stack(self) -> Stack:
         """The stack; raises `relay_cli.failure.Failure` if it cannot be found."""
         return stack.find(self.session, self.stack_name)
+
+    @cached_property
+    def invocation(self) -> Invocation:
+        """What further commands have to repeat: with a profile, the region too, or `make deploy` might use another.
+
+        Raises `relay_cli.failure.Failure` as `session` does.
+        """
+        if self.given:
+            return self.given
+        by_profile = self.profile or os.environ.get("AWS_PROFILE")
+        return Invocation(self.session.region_name if by_profile else self.region, self.profile)
 
     @property
     def exact(self) -> bool:

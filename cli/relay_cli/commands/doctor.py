@@ -84,7 +84,7 @@ class _Examination:
             return
         try:
             stack = find(session, self._context.stack_name, **QUICK)
-            found = deployment.read(stack, time.time(), exact=self._exact)
+            found = deployment.read(stack, time.time(), exact=self._exact, invocation=self._context.invocation)
         except Failure as failure:
             self.code = failure.code
             yield broken(failure.reason, "").of("stack")

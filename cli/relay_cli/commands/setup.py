@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from relay_cli.context import Context
     from relay_cli.deployed.stack import Stack
+    from relay_cli.invocation import Invocation
 
 TEST_MESSAGE = ("send", "A test of the relay $AAPL", "--expires-in", "2m", "--wait", "--wait-for", "3m")
 """It expires: during a pause it would wait, and be posted after the operator has gone live. The wait outlasts that."""
@@ -148,9 +149,9 @@ def setup(  # noqa: PLR0913  each is an option
     if not context.session.region_name:
         region = choose("AWS region", "--region", "us-east-1", str.strip)
         context = replace(context, region=region)
-    given = _Given(context)
+    given = context.invocation
     context, account = _identify(context)
-    stack = _find(context)
+    stack = _find(context, given)
     answers = Answers(clone, stack)
     posts = answers.take_switch("PostingEnabled", posting, POSTING)
     fetches = answers.take_switch("BackupsEnabled", backups, BACKUPS, unasked=None if posts else "true")
@@ -195,25 +196,6 @@ def setup(  # noqa: PLR0913  each is an option
         raise Failure("Not all of it works yet: see above what failed.", commands.code)
 
 
-class _Given:
-    """The region and profile that the operator chose, as further commands have to repeat them."""
-
-    def __init__(self, context: Context) -> None:
-        options = (("--region", "AWS_REGION", context.region), ("--profile", "AWS_PROFILE", context.profile))
-        self._chosen = [(option, name, value) for option, name, value in options if value]
-        self._chosen = [each for each in self._chosen if each[2] != os.environ.get(each[1])]
-
-    def relay(self, *words: str) -> str:
-        """Return a command of `relay` as it is typed."""
-        options = [word for option, _, value in self._chosen for word in (option, value)]
-        return shlex.join(["relay", *options, *words])
-
-    def make_deploy(self, parameters: str) -> str:
-        """Return the command that deploys, as it is typed."""
-        variables = "".join(f"{name}={shlex.quote(value)} " for _, name, value in self._chosen)
-        return f'{variables}make deploy PARAMETERS="{parameters}"'
-
-
 @dataclass(frozen=True, slots=True)
 class _Done:
     """How a command ended: whether it did what it was to do, and its result as JSON if that was asked for."""
@@ -229,7 +211,7 @@ class _Commands:
         code: The exit code of the first one that failed; 0 if none did.
     """
 
-    def __init__(self, ctx: typer.Context, context: Context, given: _Given, *, quiet: bool) -> None:
+    def __init__(self, ctx: typer.Context, context: Context, given: Invocation, *, quiet: bool) -> None:
         self._command = ctx.find_root().command
         self._notes = context.notes
         self._given = given
@@ -240,7 +222,7 @@ class _Commands:
 
     def run(self, *words: str, secret: str | None = None) -> _Done:
         """Run a command, with a secret as its standard input; print why it failed."""
-        self._notes.print(f"\n$ {self._given.relay(*words)}", style="bold", soft_wrap=True)
+        self._notes.print(f"\n$ {self._given.relay(shlex.join(words))}", style="bold", soft_wrap=True)
         stdin, code = sys.stdin, 0
         json_option = ["--json"] if self._quiet else []
         with redirect_stdout(io.StringIO()) if self._quiet else nullcontext() as out:
@@ -248,7 +230,7 @@ class _Commands:
                 if secret is not None:
                     sys.stdin = io.StringIO(f"{secret}\n")
                 arguments = [*self._options, *words, *json_option]
-                code = self._command.main(arguments, prog_name="relay", standalone_mode=False) or 0
+                code = self._command.main(arguments, prog_name="relay", standalone_mode=False, obj=self._given) or 0
             except (Failure, ClientError, BotoCoreError) as error:
                 failure = error if isinstance(error, Failure) else from_aws_error(error)
                 print_error(f"relay: {failure.reason}")
@@ -317,7 +299,7 @@ def _identify(context: Context) -> tuple[Context, str]:
     return context, found["credentials"].text
 
 
-def _find(context: Context) -> Stack | None:
+def _find(context: Context, given: Invocation) -> Stack | None:
     """Return the stack; None if there is none of this name.
 
     Raises:
@@ -332,24 +314,21 @@ def _find(context: Context) -> Stack | None:
         if isinstance(cause, NotRelay):
             remedy = "change stack_name in samconfig.toml"
         elif isinstance(cause, NotDeployed):
-            remedy = _remedy(context, cause)
+            remedy = _remedy(context, given, cause)
         else:
             raise
         raise Failure(f"{one_line(cause.reason)}: {remedy}.", NO_STACK) from None
 
 
-def _remedy(context: Context, cause: NotDeployed) -> str:
+def _remedy(context: Context, given: Invocation, cause: NotDeployed) -> str:
     """Return what to do about a stack that is not completely deployed; only one that never was is to be deleted."""
-    place = {"--stack-name": cause.name, "--region": context.region, "--profile": context.profile}
-    options = shlex.join(word for option, value in place.items() if value for word in (option, value))
     if cause.stack_status in _NEVER_DEPLOYED:
-        return f"its first deployment failed, so delete it first: `aws cloudformation delete-stack {options}`"
+        delete = given.aws(f"aws cloudformation delete-stack --stack-name {cause.name}", str(context.region))
+        return f"its first deployment failed, so delete it first: `{delete}`"
     if cause.stack_status.endswith("_IN_PROGRESS") and cause.stack_status != "REVIEW_IN_PROGRESS":
         return "wait until that has ended, and run this again"
-    return (
-        "wait if it is being deployed just now; if it is not, see what happened to it: "
-        f"`aws cloudformation describe-stack-events {options}`"
-    )
+    events = given.aws(f"aws cloudformation describe-stack-events --stack-name {cause.name}", str(context.region))
+    return f"wait if it is being deployed just now; if it is not, see what happened to it: `{events}`"
 
 
 def _is_live(stack: Stack | None) -> bool:
@@ -371,7 +350,7 @@ def _deploy(  # noqa: PLR0913  what there is to decide on
     values: Mapping[str, str],
     *,
     account: str,
-    given: _Given,
+    given: Invocation,
     ask: bool,
     quiet: bool,
 ) -> Stack:
@@ -476,19 +455,19 @@ def _archive_login(secrets: _Secrets, username: str | None, file: Path | None) -
 
 
 def _next_steps(
-    answers: Answers, left: list[tuple[str, ...]], given: _Given, state: str, *, failed: bool
+    answers: Answers, left: list[tuple[str, ...]], given: Invocation, state: str, *, failed: bool
 ) -> Iterator[NextStep]:
     """Yield what remains to be done."""
     for words in left:
-        yield NextStep("Log in:", given.relay(*words))
+        yield NextStep("Log in:", given.relay(shlex.join(words)))
     if failed:
         yield NextStep("Correct what failed above, and run this again:", given.relay("setup"))
     if answers.values["AlarmEmail"]:
         yield NextStep("Agree to AWS's mail that asks whether you want the alarms.")
     if answers.is_on("WebhookEnabled"):
-        yield NextStep("Make an address for each program that posts alerts:", given.relay("webhook", "add", "NAME"))
+        yield NextStep("Make an address for each program that posts alerts:", given.relay("webhook add NAME"))
     if answers.is_on("BackupsEnabled"):
-        yield NextStep("Fetch a first backup:", given.relay("backfill", "2016-12-05", "2016-12-05"))
+        yield NextStep("Fetch a first backup:", given.relay("backfill 2016-12-05 2016-12-05"))
     if state == DRY_RUN:
         yield NextStep("Go live, when you are ready. Posts cannot be deleted:", given.make_deploy("DryRun=false"))
 

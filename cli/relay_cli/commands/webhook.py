@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Let programs without AWS credentials post alerts to an address.")
 
-SWITCH_ON = 'make deploy PARAMETERS="WebhookEnabled=true"'
+SWITCH_ON = "WebhookEnabled=true"
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name, which is a part of its address.")]
 
@@ -292,7 +292,7 @@ def _note_switched_off(context: Context) -> None:
         return
     note = (
         "Note: the webhook is switched off in this stack, so that the address has no beginning yet. Switch it on "
-        f"({SWITCH_ON}), and put the output WebhookUrl before the path."
+        f"({context.invocation.make_deploy(SWITCH_ON)}), and put the output WebhookUrl before the path."
     )
     context.notes.print(Text(note, "yellow"), soft_wrap=True)
 
@@ -375,7 +375,8 @@ def _test_address(context: Context, name: str, *, as_json: bool) -> None:
 
     stack = context.stack
     if "WebhookUrl" not in stack.outputs:
-        raise Failure(f"The webhook is switched off in this stack. Switch it on: {SWITCH_ON}", NO_STACK)
+        deploy = context.invocation.make_deploy(SWITCH_ON)
+        raise Failure(f"The webhook is switched off in this stack. Switch it on: {deploy}", NO_STACK)
     secret = _secret(stack, name, ask_secret(f"Address or secret of {name}"))
     answer = webhook.post_nothing(stack, f"/alerts/{name}/{secret}")
     reason = webhook.reason(answer)

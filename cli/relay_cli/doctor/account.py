@@ -31,6 +31,13 @@ REFUSED_SECONDS = 300
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html."""
 
 
+_MORE = (
+    "aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384 "
+    "--desired-value 1000"
+)
+"""Raises the account's limit of concurrent executions in a region."""
+
+
 def identity(session: Session, now: Callable[[], float]) -> dict[str, Verdict]:
     """Ask AWS whose credentials these are, and compare its clock with this machine's.
 
@@ -75,7 +82,6 @@ def concurrency(deployment: Deployment) -> Verdict:
     if left < used:
         return warning(
             f"{words}: with more, its functions are throttled, and messages wait longer",
-            "ask for more: aws service-quotas request-service-quota-increase --service-code lambda "
-            "--quota-code L-B99A9384 --desired-value 1000",
+            f"ask for more: {deployment.aws(_MORE)}",
         )
     return ok(words)

@@ -26,7 +26,9 @@ def topic(deployment: Deployment) -> Verdict:
     found = [each for page in pages for each in page.get("Subscriptions", [])]
     confirmed = [each["Endpoint"] for each in found if each["SubscriptionArn"] not in _UNCONFIRMED]
     pending = [each["Endpoint"] for each in found if each["SubscriptionArn"] == "PendingConfirmation"]
-    subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint YOUR_ADDRESS"
+    subscribe = deployment.aws(
+        f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint YOUR_ADDRESS"
+    )
     if mail and mail not in confirmed:
         if mail in pending:
             return warning(
@@ -60,7 +62,7 @@ def alarms(deployment: Deployment) -> Verdict:
     if silent := [name for name, each in found.items() if not each["ActionsEnabled"]]:
         return warning(
             f"not announced to anybody: {_names(silent)}",
-            f"aws cloudwatch enable-alarm-actions --alarm-names {' '.join(silent)}",
+            deployment.aws(f"aws cloudwatch enable-alarm-actions --alarm-names {' '.join(silent)}"),
         )
     if raised := [name for name, each in found.items() if each["StateValue"] == "ALARM"]:
         return warning(f"raised now: {_names(raised)}", "see what they mean: the table of alarms in docs/operating.md")

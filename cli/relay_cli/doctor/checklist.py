@@ -40,8 +40,8 @@ def checks(deployment: Deployment) -> dict[str, Check]:
     for name, queue in _QUEUES.items():
         found[name] = partial(queues.policies, deployment, queue)
     return found | {
-        "dead-letters": partial(queues.letters, deployment, "DeadLetter", "relay dead list"),
-        "backup-failures": partial(queues.letters, deployment, "BackupFailures", "relay backups"),
+        "dead-letters": partial(queues.letters, deployment, "DeadLetter", "dead list"),
+        "backup-failures": partial(queues.letters, deployment, "BackupFailures", "backups"),
         "alarms": partial(alarms.alarms, deployment),
         "alarm-topic": partial(alarms.topic, deployment),
     }

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from relay_cli.doctor.finding import broken, ok, warning
 from relay_cli.failure import NO_STACK, Failure
+from relay_cli.invocation import Invocation
 from relay_cli.text import ago, count, moment, one_line, until
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Deployment:
         now: The moment, in seconds since the epoch.
         statuses: CloudFormation's status of each resource, by its logical id.
         exact: Whether to show points in time in UTC, and not as seen from now.
+        invocation: What the commands that are advised have to repeat.
     """
 
     stack: Stack
@@ -43,6 +45,7 @@ class Deployment:
     _physical_ids: dict[str, str] = field(default_factory=dict)
     _unlisted: ClientError | BotoCoreError | None = None
     exact: bool = True
+    invocation: Invocation = field(default_factory=Invocation)
 
     @property
     def posts(self) -> bool:
@@ -68,6 +71,10 @@ class Deployment:
     def at(self) -> datetime:
         """The moment."""
         return datetime.fromtimestamp(self.now, UTC)
+
+    def aws(self, command: str) -> str:
+        """Return a command of an AWS CLI for this stack, as `relay_cli.invocation.Invocation.aws` does."""
+        return self.invocation.aws(command, self.stack.session.region_name)
 
     def moment(self, at: datetime) -> str:
         """Format a point in time."""
@@ -104,35 +111,41 @@ class Deployment:
             what = f"{status}, with {', '.join(map(one_line, failed))} failed" if failed else status
             return broken(
                 f"{self.stack.name} is not completely deployed: {what}",
-                "read why in the stack's events (aws cloudformation describe-stack-events), and deploy again",
+                self._read_why(),
             )
         if status.endswith("_IN_PROGRESS"):
             return warning(f"{self.stack.name} is being deployed: {status}", "wait until it is, and check again")
         if "ROLLBACK" in status:
             return warning(
                 f"{self.stack.name}: the last deployment failed, and the one before it runs ({status})",
-                "read why in the stack's events (aws cloudformation describe-stack-events), and deploy again",
+                self._read_why(),
             )
         if self._unlisted:
             raise self._unlisted
         return ok(f"{self.stack.name} is completely deployed: {status}, {count(len(self.statuses), 'resource')}")
 
+    def _read_why(self) -> str:
+        events = self.aws(f"aws cloudformation describe-stack-events --stack-name {self.stack.name}")
+        return f"read why in the stack's events ({events}), and deploy again"
 
-def read(stack: Stack, now: float, *, exact: bool = True) -> Deployment:
+
+def read(stack: Stack, now: float, *, exact: bool = True, invocation: Invocation | None = None) -> Deployment:
     """List a stack's resources. If that is not possible, the checks that need them report it.
 
     Args:
         stack: The stack.
         now: The moment, in seconds since the epoch.
         exact: As in `Deployment`.
+        invocation: As in `Deployment`.
     """
+    invocation = invocation or Invocation()
     for service in _SERVICES:  # here, because a session may not create clients in several threads at a time
         stack.client(service)
     try:
         listed = stack.resources()
     except (ClientError, BotoCoreError) as error:
-        return Deployment(stack, now, _unlisted=error, exact=exact)
+        return Deployment(stack, now, _unlisted=error, exact=exact, invocation=invocation)
     kept = [each for each in listed if not each.get("ResourceStatus", "").startswith("DELETE")]  # of a half that is off
     statuses = {each["LogicalResourceId"]: each.get("ResourceStatus", "") for each in kept}
     physical_ids = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in kept}
-    return Deployment(stack, now, statuses, physical_ids, exact=exact)
+    return Deployment(stack, now, statuses, physical_ids, exact=exact, invocation=invocation)

@@ -50,11 +50,11 @@ def state(deployment: Deployment, function: Function) -> Verdict:
     name = stack.output(f"{function.name}FunctionName")
     found = stack.client("lambda").get_function_configuration(FunctionName=name)
     if why := _failure(found):
-        return broken(
-            why, f"read more: aws lambda get-function-configuration --function-name {name}; then deploy again"
-        )
+        more = deployment.aws(f"aws lambda get-function-configuration --function-name {name}")
+        return broken(why, f"read more: {more}; then deploy again")
     reserved = stack.client("lambda").get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions")
-    remove = f"remove the limit: aws lambda delete-function-concurrency --function-name {name}"
+    delete = deployment.aws(f"aws lambda delete-function-concurrency --function-name {name}")
+    remove = f"remove the limit: {delete}"
     if reserved == 0:
         return broken("its reserved concurrency is 0, so that it never runs", remove)
     if reserved is not None and reserved < function.concurrency:
@@ -89,8 +89,10 @@ def errors(deployment: Deployment, function: Function) -> Verdict:
     return warning(
         f"{count(len(found), 'error')} in its log of the last 24 hours, the last one {deployment.moment(last.at)}: "
         f"{one_line(_words(last.fields))}",
-        f"read its log: sam logs --stack-name {deployment.stack.name} -n {function.name}Function --start-time "
-        "'24hours ago'",
+        "read its log: "
+        + deployment.aws(
+            f"sam logs --stack-name {deployment.stack.name} -n {function.name}Function --start-time '24hours ago'"
+        ),
     )
 
 
@@ -114,19 +116,21 @@ def trigger(deployment: Deployment, logical_id: str, function: Function, queue: 
     uuid = deployment.resource(logical_id)
     found = stack.client("lambda").get_event_source_mapping(UUID=uuid)
     status, result = found.get("State", "unknown"), str(found.get("LastProcessingResult", ""))
-    enable = f"aws lambda update-event-source-mapping --uuid {uuid} --enabled"
+    update = f"aws lambda update-event-source-mapping --uuid {uuid}"
     if status in {"Disabled", "Disabling"}:
-        return broken(f"it is disabled, so that nothing takes messages from {queue}", enable)
+        return broken(
+            f"it is disabled, so that nothing takes messages from {queue}", deployment.aws(f"{update} --enabled")
+        )
     leads_from, leads_to = found.get("EventSourceArn"), found.get("FunctionArn", "")
     if leads_from != stack.output(f"{queue}QueueArn") or not _is_function(deployment, leads_to, function):
         return broken(
             f"it leads from {one_line(str(leads_from))} to {one_line(leads_to)}, not from {queue} to {function.name}",
-            _redeploy(function),
+            _redeploy(deployment, function),
         )
     if "ReportBatchItemFailures" not in found.get("FunctionResponseTypes", []):
         return broken(
             "it does not report failed messages one by one, so that SQS deletes those that were not posted",
-            f"aws lambda update-event-source-mapping --uuid {uuid} --function-response-types ReportBatchItemFailures",
+            deployment.aws(f"{update} --function-response-types ReportBatchItemFailures"),
         )
     if status != "Enabled":
         return warning(f"its state is {one_line(status)}", "wait a minute, and check again")
@@ -150,7 +154,8 @@ def schedule(deployment: Deployment, logical_id: str, function: Function) -> Ver
     target = found.get("Target", {}).get("Arn", "")
     if not _is_function(deployment, target, function):
         return broken(
-            f"the schedule {one_line(name)} invokes {one_line(target)}, not {function.name}", _redeploy(function)
+            f"the schedule {one_line(name)} invokes {one_line(target)}, not {function.name}",
+            _redeploy(deployment, function),
         )
     return ok(f"{one_line(found.get('ScheduleExpression', ''))} invokes {function.name}")
 
@@ -159,7 +164,7 @@ def _is_function(deployment: Deployment, arn: str, function: Function) -> bool:
     return arn.rpartition(":function:")[2] == deployment.stack.output(f"{function.name}FunctionName")
 
 
-def _redeploy(function: Function) -> str:
+def _redeploy(deployment: Deployment, function: Function) -> str:
     """Say how CloudFormation makes what belongs to a function anew: an unchanged resource is left as it is."""
     switch = f"{_HALVES[function.name]}Enabled"
-    return f'make it anew: make deploy PARAMETERS="{switch}=false", then the same with true'
+    return f"make it anew: {deployment.invocation.make_deploy(f'{switch}=false')}, then the same with true"

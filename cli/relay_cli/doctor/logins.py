@@ -32,7 +32,7 @@ https://docs.aws.amazon.com/systems-manager/latest/userguide/secure-string-param
 
 _REFUSED = frozenset({401, 403})
 _TOO_MANY, _SERVER_ERROR = 429, 500
-_TOKEN_LOGIN, _FIRESTREAM_LOGIN = "relay login", "relay login firestream"
+_TOKEN_LOGIN, _FIRESTREAM_LOGIN = "login", "login firestream"
 
 
 def token(deployment: Deployment) -> Verdict:
@@ -40,12 +40,15 @@ def token(deployment: Deployment) -> Verdict:
     from relay_cli.deployed.stocktwits_account import allows_posting  # noqa: PLC0415  slow to import
 
     found = Parameter(deployment, "StockTwitsTokenParameter")
-    credentials = found.stored(TOKEN, _TOKEN_LOGIN)
+    credentials = found.stored(TOKEN, deployment.invocation.relay(_TOKEN_LOGIN))
     if isinstance(credentials, Verdict):
         return credentials
     scope = str(found.content.get("scope") or "")
     if not allows_posting(scope):
-        return broken(f"its scope does not allow posting: {one_line(scope, 80)}", f"authorize again: {_TOKEN_LOGIN}")
+        return broken(
+            f"its scope does not allow posting: {one_line(scope, 80)}",
+            f"authorize again: {deployment.invocation.relay(_TOKEN_LOGIN)}",
+        )
     about = f"scope {one_line(scope, 80)}" if scope else "its scope is not known"
     return ok(f"{found.name} has a token for @{one_line(credentials.username, 60)}, {about}")
 
@@ -64,10 +67,10 @@ def stocktwits(deployment: Deployment) -> Verdict:
     if stored is None and answer.meant in _REFUSED and answer.names_errors:
         return unknown(f"StockTwits answers, but was not asked whose the token is: {why}")
     account = parse_account(answer)
-    return _compare(stored, account) if stored and account else _unusable(answer, stored)
+    return _compare(deployment, stored, account) if stored and account else _unusable(deployment, answer, stored)
 
 
-def _unusable(answer: Answer, stored: Credentials | None) -> Verdict:
+def _unusable(deployment: Deployment, answer: Answer, stored: Credentials | None) -> Verdict:
     """Return what an answer that names no account means."""
     from relay_cli.deployed.stocktwits_account import is_blocked, quote_error  # noqa: PLC0415  as above
 
@@ -79,7 +82,9 @@ def _unusable(answer: Answer, stored: Credentials | None) -> Verdict:
         )
     words = f"{status}{quote_error(content or {}, *([stored.access_token] if stored else []))}"
     if status in _REFUSED and content is not None:
-        return broken(f"StockTwits refuses the token ({words})", f"store a valid one: {_TOKEN_LOGIN}")
+        return broken(
+            f"StockTwits refuses the token ({words})", f"store a valid one: {deployment.invocation.relay(_TOKEN_LOGIN)}"
+        )
     if status == _TOO_MANY or status >= _SERVER_ERROR:
         return warning(f"StockTwits answered {words}", "try again in some minutes")
     if content is None:
@@ -87,19 +92,19 @@ def _unusable(answer: Answer, stored: Credentials | None) -> Verdict:
     return broken(f"StockTwits answered {words}", "check StockTwitsApiUrl; if it is right, look for a newer version")
 
 
-def _compare(stored: Credentials, account: Account) -> Verdict:
+def _compare(deployment: Deployment, stored: Credentials, account: Account) -> Verdict:
     """Compare the account that the parameter names with the token's own."""
     own, named = one_line(account.username, 60), one_line(stored.username, 60)
     if stored.user_id not in {str(account.user_id), account.username}:
         return broken(
             f"the token belongs to @{own} ({account.user_id}), and the parameter names @{named} "
             f"({one_line(stored.user_id, 40)}): the relay would look for lost posts on another account's stream",
-            f"store it again: {_TOKEN_LOGIN} --token",
+            f"store it again: {deployment.invocation.relay('login --token')}",
         )
     if stored.username.lower() != account.username.lower():
         return warning(
             f"the token belongs to @{own}, and the parameter names @{named}: links to posts are wrong",
-            f"store it again: {_TOKEN_LOGIN} --token",
+            f"store it again: {deployment.invocation.relay('login --token')}",
         )
     return ok(f"it answers, and the token is @{own}'s")
 
@@ -115,13 +120,15 @@ def _stored_token(deployment: Deployment) -> tuple[Credentials | None, str]:
 
 def firestream(deployment: Deployment) -> Verdict:
     """Check that Firestream's login is stored as the function can read it, and valid. A GET; nothing is downloaded."""
-    login = Parameter(deployment, "FirestreamCredentialsParameter").stored(LOGIN, _FIRESTREAM_LOGIN)
+    login = Parameter(deployment, "FirestreamCredentialsParameter").stored(
+        LOGIN, deployment.invocation.relay(_FIRESTREAM_LOGIN)
+    )
     if isinstance(login, Verdict):
         return login
     try:
         firestream_login.check(deployment.stack.parameter("FirestreamUrl"), login)
     except Halt as error:
-        return broken(one_line(error.reason), f"store a valid one: {_FIRESTREAM_LOGIN}")
+        return broken(one_line(error.reason), f"store a valid one: {deployment.invocation.relay(_FIRESTREAM_LOGIN)}")
     except RelayError as error:
         return warning(one_line(error.reason), "check FirestreamUrl, and the network here; try again later")
     return ok(f"Firestream accepts the login of {one_line(login.username, 60)}")

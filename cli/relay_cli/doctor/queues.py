@@ -78,7 +78,8 @@ def letters(deployment: Deployment, queue: str, command: str) -> Verdict:
     if waiting:
         verb, them = ("wait", "them") if waiting > 1 else ("waits", "it")
         return warning(
-            f"{count(waiting, 'message')} {verb} for you, and SQS deletes {them} within 14 days", f"read why: {command}"
+            f"{count(waiting, 'message')} {verb} for you, and SQS deletes {them} within 14 days",
+            f"read why: {deployment.invocation.relay(command)}",
         )
     return ok("empty")
 

@@ -27,7 +27,7 @@ def posting(deployment: Deployment) -> Verdict:
     if deployment.stack.parameters.get("DryRun") == "true":
         return warning(
             "a dry run: messages are taken, and nothing is posted",
-            'to post, deploy with DryRun=false: make deploy PARAMETERS="DryRun=false"',
+            f"to post, deploy with DryRun=false: {deployment.invocation.make_deploy('DryRun=false')}",
         )
     return ok("switched on")
 
@@ -46,11 +46,12 @@ def gate_state(deployment: Deployment) -> Verdict:
     if state.open:
         return ok("open")
     pause = state.pauses[0]
-    until = deployment.until(pause.until) if pause.until else "until `relay resume`"
+    resume = deployment.invocation.relay("resume")
+    until = deployment.until(pause.until) if pause.until else f"until `{resume}`"
     text = f"closed {until}: {one_line(pause.reason)}"
     if pause.cause in _EXPECTED and not pause.advice:
         return ok(text)
-    what_to_do = "relay resume" if pause.cause == "operator" else pause.advice
+    what_to_do = resume if pause.cause == "operator" else pause.advice
     return warning(text, what_to_do or explained)
 
 

@@ -27,11 +27,12 @@ def sources(deployment: Deployment) -> Verdict:
         words, _, what_to_do = failure.reason.partition("\n")
         return broken(words, what_to_do)
     if not stored.sources:
-        return warning("it has no source, so that nobody can post alerts to it", "add one: relay webhook add NAME")
+        add = deployment.invocation.relay("webhook add NAME")
+        return warning("it has no source, so that nobody can post alerts to it", f"add one: {add}")
     if not deployment.posts:
         return warning(
             "it accepts alerts, and posting is switched off: they wait in the Outbox, for 14 days at most",
-            'make deploy PARAMETERS="PostingEnabled=true"',
+            deployment.invocation.make_deploy("PostingEnabled=true"),
         )
     names = one_line(", ".join(stored.sources))
     return ok(
@@ -50,7 +51,8 @@ def leftover_sources(deployment: Deployment) -> Verdict | None:
     names = one_line(", ".join(stored.sources))
     return warning(
         f"it is switched off, and has {count(len(stored.sources), 'source')}: {names}",
-        'switch it on: make deploy PARAMETERS="WebhookEnabled=true"; or relay webhook revoke NAME',
+        f"switch it on: {deployment.invocation.make_deploy('WebhookEnabled=true')}; or "
+        f"{deployment.invocation.relay('webhook revoke NAME')}",
     )
 
 
@@ -72,6 +74,7 @@ def address(deployment: Deployment) -> Verdict:
     if status >= _SERVER_ERROR:
         return broken(
             f"{url} answers {status}: no alert gets in",
-            f"read its log: sam logs --stack-name {deployment.stack.name} -n ReceiveAlertsFunction",
+            "read its log: "
+            + deployment.aws(f"sam logs --stack-name {deployment.stack.name} -n ReceiveAlertsFunction"),
         )
     return warning(f"{url} answers {status}, where 404 was expected", "is there a proxy in between?")

@@ -667,6 +667,31 @@ def test_more_waiting_than_a_day_can_post_is_a_warning(deployed: DoctorWorld) ->
     assert line["text"] == "3 messages wait, which takes 36 h: 2 a day may be posted"
 
 
+@pytest.mark.parametrize(
+    ("words", "options", "variables"),
+    [
+        ([], "", ""),
+        (["--region", "us-east-1"], "--region us-east-1 ", "AWS_REGION=us-east-1 "),
+        (
+            ["--profile", "my own"],  # whose region `make deploy` would not use, if samconfig.toml had another one
+            "--region us-east-1 --profile 'my own' ",
+            "AWS_REGION=us-east-1 AWS_PROFILE='my own' ",
+        ),
+    ],
+)
+def test_advised_commands_repeat_the_region_and_the_profile_and_those_of_aws_always_have_a_region(
+    deployed: DoctorWorld, words: list[str], options: str, variables: str
+) -> None:
+    deployed.cli.parameters["DryRun"] = "true"
+    deployed.cli.add_dead_letter()
+    deployed.functions.reserved["post-messages"] = 0
+    advice = {each["check"]: each["what_to_do"] for each in deployed.cli(*words, "doctor", "--json").json}
+    assert advice["posting"].endswith(f': {variables}make deploy PARAMETERS="DryRun=false"')
+    assert advice["dead-letters"] == f"read why: relay {options}dead list"
+    profile = " --profile 'my own'" if "--profile" in words else ""
+    assert advice["function-post-messages"].endswith(f"-name post-messages --region us-east-1{profile}")
+
+
 # Notices
 
 

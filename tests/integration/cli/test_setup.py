@@ -256,6 +256,16 @@ def test_the_commands_that_it_shows_repeat_the_region_and_the_profile(
     assert (f"\n$ {make}true" in result.err, f"     {make}false" in result.out) == (True, True)
 
 
+@pytest.mark.parametrize("chosen", [[], ["--region", "us-east-1", "--profile", "work"]])
+def test_the_doctor_advises_the_same_command_as_the_next_steps(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, chosen: list[str]
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    result = operator.new(*ANSWERED, *chosen, "--json").json
+    (posting,) = [each["what_to_do"] for each in result["doctor"] if each["check"] == "posting"]
+    assert posting == f"to post, deploy with DryRun=false: {result['next_steps'][-1]['command']}"
+
+
 def test_the_profile_that_make_deploy_uses_is_used_throughout(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,10 +174,10 @@ def test_replacing_a_source_changes_what_is_given(cli: CliHarness) -> None:
 
 def test_a_source_can_be_added_before_the_webhook_is_switched_on(cli: CliHarness) -> None:
     del cli.outputs["WebhookUrl"]
-    result = cli("webhook", "add", "scanner")
+    result = cli("--region", "us-east-1", "webhook", "add", "scanner")
     path, _, secret = result.out.strip().rpartition("/")
     assert (result.code, path, gets_in(cli, secret)) == (DONE, "/alerts/scanner", True)
-    assert 'make deploy PARAMETERS="WebhookEnabled=true"' in result.err
+    assert 'AWS_REGION=us-east-1 make deploy PARAMETERS="WebhookEnabled=true"' in result.err
     assert secret not in result.err
 
 
