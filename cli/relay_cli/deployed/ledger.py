@@ -47,6 +47,7 @@ class Entry:
     reason: str
     url: str | None
     expired: bool
+    perhaps_posted: bool
 
     @property
     def final(self) -> State | None:
@@ -110,6 +111,9 @@ class Items:
             expired=status == Status.REJECTED
             and self._stack.parameters.get("ExpiredTo") == "log"
             and has_expired(reason),
+            # Of a rejection, it is kept only when an attempt may have posted the alert.
+            perhaps_posted=status in {Status.CLAIMED, Status.UNKNOWN}
+            or (status == Status.REJECTED and "first_claimed_at" in item),
         )
 
     def batch_get_item(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401  as `relay.posting.ledger` calls it
