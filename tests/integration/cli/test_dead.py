@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -648,6 +649,20 @@ def test_ctrl_c_in_the_editor_does_not_end_the_command(
     letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
     monkeypatch.setenv("VISUAL", saving(b"Up 3% $AAPL", "os.kill(os.getppid(), signal.SIGINT)"))
     assert (cli("dead", "edit", letter).code, world.count(world.outbox)) == (DONE, 1)
+
+
+def test_nobody_else_can_read_what_is_edited(cli: CliHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    noted = tmp_path / "modes"
+    note = (
+        "file = pathlib.Path(sys.argv[1]); modes = [oct(each.stat().st_mode & 0o777) for each in (file.parent, file)]"
+    )
+    monkeypatch.setenv("VISUAL", saving(b"Up 3% $AAPL", f"{note}; pathlib.Path({str(noted)!r}).write_text(str(modes))"))
+    before = os.umask(0)
+    try:
+        cli("dead", "edit", cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON))
+    finally:
+        os.umask(before)
+    assert noted.read_text() == "['0o700', '0o600']"
 
 
 @pytest.mark.parametrize(
