@@ -160,18 +160,29 @@ def edit(
         edited = _edit(letter, typed, context)
         if warning := drafts.without_cashtag([edited]):
             _print_warning(context)(warning)
-        # An editor may be open for longer than a letter stays hidden, and another operator may have acted meanwhile.
-        with dead_letters.open_box(context.stack, _print_warning(context)) as box:
-            (letter,) = box.find([letter.id])
-            known, doubt = doubt, box.doubt(letter)
-            if doubt not in {"", known} and not yes:
-                confirm(_question(doubt), "Nothing was sent", "--yes")
-            box.replace(letter, edited)
+        _replace(letter, edited, context, agreed=None if yes else {"", doubt})
     if as_json:
         print_json({"key": edited.key, "replaces_key": letter.key, "text": edited.alert.body})
     else:
         text = f"Sent as a new message with the key {one_line(edited.key, 80)}, in place of {letter.id[:SHORT_ID]}."
         context.console.print(Text(text), soft_wrap=True)
+
+
+def _replace(letter: DeadLetter, edited: Draft, context: Context, *, agreed: set[str] | None) -> None:
+    """Send an edit in a letter's place; ask about each doubt that the operator did not agree to (None: to all).
+
+    An editor or a question may be open for longer than a letter stays hidden, and another operator may have acted
+    meanwhile: so each time, the letter and the ledger are read anew.
+    """
+    while True:
+        with dead_letters.open_box(context.stack, _print_warning(context)) as box:
+            (found,) = box.find([letter.id])
+            doubt = box.doubt(found)
+            if agreed is None or doubt in agreed:
+                box.replace(found, edited)
+                return
+        confirm(_question(doubt), "Nothing was sent", "--yes")
+        agreed.add(doubt)
 
 
 def _question(doubt: str) -> str:

@@ -586,6 +586,15 @@ def test_what_is_posted_while_the_editor_is_open_is_asked_about(
     assert "The edited text:\n\nUp 3% $AAPL\n" in result.err
 
 
+def test_what_is_posted_while_the_editor_is_open_is_sent_if_the_operator_agrees(
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
+    monkeypatch.setattr(dead.editor, "edit", lambda *_: ledger_has(world, "k1", "posted") or "Up 3% $AAPL\n")
+    result = cli("dead", "edit", letter, typed="y\n")
+    assert (result.code, world.count(world.outbox), world.count(world.dead)) == (DONE, 1, 0)
+
+
 def test_what_the_operator_agreed_to_is_not_asked_again(cli: CliHarness, world: PostingWorld, editor: Editor) -> None:
     letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
     ledger_has(world, "k1", "posted")
