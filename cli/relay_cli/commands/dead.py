@@ -179,6 +179,10 @@ def _replace(letter: DeadLetter, edited: Draft, context: Context, *, agreed: set
             (found,) = box.find([letter.id])
             doubt = box.doubt(found)
             if agreed is None or doubt in agreed:
+                for other in box.same_key(found):
+                    short = other[:SHORT_ID]
+                    warning = f"{short} has the same key. If it is the same alert, do not retry it: drop it."
+                    _print_warning(context)(warning)
                 box.replace(found, edited)
                 return
         confirm(_question(doubt), "Nothing was sent", "--yes")

@@ -102,12 +102,12 @@ class DeadLetterBox:
         """Receive nothing yet."""
         self._stack, self._queue = stack, queue
         self._ledger: Items | None = None
-        self._keys: set[str] = set()
+        self._ids: dict[str, list[str]] = {}  # by key
 
     def letters(self) -> Iterator[DeadLetter]:
         """Yield each letter once, roughly in the order in which they arrived; each stays hidden from then on."""
         for letter in map(_parse, self._queue.messages()):
-            self._keys.add(letter.key)
+            self._ids.setdefault(letter.key, []).append(letter.id)
             yield letter
 
     def find(self, ids: list[str]) -> list[DeadLetter]:
@@ -166,6 +166,10 @@ class DeadLetterBox:
             if entry and (entry.perhaps_posted or entry.status in {Status.POSTED, Status.RELEASED}):
                 return f"A message with its key {one_line(key, MAX_KEY_CHARACTERS)} {_in_words(entry)}."
         return ""
+
+    def same_key(self, letter: DeadLetter) -> list[str]:
+        """Return the ids of the other letters with a letter's key, as far as they were read."""
+        return [each for each in self._ids.get(letter.key, ()) if each != letter.id]
 
     def replace(self, letter: DeadLetter, edited: Draft) -> None:
         """Send an edited letter to the Outbox as a new message that names the letter's key, then delete the letter.
@@ -238,7 +242,7 @@ class DeadLetterBox:
         key, short = edit_key(letter), letter.id[:SHORT_ID]
         entry = ledger.entry(key)
         # What was rejected before it was claimed has no entry.
-        if entry or key in self._keys:
+        if entry or key in self._ids:
             outcome = _in_words(entry) if entry else "is in Dead letters itself"
             raise Failure(
                 f"{short} was not sent: an edit of it was sent before, with the key {key}, and {outcome}. "

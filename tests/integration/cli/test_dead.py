@@ -632,6 +632,15 @@ def test_a_letter_whose_edit_is_a_dead_letter_itself_is_neither_retried_nor_edit
     assert cli.bodies(world.outbox) == ["Up 3% $AAPL"]
 
 
+def test_a_letter_with_the_key_of_the_edited_one_is_named(cli: CliHarness, editor: Editor) -> None:
+    letter, twin = (cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1") for _ in range(2))
+    cli.add_dead_letter("two $B", RelayKey="k2")
+    editor.will_save("Up 3% $AAPL")
+    result = cli("dead", "edit", letter)
+    assert f"{twin[:8]} has the same key. If it is the same alert, do not retry it: drop it.\n" in result.err
+    assert (result.code, result.err.count("has the same key")) == (DONE, 1)
+
+
 def test_the_ledger_is_read_once_for_many_letters(cli: CliHarness) -> None:
     for number in range(10):
         cli.add_dead_letter(f"letter {number} $AAPL")
