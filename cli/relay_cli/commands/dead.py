@@ -109,7 +109,8 @@ def retry(
     """Send letters to the Outbox again, unchanged and with their keys; more than ten after a confirmation.
 
     The key makes a letter the same post: a message that was posted after all is not posted again. If an earlier attempt
-    may have posted it, the relay reads the account's stream first.
+    may have posted it, the relay reads the account's stream first. A letter of which an edit was sent is left where it
+    is: it would be another post.
 
     [dim]relay dead retry 3f2a91c0
     relay dead retry --all[/dim]
@@ -117,7 +118,7 @@ def retry(
     context: Context = ctx.obj
 
     def send(box: DeadLetterBox, letter: DeadLetter) -> str:
-        key = box.retry(letter)
+        key = box.retry(letter, letters)
         text = f"Sent {letter.id[:SHORT_ID]} to the Outbox again, with its key {one_line(key, 80)}."
         if letter.perhaps_posted:
             text += " An earlier attempt may have posted it: the relay checks the account's stream first."
@@ -140,9 +141,9 @@ def edit(
 ) -> None:
     """Correct a letter in your editor ($VISUAL or $EDITOR), and send it as a new message in its place.
 
-    The new message has a new key. If an earlier attempt may have posted the letter, look on StockTwits first: under a
-    new key, the relay does not look for the old post. Of several edits of one letter, at most one is posted. If it
-    cannot be sent, what you typed is printed.
+    The new message has a new key. If an earlier attempt may have posted the letter, or a message with its key is posted
+    or waits, the command asks first: under a new key, the relay does not look for the old post. Of several edits of one
+    letter, at most one is posted. If it cannot be sent, what you typed is printed.
 
     [dim]relay dead edit 3f2a91c0
     EDITOR='code --wait' relay dead edit 3f2a91c0[/dim]
@@ -150,23 +151,46 @@ def edit(
     context: Context = ctx.obj
     with dead_letters.open_box(context.stack, _print_warning(context)) as box:
         (letter,) = box.find([letter_id])
-    if not letter.surely_not_posted and not yes:
+        doubt = box.doubt(letter)
+    if not yes and (doubt or not letter.surely_not_posted):
         context.notes.print(Text(f"{one_line(letter.text)}\n    {one_line(letter.reason, 1000)}"), soft_wrap=True)
         question = "An earlier attempt may have posted it, and under a new key it is posted again. Is it not there?"
-        confirm(question, "Nothing was sent", "--yes")
+        confirm(_question(doubt) if doubt else question, "Nothing was sent", "--yes")
     with _printed_on_failure(context, _Typed(letter.editable.rstrip("\r\n"))) as typed:
         edited = _edit(letter, typed, context)
         if warning := drafts.without_cashtag([edited]):
             _print_warning(context)(warning)
-        # An editor may be open for longer than a letter stays hidden, and another operator may have acted meanwhile.
-        with dead_letters.open_box(context.stack, _print_warning(context)) as box:
-            (letter,) = box.find([letter.id])
-            box.replace(letter, edited)
+        _replace(letter, edited, context, agreed=None if yes else {"", doubt})
     if as_json:
         print_json({"key": edited.key, "replaces_key": letter.key, "text": edited.alert.body})
     else:
         text = f"Sent as a new message with the key {one_line(edited.key, 80)}, in place of {letter.id[:SHORT_ID]}."
         context.console.print(Text(text), soft_wrap=True)
+
+
+def _replace(letter: DeadLetter, edited: Draft, context: Context, *, agreed: set[str] | None) -> None:
+    """Send an edit in a letter's place; ask about each doubt that the operator did not agree to (None: to all).
+
+    An editor or a question may be open for longer than a letter stays hidden, and another operator may have acted
+    meanwhile: so each time, the letter and the ledger are read anew.
+    """
+    while True:
+        with dead_letters.open_box(context.stack, _print_warning(context)) as box:
+            (found,) = box.find([letter.id])
+            doubt = box.doubt(found)
+            if agreed is None or doubt in agreed:
+                for other in box.same_key(found):
+                    short = other[:SHORT_ID]
+                    warning = f"{short} has the same key. If it is the same alert, do not retry it: drop it."
+                    _print_warning(context)(warning)
+                box.replace(found, edited)
+                return
+        confirm(_question(doubt), "Nothing was sent", "--yes")
+        agreed.add(doubt)
+
+
+def _question(doubt: str) -> str:
+    return f"{doubt} Under a new key, the alert may be posted a second time. Edit and send it all the same?"
 
 
 @dataclass

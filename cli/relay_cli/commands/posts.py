@@ -14,8 +14,8 @@ from rich.text import Text
 
 from relay_cli.commands.options import parsed_by
 from relay_cli.deployed import deliveries, waits
+from relay_cli.deployed.ledger import State
 from relay_cli.deployed.logs import Logs
-from relay_cli.deployed.waits import State
 from relay_cli.durations import span
 from relay_cli.failure import USAGE, Failure
 from relay_cli.output import print_json

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from relay_cli.deployed import backups, deliveries, gate, queues, waits, webhook_sources
+from relay_cli.deployed.ledger import State
 from relay_cli.deployed.logs import Logs
-from relay_cli.deployed.waits import State
 from relay_cli.failure import FAILED, USAGE, Failure, outlast_temporary
 from relay_cli.output import print_json
 from relay_cli.text import at, count, length, local, moment, one_line

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 
 from relay_cli.deployed import deliveries
 from relay_cli.deployed.calendar import Status
-from relay_cli.deployed.waits import State
+from relay_cli.deployed.ledger import State
 from relay_cli.heatmap import label
 from relay_cli.text import at, count
 

@@ -15,19 +15,22 @@ from relay import client
 from relay.errors import Reject
 from relay.posting.alert import MAX_KEY_CHARACTERS, read_message
 from relay.posting.delivery import PERHAPS_POSTED, idempotency_key
+from relay.posting.outcome import Status
 from relay.queue_message import QueueMessage
 
 from relay_cli import drafts
 from relay_cli.deployed import peek
+from relay_cli.deployed.ledger import Items, pk
 from relay_cli.failure import USAGE, Failure, from_aws_error
 from relay_cli.text import at, one_line, read_moment, read_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from relay.posting.alert import Reading
 
+    from relay_cli.deployed.ledger import Entry
     from relay_cli.deployed.peek import Peek
     from relay_cli.deployed.stack import Stack
     from relay_cli.drafts import Draft
@@ -98,10 +101,14 @@ class DeadLetterBox:
     def __init__(self, stack: Stack, queue: Peek) -> None:
         """Receive nothing yet."""
         self._stack, self._queue = stack, queue
+        self._ledger: Items | None = None
+        self._ids: dict[str, list[str]] = {}  # by key
 
     def letters(self) -> Iterator[DeadLetter]:
         """Yield each letter once, roughly in the order in which they arrived; each stays hidden from then on."""
-        yield from map(_parse, self._queue.messages())
+        for letter in map(_parse, self._queue.messages()):
+            self._ids.setdefault(letter.key, []).append(letter.id)
+            yield letter
 
     def find(self, ids: list[str]) -> list[DeadLetter]:
         """Return the letters with these ids or prefixes of ids.
@@ -112,8 +119,12 @@ class DeadLetterBox:
         letters = list(self.letters())
         return [_find(each, letters) for each in dict.fromkeys(ids)]
 
-    def retry(self, letter: DeadLetter) -> str:
+    def retry(self, letter: DeadLetter, others: Sequence[DeadLetter] = ()) -> str:
         """Send a letter's unchanged body to the Outbox with its key, then delete it from Dead letters.
+
+        Args:
+            letter: The letter.
+            others: Those that are retried with it: the ledger is read for all of them at once.
 
         Returns:
             Its key, which makes the retry the same post.
@@ -121,9 +132,11 @@ class DeadLetterBox:
         Raises:
             ClientError, BotoCoreError: It could not be looked up in the ledger, and remains in Dead letters.
             Failure: It was not sent, or may not have been, and remains in Dead letters; or it was sent, but could not
-                be deleted. The reason says which.
+                be deleted. The reason says which. A letter of which an edit was sent is not: it would be another post.
         """
-        key = self._key(letter)
+        ledger = self._read_ledger(letter, [name for each in (letter, *others) for name in _retry_keys(each)])
+        self._refuse_if_edited(letter, ledger)
+        key = letter.id if _known_by_id(letter) and ledger.entry(letter.id) else letter.key
         self._send(
             letter,
             letter.body,
@@ -133,8 +146,30 @@ class DeadLetterBox:
             f"its key {one_line(key, MAX_KEY_CHARACTERS)}. Retry it again, which is the same post; do not edit it, "
             "which would be another.",
         )
-        self._drop_after_sending(letter, "with its key")
+        advice = "Drop it: it needs no retry, and an edit would be another post."
+        self._drop_after_sending(letter, "with its key", advice)
         return key
+
+    def doubt(self, letter: DeadLetter) -> str:
+        """Return what the ledger knows that makes an edit of a letter a second post, in a sentence; empty if nothing.
+
+        Raises:
+            ClientError, BotoCoreError: The ledger cannot be read.
+            Failure: An edit of the letter was sent before, or the ledger is too busy.
+        """
+        keys = [letter.key, letter.id] if _known_by_id(letter) else [letter.key]
+        keys = [each for each in keys if len(each) <= MAX_KEY_CHARACTERS]  # there are no entries of longer ones
+        ledger = self._read_ledger(letter, [*keys, edit_key(letter)])
+        self._refuse_if_edited(letter, ledger)
+        for key in keys:
+            entry = ledger.entry(key)
+            if entry and (entry.perhaps_posted or entry.status in {Status.POSTED, Status.RELEASED}):
+                return f"A message with its key {one_line(key, MAX_KEY_CHARACTERS)} {_in_words(entry)}."
+        return ""
+
+    def same_key(self, letter: DeadLetter) -> list[str]:
+        """Return the ids of the other letters with a letter's key, as far as they were read."""
+        return [each for each in self._ids.get(letter.key, ()) if each != letter.id]
 
     def replace(self, letter: DeadLetter, edited: Draft) -> None:
         """Send an edited letter to the Outbox as a new message that names the letter's key, then delete the letter.
@@ -148,17 +183,20 @@ class DeadLetterBox:
                 the letter could not be deleted. The reason says which.
         """
         key, short = one_line(edited.key, MAX_KEY_CHARACTERS), letter.id[:SHORT_ID]
+        advice = (
+            f"Do not retry {short}, which would be another post: drop it once `relay posts --key {shlex.quote(key)}` "
+            "shows the edit."
+        )
         self._send(
             letter,
             edited.body,
             edited.relay_key,
             letter.key[:MAX_KEY_CHARACTERS],
             f"SQS did not confirm that it took the edited message, which may have been sent with the key {key}; "
-            f"{short} stays in Dead letters. In a few minutes, look at `relay posts --key {shlex.quote(key)}`: "
-            f"if it is there, run `relay dead drop {short}`; if not, `relay dead edit {short}` again. "
-            "Under this key, at most one of the edits is posted.",
+            f"{short} stays in Dead letters. {advice} If it does not within some minutes, run "
+            f"`relay dead edit {short}` again: under this key, at most one of the edits is posted.",
         )
-        self._drop_after_sending(letter, "edited")
+        self._drop_after_sending(letter, f"edited, with the key {key}", advice)
 
     def drop(self, letter: DeadLetter) -> None:
         """Delete a letter.
@@ -184,29 +222,32 @@ class DeadLetterBox:
             stays = f"{letter.id[:SHORT_ID]} stays in Dead letters: {failure.reason}"
             raise Failure(in_doubt if client.may_be_queued(error) else stays, failure.code) from error
 
-    def _drop_after_sending(self, letter: DeadLetter, how: str) -> None:
+    def _drop_after_sending(self, letter: DeadLetter, how: str, advice: str) -> None:
         try:
             self.drop(letter)
         except Failure as failure:
+            raise Failure(f"{letter.id} was sent to the Outbox {how}, but {failure.reason} {advice}") from None
+
+    def _read_ledger(self, letter: DeadLetter, keys: Sequence[str]) -> Items:
+        """Read the entries of keys, each once as long as the queue is open."""
+        self._ledger = self._ledger or Items(self._stack)
+        try:
+            self._ledger.read(map(pk, keys))
+        except Failure as failure:
+            raise Failure(f"{letter.id} stays in Dead letters. {failure.reason}", failure.code) from None
+        return self._ledger
+
+    def _refuse_if_edited(self, letter: DeadLetter, ledger: Items) -> None:
+        """Raise Failure if an edit of a letter was sent: whatever else is sent of it would be another post."""
+        key, short = edit_key(letter), letter.id[:SHORT_ID]
+        entry = ledger.entry(key)
+        # What was rejected before it was claimed has no entry.
+        if entry or key in self._ids:
+            outcome = _in_words(entry) if entry else "is in Dead letters itself"
             raise Failure(
-                f"{letter.id} was sent to the Outbox {how}, but {failure.reason} Drop it: it needs no retry."
-            ) from None
-
-    def _key(self, letter: DeadLetter) -> str:
-        """Return the key under which the relay had the letter.
-
-        Version 0.1 knew a message in an envelope by its SQS id, and what it left goes on under that.
-        """
-        reading = _read(letter.body)
-        if "RelayKey" in letter.attributes or reading is None or letter.key != reading.envelope_id:
-            return letter.key
-        table, item = self._stack.output("LedgerTableName"), {"pk": {"S": f"post#{letter.id}"}}
-        answer = self._stack.client("dynamodb").batch_get_item(
-            RequestItems={table: {"Keys": [item], "ConsistentRead": True}}
-        )
-        if answer.get("UnprocessedKeys"):
-            raise Failure(f"{letter.id} stays in Dead letters: the ledger is too busy. Try again.")
-        return letter.id if answer["Responses"][table] else letter.key
+                f"{short} was not sent: an edit of it was sent before, with the key {key}, and {outcome}. "
+                f"Drop it: `relay dead drop {short}`."
+            )
 
 
 @contextmanager
@@ -232,7 +273,46 @@ def replacement(letter: DeadLetter, edited: str) -> Draft:
     # Without an envelope, whose id would be its key.
     fields = {name: value for name, value in read.fields.items() if name != "key" or read.alert.key}
     body = client.to_body(fields)
-    return replace(drafts.draft(body), relay_key=hashlib.sha256(f"edited {letter.id}".encode()).hexdigest()[:32])
+    return replace(drafts.draft(body), relay_key=edit_key(letter))
+
+
+def edit_key(letter: DeadLetter) -> str:
+    """Return the key that every edit of a letter has, unless the operator chose one."""
+    return hashlib.sha256(f"edited {letter.id}".encode()).hexdigest()[:32]
+
+
+def _retry_keys(letter: DeadLetter) -> list[str]:
+    """Return the keys whose entries decide whether a letter is retried, and under which key."""
+    return [edit_key(letter), *([letter.id] if _known_by_id(letter) else [])]
+
+
+def _known_by_id(letter: DeadLetter) -> bool:
+    """Return whether the relay may have had a letter under its SQS id.
+
+    Version 0.1 knew a message in an envelope by that, and what it left goes on under it.
+    """
+    reading = _read(letter.body)
+    return "RelayKey" not in letter.attributes and reading is not None and letter.key == reading.envelope_id
+
+
+_BY_STATUS: dict[str, str] = {
+    Status.CLAIMED: "is being delivered, or may be posted",
+    Status.RELEASED: "waits to be posted",
+    Status.DRY_RUN: "went through a dry run",
+}
+
+
+def _in_words(entry: Entry) -> str:
+    """Return what became of a key's message, as the rest of a sentence."""
+    if entry.status == Status.POSTED:
+        return f"is posted ({one_line(entry.url, 200)})" if entry.url else "is posted"
+    if words := _BY_STATUS.get(entry.status):
+        return words
+    if entry.perhaps_posted:
+        return "may be posted"
+    if entry.expired:
+        return "expired before it could be posted"
+    return "was rejected: it is in Dead letters itself, unless somebody retried or dropped it"
 
 
 def _find(prefix: str, letters: list[DeadLetter]) -> DeadLetter:

@@ -9,28 +9,27 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from relay.posting.alert import Alert
-from relay.posting.delivery import has_expired
-from relay.posting.ledger import LEASE_SECONDS, MOST_KEYS
 from relay.posting.outcome import Result, Status
 from relay.posting.spacing import Spacing
 from relay.queues import MAX_VISIBILITY_SECONDS
 
 from relay_cli.deployed import deliveries, gate
 from relay_cli.deployed.deliveries import Wait
+from relay_cli.deployed.ledger import Items, State, pk
 from relay_cli.failure import NO_STACK, Failure
 from relay_cli.text import MINUTE, at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from relay_cli.deployed.deliveries import Delivered
+    from relay_cli.deployed.ledger import Entry
     from relay_cli.deployed.logs import Logs
     from relay_cli.deployed.stack import Stack
 
@@ -42,25 +41,9 @@ SAME_KEY = 20
 """How many messages with one key are looked at; more than two have it by mistake."""
 
 
-class State(StrEnum):
-    """What is known of a key."""
-
-    WAITING = "waiting"
-    POSTED = "posted"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    DRY_RUN = "dry_run"
-    UNKNOWN = "unknown"
-
-
 _SPACED = {"alike", "symbol"}
 """The causes of holds that another message's post decides about, and the rules as they are now."""
 
-_BY_LEDGER = {
-    Status.POSTED: State.POSTED,
-    Status.REJECTED: State.REJECTED,
-    Status.DRY_RUN: State.DRY_RUN,
-}
 _BY_LOG: dict[str, State] = {
     Result.POSTED: State.POSTED,
     Result.ALREADY_POSTED: State.POSTED,
@@ -108,8 +91,8 @@ def explain(stack: Stack, logs: Logs, key: str) -> Explanation:
     if "PostMessagesFunctionName" not in stack.outputs:
         raise Failure("Posting is switched off in this stack (PostingEnabled).", NO_STACK)
     key = key.encode(errors="replace").decode()  # as it was logged: no message has half a character
-    ledger = _Items(stack)
-    ledger.read([_pk(key)])
+    ledger = Items(stack)
+    ledger.read([pk(key)])
     entry = ledger.entry(key)
     row = next(iter(deliveries.newest(logs, 1, key=key)), None)
     if row and entry and row.message_id != entry.message_id and row.outcome in _BY_LOG and not entry.final:
@@ -132,8 +115,8 @@ def explain_rows(stack: Stack, rows: Sequence[Delivered]) -> dict[str, Explanati
     deferred = [row for row in rows if row.outcome == Result.DEFERRED]
     if not deferred:
         return {}
-    ledger = _Items(stack)
-    ledger.read([_pk(row.key) for row in deferred])
+    ledger = Items(stack)
+    ledger.read([pk(row.key) for row in deferred])
     waits = _Waits(stack, ledger, deferred)
     return {row.message_id: waits.explain(row.key, row) for row in deferred}
 
@@ -150,90 +133,10 @@ _ENDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """The ledger's entry of a key, as `relay.posting.ledger` writes it."""
-
-    status: str
-    message_id: str
-    lease_until: float
-    settled_at: float
-    reason: str
-    url: str | None
-    expired: bool
-
-    @property
-    def final(self) -> State | None:
-        """What it says became of the message; None if that is open."""
-        return State.EXPIRED if self.expired else _BY_LEDGER.get(cast("Status", self.status))
-
-    @property
-    def written_at(self) -> float:
-        """When it was claimed or settled last, in seconds since the epoch."""
-        return self.lease_until - LEASE_SECONDS if self.status == Status.CLAIMED else self.settled_at
-
-
-def _pk(key: str) -> str:
-    return f"post#{key}"
-
-
-class _Items:
-    """Items of the ledger's table, each read once.
-
-    It answers as DynamoDB does, so that `Spacing` finds in it what was read for many messages at once.
-    """
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self.table = stack.output("LedgerTableName")
-        self._found: dict[str, dict[str, Any] | None] = {}
-
-    def read(self, keys: Iterable[str]) -> None:
-        """Read those of these items that were not read yet."""
-        wanted = [each for each in dict.fromkeys(keys) if each not in self._found]
-        for start in range(0, len(wanted), MOST_KEYS):
-            part = wanted[start : start + MOST_KEYS]
-            answer = self._stack.client("dynamodb").batch_get_item(
-                RequestItems={self.table: {"Keys": [{"pk": {"S": each}} for each in part], "ConsistentRead": True}}
-            )
-            if answer.get("UnprocessedKeys"):
-                raise Failure("The ledger is too busy. Try again.")
-            self._found |= dict.fromkeys(part)
-            self._found |= {each["pk"]["S"]: dict(each) for each in answer["Responses"][self.table]}
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        return self._found.get(key)
-
-    def entry(self, key: str) -> _Entry | None:
-        """Return the entry of an idempotency key that was read."""
-        item = self.get(_pk(key))
-        if item is None:
-            return None
-        status, reason = _text(item, "status"), _text(item, "reason")
-        return _Entry(
-            status=status,
-            message_id=_text(item, "message_id"),
-            lease_until=_number(item, "lease_until"),
-            settled_at=_number(item, "settled_at"),
-            reason=reason,
-            url=_text(item, "url") or None,
-            # To the ledger, what expired is rejected; it ends in the log alone unless an operator has to look.
-            expired=status == Status.REJECTED
-            and self._stack.parameters.get("ExpiredTo") == "log"
-            and has_expired(reason),
-        )
-
-    def batch_get_item(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401  as `relay.posting.ledger` calls it
-        """Answer as DynamoDB's client does."""
-        keys = [each["pk"]["S"] for each in call["RequestItems"][self.table]["Keys"]]
-        self.read(keys)
-        return {"Responses": {self.table: [item for item in map(self.get, keys) if item]}}
-
-
 class _Waits:
     """What messages wait for, with what holds for all of them read once."""
 
-    def __init__(self, stack: Stack, ledger: _Items, rows: Sequence[Delivered]) -> None:
+    def __init__(self, stack: Stack, ledger: Items, rows: Sequence[Delivered]) -> None:
         self._now = time.time()
         self._ledger = ledger
         self._gate = [Wait(each.cause, each.words, each.until) for each in gate.read(stack).pauses]
@@ -241,7 +144,7 @@ class _Waits:
         if self._spacing:
             names = [f"spacing#{name}" for row in rows for name in self._spacing.names(row.text or "")]
             ledger.read(names)
-            ledger.read(_pk(item["key"]["S"]) for item in map(ledger.get, names) if item)
+            ledger.read(pk(item["key"]["S"]) for item in map(ledger.get, names) if item)
 
     def explain(self, key: str, row: Delivered | None) -> Explanation:
         entry = self._ledger.entry(key)
@@ -275,7 +178,7 @@ class _Waits:
         # Of what is known twice, the later end counts.
         return list({(each.cause, each.reason): each for each in self._in_order(waits)}.values())
 
-    def _of_attempts(self, row: Delivered | None, entry: _Entry | None) -> list[Wait]:
+    def _of_attempts(self, row: Delivered | None, entry: Entry | None) -> list[Wait]:
         """Return what its own attempts make it wait for."""
         waits = []
         if entry and entry.status == Status.CLAIMED:
@@ -315,7 +218,7 @@ def _hidden(hold: Wait, row: Delivered) -> Wait:
     return Wait("hidden", reason, min(hold.until, longest) if hold.until else longest)
 
 
-def _spacing(stack: Stack, ledger: _Items, now: float) -> Spacing | None:
+def _spacing(stack: Stack, ledger: Items, now: float) -> Spacing | None:
     """Return the rules by which the stack's posts wait for each other; a stack of an earlier version has none."""
     alike, symbol = (
         int(stack.parameters.get(name, "0")) * MINUTE for name in ("AlikeMinutes", "SymbolCooldownMinutes")
@@ -332,7 +235,7 @@ def _spacing(stack: Stack, ledger: _Items, now: float) -> Spacing | None:
     )
 
 
-def _final(row: Delivered | None, entry: _Entry | None) -> State | None:
+def _final(row: Delivered | None, entry: Entry | None) -> State | None:
     """Return what became of a message, by the log and the ledger; None if it waits, or is not known."""
     by_log = _BY_LOG.get(row.outcome) if row else None
     by_ledger = entry.final if entry else None
@@ -344,7 +247,7 @@ def _final(row: Delivered | None, entry: _Entry | None) -> State | None:
     return by_log if row.at.timestamp() >= entry.written_at else by_ledger
 
 
-def _ended(state: State, key: str, row: Delivered | None, entry: _Entry | None) -> Explanation:
+def _ended(state: State, key: str, row: Delivered | None, entry: Entry | None) -> Explanation:
     outlook = _ENDS[state]
     still_left = row and entry and row.outcome == Result.DEFERRED and row.at.timestamp() >= entry.settled_at
     if state is State.REJECTED and still_left:
@@ -361,14 +264,6 @@ def _ended(state: State, key: str, row: Delivered | None, entry: _Entry | None) 
     )
 
 
-def _seen_at(row: Delivered | None, entry: _Entry | None) -> datetime | None:
+def _seen_at(row: Delivered | None, entry: Entry | None) -> datetime | None:
     logged = row.at.timestamp() if row else 0.0
     return at(max(logged, entry.written_at if entry else 0.0) or None)
-
-
-def _text(item: dict[str, Any], name: str) -> str:
-    return str(item.get(name, {}).get("S", ""))
-
-
-def _number(item: dict[str, Any], name: str) -> float:
-    return float(item.get(name, {}).get("N", 0))

@@ -41,6 +41,7 @@ COMMANDS: dict[str, list[str]] = {
     "resume": ["--force"],
     "dead list": [],
     "dead show": ["LETTER"],
+    "dead edit": ["LETTER", "--yes"],
     "dead retry": ["LETTER"],
     "dead drop": ["LETTER", "--yes"],
     "backups": ["--from", "2016-12-01", "--to", "2016-12-02"],
@@ -86,6 +87,7 @@ def relay(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
         "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
         "AWS_SESSION_TOKEN": "",
+        "EDITOR": "sed -i s/never/now/",
         "PATH": os.defpath,
         "PYTHONPATH": f"{ROOT / 'cli'}{os.pathsep}{ROOT / 'layers' / 'relay'}",
     }

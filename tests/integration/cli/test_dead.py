@@ -1,6 +1,8 @@
 """`relay dead`: letters are looked at without being lost, and sent again as the same post."""
 
+import hashlib
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from relay_cli.deployed import dead_letters
 
 from tests.worlds.cli import DONE, FAILED, NO_AWS, USAGE, Answer, CliHarness
 from tests.worlds.functions import Outbox
-from tests.worlds.posting import PostingWorld
+from tests.worlds.posting import TABLE, PostingWorld
 
 pytestmark = pytest.mark.any_aws
 
@@ -204,6 +206,7 @@ def test_a_letter_that_was_sent_but_not_deleted_is_reported(cli: CliHarness, wor
     result = cli("dead", "retry", letter)
     assert result.code == FAILED
     assert f"{letter} was sent to the Outbox with its key, but" in result.err
+    assert "Drop it: it needs no retry, and an edit would be another post." in result.err
     assert (world.count(world.dead), world.count(world.outbox)) == (1, 1)
     assert cli.bodies(world.dead) == ["Up 3% $AAPL"]
 
@@ -352,7 +355,9 @@ def test_an_edit_that_may_have_been_sent_says_how_to_find_out(
     result = cli("dead", "edit", letter)
     key = key_of(world.receive(world.outbox)[0])
     assert f"may have been sent with the key {key}; {letter[:8]} stays in Dead letters." in result.err
-    assert f"`relay posts --key {key}`: if it is there, run `relay dead drop {letter[:8]}`; if not" in result.err
+    assert (
+        f"Do not retry {letter[:8]}, which would be another post: drop it once `relay posts --key {key}`" in result.err
+    )
     assert "try again" not in result.err
     assert "The edited text:\n\nUp 3% $AAPL\n" in result.err
     assert world.count(world.dead) == 1
@@ -376,7 +381,11 @@ def test_an_edit_whose_letter_cannot_be_deleted_is_printed(cli: CliHarness, edit
     cli.plan("DeleteMessageBatch", not_deleted)
     editor.will_save("Up 3% $AAPL")
     result = cli("dead", "edit", letter)
-    assert "was sent to the Outbox edited, but" in result.err
+    assert f"{letter} was sent to the Outbox edited, with the key {edited(letter)}, but" in result.err
+    assert (
+        f"Do not retry {letter[:8]}, which would be another post: drop it once `relay posts --key {edited(letter)}`"
+        in (result.err)
+    )
     assert "The edited text:\n\nUp 3% $AAPL\n" in result.err
 
 
@@ -472,6 +481,180 @@ def test_a_letter_that_somebody_retried_meanwhile_is_not_sent_twice(
     assert "The edited text:\n\nUp 3% $AAPL\n" in result.err
 
 
+# One alert, one post: what the ledger knows of a letter and of its edit
+
+
+def edited(letter: str) -> str:
+    """The key of an edit of a letter."""
+    return hashlib.sha256(f"edited {letter}".encode()).hexdigest()[:32]
+
+
+def ledger_has(world: PostingWorld, key: str, status: str, **others: str) -> None:
+    item = {name: {"S": value} for name, value in {"pk": f"post#{key}", "status": status, **others}.items()}
+    world.dynamodb.put_item(TableName=TABLE, Item=item)
+
+
+@pytest.mark.parametrize("lost", ["SendMessage", "DeleteMessageBatch"])
+def test_a_letter_whose_edit_is_posted_is_neither_retried_nor_edited(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, editor: Editor, lost: str
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    cli.plan(lost, taking_it_without_an_answer(world) if lost == "SendMessage" else not_deleted)
+    editor.will_save("Up 3% $AAPL", "Up 4% $AAPL")
+    cli("dead", "edit", letter)
+    assert outbox.run().outcomes == ["posted"]
+    for words in (["retry", "--all"], ["edit", letter, "--yes"]):
+        result = cli("dead", *words)
+        said = f"{letter[:8]} was not sent: an edit of it was sent before, with the key {edited(letter)}, and is posted"
+        assert (result.code, said in result.err) == (FAILED, True)
+        assert f"Drop it: `relay dead drop {letter[:8]}`." in result.err
+    assert (world.count(world.outbox), world.count(world.dead), len(editor.opened)) == (0, 1, 1)
+
+
+def test_a_letter_that_was_retried_and_posted_is_only_edited_after_a_question(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, editor: Editor
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $AAPL", RejectReason=REASON, RelayKey="k1")
+    cli.plan("DeleteMessageBatch", not_deleted)
+    cli("dead", "retry", letter)
+    assert outbox.run().outcomes == ["posted"]
+    editor.will_save("Up 4% $AAPL")
+    result = cli("dead", "edit", letter, typed="n\n")
+    assert (result.code, editor.opened, world.count(world.outbox)) == (FAILED, [], 0)
+    assert f"A message with its key k1 is posted ({world.entry('k1')['url']})." in result.err
+    assert cli("dead", "edit", letter, "--yes").code == DONE
+
+
+def test_a_letter_whose_key_the_publisher_sent_again_is_only_edited_after_a_question(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox, editor: Editor
+) -> None:
+    outbox.send('{"body": "Up 3% $AAPL", "key": "k1", "expires_at": "2026-11-20T00:00:00Z"}')
+    assert outbox.run().outcomes == ["rejected"]
+    outbox.send('{"body": "Up 3% $AAPL", "key": "k1"}')
+    assert outbox.run().outcomes == ["posted"]
+    result = cli("dead", "edit", cli("dead", "list", "--json").json[0]["id"])
+    assert (result.code, "Use --yes to skip the question" in result.err, editor.opened) == (FAILED, True, [])
+    assert world.count(world.outbox) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "others", "words"),
+    [
+        ("claimed", {}, "is being delivered, or may be posted"),
+        ("unknown", {}, "may be posted"),
+        ("rejected", {"first_claimed_at": "1"}, "may be posted"),
+        ("released", {}, "waits to be posted"),
+    ],
+)
+def test_a_letter_whose_key_may_be_posted_is_only_edited_after_a_question(  # noqa: PLR0913, PLR0917  fixtures
+    cli: CliHarness, world: PostingWorld, editor: Editor, status: str, others: dict[str, str], words: str
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
+    ledger_has(world, "k1", status, **others)
+    result = cli("dead", "edit", letter, typed="n\n")
+    assert (result.code, f"A message with its key k1 {words}." in result.err, editor.opened) == (FAILED, True, [])
+
+
+@pytest.mark.parametrize("status", ["rejected", "dry_run"])
+def test_a_letter_whose_key_is_certainly_not_posted_is_edited_without_a_question(
+    cli: CliHarness, world: PostingWorld, editor: Editor, status: str
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
+    ledger_has(world, "k1", status)
+    editor.will_save("Up 3% $AAPL")
+    assert cli("dead", "edit", letter).code == DONE
+
+
+def test_a_letter_that_version_0_1_posted_under_its_sqs_id_is_only_edited_after_a_question(
+    cli: CliHarness, world: PostingWorld, editor: Editor
+) -> None:
+    event = {"id": "e1", "detail-type": "alert", "source": "s", "detail": "Up 3% $APPL"}
+    letter = cli.add_dead_letter(json.dumps(event), RejectReason=REASON)
+    ledger_has(world, letter, "posted", url="a-page")
+    assert f"A message with its key {letter} is posted (a-page)." in cli("dead", "edit", letter).err
+    assert editor.opened == []
+
+
+def test_what_is_posted_while_the_editor_is_open_is_asked_about(
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
+    monkeypatch.setattr(dead.editor, "edit", lambda *_: ledger_has(world, "k1", "posted") or "Up 3% $AAPL\n")
+    result = cli("dead", "edit", letter)
+    assert (result.code, world.count(world.outbox), world.count(world.dead)) == (FAILED, 0, 1)
+    assert "A message with its key k1 is posted." in result.err
+    assert "The edited text:\n\nUp 3% $AAPL\n" in result.err
+
+
+def test_what_is_posted_while_the_editor_is_open_is_sent_if_the_operator_agrees(
+    cli: CliHarness, world: PostingWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
+    monkeypatch.setattr(dead.editor, "edit", lambda *_: ledger_has(world, "k1", "posted") or "Up 3% $AAPL\n")
+    result = cli("dead", "edit", letter, typed="y\n")
+    assert (result.code, world.count(world.outbox), world.count(world.dead)) == (DONE, 1, 0)
+
+
+def test_what_the_operator_agreed_to_is_not_asked_again(cli: CliHarness, world: PostingWorld, editor: Editor) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1")
+    ledger_has(world, "k1", "posted")
+    editor.will_save("Up 3% $AAPL")
+    assert cli("dead", "edit", letter, typed="y\n").code == DONE
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("claimed", "is being delivered, or may be posted"),
+        ("released", "waits to be posted"),
+        ("rejected", "was rejected: it is in Dead letters itself, unless somebody retried or dropped it"),
+        ("dry_run", "went through a dry run"),
+    ],
+)
+def test_a_letter_with_an_edit_is_not_retried_and_the_others_are(
+    cli: CliHarness, world: PostingWorld, status: str, words: str
+) -> None:
+    letter, _other = cli.add_dead_letter("Up 3% $APPL"), cli.add_dead_letter("two $B")
+    ledger_has(world, edited(letter), status)
+    result = cli("dead", "retry", "--all")
+    assert (result.code, cli.bodies(world.outbox), cli.bodies(world.dead)) == (FAILED, ["two $B"], ["Up 3% $APPL"])
+    assert f"and {words}. Drop it: `relay dead drop {letter[:8]}`." in result.err
+    assert "1 letter of 2 failed." in result.err
+
+
+def test_a_letter_whose_edit_is_a_dead_letter_itself_is_neither_retried_nor_edited(
+    cli: CliHarness, world: PostingWorld
+) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    cli.add_dead_letter("Up 3% $AAPL", RelayKey=edited(letter))
+    for words in (["edit", letter, "--yes"], ["retry", "--all"]):
+        assert "and is in Dead letters itself. Drop it" in cli("dead", *words).err
+    assert cli.bodies(world.outbox) == ["Up 3% $AAPL"]
+
+
+def test_a_letter_with_the_key_of_the_edited_one_is_named(cli: CliHarness, editor: Editor) -> None:
+    letter, twin = (cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON, RelayKey="k1") for _ in range(2))
+    cli.add_dead_letter("two $B", RelayKey="k2")
+    editor.will_save("Up 3% $AAPL")
+    result = cli("dead", "edit", letter)
+    assert f"{twin[:8]} has the same key. If it is the same alert, do not retry it: drop it.\n" in result.err
+    assert (result.code, result.err.count("has the same key")) == (DONE, 1)
+
+
+def test_the_ledger_is_read_once_for_many_letters(cli: CliHarness) -> None:
+    for number in range(10):
+        cli.add_dead_letter(f"letter {number} $AAPL")
+    cli("dead", "retry", "--all")
+    assert [name for name, _ in cli.calls].count("BatchGetItem") == 1
+
+
+def test_no_letter_is_sent_if_the_ledger_cannot_be_read(cli: CliHarness, world: PostingWorld, editor: Editor) -> None:
+    letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
+    cli.plan("BatchGetItem", *["AccessDeniedException"] * 2)
+    assert [cli("dead", word, letter).code for word in ("retry", "edit")] == [NO_AWS, NO_AWS]
+    assert (world.count(world.outbox), editor.opened) == (0, [])
+
+
 def saving(text: bytes, then: str = "") -> str:
     """The command of an editor that saves a text, and then does something."""
     program = f"import os, pathlib, signal, sys; pathlib.Path(sys.argv[1]).write_bytes({text!r}); {then}"
@@ -484,6 +667,20 @@ def test_ctrl_c_in_the_editor_does_not_end_the_command(
     letter = cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON)
     monkeypatch.setenv("VISUAL", saving(b"Up 3% $AAPL", "os.kill(os.getppid(), signal.SIGINT)"))
     assert (cli("dead", "edit", letter).code, world.count(world.outbox)) == (DONE, 1)
+
+
+def test_nobody_else_can_read_what_is_edited(cli: CliHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    noted = tmp_path / "modes"
+    note = (
+        "file = pathlib.Path(sys.argv[1]); modes = [oct(each.stat().st_mode & 0o777) for each in (file.parent, file)]"
+    )
+    monkeypatch.setenv("VISUAL", saving(b"Up 3% $AAPL", f"{note}; pathlib.Path({str(noted)!r}).write_text(str(modes))"))
+    before = os.umask(0)
+    try:
+        cli("dead", "edit", cli.add_dead_letter("Up 3% $APPL", RejectReason=REASON))
+    finally:
+        os.umask(before)
+    assert noted.read_text() == "['0o700', '0o600']"
 
 
 @pytest.mark.parametrize(

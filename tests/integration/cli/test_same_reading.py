@@ -322,4 +322,4 @@ def test_a_letter_stays_when_the_ledger_is_too_busy(cli: CliHarness, world: Post
     cli.plan("BatchGetItem", lambda sent: {"Responses": {TABLE: []}, "UnprocessedKeys": sent["RequestItems"]})
     result = cli("dead", "retry", "--all")
     assert (result.code, world.count(world.outbox)) == (FAILED, 0)
-    assert "sqs-1 stays in Dead letters: the ledger is too busy. Try again." in result.err
+    assert "sqs-1 stays in Dead letters. The ledger is too busy. Try again." in result.err

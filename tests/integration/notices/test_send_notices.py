@@ -2,24 +2,32 @@
 
 import json
 import socket
+import ssl
 import traceback
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from contextlib import closing
+from http.client import HTTPConnection, InvalidURL
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from relay import __version__
 from relay.notices import bootstrap, incoming_webhook
 from relay.notices.incoming_webhook import TIMEOUT_SECONDS, IncomingWebhook, NotSent
 
 from functions.send_notices import app
 from local.stand_ins.http_server import Handler, Server
 from tests.iam import refused
+from tests.servers import request_of, self_signed, tcp_server
 from tests.unit.notices.test_notice import log_lines, notification, rejected
+from tests.worlds.clock import Clock
 from tests.worlds.posting import PostingWorld
 from tests.worlds.runs import Run, write_to_stdout
 
 PARAMETER, SECRET = "/stocktwits-relay/notify-url", "T0/B0/a-secret"
-URL = f"https://chat.example.com/services/{SECRET}?thread=1"
+HOST = "chat.example.com"
+URL = f"https://{HOST}/services/{SECRET}?thread=1"
 ALARM = notification(json.dumps({"AlarmName": "stocktwits-relay-dead-letters", "AlarmDescription": "Look."}))
 
 
@@ -28,11 +36,13 @@ class Receiver:
 
     Attributes:
         requests: What it was sent: method, path, content type and JSON.
+        agents: The User-Agent of each.
         status: What it answers.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, str, Any]] = []
+        self.agents: list[str | None] = []
         self.status = 200
         self.headers: dict[str, str] = {}
 
@@ -44,6 +54,7 @@ class Answering(Handler):
         receiver = self.server.stand_in
         body = json.loads(self.read_body())
         receiver.requests.append((self.command, self.path, self.headers["Content-Type"], body))
+        receiver.agents.append(self.headers["User-Agent"])
         self.answer(receiver.status, b"ok", receiver.headers)
 
 
@@ -80,6 +91,7 @@ class NoticesWorld:
             self.invoke(event)
         shown = "".join(traceback.format_exception(error.value))  # as Lambda logs it
         assert SECRET not in shown + self.posting.written()
+        assert error.value.__suppress_context__ or error.value.__context__ is None
         return str(error.value)
 
     def _connect(self, host: str, port: int) -> HTTPConnection:
@@ -106,6 +118,11 @@ def test_an_alarm_is_posted_to_the_address_as_json(notices: NoticesWorld) -> Non
     assert (method, path, content_type) == ("POST", f"/services/{SECRET}?thread=1", "application/json")
     assert content["text"].startswith("stocktwits-relay: alarm dead-letters\nLook.")
     assert (notices.hosts, run.answer) == ([("chat.example.com", 443)], {"sent": 1})
+
+
+def test_the_relay_names_itself_as_discord_requires(notices: NoticesWorld) -> None:
+    notices.invoke(ALARM)
+    assert notices.receiver.agents == [f"StockTwitsRelay/{__version__}"]
 
 
 def test_what_was_sent_is_logged_without_the_address(notices: NoticesWorld) -> None:
@@ -185,6 +202,18 @@ def test_an_address_that_is_not_one_of_https_is_refused_without_showing_it(notic
     assert notices.hosts == []
 
 
+@pytest.mark.parametrize("kind", [OSError, InvalidURL, ValueError])
+def test_an_error_that_quotes_the_address_is_shown_by_its_kind_alone(
+    notices: NoticesWorld, kind: type[Exception]
+) -> None:
+    class Quoting(HTTPConnection):
+        def connect(self) -> None:
+            raise kind(f"no answer from {URL}")
+
+    notices.posting.patch.setattr(incoming_webhook, "_connect", Quoting)
+    assert notices.fails() == f"the receiver of notices gave no answer ({kind.__name__})"
+
+
 def test_a_host_that_python_cannot_encode_is_an_error_of_its_kind_alone(notices: NoticesWorld) -> None:
     class Unencodable(HTTPConnection):
         def connect(self) -> None:
@@ -225,9 +254,60 @@ def test_a_missing_parameter_is_named(notices: NoticesWorld) -> None:
     assert notices.fails() == expected
 
 
-def test_a_connection_uses_verified_tls_and_has_a_time_out() -> None:
-    connection = incoming_webhook._connect("chat.example.com", 443)
-    assert (connection.timeout, connection._context.check_hostname) == (TIMEOUT_SECONDS, True)  # type: ignore[attr-defined]
+def addresses(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
+    """Let the host's name have an address on loopback for each of these ports."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", each)) for each in ports]
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **how: found if host == HOST else real(host, *rest, **how)
+    )
+
+
+@pytest.mark.parametrize("dead", [1, 2, 3, 20])
+def test_connecting_has_an_end_however_many_addresses_the_host_has(monkeypatch: pytest.MonkeyPatch, dead: int) -> None:
+    clock = Clock(0)
+
+    def connect(_address: Any, timeout: float) -> socket.socket:
+        clock.forward(timeout)
+        raise TimeoutError
+
+    addresses(monkeypatch, *range(dead))
+    monkeypatch.setattr(incoming_webhook, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(TimeoutError):
+        incoming_webhook._connect(HOST, 443).connect()
+    assert clock.now == pytest.approx(TIMEOUT_SECONDS)
+
+
+def test_the_next_address_is_used_if_one_does_not_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tls, certificate = self_signed(tmp_path, host=HOST)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        dead = closed.getsockname()[1]
+    with tcp_server(request_of, tls) as server:
+        addresses(monkeypatch, dead, server.port)
+        connection = incoming_webhook._connect(HOST, 443)
+        with closing(connection):
+            connection.request("POST", "/a/path")
+            assert connection.sock.gettimeout() == TIMEOUT_SECONDS
+    assert b"POST /a/path HTTP/1.1\r\nHost: chat.example.com\r\n" in server.received
+
+
+def test_a_certificate_for_another_host_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tls, certificate = self_signed(tmp_path, host="other.example.com")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with tcp_server(request_of, tls) as server:
+        addresses(monkeypatch, server.port)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            incoming_webhook._connect(HOST, 443).connect()
+
+
+def test_a_receiver_that_does_not_speak_tls_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming_webhook, "TIMEOUT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        addresses(monkeypatch, silent.getsockname()[1])
+        with pytest.raises(TimeoutError):
+            incoming_webhook._connect(HOST, 443).connect()
 
 
 def test_nothing_is_read_before_a_notice_is_sent() -> None:

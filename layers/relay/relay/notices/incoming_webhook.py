@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import time
 from http.client import HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING
 
+from relay import __version__
 from relay.aws_errors import AWS_ERRORS, error_code
 from relay.errors import RelayError
 from relay.notices.notice import payload
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
     from relay.notices.notice import Notice
 
 TIMEOUT_SECONDS = 5
-"""For connecting, and for each part of the answer."""
+"""For connecting, over all the addresses of the host and with TLS, and for each part of the answer."""
+
+MOST_ADDRESSES = 3
+"""How many addresses of the host are tried, so that each has time to answer."""
 
 _LABEL = "[A-Za-z0-9-]{1,63}"
 _ADDRESS = re.compile(rf"https://({_LABEL}(?:[.]{_LABEL})*)(?::([0-9]{{1,5}}))?(/[!-~]*)")
@@ -50,9 +56,10 @@ class IncomingWebhook:
         """
         host, port, path = self._address()
         body = json.dumps(payload(notice, host.lower())).encode()
+        headers = {"Content-Type": "application/json", "User-Agent": f"StockTwitsRelay/{__version__}"}
         connection = _connect(host, port)
         try:
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
+            connection.request("POST", path, body, headers)
             status = connection.getresponse().status
         except (OSError, HTTPException, ValueError) as error:  # ValueError for a name that cannot be encoded
             # Only the kind: the error's text may quote the address.
@@ -79,5 +86,33 @@ class IncomingWebhook:
         return found[1], port, found[3]
 
 
+class _Connection(HTTPSConnection):
+    """A connection that is made within one time-out; http.client's own has one for each address of the host."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._tls = standard_context()
+        super().__init__(host, port, timeout=TIMEOUT_SECONDS, context=self._tls)
+
+    def connect(self) -> None:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        plain = _first_that_answers(self.host, self.port, deadline)
+        plain.settimeout(max(deadline - time.monotonic(), 0.001))  # zero would mean not to wait
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+        self.sock.settimeout(TIMEOUT_SECONDS)
+
+
 def _connect(host: str, port: int) -> HTTPConnection:
-    return HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=standard_context())
+    return _Connection(host, port)
+
+
+def _first_that_answers(host: str, port: int, deadline: float) -> socket.socket:
+    """Connect to the first address of a host that answers; those that are left share the time that is left."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:MOST_ADDRESSES]
+    failure = OSError("the host has no address")
+    for tried, (*_, address) in enumerate(found):
+        seconds = (deadline - time.monotonic()) / (len(found) - tried)
+        try:
+            return socket.create_connection((str(address[0]), int(address[1])), max(seconds, 0.001))
+        except OSError as error:
+            failure = error
+    raise failure
