@@ -137,7 +137,10 @@ def setup(  # noqa: PLR0913  each is an option
     _check_stack_name(context, clone)
     context = replace(context, profile=context.profile or clone.profile)
     clone.check_deployable(context.profile)
-    given = _Given(context)
+    runtime = clone.find_runtime()
+    if runtime:
+        context.notes.print(f"The functions will run on {runtime}, whose Python is on this machine.", soft_wrap=True)
+    given = _Given(context, runtime)
     context, account = _identify(context)
     stack = _find(context)
     answers = Answers(clone, stack)
@@ -184,9 +187,14 @@ def setup(  # noqa: PLR0913  each is an option
 
 
 class _Given:
-    """The region and profile that the operator chose, as further commands have to repeat them."""
+    """The region and profile that the operator chose, as further commands have to repeat them, and the runtime.
 
-    def __init__(self, context: Context) -> None:
+    Attributes:
+        runtime: What ``make deploy`` gets as RUNTIME; None if it needs nothing.
+    """
+
+    def __init__(self, context: Context, runtime: str | None) -> None:
+        self.runtime = runtime
         options = (("--region", "AWS_REGION", context.region), ("--profile", "AWS_PROFILE", context.profile))
         self._chosen = [(option, name, value) for option, name, value in options if value]
         self._chosen = [each for each in self._chosen if each[2] != os.environ.get(each[1])]
@@ -199,6 +207,7 @@ class _Given:
     def make_deploy(self, parameters: str) -> str:
         """Return the command that deploys, as it is typed."""
         variables = "".join(f"{name}={shlex.quote(value)} " for _, name, value in self._chosen)
+        variables += f"RUNTIME={self.runtime} " if self.runtime else ""
         return f'{variables}make deploy PARAMETERS="{parameters}"'
 
 
@@ -371,7 +380,7 @@ def _deploy(  # noqa: PLR0913  what there is to decide on
         context.notes.print("Wrote samconfig.toml.")
     parameters = f"DryRun={dry_run}"  # always: samconfig.toml may have another one
     context.notes.print(f"\n$ {given.make_deploy(parameters)}", style="bold", soft_wrap=True)
-    clone.deploy(region, context.profile, parameters, quiet=quiet)
+    clone.deploy(region, context.profile, parameters, given.runtime, quiet=quiet)
     return find(context.session, context.stack_name)
 
 

@@ -18,7 +18,7 @@ from relay_cli.clone import FILES, Clone
 from relay_cli.commands.setup import SECRETS
 from relay_cli.failure import Failure
 
-from local.build import ROOT
+from local.build import ROOT, deployed_runtime
 from local.deploy import configured
 from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.template import TEMPLATE
@@ -29,9 +29,12 @@ from tests.worlds.functions import Outbox
 from tests.worlds.posting import TOKEN, TOKEN_PARAMETER, PostingWorld
 
 MAKE = """#!/bin/sh
-printf '%s|%s|%s\\n' "$*" "$AWS_REGION" "$PARAMETERS" >> made
+printf '%s|%s|%s%s\\n' "$*" "$AWS_REGION" "$PARAMETERS" "${RUNTIME+|$RUNTIME}" >> made
 echo progress
 test ! -e fails
+"""
+PYTHON = """#!/bin/sh
+echo "$0"
 """
 PACE = {"MaxPostsPerHour": "6", "PostBurst": "2", "MaxPostsPerDay": "40"}
 PARAMETERS = {"PostingEnabled": "true", "BackupsEnabled": "true", "WebhookEnabled": "false", **PACE, "AlarmEmail": MAIL}
@@ -47,6 +50,7 @@ class Operator:
 
     cli: CliHarness
     clone: Path
+    programs: Path
 
     def __call__(self, *words: str, typed: str = "") -> CommandResult:
         return self.cli("setup", *words, typed=typed)
@@ -60,6 +64,12 @@ class Operator:
     def made(self) -> list[str]:
         file = self.clone / "made"
         return file.read_text().splitlines() if file.exists() else []
+
+
+def has(programs: Path, name: str, script: str) -> None:
+    """Let a machine have a program."""
+    (programs / name).write_text(script)
+    (programs / name).chmod(0o755)
 
 
 @pytest.fixture
@@ -81,11 +91,15 @@ def operator(
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, clone / name)
     programs.mkdir()
-    (programs / "make").write_text(MAKE)
-    (programs / "make").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.defpath}")
+    has(programs, "make", MAKE)
+    has(programs, deployed_runtime(), PYTHON)
+    for tool in ("sh", "sed", "tr", "ls", "sort", "grep", "env"):
+        (programs / tool).symlink_to(shutil.which(tool) or "")
+    for name, value in {"PATH": str(programs), "PYENV_ROOT": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("RUNTIME", raising=False)
     monkeypatch.chdir(clone)
-    yield Operator(cli, clone)
+    yield Operator(cli, clone, programs)
     for secret in (TOKEN, PASSWORD):
         assert secret not in cli.everything
         assert secret not in (clone / "samconfig.toml").read_text()
@@ -197,6 +211,45 @@ def test_credentials_are_checked_before_anything_is_asked(operator: Operator) ->
     operator.cli.plan("GetCallerIdentity", "InvalidClientTokenId")
     result = operator()
     assert (result.code, "AWS does not recognize your credentials" in result.err) == (NO_AWS, True)
+
+
+def test_without_the_python_of_the_default_runtime_the_newest_other_one_is_deployed_and_said(
+    operator: Operator,
+) -> None:
+    (operator.programs / deployed_runtime()).unlink()
+    for name in ("python3.11", "python3.12"):
+        has(operator.programs, name, PYTHON)
+    result = operator.new(*ANSWERED)
+    assert (result.code, operator.made) == (DONE, ["deploy|us-east-1|DryRun=true|python3.12"])
+    assert "The functions will run on python3.12" in result.err
+    make = 'RUNTIME=python3.12 make deploy PARAMETERS="DryRun='
+    assert (f"\n$ {make}true" in result.err, f"     {make}false" in result.out) == (True, True)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_machine_with_no_python_to_build_for_is_told_so_before_anything_is_asked(operator: Operator) -> None:
+    (operator.programs / deployed_runtime()).unlink()
+    result = operator.new()
+    assert (result.code, operator.made) == (FAILED, [])
+    assert result.err.startswith("relay: `make deploy` needs python3.13 with pip, or one of python3.11, ")
+
+
+@pytest.mark.parametrize(("named", "code"), [("python3.12", DONE), ("python3.11", FAILED)])
+def test_the_runtime_that_is_named_needs_its_python_whatever_else_is_there(
+    operator: Operator, named: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has(operator.programs, "python3.12", PYTHON)
+    monkeypatch.setenv("RUNTIME", named)
+    result = operator.new(*ANSWERED)
+    assert (result.code, named in result.err) == (code, code == FAILED)
+    assert operator.made == ([f"deploy|us-east-1|DryRun=true|{named}"] if code == DONE else [])
+
+
+def test_the_runtime_of_samconfig_is_built_for(operator: Operator) -> None:
+    has(operator.programs, "python3.12", PYTHON)
+    Clone(operator.clone).write("us-east-1", {"PythonRuntime": "python3.12"})
+    operator.new(*ANSWERED)
+    assert operator.made == ["deploy|us-east-1|DryRun=true|python3.12"]
 
 
 @pytest.mark.usefixtures("terminal")
