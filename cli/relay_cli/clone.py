@@ -140,16 +140,15 @@ class Clone:
         Raises:
             Failure: That Python is not installed.
         """
-        default, *others = self._runtimes()
+        default, *allowed = self._runtimes()
+        others = [each for each in reversed(allowed) if each != default]
         named = os.environ.get("RUNTIME") or self.parameter("PythonRuntime")
-        for runtime in [named] if named else [default, *reversed(others)]:
+        for runtime in [named] if named else [default, *others]:
             if self._has_python(runtime):
                 return None if runtime == (os.environ.get("RUNTIME") or default) else runtime
         if named:
-            place = "RUNTIME" if "RUNTIME" in os.environ else "PythonRuntime in samconfig.toml"
-            raise Failure(
-                f"{place} is {named}, but no {named} with pip is on this machine: install it, or change that."
-            )
+            place = "RUNTIME" if os.environ.get("RUNTIME") else "PythonRuntime in samconfig.toml"
+            raise Failure(f"{place} is {named}, but no {named} with pip is on this machine: install it, or change it.")
         raise Failure(
             f"`make deploy` needs {default} with pip, or one of {', '.join(others)}: install one (Debian: apt-get "
             "install python3-pip), and try again."

@@ -141,7 +141,7 @@ def test_what_to_do_next_is_shown_although_a_command_failed(
 ) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     operator.cli.plan(operation, *[None] * before, "AccessDenied")
-    result = operator.new(*ANSWERED, "--token-file", str(tmp_path / "token"), "--username", "relay_demo")
+    result = operator.new(*ANSWERED, "--token-file", str(tmp_path / "token"), "--expect-username", "relay_demo")
     assert (result.code, "What to do next:" in result.out) == (NO_AWS, True)
     assert "Correct what failed above" in result.out
     assert "see above what failed" in result.err.splitlines()[-1]
@@ -231,7 +231,7 @@ def test_a_machine_with_no_python_to_build_for_is_told_so_before_anything_is_ask
     (operator.programs / deployed_runtime()).unlink()
     result = operator.new()
     assert (result.code, operator.made) == (FAILED, [])
-    assert result.err.startswith("relay: `make deploy` needs python3.13 with pip, or one of python3.11, ")
+    assert result.err.startswith("relay: `make deploy` needs python3.13 with pip, or one of python3.14, ")
 
 
 @pytest.mark.parametrize(("named", "code"), [("python3.12", DONE), ("python3.11", FAILED)])
@@ -419,8 +419,8 @@ def test_the_token_and_the_login_are_stored_from_files(operator: Operator, world
     token, password = tmp_path / "token", tmp_path / "password"
     token.write_text(f"{TOKEN}\n")
     password.write_text(f"{PASSWORD}\n")
-    account = ("--token-file", str(token), "--username", "relay_demo")
-    archive = ("--firestream-user", "demo-user", "--password-file", str(password))
+    account = ("--token-file", str(token), "--expect-username", "relay_demo")
+    archive = ("--firestream-username", "demo-user", "--password-file", str(password))
     assert operator.new(*ANSWERED, *account, *archive).code == DONE
     assert operator.cli.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
     assert operator.cli.stored(LOGIN_PARAMETER)["password"] == PASSWORD
@@ -428,7 +428,7 @@ def test_the_token_and_the_login_are_stored_from_files(operator: Operator, world
 
 def test_the_token_of_another_account_ends_it(operator: Operator, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
-    result = operator("--token-file", str(tmp_path / "token"), "--username", "somebody_else")
+    result = operator("--token-file", str(tmp_path / "token"), "--expect-username", "somebody_else")
     assert (result.code, "not to @somebody_else" in result.err) == (REFUSED, True)
 
 
@@ -440,21 +440,21 @@ def test_a_login_can_come_later(operator: Operator, world: PostingWorld) -> None
 
 
 WOULD_FAIL = {
-    "--token-file token": "needs --username",
-    "--token-file missing --username a": "missing cannot be read",
-    "--token-file local --username a": "local cannot be read",
-    "--token-file empty --username a": "The first line of empty is empty",
-    "--token-file binary --username a": "binary is not UTF-8 text",
-    "--token-file words --username a": "not an access token",
-    "--token-file token --username a --login later": "Leave out --token-file",
+    "--token-file token": "needs --expect-username",
+    "--token-file missing --expect-username a": "missing cannot be read",
+    "--token-file local --expect-username a": "local cannot be read",
+    "--token-file empty --expect-username a": "The first line of empty is empty",
+    "--token-file binary --expect-username a": "binary is not UTF-8 text",
+    "--token-file words --expect-username a": "not an access token",
+    "--token-file token --expect-username a --login later": "Leave out --token-file",
     "--login token": "use --token-file",
     "--login application": "use --token-file",
-    "--password-file token": "needs --firestream-user",
-    "--firestream-user me": "use --password-file",
-    "--firestream-user me --password-file missing": "missing cannot be read",
-    "--firestream-user a:b --password-file token": "must not contain a colon",
-    "--no-posting --username a": "does not post",
-    "--no-backups --firestream-user a": "fetches no backups",
+    "--password-file token": "needs --firestream-username",
+    "--firestream-username me": "use --password-file",
+    "--firestream-username me --password-file missing": "missing cannot be read",
+    "--firestream-username a:b --password-file token": "must not contain a colon",
+    "--no-posting --expect-username a": "does not post",
+    "--no-backups --firestream-username a": "fetches no backups",
     "--no-posting --no-backups": "nothing to set up",
 }
 """Options that could not work, and how the error says so."""
@@ -470,7 +470,7 @@ def test_what_would_fail_later_fails_before_anything_is_deployed(operator: Opera
 
 
 @pytest.mark.parametrize(
-    ("parameter", "option"), [(TOKEN_PARAMETER, "--login"), (LOGIN_PARAMETER, "--firestream-user")]
+    ("parameter", "option"), [(TOKEN_PARAMETER, "--login"), (LOGIN_PARAMETER, "--firestream-username")]
 )
 def test_a_login_that_nobody_can_be_asked_for_is_missed_before_anything_is_deployed(
     operator: Operator, world: PostingWorld, parameter: str, option: str
