@@ -86,7 +86,10 @@ def build(
     """
     python = interpreter(runtime)
     if python is None:
-        raise BuildError(f"sam build for {runtime} needs that Python with pip, on PATH or in pyenv's folders")
+        raise BuildError(
+            f"sam build for {runtime} needs that Python with pip, on PATH or in pyenv's folders: install it, or build "
+            f"for another one of {', '.join(runtimes())}, with RUNTIME=python3.x"
+        )
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _locked_build_dir(runtime, architecture) as build_dir:
         build_state, kept_state = directory.with_name("build.toml"), build_dir / "build.toml"  # SAM fixes the first

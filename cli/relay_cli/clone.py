@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-FILES = ("Makefile", "samconfig.toml", "template.yaml", "local/deploy.py")
+FILES = ("Makefile", "samconfig.toml", "template.yaml", "local/deploy.py", "local/find_python.sh")
 """What a folder must have to be a clone."""
 
 QUOTED_NOTHING = "''"
@@ -131,13 +131,50 @@ class Clone:
                 USAGE,
             )
 
-    def deploy(self, region: str, profile: str | None, parameters: str, *, quiet: bool = False) -> None:
+    def find_runtime(self) -> str | None:
+        """Return what ``make deploy`` has to be given as RUNTIME, such as ``python3.12``; None if it needs nothing.
+
+        It builds with the Python of the functions' runtime. Without one that RUNTIME or samconfig.toml names, that is
+        the template's default, or else the newest of the others that is on this machine.
+
+        Raises:
+            Failure: That Python is not installed.
+        """
+        default, *allowed = self._runtimes()
+        others = [each for each in reversed(allowed) if each != default]
+        named = os.environ.get("RUNTIME") or self.parameter("PythonRuntime")
+        for runtime in [named] if named else [default, *others]:
+            if self._has_python(runtime):
+                return None if runtime == (os.environ.get("RUNTIME") or default) else runtime
+        if named:
+            place = "RUNTIME" if os.environ.get("RUNTIME") else "PythonRuntime in samconfig.toml"
+            raise Failure(f"{place} is {named}, but no {named} with pip is on this machine: install it, or change it.")
+        raise Failure(
+            f"`make deploy` needs {default} with pip, or one of {', '.join(others)}: install one (Debian: apt-get "
+            "install python3-pip), and try again."
+        )
+
+    def _runtimes(self) -> list[str]:
+        """Return the template's default runtime, and all that it allows, oldest first."""
+        template = (self.folder / "template.yaml").read_text(encoding="utf-8")
+        parameter = template.partition("\n  PythonRuntime:")[2].partition("Description")[0]
+        return re.findall(r"python3\.\d+", parameter)
+
+    def _has_python(self, runtime: str) -> bool:
+        command = ["/bin/sh", "local/find_python.sh", runtime]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, check=False)  # nosec B603  # noqa: S603  no shell reads it
+        return not done.returncode
+
+    def deploy(
+        self, region: str, profile: str | None, parameters: str, runtime: str | None = None, *, quiet: bool = False
+    ) -> None:
         """Run ``make deploy``, which prints its progress.
 
         Args:
             region: The AWS region.
             profile: The AWS profile; None for the default.
             parameters: What is deployed with besides samconfig.toml, as ``Name=value Name=value``.
+            runtime: The runtime; None for the one of RUNTIME, or else the template's default.
             quiet: Whether its progress goes to standard error, because standard output has the result.
 
         Raises:
@@ -147,6 +184,8 @@ class Clone:
         environment = {**os.environ, "AWS_REGION": region, "PARAMETERS": parameters}
         if profile:
             environment["AWS_PROFILE"] = profile
+        if runtime:
+            environment["RUNTIME"] = runtime
         output = 2 if quiet else None
         done = subprocess.run([make, "deploy"], cwd=self.folder, env=environment, stdout=output, check=False)  # nosec B603  # noqa: S603  no argument comes from elsewhere
         if done.returncode:

@@ -14,10 +14,12 @@ class Invocation:
     Attributes:
         region: The AWS region; None if none was chosen.
         profile: The AWS profile; None if none was chosen.
+        runtime: What ``make deploy`` gets as RUNTIME; None if it needs nothing.
     """
 
     region: str | None = None
     profile: str | None = None
+    runtime: str | None = None
 
     def relay(self, command: str) -> str:
         """Return a command of `relay` as it is typed."""
@@ -27,6 +29,7 @@ class Invocation:
     def make_deploy(self, parameters: str) -> str:
         """Return the command that deploys with these parameters, ``Name=value Name=value``, as it is typed."""
         variables = "".join(f"{name}={shlex.quote(value)} " for _, name, value in self._chosen())
+        variables += f"RUNTIME={self.runtime} " if self.runtime else ""
         return f'{variables}make deploy PARAMETERS="{parameters}"'
 
     def aws(self, command: str, region: str) -> str:

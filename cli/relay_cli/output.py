@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from io import RawIOBase, TextIOWrapper
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rich.cells import cell_len
@@ -136,30 +136,6 @@ def goes_to_a_terminal() -> bool:
 def binary_output() -> BinaryIO:
     """Return standard output for bytes that do not go to a terminal."""
     return sys.stdout.buffer
-
-
-class BinaryStream(RawIOBase):
-    """Standard output as a file that knows its position, which a pipe does not, and a writer of Parquet asks for."""
-
-    def __init__(self, output: BinaryIO) -> None:
-        """Write to an output, and leave it open."""
-        self._output = output
-        self._position = 0
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def write(self, content: Any) -> int:  # noqa: ANN401  any buffer, as in the parent
-        """Write all of it."""
-        size = memoryview(content).nbytes
-        self._output.write(content)
-        self._position += size
-        return size
-
-    def tell(self) -> int:
-        """Return how many bytes were written."""
-        return self._position
 
 
 def write_lines(lines: Iterable[bytes]) -> None:

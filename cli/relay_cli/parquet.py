@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from io import RawIOBase
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
@@ -38,7 +40,8 @@ class Parquet:
         """Write to an open file."""
         self._columns = columns
         self._schema = pa.schema([(each.name, _TYPES[each.kind]) for each in columns])
-        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._sink = _Sink(file)
+        self._writer = parquet.ParquetWriter(self._sink, self._schema, compression="zstd")
         self._rows: list[Row] = []
         self._bytes = 0
 
@@ -54,6 +57,12 @@ class Parquet:
         self._flush()
         self._writer.close()
 
+    def discard(self) -> None:
+        """Write nothing more, so that the file cannot look complete."""
+        self._sink.discards = True
+        with suppress(pa.ArrowException):  # a group may be incomplete
+            self._writer.close()
+
     def _flush(self) -> None:
         if self._rows:
             arrays = [
@@ -62,6 +71,32 @@ class Parquet:
             ]
             self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._rows, self._bytes = [], 0
+
+
+class _Sink(RawIOBase):
+    """What pyarrow writes to: it asks for the position, which a pipe does not know, and writes when it is closed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Write to a file, and leave it open."""
+        self.discards = False
+        self._file = file
+        self._position = 0
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, content: Any) -> int:  # noqa: ANN401  any buffer, as in the parent
+        """Write all of it, or nothing once it is discarded."""
+        size = memoryview(content).nbytes
+        if not self.discards:
+            self._file.write(content)
+        self._position += size
+        return size
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._position
 
 
 def _value(value: Any, kind: Kind) -> object:  # noqa: ANN401  any value of a row

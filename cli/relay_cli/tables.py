@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -12,7 +12,7 @@ import msgspec
 from relay_cli.failure import USAGE, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from relay_cli.rows import Column, Row
 
@@ -34,6 +34,9 @@ class Table(Protocol):
     def close(self) -> None:
         """Write what is still to be written; the file itself stays open."""
 
+    def discard(self) -> None:
+        """Write nothing more, so that the file cannot look complete."""
+
 
 class JsonLines:
     """JSON lines: an object for each row, with the line itself as the value of ``raw``."""
@@ -52,14 +55,15 @@ class JsonLines:
     def close(self) -> None:
         """Do nothing: every row is written."""
 
+    discard = close
+
 
 class Csv:
     """CSV as in RFC 4180, in UTF-8, with a first row of names; several texts are separated by commas."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
         """Write to an open file."""
-        self._file = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="", write_through=True)
-        self._writer = csv.writer(self._file)
+        self._writer = csv.writer(_Utf8(file))
         self._writer.writerow([each.name for each in columns])
 
     def write(self, row: Row) -> None:
@@ -67,8 +71,19 @@ class Csv:
         self._writer.writerow([_cell(each) for each in row])
 
     def close(self) -> None:
-        """Leave the file open."""
-        self._file.detach()
+        """Do nothing: every row is written."""
+
+    discard = close
+
+
+class _Utf8:
+    """Text for a binary file; unlike a `io.TextIOWrapper`, it never closes the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._write = file.write
+
+    def write(self, text: str) -> int:
+        return self._write(text.encode(errors="replace"))
 
 
 def table_class(kind: Format) -> Callable[[BinaryIO, Sequence[Column]], Table]:
@@ -92,6 +107,17 @@ def table_class(kind: Format) -> Callable[[BinaryIO, Sequence[Column]], Table]:
             USAGE,
         ) from None
     return Parquet
+
+
+@contextmanager
+def completed(table: Table) -> Iterator[Table]:
+    """Close a table once the block ends, or discard it after an error, such as of a disk that is full."""
+    try:
+        yield table
+    except BaseException:
+        table.discard()
+        raise
+    table.close()
 
 
 def _cell(value: object) -> object:

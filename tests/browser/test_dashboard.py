@@ -16,6 +16,11 @@ from tests.browser.conftest import AT_SECOND_ATTEMPT, EARLIER, PATIENCE_MS, POST
 SCREENSHOTS = ROOT / os.environ.get("SCREENSHOTS", ".local/screenshots")
 """Where the pictures go; `make test-browser SCREENSHOTS=docs/images` writes those of the documentation."""
 
+PERHAPS_POSTED = (
+    "StockTwits refused it (422: it is a duplicate of a message that was posted within the last thirty minutes) - an "
+    "earlier attempt may have posted it: look on StockTwits; if it is not there, send it as a new message"
+)
+
 PHONE = {"width": 390, "height": 844}
 """The screen of a usual phone, in CSS pixels."""
 
@@ -47,7 +52,7 @@ def announced(page: Page) -> Locator:
 
 def everything_is_there(page: Page) -> None:
     """Wait until what was sent before the tests is shown."""
-    for text in (*POSTED, AT_SECOND_ATTEMPT):
+    for text in (*(text for text, _ in POSTED.values()), AT_SECOND_ATTEMPT):
         expect(post(page, text)).to_contain_text("posted")
     expect(region(page, "Needs you")).to_contain_text(REJECTED)
     expect(region(page, "Backups")).to_contain_text("358 of the last 365 days stored")
@@ -173,14 +178,16 @@ def test_one_press_pauses_and_what_waits_says_why(page: Page, stack: Stack) -> N
     expect(page.get_by_role("status")).to_contain_text("1 message waiting: within two minutes")
 
 
-def dead_letter(page: Page, stack: Stack, text: str) -> Locator:
+def dead_letter(
+    page: Page, stack: Stack, text: str, why: str = "StockTwits refused it (422: nothing that would last)"
+) -> Locator:
     """Put a message into Dead letters, and find it on the page."""
-    reason = {"DataType": "String", "StringValue": "StockTwits refused it (422: nothing that would last)"}
+    reason = {"DataType": "String", "StringValue": why}
     stack.client("sqs").send_message(
         QueueUrl=stack.outputs["DeadLetterQueueUrl"], MessageBody=text, MessageAttributes={"RejectReason": reason}
     )
     item = region(page, "Needs you").get_by_role("listitem").filter(has_text=text)
-    expect(item).to_contain_text("nothing that would last")
+    expect(item).to_contain_text(why)
     return item
 
 
@@ -190,6 +197,23 @@ def test_a_dead_letter_is_sent_again(page: Page, stack: Stack) -> None:
     expect(page.get_by_role("status")).to_contain_text("Sent to the Outbox again")
     expect(item).to_have_count(0)
     expect(region(page, "Posts")).to_contain_text("Second try <b>not bold</b> $INTC")
+
+
+def test_on_a_phone_the_whole_reason_of_a_dead_letter_is_seen_beside_its_retry(page: Page, stack: Stack) -> None:
+    page.set_viewport_size(PHONE)
+    item = dead_letter(page, stack, f"{'Long ' * 80}$T", PERHAPS_POSTED)
+    reason, text = item.locator(".reason"), item.locator(".text")
+    assert (is_whole(reason), is_whole(text)) == (True, False)
+    assert page.evaluate("document.scrollingElement.scrollHeight") < 3 * PHONE["height"]
+    item.get_by_text("Drop or edit").click()
+    assert is_whole(text)
+    item.get_by_role("button", name="Delete it for good").click()
+    expect(item).to_have_count(0)
+
+
+def is_whole(text: Locator) -> bool:
+    """Whether nothing of a text is cut off."""
+    return bool(text.evaluate("each => each.scrollHeight <= each.clientHeight"))
 
 
 def test_a_dead_letter_is_dropped_by_keyboard_and_only_at_the_second_press(page: Page, stack: Stack) -> None:
@@ -262,6 +286,7 @@ def test_a_refresh_leaves_alone_what_is_being_written(page: Page) -> None:
 
 def test_a_refresh_leaves_the_focus_on_what_was_unfolded(page: Page, stack: Stack) -> None:
     everything_is_there(page)
+    search(page, REJECTED)  # by now, it may be among the older ones, which are folded
     summary = post(page, REJECTED).locator("summary")
     summary.press("Enter")
     send(stack, {"body": "Something new above it $NKE"})
@@ -296,7 +321,7 @@ def test_a_sentiment_is_read_out_as_its_word_alone(page: Page) -> None:
     everything_is_there(page)
     page.get_by_label("Refresh automatically").uncheck()
     unfold_everything(page)
-    for text, sentiment in {**POSTED, REJECTED: "bearish"}.items():
+    for text, sentiment in [*POSTED.values(), (REJECTED, "bearish")]:
         result = post(page, text).aria_snapshot()
         assert set(re.findall("bullish|bearish|neutral", result)) == ({sentiment} if sentiment else set())
         assert not set("▲▼◆✓✗") & set(result)

@@ -47,7 +47,7 @@ def backups(  # noqa: PLR0913  the options of a command
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", min=1, metavar="N", help="Show the newest so many days; with --missing, the first so many."
+            "--limit", min=1, metavar="N", help="Only the newest so many days; with --missing, of those that it lists."
         ),
     ] = None,
     check: Annotated[
@@ -224,12 +224,15 @@ def _a_year_before(last_day: str) -> str:
 
 
 def _list(context: Context, overview: Overview, limit: int | None, *, as_json: bool) -> None:
+    listed = {Status.MISSING, Status.FAILED, Status.DAMAGED}
+    days = sorted({day.day for each in overview.calendars for day in each.days if day.status in listed})
+    newest = set(days[-limit:] if limit else days)
     found = [
         {"file_type": each.file_type, "day": day.day, "status": day.status, "reason": day.reason}
         for each in overview.calendars
         for day in each.days
-        if day.status in {Status.MISSING, Status.FAILED, Status.DAMAGED}
-    ][:limit]
+        if day.status in listed and day.day in newest
+    ]
     if as_json:
         print_json(found)
         return

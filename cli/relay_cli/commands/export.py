@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar as months
 import re
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
@@ -22,10 +22,10 @@ from relay_cli.deployed import calendar
 from relay_cli.deployed.backup_file import MeasuredReader, StoredBackup
 from relay_cli.failure import FAILED, USAGE, Failure
 from relay_cli.files import complete_file, file_in
-from relay_cli.output import BinaryStream, binary_output, goes_to_a_terminal, print_json
+from relay_cli.output import binary_output, goes_to_a_terminal, print_json
 from relay_cli.progress import transfer_bar
 from relay_cli.rows import COLUMNS, row
-from relay_cli.tables import Format, table_class
+from relay_cli.tables import Format, completed, table_class
 from relay_cli.text import count, one_line
 
 if TYPE_CHECKING:
@@ -108,11 +108,11 @@ def export(  # noqa: PLR0913  the arguments of a command
     skipped = Skipped(context.notes)
     bar = transfer_bar(context.notes, size)
     rows = 0
-    opened = complete_file(target) if target else nullcontext(cast("BinaryIO", BinaryStream(binary_output())))
+    opened = complete_file(target) if target else nullcontext(binary_output())
     with bar, opened as file:
         task = bar.add_task("", total=size)
         columns = COLUMNS[file_type]
-        with closing(create_table(file, columns)) as table:
+        with completed(create_table(file, columns)) as table:
             for each in wanted:
                 bar.update(task, description=each.day.isoformat())
                 rows += _write(

@@ -115,7 +115,7 @@ def posts(  # noqa: PLR0913  each is an option
         context.console.print("There is no such message in the log.")
         return
     for burst in deliveries.bursts(rows):
-        text = _folded(context, burst) if len(burst) > 1 else _format(context, burst[0], explained)
+        text = _folded(context, burst, explained) if len(burst) > 1 else _format(context, burst[0], explained)
         context.console.print(text, soft_wrap=True)
 
 
@@ -138,14 +138,20 @@ def _waiting(
     return waiting[:most], explained
 
 
-def _folded(context: Context, burst: Sequence[Delivered]) -> Text:
-    """Format a burst: what its messages have in common, and a line for each; without links, for the newest ones."""
+def _folded(context: Context, burst: Sequence[Delivered], explained: dict[str, Explanation]) -> Text:
+    """Format a burst: what its messages have in common, and a line for each; without links, for the newest ones.
+
+    Where it is known what they wait for now, that of the newest is shown, and not the reason of its last delivery.
+    """
     newest = burst[0]
     text = Text(context.moment(newest.at))
     text.append(f"  {one_line(newest.outcome)}", STYLES.get(newest.outcome, ""))
     within = length((newest.at - burst[-1].at).total_seconds())
     text.append(f": {count(len(burst), 'message')} within {within}")
-    if newest.reason:
+    waiting = _waits(context, explained.get(newest.message_id))
+    if waiting:
+        text.append("".join(f"\n    the newest waits {each}" for each in waiting), "dim")
+    elif newest.reason:
         text.append(f"\n    {one_line(newest.reason)}", "dim")
     linked = any(row.url for row in burst)
     for row in burst if linked else burst[:SHOWN_OF_A_BURST]:
@@ -172,9 +178,14 @@ def _format(context: Context, row: Delivered, explained: dict[str, Explanation])
         text.append(f"\n    {one_line(row.url)}", "blue")
     if row.reason:
         text.append(f"\n    {one_line(row.reason)}", "dim")
-    waiting = explained.get(row.message_id)
-    for wait in waiting.waits if waiting else ():
-        text.append(
-            f"\n    {context.until(wait.until) if wait.until else wait.when}: {one_line(wait.reason, 1000)}", "dim"
-        )
+    for each in _waits(context, explained.get(row.message_id)):
+        text.append(f"\n    {each}", "dim")
     return text
+
+
+def _waits(context: Context, explanation: Explanation | None) -> list[str]:
+    """Return until when a message waits, and for what, a line for each."""
+    return [
+        f"{context.until(wait.until) if wait.until else wait.when}: {one_line(wait.reason, 1000)}"
+        for wait in (explanation.waits if explanation else ())
+    ]

@@ -114,10 +114,10 @@ def setup(  # noqa: PLR0913  each is an option
         Login | None, typer.Option(metavar="HOW", help="How to log in to StockTwits: token, application or later.")
     ] = None,
     token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the token.")] = None,
-    username: Annotated[
+    expect_username: Annotated[
         str | None, typer.Option(metavar="NAME", help="The StockTwits account that the token must belong to.")
     ] = None,
-    firestream_user: Annotated[
+    firestream_username: Annotated[
         str | None, typer.Option(metavar="NAME", help="Firestream's user name; '' to log in later.")
     ] = None,
     password_file: Annotated[
@@ -138,7 +138,7 @@ def setup(  # noqa: PLR0913  each is an option
 
     [dim]relay setup
     AWS_REGION=eu-west-1 relay setup --no-backups
-    relay setup --no-posting --firestream-user my_login[/dim]
+    relay setup --no-posting --firestream-username my_login[/dim]
     """
     context: Context = ctx.obj
     clone = Clone(Path.cwd())
@@ -146,10 +146,13 @@ def setup(  # noqa: PLR0913  each is an option
     if not context.profile and clone.profile:
         context = replace(context, profile=clone.profile, region=context.region or configured_region())
     clone.check_deployable(context.profile)
+    runtime = clone.find_runtime()
+    if runtime:
+        context.notes.print(f"The functions will run on {runtime}, whose Python is on this machine.", soft_wrap=True)
     if not context.session.region_name:
         region = choose("AWS region", "--region", "us-east-1", str.strip)
         context = replace(context, region=region)
-    given = context.invocation
+    given = replace(context.invocation, runtime=runtime)
     context, account = _identify(context)
     stack = _find(context, given)
     answers = Answers(clone, stack)
@@ -163,14 +166,14 @@ def setup(  # noqa: PLR0913  each is an option
         answers.take_number("PostBurst", burst, "Posts at once, after a quiet time", "--burst")
         answers.take_number("MaxPostsPerDay", posts_per_day, "Posts a day (0 for no limit)", "--posts-per-day")
     answers.take("AlarmEmail", alarm_email, ALARMS)
-    if not posts and (login or token_file or username):
-        raise Failure("Leave out --login, --token-file and --username: this stack does not post.", USAGE)
-    if not fetches and (firestream_user or password_file):
-        raise Failure("Leave out --firestream-user and --password-file: this stack fetches no backups.", USAGE)
+    if not posts and (login or token_file or expect_username):
+        raise Failure("Leave out --login, --token-file and --expect-username: this stack does not post.", USAGE)
+    if not fetches and (firestream_username or password_file):
+        raise Failure("Leave out --firestream-username and --password-file: this stack fetches no backups.", USAGE)
     secrets = _Secrets(context, answers)
     logins = [
-        _token_login(secrets, login, username, token_file) if posts else None,
-        _archive_login(secrets, firestream_user, password_file) if fetches else None,
+        _token_login(secrets, login, expect_username, token_file) if posts else None,
+        _archive_login(secrets, firestream_username, password_file) if fetches else None,
     ]
 
     before = stack
@@ -379,7 +382,7 @@ def _deploy(  # noqa: PLR0913  what there is to decide on
         context.notes.print("Wrote samconfig.toml.")
     parameters = f"DryRun={dry_run}"  # always: samconfig.toml may have another one
     context.notes.print(f"\n$ {given.make_deploy(parameters)}", style="bold", soft_wrap=True)
-    clone.deploy(region, context.profile, parameters, quiet=quiet)
+    clone.deploy(region, context.profile, parameters, given.runtime, quiet=quiet)
     return find(context.session, context.stack_name)
 
 
@@ -411,7 +414,7 @@ def _token_login(secrets: _Secrets, login: Login | None, username: str | None, f
     if file and login not in {None, Login.TOKEN}:
         raise Failure(f"Leave out --token-file with --login {login}, or use --login token.", USAGE)
     if file and not username:
-        raise Failure("--token-file needs --username, the account that the token must belong to.", USAGE)
+        raise Failure("--token-file needs --expect-username, the account that the token must belong to.", USAGE)
     if file:
         login = Login.TOKEN
     elif login is None and secrets.has("StockTwitsTokenParameter"):
@@ -440,15 +443,17 @@ def _archive_login(secrets: _Secrets, username: str | None, file: Path | None) -
     """
     by_hand = ("login", "firestream")
     if file and not username:
-        raise Failure("--password-file needs --firestream-user, whose password it is.", USAGE)
+        raise Failure("--password-file needs --firestream-username, whose password it is.", USAGE)
     if username is None and secrets.has("FirestreamCredentialsParameter"):
         return None
     if username is None:
-        username = choose("Firestream's user name, or later", "--firestream-user", "later", unless("later"))
+        username = choose("Firestream's user name, or later", "--firestream-username", "later", unless("later"))
     if not username:
         return _LoginStep(by_hand)
     if not file and not prompts.at_a_terminal():
-        raise Failure("There is nobody to ask for the password: use --password-file, or --firestream-user ''.", USAGE)
+        raise Failure(
+            "There is nobody to ask for the password: use --password-file, or --firestream-username ''.", USAGE
+        )
     secret = read_secret(file) if file else None
     check_login(username, secret)
     return _LoginStep(by_hand, (*by_hand, "--username", username), secret)

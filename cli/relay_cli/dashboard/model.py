@@ -34,7 +34,7 @@ GATE_SECONDS, QUEUES_SECONDS, POSTS_SECONDS, LETTERS_SECONDS, BACKUPS_SECONDS = 
 archive takes several requests."""
 
 POSTS = 100
-"""How many messages can be seen and searched."""
+"""How many messages that ended can be seen and searched, and how many that wait."""
 
 LASTING = {"": "until resumed", "30m": "for 30 minutes", "2h": "for 2 hours", "1d": "for a day"}
 """The durations of a pause, as for `relay pause --for`, and in words."""
@@ -45,7 +45,7 @@ _SERVICES = ("dynamodb", "sqs", "cloudwatch", "logs", "cloudformation", "s3")
 
 @dataclass(frozen=True, slots=True)
 class Posts:
-    """The newest messages.
+    """The newest messages that ended, and those that wait.
 
     Attributes:
         messages: Their outcomes, newest first.
@@ -179,7 +179,7 @@ class DashboardModel:
         return queues.read(self.stack, queues.POSTING)
 
     def _posts(self) -> Posts:
-        messages = deliveries.newest(self._logs, POSTS, latest=True)
+        messages = deliveries.recent(self._logs, POSTS)
         explained = attempt(lambda: waits.explain_rows(self.stack, messages))
         return Posts(messages, explained.value or {})
 

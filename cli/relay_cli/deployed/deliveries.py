@@ -111,17 +111,44 @@ def newest(  # noqa: PLR0913  each narrows the messages down
         key: Only messages with this idempotency key.
         latest: Leave out what the same alert's later message replaces, such as a dead letter that was retried.
     """
-    now = at(time.time())
-    starts = [since] if since or now is None else [now - timedelta(seconds=each) for each in LOOK_BACK_SECONDS]
     rows: list[Delivered] = []
-    for step, start in enumerate(filter(None, starts)):
-        # CloudWatch filters by key, but not by outcome: a message that was deferred and then posted counts as posted.
-        lines = logs.lines(POSTING, start, "delivery", refresh=step == 0, **({"key": key} if key else {}))
-        found = _rows(lines)
-        rows = [row for row in (_latest(found) if latest else found) if outcome in (None, row.outcome)]
+    for found in _looking_back(logs, since, key, latest=latest):
+        rows = [row for row in found if outcome in (None, row.outcome)]
         if most is not None and len(rows) >= most:
             break
     return rows[:most]
+
+
+def recent(logs: Logs, most: int) -> list[Delivered]:
+    """Return the newest messages that ended and, beside them, the newest that were deferred; newest first.
+
+    Taken together, what waits in a long pause would leave no place for what was posted before it.
+
+    Args:
+        logs: The functions' logs.
+        most: The maximum number of each of the two.
+    """
+    ended: list[Delivered] = []
+    deferred: list[Delivered] = []
+    for found in _looking_back(logs, latest=True):
+        deferred = [row for row in found if row.outcome == Result.DEFERRED]
+        ended = [row for row in found if row.outcome != Result.DEFERRED]
+        if len(ended) >= most:
+            break
+    return sorted([*ended[:most], *deferred[:most]], key=lambda row: row.at, reverse=True)
+
+
+def _looking_back(
+    logs: Logs, since: datetime | None = None, key: str | None = None, *, latest: bool
+) -> Iterator[list[Delivered]]:
+    """Read messages, newest first, from further and further back; arguments as for `newest`."""
+    now = at(time.time())
+    starts = [since] if since or now is None else [now - timedelta(seconds=each) for each in LOOK_BACK_SECONDS]
+    for step, start in enumerate(filter(None, starts)):
+        # CloudWatch filters by key, but not by outcome: a message that was deferred and then posted counts as posted.
+        lines = logs.lines(POSTING, start, "delivery", refresh=step == 0, **({"key": key} if key else {}))
+        rows = _rows(lines)
+        yield _latest(rows) if latest else rows
 
 
 def last_posted(logs: Logs) -> Delivered | None:

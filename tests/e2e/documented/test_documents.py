@@ -30,7 +30,6 @@ NOT_HERE = {
     "sam build": "it makes what AWS runs, and deploys it there: test_build.py builds, local/stack/stack.py deploys",
     "sam delete": "it would take the stack away from the tests that follow",
     "from relay.archive import read_backup": "tests/unit/backups/test_reader.py reads a file and an object",
-    "pip install .": "it needs the package index",
     "python3 -m venv ~/relay": "it installs into the home folder: test_first_hour.py does that, in another",
     "relay setup": "it deploys: test_first_hour.py does that, from a clone",
     "queue_arn() {": "the emulator does not know StartMessageMoveTask",

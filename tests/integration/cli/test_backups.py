@@ -111,9 +111,12 @@ def test_a_type_alone_or_those_that_the_stack_keeps(relay: ArchiveCli) -> None:
     assert [each["file_type"] for each in one] == ["message"]
 
 
-def test_no_more_missing_days_are_listed_than_were_asked_for(relay: ArchiveCli) -> None:
-    words = ["backups", "--from", "2016-12-05", "--to", "2016-12-09", "--limit", "2"]
-    assert len(relay(*words, "--missing").lines) == 2
+def test_of_the_missing_days_the_newest_that_were_asked_for_are_listed_of_every_type(relay: ArchiveCli) -> None:
+    note_absent(relay, Backup(date(2016, 12, 9), "message"))
+    words = ["backups", "--from", "2016-12-05", "--to", "2016-12-09", "--limit", "2", "--missing"]
+    assert relay(*words).lines == ["message 2016-12-07", "message 2016-12-08"]
+    both = relay(*words, "--type", "message", "--type", "activity").lines
+    assert both == ["message 2016-12-08", "activity 2016-12-08", "activity 2016-12-09"]
 
 
 def test_the_calendar_shows_no_more_than_the_newest_days_that_were_asked_for(relay: ArchiveCli) -> None:

@@ -309,6 +309,21 @@ def test_what_waits_is_not_among_the_posts(page: Page, cli: CliHarness, world: P
     assert ("Up 3%" in shown.part("waits"), "Up 3%" in shown.part("posts")) == (True, False)
 
 
+def test_however_many_messages_wait_the_posts_before_them_are_shown(
+    page: Page, cli: CliHarness, world: PostingWorld, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "POSTS", 2)
+    outbox.send("Up 3% $AAPL")
+    cli.log(outbox.run())
+    world.clock.forward(2 * 3600)  # so that it is not in what is read first
+    world.gate().close(Pause("rate_limited", "StockTwits limits the rate", world.clock() + 600))
+    outbox.send(*(f"{number} waits $A" for number in range(3)))
+    cli.log(outbox.run())
+    shown = page.ask()
+    assert "✓ posted Up 3% $AAPL" in shown.part("posts")
+    assert shown.part("waits").count("… ") == 2
+
+
 def test_the_calendar_shows_what_became_of_each_day(archive: CliHarness, world: PostingWorld) -> None:
     yesterday = calendar.today() - timedelta(days=1)
     stored, failed, absent = (yesterday - timedelta(days=each) for each in (10, 11, 12))

@@ -1,11 +1,14 @@
 """`relay export`: backups as one table, in a file that other programs read."""
 
 import csv
+import errno
+import gc
 import gzip
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,10 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 from relay.backups.backup import Backup
+from relay_cli import app, progress
 from relay_cli import parquet as relay_parquet
-from relay_cli import progress
 from relay_cli.commands import export
+from relay_cli.files import complete_file
 
 from tests.worlds.archive_cli import BACKUP, DONE, FAILED, USAGE, ArchiveCli, lines_of, put
 
@@ -283,12 +287,62 @@ def test_without_pyarrow_the_error_says_how_to_install_it(relay: ArchiveCli, mon
     assert relay("export", "message", "2016-12-05", "--format", "csv").code == DONE
 
 
-def test_a_disk_that_is_full_is_reported_and_nothing_kept(relay: ArchiveCli) -> None:
+def test_a_disk_that_is_full_at_the_end_is_reported_and_nothing_kept(relay: ArchiveCli) -> None:
     put(relay, BACKUP, lines_of(MESSAGE))
     relay.patch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     result = relay("export", "message", "2016-12-05", "--format", "csv", "-o", "table")
     assert (result.code, result.err) == (FAILED, "relay: table cannot be written: No space left.\n")
     assert list(relay.folder.iterdir()) == []
+
+
+class Ends(io.BytesIO):
+    """A file that fails after some bytes: by the place where its disk is full, or its reader has gone."""
+
+    def __init__(self, size: int, error: OSError) -> None:
+        super().__init__()
+        self._size, self._error = size, error
+
+    def write(self, content: Any) -> int:
+        if self.tell() + memoryview(content).nbytes > self._size:
+            raise self._error
+        return super().write(content)
+
+
+@pytest.fixture
+def many(relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch) -> ArchiveCli:
+    """An archive with a backup that makes a table of several groups."""
+    put(relay, BACKUP, lines_of(*({"id": number, "body": f"{number:0200x}"} for number in range(100))))
+    monkeypatch.setattr(relay_parquet, "GROUP_ROWS", 10)
+    return relay
+
+
+SIZES = pytest.mark.parametrize("size", [0, 100, 1500], ids=["nothing", "a-little", "some-rows"])
+
+
+@SIZES
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_disk_that_fills_up_is_reported_and_nothing_kept(many: ArchiveCli, form: str, size: int) -> None:
+    @contextmanager
+    def full(target: Path) -> Iterator[Ends]:
+        with complete_file(target):
+            yield Ends(size, OSError(errno.ENOSPC, "No space left on device"))
+
+    many.patch.setattr(export, "complete_file", full)
+    result = many("export", "message", "2016-12-05", "--format", form, "-o", "table")
+    gc.collect()  # what was left open would write now
+    assert (result.code, result.err) == (FAILED, "relay: table cannot be written: No space left on device.\n")
+    assert list(many.folder.iterdir()) == []
+
+
+@SIZES
+@pytest.mark.parametrize("form", FORMATS)
+def test_who_has_read_enough_is_left_in_peace(many: ArchiveCli, form: str, size: int) -> None:
+    output = Ends(size, BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    many.patch.setattr(app, "_discard_output", lambda: None)  # of the tests, here
+    many.patch.setattr(export, "binary_output", lambda: output)
+    result = many("export", "message", "2016-12-05", "--format", form, "-o", "-")
+    gc.collect()
+    assert (result.code, result.err) == (DONE, "")
 
 
 def test_a_long_export_shows_a_bar_with_the_day(relay: ArchiveCli) -> None:

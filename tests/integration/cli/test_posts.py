@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from relay.errors import Pause
 from relay.posting.outcome import Result
 from relay_cli.commands import posts
 from relay_cli.commands.posts import STYLES
@@ -274,6 +275,20 @@ def test_deferred_is_what_waits_now_with_what_it_waits_for(
     settled(world, "gone")
     assert [row["key"] for row in rows(cli, "--outcome", "deferred")] == ["waits"]
     assert cli("posts", "--outcome", "deferred").lines[-1].startswith("    until 2026-11-21 15:")
+
+
+def test_of_a_burst_that_waits_the_waits_of_the_newest_are_shown_as_they_are_now(
+    cli: CliHarness, world: PostingWorld, outbox: Outbox
+) -> None:
+    world.stand_in.fail("5xx-before", times=3)
+    outbox.send(*(f"{number} $A" for number in range(3)))
+    cli.log(outbox.run())
+    until = world.clock() + 3600
+    world.gate().close(Pause("rate_limited", "StockTwits limits the rate", until))
+    first, *lines = cli("posts", "--outcome", "deferred").lines
+    assert "deferred: 3 messages within " in first
+    assert f"    the newest waits until {iso(until)}: StockTwits limits the rate" in lines
+    assert ["waits" in each for each in lines] == [True] * (len(lines) - 3) + [False] * 3  # then three texts
 
 
 @pytest.mark.parametrize("words", [["--limit", "1"], ["--since", "1h", "--limit", "2"], ["--since", "1h"]])

@@ -18,7 +18,7 @@ from relay_cli.clone import FILES, Clone
 from relay_cli.commands.setup import SECRETS
 from relay_cli.failure import Failure
 
-from local.build import ROOT
+from local.build import ROOT, deployed_runtime
 from local.deploy import configured
 from local.stand_ins.firestream.server import FirestreamStandIn
 from tests.template import TEMPLATE
@@ -29,9 +29,12 @@ from tests.worlds.functions import Outbox
 from tests.worlds.posting import TOKEN, TOKEN_PARAMETER, PostingWorld
 
 MAKE = """#!/bin/sh
-printf '%s|%s|%s\\n' "$*" "$AWS_REGION" "$PARAMETERS" >> made
+printf '%s|%s|%s%s\\n' "$*" "$AWS_REGION" "$PARAMETERS" "${RUNTIME+|$RUNTIME}" >> made
 echo progress
 test ! -e fails
+"""
+PYTHON = """#!/bin/sh
+echo "$0"
 """
 PACE = {"MaxPostsPerHour": "6", "PostBurst": "2", "MaxPostsPerDay": "40"}
 PARAMETERS = {"PostingEnabled": "true", "BackupsEnabled": "true", "WebhookEnabled": "false", **PACE, "AlarmEmail": MAIL}
@@ -47,6 +50,7 @@ class Operator:
 
     cli: CliHarness
     clone: Path
+    programs: Path
 
     def __call__(self, *words: str, typed: str = "") -> CommandResult:
         return self.cli("setup", *words, typed=typed)
@@ -60,6 +64,12 @@ class Operator:
     def made(self) -> list[str]:
         file = self.clone / "made"
         return file.read_text().splitlines() if file.exists() else []
+
+
+def has(programs: Path, name: str, script: str) -> None:
+    """Let a machine have a program."""
+    (programs / name).write_text(script)
+    (programs / name).chmod(0o755)
 
 
 @pytest.fixture
@@ -81,11 +91,15 @@ def operator(
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, clone / name)
     programs.mkdir()
-    (programs / "make").write_text(MAKE)
-    (programs / "make").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.defpath}")
+    has(programs, "make", MAKE)
+    has(programs, deployed_runtime(), PYTHON)
+    for tool in ("sh", "sed", "tr", "ls", "sort", "grep", "env"):
+        (programs / tool).symlink_to(shutil.which(tool) or "")
+    for name, value in {"PATH": str(programs), "PYENV_ROOT": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("RUNTIME", raising=False)
     monkeypatch.chdir(clone)
-    yield Operator(cli, clone)
+    yield Operator(cli, clone, programs)
     for secret in (TOKEN, PASSWORD):
         assert secret not in cli.everything
         assert secret not in (clone / "samconfig.toml").read_text()
@@ -127,7 +141,7 @@ def test_what_to_do_next_is_shown_although_a_command_failed(
 ) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     operator.cli.plan(operation, *[None] * before, "AccessDenied")
-    result = operator.new(*ANSWERED, "--token-file", str(tmp_path / "token"), "--username", "relay_demo")
+    result = operator.new(*ANSWERED, "--token-file", str(tmp_path / "token"), "--expect-username", "relay_demo")
     assert (result.code, "What to do next:" in result.out) == (NO_AWS, True)
     assert "Correct what failed above" in result.out
     assert "see above what failed" in result.err.splitlines()[-1]
@@ -197,6 +211,45 @@ def test_credentials_are_checked_before_anything_is_asked(operator: Operator) ->
     operator.cli.plan("GetCallerIdentity", "InvalidClientTokenId")
     result = operator()
     assert (result.code, "AWS does not recognize your credentials" in result.err) == (NO_AWS, True)
+
+
+def test_without_the_python_of_the_default_runtime_the_newest_other_one_is_deployed_and_said(
+    operator: Operator,
+) -> None:
+    (operator.programs / deployed_runtime()).unlink()
+    for name in ("python3.11", "python3.12"):
+        has(operator.programs, name, PYTHON)
+    result = operator.new(*ANSWERED)
+    assert (result.code, operator.made) == (DONE, ["deploy|us-east-1|DryRun=true|python3.12"])
+    assert "The functions will run on python3.12" in result.err
+    make = 'RUNTIME=python3.12 make deploy PARAMETERS="DryRun='
+    assert (f"\n$ {make}true" in result.err, f"     {make}false" in result.out) == (True, True)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_machine_with_no_python_to_build_for_is_told_so_before_anything_is_asked(operator: Operator) -> None:
+    (operator.programs / deployed_runtime()).unlink()
+    result = operator.new()
+    assert (result.code, operator.made) == (FAILED, [])
+    assert result.err.startswith("relay: `make deploy` needs python3.13 with pip, or one of python3.14, ")
+
+
+@pytest.mark.parametrize(("named", "code"), [("python3.12", DONE), ("python3.11", FAILED)])
+def test_the_runtime_that_is_named_needs_its_python_whatever_else_is_there(
+    operator: Operator, named: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has(operator.programs, "python3.12", PYTHON)
+    monkeypatch.setenv("RUNTIME", named)
+    result = operator.new(*ANSWERED)
+    assert (result.code, named in result.err) == (code, code == FAILED)
+    assert operator.made == ([f"deploy|us-east-1|DryRun=true|{named}"] if code == DONE else [])
+
+
+def test_the_runtime_of_samconfig_is_built_for(operator: Operator) -> None:
+    has(operator.programs, "python3.12", PYTHON)
+    Clone(operator.clone).write("us-east-1", {"PythonRuntime": "python3.12"})
+    operator.new(*ANSWERED)
+    assert operator.made == ["deploy|us-east-1|DryRun=true|python3.12"]
 
 
 @pytest.mark.usefixtures("terminal")
@@ -462,8 +515,8 @@ def test_the_token_and_the_login_are_stored_from_files(operator: Operator, world
     token, password = tmp_path / "token", tmp_path / "password"
     token.write_text(f"{TOKEN}\n")
     password.write_text(f"{PASSWORD}\n")
-    account = ("--token-file", str(token), "--username", "relay_demo")
-    archive = ("--firestream-user", "demo-user", "--password-file", str(password))
+    account = ("--token-file", str(token), "--expect-username", "relay_demo")
+    archive = ("--firestream-username", "demo-user", "--password-file", str(password))
     assert operator.new(*ANSWERED, *account, *archive).code == DONE
     assert operator.cli.stored(TOKEN_PARAMETER)["access_token"] == TOKEN
     assert operator.cli.stored(LOGIN_PARAMETER)["password"] == PASSWORD
@@ -471,7 +524,7 @@ def test_the_token_and_the_login_are_stored_from_files(operator: Operator, world
 
 def test_the_token_of_another_account_ends_it(operator: Operator, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
-    result = operator("--token-file", str(tmp_path / "token"), "--username", "somebody_else")
+    result = operator("--token-file", str(tmp_path / "token"), "--expect-username", "somebody_else")
     assert (result.code, "not to @somebody_else" in result.err) == (REFUSED, True)
 
 
@@ -483,21 +536,21 @@ def test_a_login_can_come_later(operator: Operator, world: PostingWorld) -> None
 
 
 WOULD_FAIL = {
-    "--token-file token": "needs --username",
-    "--token-file missing --username a": "missing cannot be read",
-    "--token-file local --username a": "local cannot be read",
-    "--token-file empty --username a": "The first line of empty is empty",
-    "--token-file binary --username a": "binary is not UTF-8 text",
-    "--token-file words --username a": "not an access token",
-    "--token-file token --username a --login later": "Leave out --token-file",
+    "--token-file token": "needs --expect-username",
+    "--token-file missing --expect-username a": "missing cannot be read",
+    "--token-file local --expect-username a": "local cannot be read",
+    "--token-file empty --expect-username a": "The first line of empty is empty",
+    "--token-file binary --expect-username a": "binary is not UTF-8 text",
+    "--token-file words --expect-username a": "not an access token",
+    "--token-file token --expect-username a --login later": "Leave out --token-file",
     "--login token": "use --token-file",
     "--login application": "use --token-file",
-    "--password-file token": "needs --firestream-user",
-    "--firestream-user me": "use --password-file",
-    "--firestream-user me --password-file missing": "missing cannot be read",
-    "--firestream-user a:b --password-file token": "must not contain a colon",
-    "--no-posting --username a": "does not post",
-    "--no-backups --firestream-user a": "fetches no backups",
+    "--password-file token": "needs --firestream-username",
+    "--firestream-username me": "use --password-file",
+    "--firestream-username me --password-file missing": "missing cannot be read",
+    "--firestream-username a:b --password-file token": "must not contain a colon",
+    "--no-posting --expect-username a": "does not post",
+    "--no-backups --firestream-username a": "fetches no backups",
     "--no-posting --no-backups": "nothing to set up",
 }
 """Options that could not work, and how the error says so."""
@@ -513,7 +566,7 @@ def test_what_would_fail_later_fails_before_anything_is_deployed(operator: Opera
 
 
 @pytest.mark.parametrize(
-    ("parameter", "option"), [(TOKEN_PARAMETER, "--login"), (LOGIN_PARAMETER, "--firestream-user")]
+    ("parameter", "option"), [(TOKEN_PARAMETER, "--login"), (LOGIN_PARAMETER, "--firestream-username")]
 )
 def test_a_login_that_nobody_can_be_asked_for_is_missed_before_anything_is_deployed(
     operator: Operator, world: PostingWorld, parameter: str, option: str
