@@ -20,8 +20,8 @@ from local.build import HOST_RUNTIME, ROOT, deployed_runtime, interpreter, runti
 HOME = ROOT / ".local" / "runtimes"
 REQUIREMENTS = ("requirements/local.txt", "requirements/dev.txt")
 TESTS = ("tests/unit", "tests/integration", "tests/stand_ins", "tests/project", "tests/verification")
-PROCESSES = 3
-"""One more than there are usually processors: some tests wait."""
+PROCESSES = 4
+"""More than there are usually processors: some tests wait."""
 
 MAX_FAILURES_SHOWN = 20
 """How many of a runtime's failures are printed; the log has them all."""

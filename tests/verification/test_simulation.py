@@ -1,4 +1,4 @@
-"""Hundreds of days of the relay in simulated time: no guarantee is violated, and a violation would be found."""
+"""A hundred days of the relay in simulated time: no guarantee is violated, and a violation would be found."""
 
 import time
 from typing import Any
@@ -14,7 +14,7 @@ from verification.simulation.run import run
 from verification.simulation.scenario import scenario
 from verification.simulation.stocktwits import Links
 
-DAYS = 150
+DAYS = 100
 SECONDS = 60
 """Enough for all days on an idle machine; a busy one runs as many as it can."""
 

@@ -189,7 +189,8 @@ class Page:
         try:
             html = render(snapshots)
         except Exception as error:  # noqa: BLE001  other people wrote the values
-            problem = Snapshot[Any](problem=f"It could not be rendered ({type(error).__name__}).")
+            # Not `Snapshot[Any](…)`: before Python 3.13, a frozen class with slots refuses what `typing` sets.
+            problem: Snapshot[Any] = Snapshot(problem=f"It could not be rendered ({type(error).__name__}).")
             html = render(dict.fromkeys(snapshots, problem))
         return Markup(html)  # noqa: S704  # nosec B704  # the templates escape every value
 

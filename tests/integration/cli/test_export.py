@@ -316,11 +316,15 @@ def many(relay: ArchiveCli, monkeypatch: pytest.MonkeyPatch) -> ArchiveCli:
     return relay
 
 
-SIZES = pytest.mark.parametrize("size", [0, 100, 1500], ids=["nothing", "a-little", "some-rows"])
+ENDS = pytest.mark.parametrize(
+    ("form", "size"),
+    [("csv", 100), ("jsonl", 100), ("parquet", 0), ("parquet", 100), ("parquet", 1500)],
+    ids=["csv", "jsonl", "parquet-nothing", "parquet-a-little", "parquet-some-rows"],
+)
+"""A table of a format, and after how many bytes nothing more can be written."""
 
 
-@SIZES
-@pytest.mark.parametrize("form", FORMATS)
+@ENDS
 def test_a_disk_that_fills_up_is_reported_and_nothing_kept(many: ArchiveCli, form: str, size: int) -> None:
     @contextmanager
     def full(target: Path) -> Iterator[Ends]:
@@ -334,8 +338,7 @@ def test_a_disk_that_fills_up_is_reported_and_nothing_kept(many: ArchiveCli, for
     assert list(many.folder.iterdir()) == []
 
 
-@SIZES
-@pytest.mark.parametrize("form", FORMATS)
+@ENDS
 def test_who_has_read_enough_is_left_in_peace(many: ArchiveCli, form: str, size: int) -> None:
     output = Ends(size, BrokenPipeError(errno.EPIPE, "Broken pipe"))
     many.patch.setattr(app, "_discard_output", lambda: None)  # of the tests, here
