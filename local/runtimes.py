@@ -19,7 +19,16 @@ from local.build import HOST_RUNTIME, ROOT, deployed_runtime, interpreter, runti
 
 HOME = ROOT / ".local" / "runtimes"
 REQUIREMENTS = ("requirements/local.txt", "requirements/dev.txt")
-TESTS = ("tests/unit", "tests/integration", "tests/stand_ins", "tests/project", "tests/verification")
+TESTS = (
+    "tests/unit",
+    "tests/integration",
+    "tests/stand_ins",
+    "tests/project",
+    "tests/verification/test_fuzz.py",
+    "tests/verification/test_fuzz_webhook.py",
+)
+"""The simulation and the reports are no part of what is deployed: `make test` runs their tests, on one Python."""
+
 PROCESSES = 4
 """More than there are usually processors: some tests wait."""
 

@@ -18,7 +18,12 @@ GROUPS: list[dict[str, Any]] = TEMPLATE["Metadata"]["AWS::CloudFormation::Interf
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 HINTS = [
     *DOCUMENTS,
-    *(file for folder in ("local", "cli", "layers", ".github") for file in (ROOT / folder).rglob("*.*")),
+    *(
+        file
+        for folder in ("local", "cli", "layers", ".github")
+        for file in (ROOT / folder).rglob("*.*")
+        if file.suffix != ".pyc"
+    ),
 ]
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)")
 
