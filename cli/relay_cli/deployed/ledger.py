@@ -13,7 +13,9 @@ from relay.posting.outcome import Status
 from relay_cli.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from mypy_boto3_dynamodb.type_defs import BatchGetItemOutputTypeDef
 
     from relay_cli.deployed.stack import Stack
 
@@ -65,6 +67,23 @@ def pk(key: str) -> str:
     return f"post#{key}"
 
 
+def answers(stack: Stack, pks: Sequence[str]) -> Iterator[tuple[Sequence[str], BatchGetItemOutputTypeDef]]:
+    """Read items by their primary keys; yield those of each request with DynamoDB's answer, which may lack some."""
+    table = stack.output("LedgerTableName")
+    for start in range(0, len(pks), MOST_KEYS):
+        part = pks[start : start + MOST_KEYS]
+        keys = [{"pk": {"S": each}} for each in part]
+        yield (
+            part,
+            stack.client("dynamodb").batch_get_item(RequestItems={table: {"Keys": keys, "ConsistentRead": True}}),
+        )
+
+
+def string(item: Mapping[str, Any], name: str) -> str:
+    """Return an attribute of an item that is a string; empty if it has none."""
+    return str(item.get(name, {}).get("S", ""))
+
+
 class Items:
     """Items of the ledger's table, each read once.
 
@@ -80,11 +99,7 @@ class Items:
     def read(self, keys: Iterable[str]) -> None:
         """Read those of these items that were not read yet."""
         wanted = [each for each in dict.fromkeys(keys) if each not in self._found]
-        for start in range(0, len(wanted), MOST_KEYS):
-            part = wanted[start : start + MOST_KEYS]
-            answer = self._stack.client("dynamodb").batch_get_item(
-                RequestItems={self.table: {"Keys": [{"pk": {"S": each}} for each in part], "ConsistentRead": True}}
-            )
+        for part, answer in answers(self._stack, wanted):
             if answer.get("UnprocessedKeys"):
                 raise Failure("The ledger is too busy. Try again.")
             self._found |= dict.fromkeys(part)
@@ -99,14 +114,14 @@ class Items:
         item = self.get(pk(key))
         if item is None:
             return None
-        status, reason = _text(item, "status"), _text(item, "reason")
+        status, reason = string(item, "status"), string(item, "reason")
         return Entry(
             status=status,
-            message_id=_text(item, "message_id"),
+            message_id=string(item, "message_id"),
             lease_until=_number(item, "lease_until"),
             settled_at=_number(item, "settled_at"),
             reason=reason,
-            url=_text(item, "url") or None,
+            url=string(item, "url") or None,
             # To the ledger, what expired is rejected; it ends in the log alone unless an operator has to look.
             expired=status == Status.REJECTED
             and self._stack.parameters.get("ExpiredTo") == "log"
@@ -121,10 +136,6 @@ class Items:
         keys = [each["pk"]["S"] for each in call["RequestItems"][self.table]["Keys"]]
         self.read(keys)
         return {"Responses": {self.table: [item for item in map(self.get, keys) if item]}}
-
-
-def _text(item: dict[str, Any], name: str) -> str:
-    return str(item.get(name, {}).get("S", ""))
 
 
 def _number(item: dict[str, Any], name: str) -> float:

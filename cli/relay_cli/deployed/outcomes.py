@@ -12,6 +12,7 @@ from relay.posting.delivery import NOTHING_SENT, has_expired
 from relay.posting.outcome import Result, Status
 
 from relay_cli.deployed import dead_letters, queues
+from relay_cli.deployed.ledger import answers, pk, string
 from relay_cli.failure import Failure, from_aws_error
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ POLL_SECONDS = 1.0
 
 DEAD_LETTERS_SECONDS = 10.0
 """How often Dead letters are read, for messages that end there without an entry in the ledger."""
-
-MAX_KEYS = 100
-"""The number of keys that DynamoDB reads in one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,29 +104,25 @@ def follow(  # noqa: PLR0913, PLR0917  the last ones are told what happens
 
 def _entries(stack: Stack, sent: Sequence[Sent]) -> dict[str, dict[str, Any]]:
     """Read the ledger's entries of messages; keys that DynamoDB did not process are read the next time."""
-    table, found = stack.output("LedgerTableName"), {}
-    keys = list(dict.fromkeys(each.draft.key for each in sent))
-    for start in range(0, len(keys), MAX_KEYS):
-        wanted = [{"pk": {"S": f"post#{key}"}} for key in keys[start : start + MAX_KEYS]]
-        answer = stack.client("dynamodb").batch_get_item(RequestItems={table: {"Keys": wanted, "ConsistentRead": True}})
-        found.update({each["pk"]["S"].removeprefix("post#"): each for each in answer["Responses"][table]})
-    return found
+    keys = {pk(each.draft.key): each.draft.key for each in sent}
+    found = (item for _, answer in answers(stack, [*keys]) for items in answer["Responses"].values() for item in items)
+    return {keys[item["pk"]["S"]]: item for item in found}
 
 
 def _from_entry(sent: Sent, entry: dict[str, Any] | None, *, to_log: bool) -> Outcome | None:
     """Return a message's outcome, if the entry of its key has one: the entry may belong to another message."""
     if entry is None:
         return None
-    draft, status = sent.draft, _text(entry, "status")
+    draft, status = sent.draft, string(entry, "status")
     other = _other_use(draft, entry)
     if other and (status != Status.REJECTED or "first_claimed_at" in entry):  # otherwise this message will get the key
         reason = f"its key {draft.key!r} was already used for {other}: give every alert a key of its own"
         return Outcome(draft, Result.REJECTED, reason=reason)
     if status == Status.POSTED:
-        return Outcome(draft, Result.POSTED, url=_text(entry, "url"))
-    own = other is None and (_text(entry, "message_id") == sent.message_id or draft.has_new_key)
+        return Outcome(draft, Result.POSTED, url=string(entry, "url"))
+    own = other is None and (string(entry, "message_id") == sent.message_id or draft.has_new_key)
     if own and status == Status.REJECTED:
-        reason = _text(entry, "reason")
+        reason = string(entry, "reason")
         return Outcome(draft, Result.EXPIRED if to_log and has_expired(reason) else Result.REJECTED, reason=reason)
     if own and status == Status.DRY_RUN:
         return Outcome(draft, Result.DRY_RUN, reason=NOTHING_SENT)
@@ -137,9 +131,9 @@ def _from_entry(sent: Sent, entry: dict[str, Any] | None, *, to_log: bool) -> Ou
 
 def _other_use(draft: Draft, entry: Mapping[str, Any]) -> str | None:
     """Return what else the entry's key was used for, if it was; in the words of `relay.posting.ledger`."""
-    if _text(entry, "body_sha256") != draft.body_sha256:
+    if string(entry, "body_sha256") != draft.body_sha256:
         return "another text"
-    if _text(entry, "alert_sha256") not in {"", draft.alert_sha256}:  # version 0.1 did not write it
+    if string(entry, "alert_sha256") not in {"", draft.alert_sha256}:  # version 0.1 did not write it
         return "this text with another sentiment, reply or chart"
     return None
 
@@ -163,7 +157,3 @@ def _from_letters(
         else:
             left.append(each)
     return left
-
-
-def _text(entry: Mapping[str, Any], name: str) -> str:
-    return str(entry.get(name, {}).get("S", ""))
